@@ -1,0 +1,11 @@
+//! Words that every layer shares: ids, local days, channels, the clock.
+//!
+//! Knows nothing of HTTP, SQLite, files or FUSE.
+
+pub mod channel;
+pub mod clock;
+pub mod ids;
+
+pub use channel::Channel;
+pub use clock::{Clock, SystemClock};
+pub use ids::{AgentId, ContactId, Day, MasterId};

@@ -1,0 +1,131 @@
+//! What the tenant says, in our words. Lenient reading is the business of the modules that fill these in.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::base::{AgentId, ContactId, MasterId};
+
+/// One leg of an interaction, from `contacts/completed`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContactRecord {
+    pub contact_id: ContactId,
+    /// Equal to `contact_id` where the tenant sent none.
+    pub master_id: MasterId,
+    pub agent_id: AgentId,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub start: Timestamp,
+    /// Seconds; 0 where the tenant sent none or nonsense.
+    pub duration_s: f64,
+    /// `mediaTypeId`, or 0 where the tenant sent none.
+    pub media_type_id: i64,
+    pub is_outbound: bool,
+    pub last_update: Option<Timestamp>,
+    /// The record as the tenant sent it. Where it used an old field name, the current name stands beside it; numbers and
+    /// booleans that came as strings are numbers and booleans under the current names.
+    pub json: Map<String, Value>,
+}
+
+/// The answer of a listing, de-duplicated by contact id, ordered by start, then contact id.
+#[derive(Clone, Debug, Default)]
+pub struct ContactsAnswer {
+    pub contacts: Vec<ContactRecord>,
+    /// Records that could not be read and were skipped (each logged with its keys).
+    pub skipped: u32,
+    /// The tenant's `lastPollTime`, to be used as the next `updated_since`.
+    pub last_poll: Option<Timestamp>,
+}
+
+/// The answer to one billed call.
+#[derive(Clone, Debug)]
+pub enum PlaybackAnswer {
+    /// 404: no such interaction, not recorded, deleted or before the cut-off; these cannot be told apart.
+    NotFound,
+    Found(Playback),
+}
+
+/// What Media Playback says about one master contact.
+#[derive(Clone, Debug)]
+pub struct Playback {
+    /// The whole document with every temporary link removed.
+    pub metadata: Value,
+    /// One per element of `interactions`; more than one for elevated contacts.
+    pub items: Vec<PlaybackItem>,
+}
+
+/// One element of `interactions`.
+#[derive(Clone, Debug, Default)]
+pub struct PlaybackItem {
+    pub media: Option<MediaLink>,
+    /// Legacy chat: the messages in order.
+    pub chat: Option<Vec<ChatMessage>>,
+    /// Legacy email.
+    pub email: Option<EmailContent>,
+}
+
+/// A temporary, signed link to media bytes.
+#[derive(Clone, Debug)]
+pub struct MediaLink {
+    pub url: SecretUrl,
+    /// In lower case, without the dot, from the URL's path: `mp4` unless it is another known media extension.
+    pub extension: String,
+    /// The end that the link itself states (SigV4 or SigV2 query), by the server's clock.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// One message of a legacy chat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChatMessage {
+    pub participant_type: String,
+    pub participant_name: String,
+    pub text: String,
+    /// As the tenant wrote it (ISO-8601 as a rule).
+    pub time: String,
+}
+
+/// A legacy email.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EmailContent {
+    pub sent: Option<Timestamp>,
+    pub from: String,
+    pub to: Vec<String>,
+    pub cc: Vec<String>,
+    pub bcc: Vec<String>,
+    pub subject: String,
+    /// Plain text or HTML, as the tenant sent it.
+    pub body: String,
+}
+
+/// A URL that opens a recording to whoever holds it. `Debug` shows scheme and host only.
+#[derive(Clone)]
+pub struct SecretUrl(SecretString);
+
+impl SecretUrl {
+    /// Hides the URL.
+    #[must_use]
+    pub fn new(url: &Url) -> SecretUrl {
+        SecretUrl(SecretString::from(url.as_str()))
+    }
+
+    /// The URL itself, for the request that fetches it and nothing else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Scheme and host with port, which may be logged.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        Url::parse(self.expose()).map_or_else(|_| String::from("?"), |url| url.origin().ascii_serialization())
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretUrl({}/…)", self.origin())
+    }
+}

@@ -1,0 +1,5 @@
+//! Parse, dispatch, exit codes. Everything else is in the library.
+
+fn main() -> std::process::ExitCode {
+    cxonefs::cli::main()
+}
