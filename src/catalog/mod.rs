@@ -116,6 +116,20 @@ pub fn file_ino(ino_base: u64, kind: FileKind) -> u64 {
         }
 }
 
+/// Inode number of a day's directory.
+#[must_use]
+pub fn day_ino(day: Day) -> u64 {
+    (1 << 60) | ((i64::from(day.0) + (1 << 31)) as u64) << 8
+}
+
+/// One leg of an interaction, for `user.cxone.*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leg {
+    pub day: Day,
+    pub agent_id: AgentId,
+    pub contact_id: crate::base::ContactId,
+}
+
 /// A day's state in the index.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DayState {
@@ -259,6 +273,12 @@ impl Catalog {
     pub fn ledger_times(&self, since: Timestamp) -> Result<Vec<Timestamp>, CatalogError> {
         unimplemented!()
     }
+    pub fn legs(&self, master: MasterId) -> Result<Vec<Leg>, CatalogError> {
+        unimplemented!()
+    }
+    pub fn ledger_count(&self, since: Timestamp) -> Result<u64, CatalogError> {
+        unimplemented!()
+    }
     /// Known interactions and bytes, for `statfs`.
     pub fn totals(&self) -> Result<(u64, u64), CatalogError> {
         unimplemented!()
@@ -278,6 +298,7 @@ pub trait Lister: Send + Sync + 'static {
 }
 
 /// Fills the catalog day by day, each day at most once at a time.
+#[derive(Clone)]
 pub struct Indexer;
 
 /// Why a day could not be indexed.

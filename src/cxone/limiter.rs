@@ -38,6 +38,7 @@ pub struct LimiterSettings {
 }
 
 /// Hands out permits for billed calls.
+#[derive(Clone)]
 pub struct Limiter;
 
 /// The right to make one billed call. Dropping it unused gives the slot back; [`Permit::spend`] spends it.

@@ -1,1 +1,12 @@
+//! The adapter between the kernel and the tree: translate, reply, errno table. No decisions.
 //!
+//! The only module that names a type of the `fuser` crate, whose next release changes several of them.
+
+mod adapter;
+mod answer;
+mod errno;
+mod mount;
+mod notices;
+
+pub use mount::{FuseError, MountOptions, Mounted, SUBTYPE, detach, mount};
+pub use notices::{NoticeQueue, notices};

@@ -1,1 +1,312 @@
+//! The tree: nodes, attributes, listings, open files, and the policy of what may cost a billed call.
 //!
+//! Knows no type of the `fuser` crate and no HTTP. Every operation is an `async fn` that finishes at its first poll unless it truly
+//! has to wait for the network, so that the adapter can answer from memory without spawning a task.
+
+mod attr;
+mod audit;
+mod caller;
+mod children;
+mod documents;
+mod error;
+mod estimate;
+mod handles;
+mod kernel;
+mod links;
+mod listing;
+mod lookup;
+mod node;
+mod open;
+mod policy;
+mod resolve;
+mod xattr;
+
+pub use attr::{Attr, Ownership, Ttl};
+pub use audit::{Audit, NoAudit, OpenEvent};
+pub use caller::Caller;
+pub use error::{ErrorKind, VfsError};
+pub use kernel::{KernelCache, NoKernel};
+pub use listing::DirEntry;
+pub use lookup::{Entry, ROOT_INO};
+pub use node::{InodeTable, Node, Place};
+pub use open::Opened;
+pub use policy::{DailyBudget, ResolveOn, Scanners};
+pub use resolve::{Player, ResolveLimits, Resolver, Want};
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::base::{Channel, Clock, Day, MasterId};
+use crate::catalog::{Catalog, Indexer};
+use handles::{Handles, OpenDir, OpenFile};
+
+/// The first day of the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// A fixed day.
+    Day(Day),
+    /// So many days before today.
+    DaysAgo(u32),
+}
+
+/// What of the tenant is shown, to whom, and what looking may cost.
+#[derive(Clone, Debug)]
+pub struct VfsSettings {
+    pub timezone: TimeZone,
+    pub since: Since,
+    /// Interactions on other channels are not shown.
+    pub channels: Vec<Channel>,
+    pub resolve_on: ResolveOn,
+    pub scanners: Scanners,
+    pub ownership: Ownership,
+    /// How long one request may take to list a day.
+    pub deadline: Duration,
+}
+
+/// How long a learned rate is used before it is looked up again; a folder's listing must not ask once per file.
+const RATE_KEPT: Duration = Duration::from_secs(10);
+
+/// The parts that the tree is made of.
+pub struct Parts {
+    pub catalog: Catalog,
+    pub indexer: Indexer,
+    pub resolver: Resolver,
+    pub clock: Arc<dyn Clock>,
+    pub audit: Arc<dyn Audit>,
+    pub kernel: Arc<dyn KernelCache>,
+}
+
+/// The tree.
+pub struct Vfs {
+    settings: VfsSettings,
+    catalog: Catalog,
+    indexer: Indexer,
+    resolver: Resolver,
+    clock: Arc<dyn Clock>,
+    audit: Arc<dyn Audit>,
+    kernel: Arc<dyn KernelCache>,
+    inodes: InodeTable,
+    files: Handles<OpenFile>,
+    directories: Handles<OpenDir>,
+    rates: Mutex<HashMap<Channel, (Timestamp, Option<f64>)>>,
+    /// Recordings whose object changed at the source since their last open.
+    changed: Mutex<HashSet<(MasterId, u8)>>,
+}
+
+impl Vfs {
+    /// Touches no network.
+    pub fn new(settings: VfsSettings, parts: Parts) -> Vfs {
+        Vfs {
+            settings,
+            catalog: parts.catalog,
+            indexer: parts.indexer,
+            resolver: parts.resolver,
+            clock: parts.clock,
+            audit: parts.audit,
+            kernel: parts.kernel,
+            inodes: InodeTable::new(),
+            files: Handles::new(),
+            directories: Handles::new(),
+            rates: Mutex::new(HashMap::new()),
+            changed: Mutex::new(HashSet::new()),
+        }
+    }
+
+    /// Answers a name, and counts the reference that the kernel takes with the answer.
+    pub async fn lookup(&self, parent: u64, name: &OsStr, caller: Caller) -> Result<Entry, VfsError> {
+        let parent = self.node(parent)?;
+        let entry = unless_given_up(caller, self.find(parent, name, caller)).await?;
+        self.inodes.remember(entry.attr.ino, entry.node);
+        Ok(entry)
+    }
+
+    /// The kernel dropped references.
+    pub fn forget(&self, ino: u64, count: u64) {
+        self.inodes.forget(ino, count);
+    }
+
+    /// What `stat` shows.
+    pub async fn getattr(&self, ino: u64, caller: Caller) -> Result<(Attr, Duration), VfsError> {
+        let node = self.node(ino)?;
+        let entry = unless_given_up(caller, self.entry(node, caller)).await?;
+        Ok((entry.attr, entry.ttl.attr))
+    }
+
+    /// Opens a directory. The second value: whether the kernel may keep the listing from one open to the next.
+    pub fn opendir(&self, ino: u64) -> Result<(u64, bool), VfsError> {
+        let keep = match self.node(ino)? {
+            Node::Day(day) | Node::Agent(day, _) => self.is_closed(day)?,
+            // The root grows at midnight; an interaction's names change when it is resolved.
+            Node::Root | Node::Folder(_) => false,
+            Node::Contact(_) | Node::Shared(..) => {
+                return Err(VfsError::new(ErrorKind::NotADirectory, "not a directory"));
+            }
+        };
+        Ok((self.directories.insert(OpenDir::default()), keep))
+    }
+
+    /// The whole listing of an open directory, without `.` and `..`; a rewind (`offset` 0) looks again.
+    pub async fn readdir(
+        &self,
+        ino: u64,
+        handle: u64,
+        offset: u64,
+        caller: Caller,
+    ) -> Result<Arc<[DirEntry]>, VfsError> {
+        let directory = self.directories.get(handle).ok_or_else(closed_handle)?;
+        let known = directory.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(listing) = known.filter(|_| offset != 0) {
+            return Ok(listing);
+        }
+        let node = self.node(ino)?;
+        let listing = unless_given_up(caller, self.list(node, caller)).await?;
+        *directory.lock().unwrap_or_else(PoisonError::into_inner) = Some(listing.clone());
+        Ok(listing)
+    }
+
+    /// Closes a directory.
+    pub fn releasedir(&self, handle: u64) {
+        self.directories.remove(handle);
+    }
+
+    /// Opens a file: resolves it if that was never done. Ends with `Interrupted` within a second of a signal that should end the wait.
+    pub async fn open(&self, ino: u64, caller: Caller) -> Result<Opened, VfsError> {
+        let node = self.node(ino)?;
+        unless_given_up(caller, self.open_node(node, caller)).await
+    }
+
+    /// Bytes of an open file; shorter than `len` only at its end.
+    pub async fn read(&self, handle: u64, offset: u64, len: u32) -> Result<Bytes, VfsError> {
+        let file = self.files.get(handle).ok_or_else(closed_handle)?;
+        self.read_file(&file, offset, len).await
+    }
+
+    /// Closes a file.
+    pub fn release(&self, handle: u64) {
+        self.files.remove(handle);
+    }
+
+    /// The value of an extended attribute.
+    pub fn getxattr(&self, ino: u64, name: &OsStr) -> Result<String, VfsError> {
+        let no_such = || VfsError::new(ErrorKind::NoAttribute, "no such attribute");
+        self.xattr(self.node(ino)?, name.to_str().ok_or_else(no_such)?)
+    }
+
+    /// The names of the extended attributes.
+    pub fn listxattr(&self, ino: u64) -> Result<&'static [&'static str], VfsError> {
+        Ok(Vfs::xattr_names(self.node(ino)?))
+    }
+
+    /// Files and bytes, as far as they are indexed.
+    pub fn statfs(&self) -> Result<(u64, u64), VfsError> {
+        Ok(self.catalog.totals()?)
+    }
+
+    /// Where an inode is in the tree, for messages; best effort, never fails.
+    pub fn path_of(&self, ino: u64) -> String {
+        self.node(ino).map_or_else(|_| format!("inode {ino}"), |node| self.path(node))
+    }
+
+    /// How many inodes the kernel holds.
+    pub fn inodes_known(&self) -> usize {
+        self.inodes.len()
+    }
+
+    fn path(&self, node: Node) -> String {
+        match node {
+            Node::Root => String::from("."),
+            Node::Day(day) => day.to_string(),
+            Node::Agent(day, agent) => {
+                let folder = self.catalog.agent(day, agent).ok().flatten();
+                format!("{day}/{}", folder.map_or_else(|| format!("agent_{agent}").into(), |folder| folder.name))
+            }
+            Node::Folder(place) => {
+                let folder = self.folder(place).map_or_else(|_| place.master.to_string().into(), |folder| folder.name);
+                format!("{}/{folder}", self.path(Node::Agent(place.day, place.agent)))
+            }
+            Node::Contact(place) => format!("{}/{}", self.path(Node::Folder(place)), children::CONTACT_JSON),
+            Node::Shared(kind, place) => {
+                let interaction = self.catalog.interaction(place.master).ok().flatten();
+                let child = interaction.and_then(|known| children::child_of_kind(&known, self.clock.now(), kind));
+                let name = child.map_or_else(|| children::predicted_name(kind).into(), |child| child.name);
+                format!("{}/{name}", self.path(Node::Folder(place)))
+            }
+        }
+    }
+
+    fn node(&self, ino: u64) -> Result<Node, VfsError> {
+        if ino == ROOT_INO {
+            return Ok(Node::Root);
+        }
+        self.inodes.get(ino).ok_or_else(VfsError::not_found)
+    }
+
+    /// The day in the index; waits for the network only if it was never indexed, and then no longer than a request may.
+    async fn ensure_day(&self, day: Day) -> Result<(), VfsError> {
+        let indexed = tokio::time::timeout(self.settings.deadline, self.indexer.ensure(day)).await;
+        indexed.map_err(|_| VfsError::new(ErrorKind::TimedOut, "listing the day takes long; it goes on"))??;
+        Ok(())
+    }
+
+    /// The tree's first and last day, now.
+    fn days(&self) -> (Day, Day) {
+        let today = Day::of(self.clock.now(), &self.settings.timezone);
+        let first = match self.settings.since {
+            Since::Day(day) => day,
+            Since::DaysAgo(days) => Day(today.0.saturating_sub(i32::try_from(days).unwrap_or(i32::MAX))),
+        };
+        (first, today)
+    }
+
+    fn learned_rate(&self, channel: Channel) -> Result<Option<f64>, VfsError> {
+        let now = self.clock.now();
+        let kept = self.rates.lock().unwrap_or_else(PoisonError::into_inner).get(&channel).copied();
+        if let Some((at, rate)) = kept
+            && now.duration_since(at).unsigned_abs() < RATE_KEPT
+        {
+            return Ok(rate);
+        }
+        let rate = self.catalog.learned_rate(channel)?;
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner).insert(channel, (now, rate));
+        Ok(rate)
+    }
+
+    /// A scanner may look, but never causes a billed call.
+    fn refuse_scanner(&self, caller: Caller) -> Result<(), VfsError> {
+        let comm = caller.comm();
+        if self.settings.scanners.matches(&comm) {
+            let message = format!("{comm} is in mount.deny_processes and may not cause a billed call");
+            return Err(VfsError::new(ErrorKind::Denied, message));
+        }
+        Ok(())
+    }
+
+    fn note_changed(&self, master: MasterId, index: u8) {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert((master, index));
+    }
+
+    fn take_changed(&self, master: MasterId, index: u8) -> bool {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).remove(&(master, index))
+    }
+}
+
+/// Ends with `Interrupted` within a second of a signal that should end the caller's wait. The work that was begun goes on if others
+/// wait for it too.
+async fn unless_given_up<T>(caller: Caller, work: impl Future<Output = Result<T, VfsError>>) -> Result<T, VfsError> {
+    tokio::select! {
+        biased;
+        result = work => result,
+        () = caller.gave_up() => Err(VfsError::new(ErrorKind::Interrupted, "the caller gave up")),
+    }
+}
+
+fn closed_handle() -> VfsError {
+    VfsError::new(ErrorKind::Io, "the handle is not open")
+}

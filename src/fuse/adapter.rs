@@ -1,0 +1,253 @@
+//! The kernel's requests, translated. No decision is made here.
+
+use std::ffi::OsStr;
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use fuser::{
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
+    LockOwner, OpenAccMode, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen,
+    ReplyStatfs, ReplyXattr, Request,
+};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::fuse::answer::{Asked, answer, answer_now};
+use crate::vfs::{Attr, ROOT_INO, Vfs};
+
+/// Requests that the kernel may have under way in the background (readahead above all).
+const BACKGROUND_MAX: u16 = 64;
+const BLOCK_BYTES: u32 = 4096;
+const NAME_BYTES: u32 = 255;
+
+/// One mounted tree.
+pub struct Adapter {
+    vfs: Arc<Vfs>,
+    runtime: Handle,
+    /// Dropped when the session ends.
+    ended: Option<oneshot::Sender<()>>,
+}
+
+impl Adapter {
+    /// `ended` is dropped when the kernel ends the session.
+    pub fn new(vfs: Arc<Vfs>, runtime: Handle, ended: oneshot::Sender<()>) -> Adapter {
+        Adapter { vfs, runtime, ended: Some(ended) }
+    }
+}
+
+fn file_attr(attr: &Attr) -> FileAttr {
+    let time = SystemTime::from(attr.time);
+    FileAttr {
+        ino: INodeNo(attr.ino),
+        size: attr.size,
+        blocks: attr.blocks(),
+        atime: time,
+        mtime: time,
+        ctime: time,
+        crtime: time,
+        kind: kind(attr.is_dir),
+        perm: attr.mode,
+        nlink: attr.nlink,
+        uid: attr.uid,
+        gid: attr.gid,
+        rdev: 0,
+        blksize: BLOCK_BYTES,
+        flags: 0,
+    }
+}
+
+fn kind(is_dir: bool) -> FileType {
+    if is_dir { FileType::Directory } else { FileType::RegularFile }
+}
+
+impl Filesystem for Adapter {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // What an older kernel lacks only costs speed.
+        if let Err(missing) = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS) {
+            tracing::debug!(?missing, "kernel capabilities not offered");
+        }
+        let _ = config.set_max_background(BACKGROUND_MAX);
+        Ok(())
+    }
+
+    fn destroy(&mut self) {
+        drop(self.ended.take());
+    }
+
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let asked = Asked::new("lookup", parent.0, request);
+        let (vfs, name) = (self.vfs.clone(), name.to_owned());
+        let future = async move { vfs.lookup(parent.0, &name, asked.caller).await };
+        answer(&self.runtime, &self.vfs, asked, future, |result| match result {
+            Ok(entry) => {
+                reply.entry_with_ttls(&entry.ttl.attr, &entry.ttl.entry, &file_attr(&entry.attr), Generation(0));
+            }
+            Err(errno) => reply.error(errno),
+        });
+    }
+
+    fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
+        self.vfs.forget(ino.0, nlookup);
+    }
+
+    fn getattr(&self, request: &Request, ino: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
+        let asked = Asked::new("getattr", ino.0, request);
+        let vfs = self.vfs.clone();
+        let future = async move { vfs.getattr(ino.0, asked.caller).await };
+        answer(&self.runtime, &self.vfs, asked, future, |result| match result {
+            Ok((attr, ttl)) => reply.attr(&ttl, &file_attr(&attr)),
+            Err(errno) => reply.error(errno),
+        });
+    }
+
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if flags.acc_mode() != OpenAccMode::O_RDONLY {
+            return reply.error(Errno::EROFS);
+        }
+        let asked = Asked::new("open", ino.0, request);
+        let vfs = self.vfs.clone();
+        let future = async move { vfs.open(ino.0, asked.caller).await };
+        answer(&self.runtime, &self.vfs, asked, future, |result| match result {
+            Ok(opened) => {
+                let flags = if opened.keep_cache { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
+                reply.opened(FileHandle(opened.handle), flags);
+            }
+            Err(errno) => reply.error(errno),
+        });
+    }
+
+    fn read(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let asked = Asked::new("read", ino.0, request);
+        let vfs = self.vfs.clone();
+        let future = async move { vfs.read(handle.0, offset, size).await };
+        answer(&self.runtime, &self.vfs, asked, future, |result| match result {
+            Ok(bytes) => reply.data(&bytes),
+            Err(errno) => reply.error(errno),
+        });
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        handle: FileHandle,
+        _flags: OpenFlags,
+        _lock: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        // Dropping a reader may stop fetches, which are tasks.
+        let _context = self.runtime.enter();
+        self.vfs.release(handle.0);
+        reply.ok();
+    }
+
+    fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let asked = Asked::new("opendir", ino.0, request);
+        answer_now(
+            &self.vfs,
+            asked,
+            || self.vfs.opendir(ino.0),
+            |result| match result {
+                Ok((handle, keep)) => {
+                    // CACHE_DIR alone is dropped at the next opendir: both or none.
+                    let kept = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
+                    reply.opened(FileHandle(handle), if keep { kept } else { FopenFlags::empty() });
+                }
+                Err(errno) => reply.error(errno),
+            },
+        );
+    }
+
+    fn readdir(&self, request: &Request, ino: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let asked = Asked::new("readdir", ino.0, request);
+        let vfs = self.vfs.clone();
+        let future = async move { vfs.readdir(ino.0, handle.0, offset, asked.caller).await };
+        answer(&self.runtime, &self.vfs, asked, future, move |result| match result {
+            Ok(entries) => {
+                let dots = [(ino.0, "."), (ROOT_INO, "..")].map(|(ino, name)| (ino, true, name));
+                let named = entries.iter().map(|entry| (entry.ino, entry.is_dir, &*entry.name));
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                for (index, (ino, is_dir, name)) in dots.into_iter().chain(named).enumerate().skip(start) {
+                    if reply.add(INodeNo(ino), index as u64 + 1, kind(is_dir), name) {
+                        break;
+                    }
+                }
+                reply.ok();
+            }
+            Err(errno) => reply.error(errno),
+        });
+    }
+
+    fn releasedir(&self, _request: &Request, _ino: INodeNo, handle: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
+        self.vfs.releasedir(handle.0);
+        reply.ok();
+    }
+
+    fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let asked = Asked::new("getxattr", ino.0, request);
+        answer_now(
+            &self.vfs,
+            asked,
+            || self.vfs.getxattr(ino.0, name),
+            |result| match result {
+                Ok(value) => reply_xattr(reply, size, value.as_bytes()),
+                Err(errno) => reply.error(errno),
+            },
+        );
+    }
+
+    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let asked = Asked::new("listxattr", ino.0, request);
+        answer_now(
+            &self.vfs,
+            asked,
+            || self.vfs.listxattr(ino.0),
+            |result| match result {
+                Ok(names) => {
+                    let list: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
+                    reply_xattr(reply, size, &list);
+                }
+                Err(errno) => reply.error(errno),
+            },
+        );
+    }
+
+    fn statfs(&self, request: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        let asked = Asked::new("statfs", ino.0, request);
+        answer_now(
+            &self.vfs,
+            asked,
+            || self.vfs.statfs(),
+            |result| match result {
+                Ok((files, bytes)) => {
+                    let blocks = bytes.div_ceil(u64::from(BLOCK_BYTES));
+                    reply.statfs(blocks, 0, 0, files, 0, BLOCK_BYTES, NAME_BYTES, BLOCK_BYTES);
+                }
+                Err(errno) => reply.error(errno),
+            },
+        );
+    }
+}
+
+/// A size of 0 asks how long the value is.
+fn reply_xattr(reply: ReplyXattr, size: u32, value: &[u8]) {
+    if size == 0 {
+        reply.size(value.len() as u32);
+    } else if value.len() > size as usize {
+        reply.error(Errno::ERANGE);
+    } else {
+        reply.data(value);
+    }
+}

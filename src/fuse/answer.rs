@@ -1,0 +1,121 @@
+//! From a future of the tree to one reply: at once where it is ready, from a task where it has to wait; and the one place that logs
+//! an error.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use fuser::{Errno, Request};
+use tokio::runtime::Handle;
+
+use crate::fuse::errno::errno;
+use crate::vfs::{Caller, ErrorKind, Vfs, VfsError};
+
+/// One request of the kernel: what is asked, of what, by whom.
+#[derive(Clone, Copy)]
+pub struct Asked {
+    pub operation: &'static str,
+    pub ino: u64,
+    pub caller: Caller,
+    /// The kernel's number of the request; the log's correlation id.
+    pub unique: u64,
+}
+
+impl Asked {
+    /// Copies out of the borrowed request what outlives it.
+    pub fn new(operation: &'static str, ino: u64, request: &Request) -> Asked {
+        let caller = Caller { uid: request.uid(), gid: request.gid(), tid: request.pid() };
+        Asked { operation, ino, caller, unique: request.unique().0 }
+    }
+}
+
+/// Polls once in the kernel's thread, for nearly every request is answered from memory; otherwise a task waits and replies, so that
+/// nobody else does.
+pub fn answer<T, F, R>(runtime: &Handle, vfs: &Arc<Vfs>, asked: Asked, future: F, reply: R)
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, VfsError>> + Send + 'static,
+    R: FnOnce(Result<T, Errno>) + Send + 'static,
+{
+    let mut future = Box::pin(future);
+    let first = {
+        let _context = runtime.enter();
+        let mut context = Context::from_waker(Waker::noop());
+        // A panic must not end the thread that serves the mount.
+        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context)))
+    };
+    match first {
+        Ok(Poll::Ready(result)) => reply(result.map_err(|error| report(vfs, asked, &error))),
+        Ok(Poll::Pending) => {
+            let vfs = vfs.clone();
+            // If this task panics, the reply is dropped, which answers EIO.
+            runtime.spawn(async move {
+                let result = future.await;
+                reply(result.map_err(|error| report(&vfs, asked, &error)));
+            });
+        }
+        Err(panic) => reply(Err(report(vfs, asked, &panicked(panic.as_ref())))),
+    }
+}
+
+/// The same for what never waits.
+pub fn answer_now<T>(
+    vfs: &Vfs,
+    asked: Asked,
+    work: impl FnOnce() -> Result<T, VfsError>,
+    reply: impl FnOnce(Result<T, Errno>),
+) {
+    let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+    reply(result.map_err(|error| report(vfs, asked, &error)));
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> VfsError {
+    let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    VfsError::new(ErrorKind::Io, format!("internal error: {text}"))
+}
+
+/// Logs an error, once, and says what the kernel is told.
+fn report(vfs: &Vfs, asked: Asked, error: &VfsError) -> Errno {
+    let code = errno(error.kind());
+    let Asked { operation, ino, caller, unique } = asked;
+    match error.kind() {
+        // Looking for what does not exist is no error of ours.
+        ErrorKind::NotFound | ErrorKind::NoAttribute | ErrorKind::NotADirectory => {
+            tracing::trace!(operation, ino, unique, %error, "not there");
+        }
+        ErrorKind::Interrupted | ErrorKind::BudgetSpent => {
+            tracing::debug!(operation, path = vfs.path_of(ino), unique, error = chain(error), "refused");
+        }
+        _ => {
+            let (path, comm) = (vfs.path_of(ino), caller.comm());
+            let (uid, pid) = (caller.uid, caller.tid);
+            tracing::error!(
+                operation,
+                path,
+                uid,
+                pid,
+                comm,
+                unique,
+                errno = code.code(),
+                error = chain(error),
+                "failed"
+            );
+        }
+    }
+    code
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let _ = write!(text, ": {inner}");
+        cause = inner.source();
+    }
+    text
+}

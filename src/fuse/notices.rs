@@ -1,0 +1,59 @@
+//! What the tree tells the kernel unasked, delivered from a thread of its own: a notification can wait for locks that a request under
+//! way holds, so it must never be sent from one.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use fuser::{INodeNo, Notifier};
+
+use crate::vfs::KernelCache;
+
+enum Notice {
+    Attributes(u64),
+    Directory(u64),
+}
+
+struct NoticeSender(Sender<Notice>);
+
+impl KernelCache for NoticeSender {
+    // A send fails only when the mount is gone, and with it what the kernel kept.
+    fn forget_attributes(&self, ino: u64) {
+        let _ = self.0.send(Notice::Attributes(ino));
+    }
+
+    fn forget_directory(&self, ino: u64) {
+        let _ = self.0.send(Notice::Directory(ino));
+    }
+}
+
+/// Notices that wait for a mount.
+pub struct NoticeQueue(Receiver<Notice>);
+
+/// The tree's end and the mount's end of one queue.
+pub fn notices() -> (Arc<dyn KernelCache>, NoticeQueue) {
+    let (sender, receiver) = channel();
+    (Arc::new(NoticeSender(sender)), NoticeQueue(receiver))
+}
+
+impl NoticeQueue {
+    /// Starts the thread; it ends when the tree is dropped.
+    pub(super) fn deliver_to(self, notifier: Notifier) {
+        let deliver = move || {
+            for notice in self.0 {
+                let sent = match notice {
+                    // Length 0 from offset -1: attributes only, no page is touched.
+                    Notice::Attributes(ino) => notifier.inval_inode(INodeNo(ino), -1, 0),
+                    // A directory's pages hold names; dropping them waits for no read of ours.
+                    Notice::Directory(ino) => notifier.inval_inode(INodeNo(ino), 0, 0),
+                };
+                if let Err(error) = sent {
+                    tracing::debug!(%error, "the kernel did not take a notice");
+                }
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("notices".into()).spawn(deliver) {
+            tracing::warn!(%error, "no thread for notices to the kernel; changed folders show when their time is up");
+        }
+    }
+}

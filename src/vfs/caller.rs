@@ -1,0 +1,108 @@
+//! Who asks: for the ledger, the audit log, the scanner guard, and to notice that they gave up.
+//!
+//! Knows `/proc`. The kernel's FUSE interrupt never reaches us (fuser 0.18 answers ENOSYS), and a process that is blocked in `open`
+//! cannot die before we answer, so its pending signals are watched instead.
+
+use std::time::Duration;
+
+/// A caller of one request, as the kernel names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    pub uid: u32,
+    pub gid: u32,
+    /// Thread id; 0 where the caller lives outside our pid namespace.
+    pub tid: u32,
+}
+
+/// How often pending signals are looked at: a blocked process must end within 1 s of Ctrl-C.
+const WATCH_EVERY: Duration = Duration::from_millis(200);
+
+impl Caller {
+    /// The process's name as the kernel keeps it (15 bytes); empty if it is gone or unseen.
+    pub fn comm(&self) -> String {
+        if self.tid == 0 {
+            return String::new();
+        }
+        std::fs::read(format!("/proc/{}/comm", self.tid))
+            .map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
+            .unwrap_or_default()
+    }
+
+    /// Resolves when the caller has a signal pending that should end its wait. Never, if it cannot be watched.
+    pub async fn gave_up(&self) {
+        if self.tid == 0 {
+            return std::future::pending().await;
+        }
+        let path = format!("/proc/{}/status", self.tid);
+        loop {
+            tokio::time::sleep(WATCH_EVERY).await;
+            // procfs answers from memory: no need to leave the worker thread for it.
+            match std::fs::read_to_string(&path) {
+                Ok(status) if ends_the_wait(&status) => return,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+const SIGHUP: u64 = 1 << 0;
+const SIGINT: u64 = 1 << 1;
+const SIGQUIT: u64 = 1 << 2;
+const SIGKILL: u64 = 1 << 8;
+const SIGTERM: u64 = 1 << 14;
+const SIGCHLD: u64 = 1 << 16;
+const SIGCONT: u64 = 1 << 17;
+const SIGSTOP: u64 = 1 << 18;
+const SIGTSTP: u64 = 1 << 19;
+const SIGTTIN: u64 = 1 << 20;
+const SIGTTOU: u64 = 1 << 21;
+const SIGURG: u64 = 1 << 22;
+const SIGWINCH: u64 = 1 << 27;
+
+/// Signals by which people and service managers ask a program to stop, handler or not.
+const ASKS_TO_STOP: u64 = SIGHUP | SIGINT | SIGQUIT | SIGTERM;
+/// Signals whose default action does not end a process.
+const HARMLESS: u64 = SIGCHLD | SIGCONT | SIGSTOP | SIGTSTP | SIGTTIN | SIGTTOU | SIGURG | SIGWINCH;
+
+/// Whether `/proc/TID/status` shows a signal that ends a wait: one that asks to stop, or one that would kill. Signals that a program
+/// merely handles do not count (Go programs such as restic have SIGURG pending all the time).
+fn ends_the_wait(status: &str) -> bool {
+    let mask = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+            .unwrap_or(0)
+    };
+    let pending = mask("SigPnd") | mask("ShdPnd");
+    let deliverable = pending & !mask("SigBlk") & !mask("SigIgn");
+    let deadly = deliverable & !mask("SigCgt") & !HARMLESS;
+    pending & SIGKILL != 0 || deliverable & ASKS_TO_STOP != 0 || deadly != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(pending: u64, blocked: u64, ignored: u64, caught: u64) -> String {
+        format!(
+            "Name:\tcat\nSigPnd:\t{pending:016x}\nShdPnd:\t0000000000000000\nSigBlk:\t{blocked:016x}\nSigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n"
+        )
+    }
+
+    #[test]
+    fn only_signals_that_end_a_process_end_its_wait() {
+        assert!(ends_the_wait(&status(SIGINT, 0, 0, 0)));
+        assert!(ends_the_wait(&status(SIGINT, 0, 0, SIGINT)), "a handler for Ctrl-C still wants to run");
+        assert!(ends_the_wait(&status(SIGKILL, u64::MAX, u64::MAX, 0)));
+        assert!(!ends_the_wait(&status(SIGINT, SIGINT, 0, 0)), "blocked");
+        assert!(!ends_the_wait(&status(SIGINT, 0, SIGINT, 0)), "ignored");
+        assert!(!ends_the_wait(&status(SIGURG, 0, 0, SIGURG)), "Go's scheduler");
+        assert!(!ends_the_wait(&status(SIGCHLD | SIGWINCH, 0, 0, 0)));
+        assert!(ends_the_wait(&status(1 << 13, 0, 0, 0)), "SIGALRM without a handler kills");
+        assert!(!ends_the_wait(&status(1 << 13, 0, 0, 1 << 13)), "SIGALRM with a handler does not");
+        assert!(!ends_the_wait(&status(0, 0, 0, 0)));
+        assert!(!ends_the_wait("nonsense"));
+    }
+}

@@ -1,0 +1,103 @@
+//! What can go wrong with a request, by what the caller is told. `fuse::errno` has the one table from kinds to errnos.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use crate::catalog::{CatalogError, IndexError};
+use crate::cxone::{ApiError, ApiErrorKind};
+use crate::media::MediaError;
+
+/// The kinds of design §5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    NotFound,
+    NotADirectory,
+    NoAttribute,
+    Denied,
+    BudgetSpent,
+    TimedOut,
+    Interrupted,
+    Changed,
+    ReadOnly,
+    Io,
+}
+
+type Cause = Arc<dyn Error + Send + Sync>;
+
+/// A failed request. Cloneable, because those who waited for the same billed call share its failure.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct VfsError {
+    kind: ErrorKind,
+    message: Arc<str>,
+    #[source]
+    cause: Option<Cause>,
+}
+
+impl VfsError {
+    /// An error without a cause below it.
+    pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> VfsError {
+        VfsError { kind, message: message.into(), cause: None }
+    }
+
+    /// No such name, or no recording.
+    pub fn not_found() -> VfsError {
+        VfsError::new(ErrorKind::NotFound, "no such file or directory")
+    }
+
+    fn because(kind: ErrorKind, message: &str, cause: Cause) -> VfsError {
+        VfsError { kind, message: message.into(), cause: Some(cause) }
+    }
+
+    /// What the caller is told.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+fn kind_of_api(error: &ApiError) -> ErrorKind {
+    match error.kind {
+        ApiErrorKind::Denied => ErrorKind::Denied,
+        ApiErrorKind::Timeout | ApiErrorKind::RateLimited { .. } => ErrorKind::TimedOut,
+        ApiErrorKind::Configuration | ApiErrorKind::Unavailable | ApiErrorKind::BadAnswer => ErrorKind::Io,
+    }
+}
+
+impl From<Arc<ApiError>> for VfsError {
+    fn from(error: Arc<ApiError>) -> VfsError {
+        VfsError::because(kind_of_api(&error), "asking CXone failed", error)
+    }
+}
+
+impl From<CatalogError> for VfsError {
+    fn from(error: CatalogError) -> VfsError {
+        VfsError::because(ErrorKind::Io, "reading or writing the state database failed", Arc::new(error))
+    }
+}
+
+impl From<IndexError> for VfsError {
+    fn from(error: IndexError) -> VfsError {
+        let kind = match &error {
+            IndexError::Api(api) => kind_of_api(api),
+            IndexError::Catalog(_) => ErrorKind::Io,
+        };
+        VfsError::because(kind, "listing the day failed", Arc::new(error))
+    }
+}
+
+impl From<MediaError> for VfsError {
+    fn from(error: MediaError) -> VfsError {
+        let kind = match &error {
+            // The link source is ours: its own error says best what happened.
+            MediaError::Link(cause) => match cause.downcast_ref::<VfsError>() {
+                Some(ours) => return ours.clone(),
+                None => ErrorKind::Io,
+            },
+            MediaError::Changed(_) => ErrorKind::Changed,
+            MediaError::Denied => ErrorKind::Denied,
+            MediaError::Timeout => ErrorKind::TimedOut,
+            MediaError::Gone | MediaError::Source(_) => ErrorKind::Io,
+        };
+        VfsError::because(kind, "reading the recording failed", Arc::new(error))
+    }
+}

@@ -1,0 +1,74 @@
+//! What a directory holds, in the order of names.
+
+use std::sync::Arc;
+
+use crate::base::{AgentId, Day};
+use crate::catalog::{contact_ino, day_ino, file_ino};
+use crate::cxone::Priority;
+use crate::vfs::Vfs;
+use crate::vfs::caller::Caller;
+use crate::vfs::children::{CONTACT_JSON, billed_children, needs_call};
+use crate::vfs::error::{ErrorKind, VfsError};
+use crate::vfs::node::{Node, Place};
+use crate::vfs::resolve::Want;
+
+/// One name of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    pub ino: u64,
+    pub is_dir: bool,
+    pub name: Arc<str>,
+}
+
+impl Vfs {
+    /// The names below a directory, without `.` and `..`. Waits for the network only if the day was never indexed, or where
+    /// `resolve_on = "list"` wants an exact listing.
+    pub(super) async fn list(&self, node: Node, caller: Caller) -> Result<Arc<[DirEntry]>, VfsError> {
+        match node {
+            Node::Root => Ok(self.list_days()),
+            Node::Day(day) => self.list_agents(day).await,
+            Node::Agent(day, agent) => self.list_folders(day, agent),
+            Node::Folder(place) => self.list_folder(place, caller).await,
+            Node::Contact(_) | Node::Shared(..) => Err(VfsError::new(ErrorKind::NotADirectory, "not a directory")),
+        }
+    }
+
+    fn list_days(&self) -> Arc<[DirEntry]> {
+        let (first, last) = self.days();
+        let days = first.0..=last.0;
+        days.map(|number| {
+            let day = Day(number);
+            DirEntry { ino: day_ino(day), is_dir: true, name: day.to_string().into() }
+        })
+        .collect()
+    }
+
+    async fn list_agents(&self, day: Day) -> Result<Arc<[DirEntry]>, VfsError> {
+        self.ensure_day(day).await?;
+        let agents = self.catalog.agents(day, &self.settings.channels)?;
+        Ok(agents.into_iter().map(|agent| DirEntry { ino: agent.ino, is_dir: true, name: agent.name }).collect())
+    }
+
+    fn list_folders(&self, day: Day, agent: AgentId) -> Result<Arc<[DirEntry]>, VfsError> {
+        let folders = self.catalog.interactions(day, agent, &self.settings.channels)?;
+        Ok(folders.into_iter().map(|folder| DirEntry { ino: folder.ino, is_dir: true, name: folder.name }).collect())
+    }
+
+    async fn list_folder(&self, place: Place, caller: Caller) -> Result<Arc<[DirEntry]>, VfsError> {
+        let Place { day, agent, master } = place;
+        let folder = self.catalog.interaction_folder(day, agent, master)?.ok_or_else(VfsError::not_found)?;
+        let mut interaction = self.catalog.interaction(master)?.ok_or_else(VfsError::not_found)?;
+        let now = self.clock.now();
+        if self.settings.resolve_on.resolves(Priority::List) && needs_call(&interaction.resolution, now) {
+            self.refuse_scanner(caller)?;
+            interaction = self.resolver.resolved(master, Want { priority: Priority::List, caller }).await?;
+        }
+        let mut entries = vec![DirEntry { ino: contact_ino(folder.ino), is_dir: false, name: CONTACT_JSON.into() }];
+        entries.extend(billed_children(&interaction, now).into_iter().map(|child| DirEntry {
+            ino: file_ino(interaction.ino_base, child.kind),
+            is_dir: false,
+            name: child.name,
+        }));
+        Ok(entries.into())
+    }
+}

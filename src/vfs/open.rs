@@ -1,0 +1,132 @@
+//! Opening: where an interaction is resolved and a handle made.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::catalog::FileKind;
+use crate::cxone::Priority;
+use crate::media::{MediaError, Version};
+use crate::vfs::Vfs;
+use crate::vfs::audit::OpenEvent;
+use crate::vfs::caller::Caller;
+use crate::vfs::children::{Child, child_of_kind, needs_call};
+use crate::vfs::error::{ErrorKind, VfsError};
+use crate::vfs::handles::{OpenFile, OpenRecording};
+use crate::vfs::links::RecordingLinks;
+use crate::vfs::node::{Node, Place};
+use crate::vfs::resolve::{Want, recording_key};
+
+/// A successful open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    pub handle: u64,
+    /// The kernel may keep the pages that it has of this file.
+    pub keep_cache: bool,
+}
+
+impl Vfs {
+    pub(super) async fn open_node(&self, node: Node, caller: Caller) -> Result<Opened, VfsError> {
+        match node {
+            Node::Contact(place) => self.open_contact(place),
+            Node::Shared(kind, place) => self.open_shared(kind, place, caller).await,
+            Node::Root | Node::Day(_) | Node::Agent(..) | Node::Folder(_) => {
+                Err(VfsError::new(ErrorKind::Io, "a directory cannot be opened as a file"))
+            }
+        }
+    }
+
+    fn open_contact(&self, place: Place) -> Result<Opened, VfsError> {
+        let Place { day, agent, master } = place;
+        let bytes = self.catalog.contact_json(day, agent, master)?.ok_or_else(VfsError::not_found)?;
+        // While its day is open a refresh may change it; pages of an older state must not survive a new open.
+        let keep_cache = self.is_closed(day)?;
+        Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), keep_cache })
+    }
+
+    async fn open_shared(&self, kind: FileKind, place: Place, caller: Caller) -> Result<Opened, VfsError> {
+        let before = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
+        let calls = needs_call(&before.resolution, self.clock.now());
+        let result = self.open_billed(kind, place, caller, calls).await;
+        self.audit.opened(&OpenEvent {
+            caller,
+            path: self.path(Node::Shared(kind, place)),
+            master: place.master,
+            billed: calls,
+            outcome: result.as_ref().map(|_| ()).map_err(VfsError::kind),
+        });
+        result
+    }
+
+    async fn open_billed(&self, kind: FileKind, place: Place, caller: Caller, calls: bool) -> Result<Opened, VfsError> {
+        let want = Want { priority: Priority::Open, caller };
+        let master = place.master;
+        if calls {
+            self.refuse_scanner(caller)?;
+            self.resolver.resolved(master, want).await?;
+        }
+        // What it is now: a prediction may have come out otherwise.
+        let child = self.certain_child(kind, place)?;
+        let FileKind::Recording(index) = kind else {
+            let bytes = self.catalog.document(master, kind)?.ok_or_else(VfsError::not_found)?;
+            return Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), keep_cache: true });
+        };
+        let version = if let Some(size) = child.size {
+            Version { size, validator: child.validator }
+        } else {
+            // May cost a call, if the link is gone.
+            self.refuse_scanner(caller)?;
+            self.resolver.size(master, index, want).await?
+        };
+        let links = Arc::new(RecordingLinks { resolver: self.resolver.clone(), master, index, want });
+        let reader = self.resolver.media().reader(&recording_key(master, index), &version, links)?;
+        let recording = OpenRecording { kind, place, reader };
+        let keep_cache = !self.take_changed(master, index);
+        Ok(Opened { handle: self.files.insert(OpenFile::Recording(recording)), keep_cache })
+    }
+
+    fn certain_child(&self, kind: FileKind, place: Place) -> Result<Child, VfsError> {
+        let interaction = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
+        let child = child_of_kind(&interaction, self.clock.now(), kind).filter(|child| child.certain);
+        child.ok_or_else(|| VfsError::new(ErrorKind::NotFound, "this interaction has no such file"))
+    }
+
+    pub(super) async fn read_file(&self, file: &OpenFile, offset: u64, len: u32) -> Result<Bytes, VfsError> {
+        match file {
+            OpenFile::Document(bytes) => Ok(slice(bytes, offset, len)),
+            OpenFile::Recording(recording) => {
+                if let Some(bytes) = recording.reader.read_cached(offset, len) {
+                    return Ok(bytes);
+                }
+                match recording.reader.read(offset, len).await {
+                    Ok(bytes) => Ok(bytes),
+                    Err(error) => {
+                        if let MediaError::Changed(version) = &error {
+                            self.recording_changed(recording, version)?;
+                        }
+                        Err(error.into())
+                    }
+                }
+            }
+        }
+    }
+
+    /// The source has another object now: remember its size, and have the kernel drop what it knows at the next open.
+    fn recording_changed(&self, recording: &OpenRecording, version: &Version) -> Result<(), VfsError> {
+        let FileKind::Recording(index) = recording.kind else { return Ok(()) };
+        let master = recording.place.master;
+        tracing::warn!(%master, recording = index, "a recording changed at the source; its old bytes are dropped");
+        self.catalog.set_recording_version(master, index, version.size, &version.validator)?;
+        self.note_changed(master, index);
+        if let Some(interaction) = self.catalog.interaction(master)? {
+            self.kernel.forget_attributes(crate::catalog::file_ino(interaction.ino_base, recording.kind));
+        }
+        Ok(())
+    }
+}
+
+fn slice(bytes: &Bytes, offset: u64, len: u32) -> Bytes {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let end = start.saturating_add(len as usize).min(bytes.len());
+    bytes.slice(start..end)
+}

@@ -1,0 +1,135 @@
+//! When a billed call may be made, for whom, and how many.
+//!
+//! Pure.
+
+use crate::cxone::Priority;
+
+/// Which operations may resolve an interaction (`mount.resolve_on`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ResolveOn {
+    /// Opening a billed file.
+    #[default]
+    Open,
+    /// Also `stat` of a billed file.
+    Stat,
+    /// Also listing an interaction's folder.
+    List,
+}
+
+impl ResolveOn {
+    /// Whether an operation of that class resolves what it touches.
+    pub fn resolves(self, operation: Priority) -> bool {
+        match operation {
+            Priority::Open | Priority::Warm => true,
+            Priority::Stat => self >= ResolveOn::Stat,
+            Priority::List => self >= ResolveOn::List,
+        }
+    }
+}
+
+/// The kernel keeps 15 bytes of a process's name (`TASK_COMM_LEN` less the final zero), so longer patterns are matched on as much.
+const COMM_BYTES: usize = 15;
+
+/// Processes that may look but never cause a billed call (`mount.deny_processes`).
+#[derive(Clone, Debug, Default)]
+pub struct Scanners {
+    patterns: Vec<String>,
+}
+
+impl Scanners {
+    /// Patterns with `*` and `?`, compared with `/proc/PID/comm` regardless of case.
+    pub fn new(patterns: &[String]) -> Scanners {
+        Scanners { patterns: patterns.iter().map(|pattern| pattern.to_lowercase()).collect() }
+    }
+
+    /// Whether a process of that name is one of them.
+    pub fn matches(&self, comm: &str) -> bool {
+        let comm = comm.to_lowercase();
+        self.patterns.iter().any(|pattern| {
+            glob(pattern.as_bytes(), comm.as_bytes())
+                || (comm.len() >= COMM_BYTES && pattern.len() > COMM_BYTES && glob_prefix(pattern, &comm))
+        })
+    }
+}
+
+/// A pattern without wildcards that is longer than the kernel's name matches on the bytes that the kernel kept.
+fn glob_prefix(pattern: &str, comm: &str) -> bool {
+    !pattern.contains(['*', '?']) && pattern.as_bytes().starts_with(comm.as_bytes())
+}
+
+/// `*` for any run of bytes, `?` for one. Backtracks to the last star only, so its time is bounded by the product of the lengths.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => {
+                let Some((star_p, star_t)) = star else { return false };
+                star = Some((star_p, star_t + 1));
+                p = star_p + 1;
+                t = star_t + 1;
+            }
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+/// Billed calls per UTC day (`limits.daily_budget`); `None` is unlimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DailyBudget(pub Option<u64>);
+
+impl DailyBudget {
+    /// Whether one more call may be made after `spent` of today's.
+    pub fn allows(self, spent: u64) -> bool {
+        self.0.is_none_or(|limit| spent < limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mode_includes_the_one_before() {
+        let resolves = |mode: ResolveOn| {
+            [Priority::Open, Priority::Stat, Priority::List].map(|operation| mode.resolves(operation))
+        };
+        assert_eq!(resolves(ResolveOn::Open), [true, false, false]);
+        assert_eq!(resolves(ResolveOn::Stat), [true, true, false]);
+        assert_eq!(resolves(ResolveOn::List), [true, true, true]);
+    }
+
+    #[test]
+    fn scanners_are_told_by_their_names() {
+        let patterns = ["updatedb", "tracker-*", "*thumbnail*", "a-very-long-daemon-name"].map(String::from);
+        let scanners = Scanners::new(&patterns);
+        for comm in ["updatedb", "tracker-miner-f", "ffmpegthumbnail", "Thumbnailer", "a-very-long-dae"] {
+            assert!(scanners.matches(comm), "{comm}");
+        }
+        for comm in ["updatedb2", "restic", "xtracker-", "", "a-very"] {
+            assert!(!scanners.matches(comm), "{comm}");
+        }
+    }
+
+    #[test]
+    fn a_glob_with_many_stars_ends() {
+        assert!(!glob(b"*a*a*a*a*a*a*b", &[b'a'; 2000]));
+        assert!(glob(b"*", b""));
+        assert!(!glob(b"?", b""));
+    }
+
+    #[test]
+    fn a_budget_ends_where_it_says() {
+        assert!(DailyBudget(Some(10)).allows(9));
+        assert!(!DailyBudget(Some(10)).allows(10));
+        assert!(DailyBudget(None).allows(u64::MAX));
+    }
+}
