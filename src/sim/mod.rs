@@ -1,1 +1,4 @@
-//!
+//! A simulated tenant.
+mod mix;
+mod recordings;
+pub use self::recordings::Recording;
