@@ -112,9 +112,10 @@ fn link(
     }
     let now = tenant.now();
     let (date, life) = (amz_date(now), switches.link_life_s);
-    let version = match switches.etag_per_signing || switches.content_per_signing {
-        true => version_of_signing(tenant.serial(), switches.content_per_signing),
-        false => 0,
+    let version = if switches.etag_per_signing || switches.content_per_signing {
+        version_of_signing(tenant.serial(), switches.content_per_signing)
+    } else {
+        0
     };
     let master = interaction.master;
     let mut url = match &tenant.settings().media_base_url {

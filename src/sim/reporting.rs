@@ -1,9 +1,10 @@
 //! Reporting and Admin: `contacts/completed`, single contacts, agents, the business unit.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
-use std::sync::atomic::Ordering::Relaxed;
 
 use super::answers::{empty, header_only, json_answer, typed};
 use super::dates::{read_date, write_date};
@@ -123,16 +124,11 @@ fn select(tenant: &Tenant, wanted: &Wanted, now: Timestamp) -> (usize, Vec<Leg>)
         first = first.max(Day(day_of(since).0.saturating_sub(CHANGED_DAYS_LATER)));
     }
     let last = wanted.end.map_or(settings.last_day, |end| settings.last_day.min(day_of(end)));
-    let mut matching = Vec::new();
-    for day in first.0..=last.0 {
-        let legs = world.legs(Day(day));
-        let listed = |leg: &&Leg| {
-            wanted.takes(leg)
-                && listed_from(leg) <= now
-                && since.is_none_or(|since| last_update(world, leg, now) >= since)
-        };
-        matching.extend(legs.iter().filter(listed).cloned());
-    }
+    let listed = |leg: &&Leg| {
+        wanted.takes(leg) && listed_from(leg) <= now && since.is_none_or(|since| last_update(world, leg, now) >= since)
+    };
+    let days: Vec<_> = (first.0..=last.0).map(|day| world.legs(Day(day))).collect();
+    let mut matching: Vec<&Leg> = days.iter().flat_map(|legs| legs.iter()).filter(listed).collect();
     if wanted.by_update {
         matching.sort_by_cached_key(|leg| (last_update(world, leg, now), leg.contact));
     } else {
@@ -142,7 +138,7 @@ fn select(tenant: &Tenant, wanted: &Wanted, now: Timestamp) -> (usize, Vec<Leg>)
         matching.reverse();
     }
     let total = matching.len();
-    (total, matching.into_iter().skip(wanted.skip).take(wanted.top).collect())
+    (total, matching.into_iter().skip(wanted.skip).take(wanted.top).cloned().collect())
 }
 
 fn row(tenant: &Tenant, leg: &Leg, naming: Naming, now: Timestamp, fields: Option<&[String]>) -> Value {

@@ -193,7 +193,7 @@ impl World {
     }
 
     fn interaction(&self, day: Day, slot: u64) -> Interaction {
-        let word = mix(&[self.settings.seed, 0x0073_6c6f_74, day.0 as u64, slot]);
+        let word = mix(&[self.settings.seed, 0x736c_6f74, day.0 as u64, slot]);
         let offset = i64::from(day.0 - ID_DAY) * IDS_PER_DAY + slot as i64 * IDS_PER_SLOT;
         let master = MasterId(ID_BASE + offset);
         let over_midnight = self.settings.midnight_transfer && slot == 0 && day < self.settings.last_day;
