@@ -20,7 +20,8 @@ use crate::base::{Day, MasterId};
 const HELP: &str = "GET  /__sim/counters             what has been asked, in numbers
 POST /__sim/reset                counts and the playback limit's memory to zero; with ?all=true the switches too
 GET  /__sim/switches             limits, lives, delays, faults
-PUT  /__sim/switches             JSON; keys left out stay as they are
+PUT  /__sim/switches             JSON; keys left out stay as they are, as in
+       {\"link_life_s\": 5, \"faults\": [{\"endpoint\": \"media\", \"fault\": {\"kind\": \"cut_after\", \"bytes\": 5000}, \"times\": 1}]}
 GET  /__sim/truth                every interaction; with ?day=YYYY-MM-DD one day's
 GET  /__sim/truth/media/{master}/{n}   a recording's true bytes
 ";

@@ -119,6 +119,9 @@ async fn outside(tenant: &Arc<Tenant>, mut asked: Asked) -> Response {
     };
     let endpoint = route.endpoint();
     tenant.counters.request(endpoint);
+    if endpoint == Endpoint::Playback {
+        tenant.note_playback();
+    }
     let (latency, fault) = tenant
         .change(|switches| (switches.latency_ms.get(&endpoint).copied(), switches.take_fault(endpoint, &asked.path)));
     if let Some(ms) = latency {

@@ -28,7 +28,7 @@ pub struct SimSettings {
     pub recording_seconds: (f64, f64),
     /// Every recording is this many pseudo-random bytes instead of an mp4; for benchmarks.
     pub bulk_bytes: Option<u64>,
-    /// Every other agent gets a name that makes trouble (see [`super::people`]).
+    /// Every other agent gets a name that makes trouble (`people.rs` lists them).
     pub odd_names: bool,
     /// One call of each day begins before and is transferred after midnight.
     pub midnight_transfer: bool,

@@ -89,16 +89,22 @@ impl Tenant {
         token.is_some_and(|token| self.mint().accepts(token, self.now()))
     }
 
-    /// Notes a playback call against the limit. `Err` has the seconds for `Retry-After`, if it is to be sent.
+    /// Notes a playback call for the busiest window, whatever will become of it.
+    pub(super) fn note_playback(&self) {
+        let window = Duration::from_secs(self.lock_switches().playback_window_s);
+        let now = self.now();
+        let calls = self.lock_playback().note(now, window);
+        self.counters.playback_peak_window.fetch_max(calls as u64, Relaxed);
+    }
+
+    /// Whether a playback call is within the limit. `Err` has the seconds for `Retry-After`, if it is to be sent.
     pub(super) fn admit_playback(&self) -> Result<(), Option<u64>> {
         let (limit, window, retry_after) = {
             let switches = self.lock_switches();
             (switches.playback_requests, Duration::from_secs(switches.playback_window_s), switches.retry_after_s)
         };
         let now = self.now();
-        let mut calls = self.playback.lock().unwrap_or_else(PoisonError::into_inner);
-        let admitted = calls.admit(now, limit as usize, window);
-        self.counters.playback_peak_window.fetch_max(calls.peak() as u64, Relaxed);
+        let admitted = self.lock_playback().admit(now, limit as usize, window);
         if admitted { Ok(()) } else { Err(retry_after) }
     }
 
@@ -108,15 +114,18 @@ impl Tenant {
 
     /// Sets counts, limit and switchboard back to how they were at the start.
     pub(super) fn reset(&self) {
-        self.counters.reset();
-        *self.playback.lock().unwrap_or_else(PoisonError::into_inner) = SlidingWindow::default();
+        self.reset_counts();
         *self.lock_switches() = Switches::of(self.settings());
     }
 
     /// Sets only the counts and the limit's memory back.
     pub(super) fn reset_counts(&self) {
         self.counters.reset();
-        *self.playback.lock().unwrap_or_else(PoisonError::into_inner) = SlidingWindow::default();
+        *self.lock_playback() = SlidingWindow::default();
+    }
+
+    fn lock_playback(&self) -> MutexGuard<'_, SlidingWindow> {
+        self.playback.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_switches(&self) -> MutexGuard<'_, Switches> {

@@ -450,3 +450,66 @@ async fn the_configuration_names_the_tenant() {
     let text = bench.sim.config_toml_for(login, path("/s"), path("/c"), path("/secret"));
     assert!(text.contains("client_secret_file = \"/client\""));
 }
+
+#[tokio::test]
+async fn other_ways_to_the_same_things() {
+    let bench = Bench::plain().await;
+    let first = bench.first();
+    let body: Value = bench.playback(first.master).await.json().await.unwrap();
+    let segment = body["interactions"][0]["data"]["segmentsDataList"][0]["segmentId"].as_str().unwrap().to_owned();
+    let by_segment = bench.json(&format!("/media-playback/v1/segments/{segment}")).await;
+    assert_eq!(by_segment["acdcontactId"], first.master.to_string());
+    assert!(by_segment["Interactions"][0]["data"]["fileToPlayUrl"].is_string());
+    let download = format!("/media-playback/v1/contacts?acd-call-id={}&isDownload=true", first.master);
+    assert!(bench.json(&download).await["redirectUrl"].as_str().unwrap().contains("X-Amz-Signature"));
+    let contact = bench.json(&format!("/incontactapi/services/v30.0/contacts/{}", first.legs[0].contact)).await;
+    assert_eq!(contact["contactId"]["contactId"], first.legs[0].contact);
+    assert_eq!(bench.get("/incontactapi/services/v30.0/contacts/5").await.status(), 404);
+    let agents = bench.json("/incontactapi/services/v30.0/agents").await;
+    assert_eq!(agents["agents"].as_array().unwrap().len(), 8);
+    let unit = bench.json("/incontactapi/services/v30.0/business-unit").await;
+    assert_eq!(unit["businessUnits"][0]["defaultTimeZone"], "UTC");
+    let few =
+        bench.json(&format!("{COMPLETED}?fields=contactId,agentId&agentId=8812037&orderBy=contactStart%20desc")).await;
+    let rows = few["completedContacts"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["agentId"] == 8_812_037 && row.as_object().unwrap().len() == 2));
+    assert_eq!(bench.get("/no/such/place").await.status(), 404);
+    assert_eq!(bench.sim.counters().unknown, 1);
+}
+
+#[tokio::test]
+async fn calls_that_fail_count_for_the_busiest_window() {
+    let bench = Bench::plain().await;
+    let fault = Fault::HeaderOnly { status: 500 };
+    bench.sim.switch(|switches| switches.faults.push(FaultRule::next(Endpoint::Playback, fault, 2)));
+    let master = bench.first().master;
+    for status in [500, 500, 200] {
+        let response = bench.playback(master).await;
+        assert_eq!(response.status(), status);
+        assert_eq!(response.headers().contains_key("icstatusdescription"), status == 500);
+    }
+    let counters = bench.sim.counters();
+    assert_eq!((counters.playback_calls, counters.playback_billed, counters.playback_peak_window), (3, 1, 3));
+}
+
+#[tokio::test]
+async fn odd_names_and_bulk_recordings_are_served() {
+    let settings = SimSettings {
+        odd_names: true,
+        agents: 40,
+        contacts_per_day: 4,
+        bulk_bytes: Some(300_000),
+        shares: Shares::plain(),
+        ..SimSettings::default()
+    };
+    let bench = Bench::with(settings).await;
+    let page = bench.json(COMPLETED).await;
+    let rows = page["completedContacts"].as_array().unwrap();
+    assert!(rows.iter().any(|row| row["lastName"].as_str().is_some_and(|name| name.len() == 300)));
+    assert!(rows.iter().any(|row| row["firstName"] == ".."));
+    let first = bench.first();
+    assert_eq!(first.media[0].bytes, 300_000);
+    let link = bench.link(first.master).await;
+    assert_eq!(bench.client.get(link).send().await.unwrap().bytes().await.unwrap(), bench.bytes(first.master, 1));
+    assert_eq!(bench.sim.counters().media_bytes, 300_000);
+}
