@@ -10,7 +10,6 @@ use super::dates::amz_date;
 use super::mix::{in_share, mix};
 use super::people::uuid_number;
 use super::playback_body::{SEGMENT, body};
-use super::record::listed_from;
 use super::state::{Asked, Tenant};
 use super::storage::{object_path, sign, version_of_signing};
 use super::switches::{PlaybackVariant, Switches};
@@ -50,7 +49,7 @@ fn answer(tenant: &Tenant, asked: &Asked, interaction: Option<Interaction>, segm
     Counters::add(&tenant.counters.playback_billed);
     let now = tenant.now();
     let recorded = |interaction: &Interaction| {
-        interaction.outcome == Outcome::Known && interaction.legs.iter().any(|leg| listed_from(leg) <= now)
+        interaction.outcome == Outcome::Known && interaction.legs.iter().any(|leg| leg.listed <= now)
     };
     let Some(interaction) = interaction.filter(recorded) else { return refused(404, "Interaction Not Found") };
     let switches = tenant.switches();

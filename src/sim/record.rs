@@ -25,19 +25,9 @@ const RENAMED: [(&str, &str); 7] = [
 
 const SKILLS: [&str; 4] = ["IB Billing", "IB Sales", "OB Care", "Back Office"];
 
-/// Seconds of after-call work.
-fn acw_seconds(leg: &Leg) -> u64 {
-    if leg.agent.is_some() { below(mix(&[leg.word, 1]), 45) } else { 0 }
-}
-
-/// The instant from which Reporting lists a leg.
-pub(super) fn listed_from(leg: &Leg) -> Timestamp {
-    leg.end().saturating_add(Duration::from_secs(acw_seconds(leg))).unwrap_or(Timestamp::MAX)
-}
-
 /// `lastUpdateTime` as of `now`: some legs are changed once more, two to twenty hours after they were listed.
 pub(super) fn last_update(world: &World, leg: &Leg, now: Timestamp) -> Timestamp {
-    let listed = listed_from(leg);
+    let listed = leg.listed;
     late_update(world, leg).filter(|late| *late <= now).unwrap_or(listed)
 }
 
@@ -47,7 +37,7 @@ fn late_update(world: &World, leg: &Leg) -> Option<Timestamp> {
         return None;
     }
     let wait = Duration::from_secs(7200 + below(mix(&[leg.word, 3]), 18 * 3600));
-    listed_from(leg).saturating_add(wait).ok()
+    leg.listed.saturating_add(wait).ok()
 }
 
 /// Whether a leg's record writes numbers and booleans as strings.
@@ -116,7 +106,7 @@ fn times(world: &World, leg: &Leg, now: Timestamp) -> Value {
         "totalDurationSeconds": total,
         "agentSeconds": with_agent,
         "abandonSeconds": without,
-        "acwSeconds": acw_seconds(leg),
+        "acwSeconds": leg.acw_s,
         "holdSeconds": hold,
         "holdCount": hold.min(1),
         "inQueueSeconds": below(mix(&[leg.word, 8]), 30),
@@ -126,7 +116,7 @@ fn times(world: &World, leg: &Leg, now: Timestamp) -> Value {
 }
 
 fn outcome(world: &World, leg: &Leg, now: Timestamp) -> Value {
-    let is_late = last_update(world, leg, now) > listed_from(leg);
+    let is_late = last_update(world, leg, now) > leg.listed;
     let transferred = leg.place.1 > 1;
     let tagged = in_share(mix(&[leg.word, 9]), 100);
     json!({
@@ -253,7 +243,7 @@ mod tests {
         let shares = Shares { late_update: 1000, ..Shares::plain() };
         let world = World::new(SimSettings { shares, ..SimSettings::default() });
         let leg = &world.legs(world.settings().last_day)[0];
-        let early = record(&world, leg, Naming::Current, listed_from(leg));
+        let early = record(&world, leg, Naming::Current, leg.listed);
         let late = record(&world, leg, Naming::Current, Timestamp::MAX);
         assert_eq!(early["primaryDispositionId"], Value::Null);
         assert_eq!(late["primaryDispositionId"], 12);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::answers::{empty, header_only, json_answer, typed};
 use super::dates::{read_date, write_date};
-use super::record::{last_update, listed_from, record};
+use super::record::{last_update, record};
 use super::settings::Naming;
 use super::state::{Asked, Tenant};
 use super::tokens::{BUSINESS_UNIT, TENANT_ID};
@@ -125,7 +125,7 @@ fn select(tenant: &Tenant, wanted: &Wanted, now: Timestamp) -> (usize, Vec<Leg>)
     }
     let last = wanted.end.map_or(settings.last_day, |end| settings.last_day.min(day_of(end)));
     let listed = |leg: &&Leg| {
-        wanted.takes(leg) && listed_from(leg) <= now && since.is_none_or(|since| last_update(world, leg, now) >= since)
+        wanted.takes(leg) && leg.listed <= now && since.is_none_or(|since| last_update(world, leg, now) >= since)
     };
     let days: Vec<_> = (first.0..=last.0).map(|day| world.legs(Day(day))).collect();
     let mut matching: Vec<&Leg> = days.iter().flat_map(|legs| legs.iter()).filter(listed).collect();
@@ -179,7 +179,7 @@ pub(super) fn contact(tenant: &Tenant, asked: &Asked, id: &str) -> Response {
     }
     let now = tenant.now();
     let leg = id.parse::<ContactId>().ok().and_then(|id| tenant.world.find_leg(id));
-    let Some(leg) = leg.filter(|leg| listed_from(leg) <= now) else { return header_only(404, "Contact not found") };
+    let Some(leg) = leg.filter(|leg| leg.listed <= now) else { return header_only(404, "Contact not found") };
     json_answer(
         200,
         &json!({

@@ -60,6 +60,10 @@ pub struct Leg {
     pub start: Timestamp,
     /// With time in the queue and so on; at least as long as the talk.
     pub total: Duration,
+    /// Seconds of after-call work.
+    pub acw_s: u64,
+    /// The instant from which Reporting lists it: its end and the after-call work.
+    pub listed: Timestamp,
     /// `None`: nobody took it.
     pub agent: Option<u32>,
     /// Place among the legs, from 0, and how many there are.
@@ -100,9 +104,15 @@ pub enum ElementKind {
 }
 
 impl Leg {
-    /// The instant from which Reporting lists it.
+    /// The instant at which the contact left it.
     pub fn end(&self) -> Timestamp {
         self.start.saturating_add(self.total).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Its agent's id; [`AgentId::NONE`] where nobody took it.
+    #[must_use]
+    pub fn agent_id(&self) -> AgentId {
+        self.agent.map_or(AgentId::NONE, people::agent_id)
     }
 }
 
@@ -295,16 +305,22 @@ impl Draft<'_> {
         let long_queue = in_share(mix(&[self.word, 9]), settings.shares.stringly / 2);
         let queue_s = if long_queue { 1100 } else { 0 } + below(mix(&[self.word, 10]), 30);
         let talk = Duration::from_secs_f64(self.seconds);
-        let leg = |place: u8, of: u8, agent, start: Timestamp, total| Leg {
-            contact: ContactId(self.master.0 + i64::from(place)),
-            master: self.master,
-            channel: self.channel,
-            outbound: self.outbound,
-            start,
-            total,
-            agent,
-            place: (place, of),
-            word: mix(&[self.word, 11, u64::from(place)]),
+        let leg = |place: u8, of: u8, agent: Option<u32>, start: Timestamp, total: Duration| {
+            let word = mix(&[self.word, 11, u64::from(place)]);
+            let acw_s = if agent.is_some() { below(mix(&[word, 1]), 45) } else { 0 };
+            Leg {
+                contact: ContactId(self.master.0 + i64::from(place)),
+                master: self.master,
+                channel: self.channel,
+                outbound: self.outbound,
+                start,
+                total,
+                acw_s,
+                listed: start.saturating_add(total + Duration::from_secs(acw_s)).unwrap_or(Timestamp::MAX),
+                agent,
+                place: (place, of),
+                word,
+            }
         };
         match plot {
             Plot::Abandoned => vec![leg(0, 1, None, start, Duration::from_secs(queue_s + 5))],
@@ -353,15 +369,6 @@ impl Draft<'_> {
             Channel::Work => vec![element(ElementKind::Work, false, 1)],
             _ => vec![element(ElementKind::Digital, false, 1)],
         }
-    }
-}
-
-/// The id of a leg's agent as the tenant's other systems know it.
-impl Leg {
-    /// [`AgentId::NONE`] where nobody took it.
-    #[must_use]
-    pub fn agent_id(&self) -> AgentId {
-        self.agent.map_or(AgentId::NONE, people::agent_id)
     }
 }
 
