@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! request → dispatch → (login, reporting, playback, storage, control) → world → recordings
-//!              │                                                          people
+//!              │                                                          draft, people
 //!              └ faults, counters, state (clock, switchboard, limit)
 //! ```
 //!
@@ -21,6 +21,7 @@ mod control;
 mod counters;
 mod dates;
 mod dispatch;
+mod draft;
 mod faults;
 mod login;
 mod mix;
