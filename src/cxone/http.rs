@@ -81,11 +81,6 @@ impl Http {
         self.client_for(&url).request(method, url)
     }
 
-    /// The time that one call may take.
-    pub fn call_timeout(&self) -> Duration {
-        self.call_timeout
-    }
-
     /// A number in `[0, 1)` for spreading retries.
     pub fn jitter(&self) -> f64 {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64()

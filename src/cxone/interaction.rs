@@ -309,7 +309,9 @@ mod tests {
             match read(body, false) {
                 Ok(Document::Playback(found)) => {
                     prop_assert!(!found.metadata.to_string().contains("topsecret"));
-                    prop_assert!(!format!("{:?}", found.items.iter().map(|item| &item.media).collect::<Vec<_>>()).contains("topsecret"));
+                    let media: Vec<_> = found.items.iter().map(|item| &item.media).collect();
+                    let debug = format!("{media:?}");
+                    prop_assert!(!debug.contains("topsecret"));
                 }
                 Ok(Document::NotFound) => {}
                 Err(error) => prop_assert!(!error.to_string().contains("topsecret")),
