@@ -19,7 +19,7 @@ use super::settings::TenantSettings;
 use crate::base::Clock;
 
 /// A token is renewed this long before its end, so that no call begins with one that ends under way.
-const RENEW_BEFORE: Duration = Duration::from_secs(300);
+const RENEW_BEFORE: Duration = Duration::from_mins(5);
 /// Tokens that live too shortly for [`RENEW_BEFORE`] are renewed at this part of their life.
 const RENEW_AT_PART: f64 = 0.9;
 /// After a failed renewal, a token that is still good is used for so long before the next attempt.

@@ -256,7 +256,9 @@ impl Answer {
         if self.status.is_redirection() {
             let target = self.redirect_target();
             let target = target.as_ref().map_or_else(|| String::from("nowhere"), address::host_and_port);
-            message.push_str(&format!(" to {target}; redirects are not followed"));
+            message.push_str(" to ");
+            message.push_str(&target);
+            message.push_str("; redirects are not followed");
         } else if let Some(said) = self.said() {
             message.push_str(": ");
             message.push_str(&said);

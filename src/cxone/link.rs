@@ -47,7 +47,7 @@ fn known_extension(url: &Url) -> Option<String> {
     (!stem.is_empty() && EXTENSIONS.contains(&extension.as_str())).then_some(extension)
 }
 
-/// The end that a signed URL states: SigV4 (`X-Amz-Date` + `X-Amz-Expires`), SigV2 and CloudFront (`Expires`, seconds since
+/// The end that a signed URL states: SigV4 (`X-Amz-Date` + `X-Amz-Expires`), SigV2 and `CloudFront` (`Expires`, seconds since
 /// 1970), Azure's shared access signature (`se`, with `sig`).
 fn expires_at(url: &Url) -> Option<Timestamp> {
     let value = |wanted: &str| {

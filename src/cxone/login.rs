@@ -19,9 +19,9 @@ use super::lenient;
 use super::settings::{ClientCredentials, Credentials, TenantSettings};
 
 /// The life of a token that states none.
-const TOKEN_LIFE_DEFAULT: Duration = Duration::from_secs(3600);
+const TOKEN_LIFE_DEFAULT: Duration = Duration::from_hours(1);
 /// No stated life is believed beyond this.
-const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+const TOKEN_LIFE_MAX: Duration = Duration::from_hours(24);
 
 const LOGIN: Call = Call { operation: "login", body_max: LOGIN_BYTES_MAX };
 const OPENID: Call = Call { operation: "openid discovery", body_max: LOGIN_BYTES_MAX };
@@ -205,8 +205,8 @@ mod tests {
 
     #[test]
     fn the_life_of_a_token_is_a_number_or_a_text_or_an_hour() {
-        assert_eq!(token_life(Some(&json!(120))), Duration::from_secs(120));
-        assert_eq!(token_life(Some(&json!("120"))), Duration::from_secs(120));
+        assert_eq!(token_life(Some(&json!(120))), Duration::from_mins(2));
+        assert_eq!(token_life(Some(&json!("120"))), Duration::from_mins(2));
         assert_eq!(token_life(Some(&json!(1e18))), TOKEN_LIFE_MAX);
         for nonsense in [None, Some(json!(null)), Some(json!("soon")), Some(json!(-5))] {
             assert_eq!(token_life(nonsense.as_ref()), TOKEN_LIFE_DEFAULT);

@@ -88,7 +88,7 @@ mod tests {
         tries: 4,
         pause: Duration::from_millis(500),
         pause_max: Duration::from_secs(8),
-        total: Duration::from_secs(60),
+        total: Duration::from_mins(1),
     };
 
     fn error(kind: ApiErrorKind) -> ApiError {

@@ -83,8 +83,8 @@ pub struct Limiter {
 /// The right to make one billed call. Dropping it unused gives the slot back; [`Permit::spend`] spends it.
 #[must_use]
 pub struct Permit {
-    /// Taken by `spend`.
-    shared: Option<Arc<Shared>>,
+    shared: Arc<Shared>,
+    spent: bool,
 }
 
 /// A billed call under way. To be kept until the call has ended, with whatever outcome: the slot is free a window after this is
@@ -121,6 +121,10 @@ enum Step {
 
 impl Limiter {
     /// `recent`: when calls were made in the last window, by this or an earlier process.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the house passes the clock by value, and the seed is of no further use"
+    )]
     pub fn new(settings: LimiterSettings, recent: Vec<Timestamp>, clock: Arc<dyn Clock>) -> Limiter {
         let seed = clock.now().as_nanosecond() as u64;
         Limiter::with_seed(settings, &recent, clock.now(), seed)
@@ -140,7 +144,7 @@ impl Limiter {
         let waiter = Waiter::enter(&self.shared, priority);
         loop {
             match self.shared.step(&waiter.ticket) {
-                Step::Go => return Permit { shared: Some(self.shared.clone()) },
+                Step::Go => return Permit { shared: self.shared.clone(), spent: false },
                 Step::Sleep(until) => {
                     tokio::select! {
                         () = tokio::time::sleep_until(until) => {}
@@ -184,21 +188,16 @@ impl Limiter {
 impl Permit {
     /// The call is being made now. Keep what this gives until the call has ended.
     pub fn spend(mut self) -> InFlight {
-        match self.shared.take() {
-            Some(shared) => {
-                shared.lock().window.spend();
-                InFlight { shared }
-            }
-            // `spend` consumes the permit, so nothing else can have taken it.
-            None => unreachable!("a permit is spent once"),
-        }
+        self.spent = true;
+        self.shared.lock().window.spend();
+        InFlight { shared: self.shared.clone() }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(shared) = self.shared.take() {
-            let mut state = shared.lock();
+        if !self.spent {
+            let mut state = self.shared.lock();
             state.window.give_back();
             state.wake_next();
         }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Priority::{List, Open, Stat, Warm};
 use super::*;
 use crate::base::clock::ManualClock;
 
@@ -81,7 +82,6 @@ async fn the_most_urgent_is_served_first_and_equals_in_order() {
     limiter.acquire(Priority::Open).await.spend().finished();
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = JoinSet::new();
-    use Priority::{List, Open, Stat, Warm};
     for (number, priority) in [Warm, List, Open, Warm, Stat, Open, List, Stat].into_iter().enumerate() {
         let (limiter, order) = (limiter.clone(), order.clone());
         tasks.spawn(async move {
@@ -145,7 +145,7 @@ async fn calls_of_an_earlier_process_count() {
     let now = Timestamp::from_second(1_000_000).unwrap();
     let clock = Arc::new(ManualClock::new(now));
     let ago = |seconds: i64| Timestamp::from_second(1_000_000 - seconds).unwrap();
-    let settings = LimiterSettings { calls: 2, window: Duration::from_secs(300) };
+    let settings = LimiterSettings { calls: 2, window: Duration::from_mins(5) };
     let limiter = Limiter::new(settings, vec![ago(10), ago(200), ago(301), ago(5000)], clock);
     assert_eq!(limiter.snapshot().used, 2, "three may still count; the latest two decide");
     let begun = Instant::now();
@@ -180,7 +180,7 @@ async fn a_429_pauses_everyone_and_loses_no_one() {
     assert!(served[0] >= Duration::from_secs(7));
     let at_once = served.iter().filter(|at| **at < Duration::from_secs(8)).count();
     assert_eq!(at_once as u32, snapshot.learned_limit);
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
     assert_eq!(limiter.snapshot().learned_limit, 20);
 }
 
@@ -258,7 +258,7 @@ proptest! {
                 });
             }
             let all = async { while let Some(task) = tasks.join_next().await { task.unwrap() } };
-            let ended = timeout(Duration::from_secs(48 * 3600), all).await.is_ok();
+            let ended = timeout(Duration::from_hours(48), all).await.is_ok();
             sleep(window * 2).await;
             let arrivals = arrivals.lock().unwrap().clone();
             (ended, peak(arrivals, window), limiter.snapshot())

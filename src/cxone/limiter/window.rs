@@ -57,7 +57,7 @@ impl Window {
         ages.sort_unstable_by(|one, other| other.cmp(one));
         // Of more calls than the limit, only the latest decide when there is room again.
         let surplus = ages.len().saturating_sub(settings.calls as usize);
-        let releases = ages[surplus..].iter().map(|age| now + (hold - *age)).collect();
+        let releases = ages[surplus..].iter().map(|age| now + hold.saturating_sub(*age)).collect();
         Window { hold, reserved: 0, in_flight: 0, releases }
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Method, Response, Uri};
+use axum::http::{HeaderMap, Response, Uri};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -30,7 +30,6 @@ pub const MEDIA_URL: &str = "https://bucket.s3.us-west-2.amazonaws.com/x/y.mp4?X
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    pub method: Method,
     pub path: String,
     pub query: HashMap<String, String>,
     pub headers: HeaderMap,
@@ -128,14 +127,14 @@ impl Fake {
         let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let (rule, remember, base) = (Arc::new(rule), seen.clone(), url.clone());
-        let app = axum::Router::new().fallback(move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+        let app = axum::Router::new().fallback(move |uri: Uri, headers: HeaderMap, body: Bytes| {
             let (rule, remember, base) = (rule.clone(), remember.clone(), base.clone());
             async move {
                 let query = url::form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()).into_owned().collect();
                 let request = {
                     let mut seen = remember.lock().unwrap();
                     let nth = seen.iter().filter(|earlier| earlier.path == uri.path()).count();
-                    seen.push(Seen { method, path: uri.path().to_owned(), query, headers, body: body.to_vec(), nth });
+                    seen.push(Seen { path: uri.path().to_owned(), query, headers, body: body.to_vec(), nth });
                     seen.last().unwrap().clone()
                 };
                 let reply = rule(&request).unwrap_or_else(|| plain(&request, &base));
@@ -227,7 +226,7 @@ pub fn whole_text(error: &ApiError) -> String {
     let mut text = format!("{error} {error:?}");
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
-        text.push_str(&format!(" {inner} {inner:?}"));
+        text = format!("{text} {inner} {inner:?}");
         cause = inner.source();
     }
     for secret in [KEY_SECRET, CLIENT_SECRET, "topsecret", "eyJ"] {

@@ -10,7 +10,7 @@ use crate::cxone::{ApiError, ApiErrorKind, TenantSettings};
 
 async fn error_of(reply: Reply) -> ApiError {
     let fake = Fake::start(move |seen| (seen.path == PLAYBACK).then(|| reply.clone())).await;
-    let settings = TenantSettings { call_timeout: Duration::from_millis(2000), ..fake.settings() };
+    let settings = TenantSettings { call_timeout: Duration::from_secs(2), ..fake.settings() };
     let error = tenant(settings).playback(MasterId(1)).await.unwrap_err();
     assert_eq!(fake.seen(PLAYBACK).len(), 1);
     whole_text(&error);
