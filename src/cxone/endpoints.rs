@@ -54,7 +54,7 @@ impl Discovery {
             url.query_pairs_mut().append_pair("tenantId", tenant_id);
         }
         let call = Call { operation: "discovery", body_max: LOGIN_BYTES_MAX };
-        let answer = http.send(call, http.request(Method::GET, url)).await?.ok()?;
+        let answer = http.send(call, http.request(Method::GET, url)?).await?.ok()?;
         match answer.json()? {
             Value::Object(object) => Ok(Discovery::read(&object)),
             _ => Err(answer.bad("the configuration is not an object")),

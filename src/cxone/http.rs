@@ -44,41 +44,48 @@ pub(super) struct Call {
 
 /// The HTTP clients. Never follows a redirect.
 pub(super) struct Http {
-    remote: Client,
-    /// Without any proxy: what is on this machine is not reached through another.
-    local: Client,
+    tls: Result<Client, ApiError>,
+    /// For plain http, which is for this machine only: needs no certificates, and no proxy stands between.
+    plain: Client,
     call_timeout: Duration,
     clock: Arc<dyn Clock>,
     rng: Mutex<fastrand::Rng>,
 }
 
 impl Http {
-    /// Builds the clients. Makes no request.
+    /// Builds the clients. Makes no request. A machine without CA certificates is an error only once TLS is needed: a simulated
+    /// tenant on loopback works without.
     pub fn new(call_timeout: Duration, clock: Arc<dyn Clock>) -> Result<Http, ApiError> {
         install_crypto();
-        let build = |local: bool| {
-            let mut builder = Client::builder()
+        let builder = || {
+            Client::builder()
                 .user_agent(concat!("cxonefs/", env!("CARGO_PKG_VERSION")))
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(call_timeout.min(CONNECT_TIMEOUT_MAX))
                 .pool_max_idle_per_host(IDLE_CONNECTIONS)
-                .referer(false);
-            if local {
-                builder = builder.no_proxy();
-            }
-            builder.build().map_err(|error| {
-                ApiError::new(ApiErrorKind::Configuration, "building the HTTP client failed").with_source(error)
-            })
+                .referer(false)
         };
+        let failed = |what: &str, error: reqwest::Error| {
+            ApiError::new(ApiErrorKind::Configuration, what).with_source(error.without_url())
+        };
+        let plain = builder().no_proxy().tls_certs_only([]).build();
+        let plain = plain.map_err(|error| failed("building the HTTP client failed", error))?;
+        let tls = builder().build();
+        let tls = tls.map_err(|error| failed("TLS cannot be used; are the system's CA certificates installed?", error));
         // Only names requests and spreads retries; it protects nothing, so the clock is seed enough.
         let seed = clock.now().as_nanosecond() as u64 ^ u64::from(std::process::id()).rotate_left(48);
         let rng = Mutex::new(fastrand::Rng::with_seed(seed));
-        Ok(Http { remote: build(false)?, local: build(true)?, call_timeout, clock, rng })
+        Ok(Http { tls, plain, call_timeout, clock, rng })
     }
 
     /// A request to be completed and given to [`Http::send`].
-    pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        self.client_for(&url).request(method, url)
+    pub fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, ApiError> {
+        Ok(self.client_for(&url)?.request(method, url))
+    }
+
+    /// Fails where this URL could not be asked anyway, so that it is known before the first request.
+    pub fn check(&self, url: &Url) -> Result<(), ApiError> {
+        self.client_for(url).map(drop)
     }
 
     /// A number in `[0, 1)` for spreading retries.
@@ -97,7 +104,8 @@ impl Http {
         let url = request.url().clone();
         let host = address::host_and_port(&url);
         let exchange = async {
-            let response = self.client_for(&url).execute(request).await.map_err(|error| cut_off(call, &host, error))?;
+            let response =
+                self.client_for(&url)?.execute(request).await.map_err(|error| cut_off(call, &host, error))?;
             self.read(call, &url, &host, response).await
         };
         let outcome = match tokio::time::timeout(self.call_timeout, exchange).await {
@@ -173,8 +181,13 @@ impl Http {
         }
     }
 
-    fn client_for(&self, url: &Url) -> &Client {
-        if address::is_loopback(url) { &self.local } else { &self.remote }
+    fn client_for(&self, url: &Url) -> Result<&Client, ApiError> {
+        // Every caller has checked its URL by its own rules; this holds whatever they forget.
+        if !address::is_private(url) {
+            let message = format!("{} must be asked by https", address::host_and_port(url));
+            return Err(ApiError::new(ApiErrorKind::Configuration, message));
+        }
+        if url.scheme() == "http" { Ok(&self.plain) } else { self.tls.as_ref().map_err(ApiError::clone) }
     }
 
     /// `Retry-After` in seconds or as a date, the date by the server's own clock where it tells it.

@@ -86,7 +86,7 @@ async fn post_access_key(http: &Http, base: &Url, credentials: &Credentials) -> 
         "accessKeyId": credentials.access_key_id,
         "accessKeySecret": credentials.access_key_secret.expose_secret(),
     });
-    let answer = http.send(LOGIN, http.request(Method::POST, url).json(&body)).await?;
+    let answer = http.send(LOGIN, http.request(Method::POST, url)?.json(&body)).await?;
     read_token(answer, &[&credentials.access_key_secret])
 }
 
@@ -103,7 +103,7 @@ async fn with_password_grant(
         ("username", &credentials.access_key_id),
         ("password", credentials.access_key_secret.expose_secret()),
     ];
-    let basic = http.request(Method::POST, url.clone()).form(&grant);
+    let basic = http.request(Method::POST, url.clone())?.form(&grant);
     let answer = http.send(LOGIN, with_basic(basic, client)?).await?;
     if !refuses_client(&answer) {
         return read_token(answer, &secrets);
@@ -112,7 +112,7 @@ async fn with_password_grant(
     tracing::debug!("the client was refused by header; naming it in the body");
     let in_body = [("client_id", client.client_id.as_str()), ("client_secret", client.client_secret.expose_secret())];
     let form: Vec<(&str, &str)> = grant.into_iter().chain(in_body).collect();
-    let answer = http.send(LOGIN, http.request(Method::POST, url).form(&form)).await?;
+    let answer = http.send(LOGIN, http.request(Method::POST, url)?.form(&form)).await?;
     read_token(answer, &secrets)
 }
 
@@ -120,7 +120,7 @@ async fn with_password_grant(
 async fn token_endpoint(http: &Http, settings: &TenantSettings) -> Result<Url, ApiError> {
     let url = address::join(&settings.issuer, ".well-known/openid-configuration");
     let ask = async {
-        let answer = http.send(OPENID, http.request(Method::GET, url)).await?.ok()?;
+        let answer = http.send(OPENID, http.request(Method::GET, url)?).await?.ok()?;
         let document = answer.json()?;
         let named = document.get("token_endpoint").and_then(lenient::text);
         named.as_deref().and_then(address::parse_named).ok_or_else(|| answer.bad("names no usable token_endpoint"))

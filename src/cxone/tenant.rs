@@ -49,6 +49,7 @@ impl Tenant {
     ) -> Result<Tenant, ApiError> {
         check(&settings)?;
         let http = Arc::new(Http::new(settings.call_timeout, clock.clone())?);
+        http.check(&settings.issuer)?;
         let settings = Arc::new(settings);
         let auth = Auth::new(settings.clone(), http.clone(), clock, login);
         Ok(Tenant { inner: Arc::new(Inner { settings, http, retry: listing, auth }) })
@@ -114,7 +115,7 @@ impl Inner {
             )
         })?;
         bearer.set_sensitive(true);
-        self.http.send(call, self.http.request(Method::GET, url).header(AUTHORIZATION, bearer)).await
+        self.http.send(call, self.http.request(Method::GET, url)?.header(AUTHORIZATION, bearer)).await
     }
 }
 
