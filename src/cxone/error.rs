@@ -1,5 +1,9 @@
 //! What can go wrong with the tenant, by what the caller should do about it.
+//!
+//! Knows neither HTTP types nor errno numbers: the one translates into these errors, the other is translated from them.
 
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Decides what happens next.
@@ -20,21 +24,32 @@ pub enum ApiErrorKind {
 }
 
 /// A failed call. The text names operation, host and status, never a token, a secret or a signed link.
-#[derive(Debug, thiserror::Error)]
+///
+/// Clones share the cause: everyone who waited for one login gets that login's error.
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
     pub kind: ApiErrorKind,
     /// The HTTP status, where there was one.
     pub status: Option<u16>,
+    /// The `CorrelationId` of the request, by which the tenant's operator finds it; `None` where none was sent.
+    pub correlation_id: Option<Arc<str>>,
     message: String,
     #[source]
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl ApiError {
     /// An error without a cause below it.
     pub fn new(kind: ApiErrorKind, message: impl Into<String>) -> ApiError {
-        ApiError { kind, status: None, message: message.into(), source: None }
+        ApiError { kind, status: None, correlation_id: None, message: message.into(), source: None }
+    }
+
+    /// The same failure where the caller knows better what it means.
+    #[must_use]
+    pub(super) fn with_kind(mut self, kind: ApiErrorKind) -> ApiError {
+        self.kind = kind;
+        self
     }
 
     /// Adds the HTTP status.
@@ -44,10 +59,17 @@ impl ApiError {
         self
     }
 
+    /// Adds the request's correlation id.
+    #[must_use]
+    pub fn with_correlation_id(mut self, id: impl Into<Arc<str>>) -> ApiError {
+        self.correlation_id = Some(id.into());
+        self
+    }
+
     /// Adds the cause. `reqwest` errors must have had their URL removed.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ApiError {
-        self.source = Some(source.into());
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> ApiError {
+        self.source = Some(Arc::from(source.into()));
         self
     }
 

@@ -1,0 +1,199 @@
+//! The session: token and endpoints, obtained once for everyone who needs them at the same time.
+//!
+//! The session stands behind a mutex that is never held across an await. The *turn* to log in is a semaphore of one: whoever
+//! waited for it while another logged in takes that login's outcome, be it a session or an error, instead of trying again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use tokio::sync::Semaphore;
+
+use super::endpoints::{self, Endpoints};
+use super::error::{ApiError, ApiErrorKind};
+use super::http::Http;
+use super::login;
+use super::retry::RetryPolicy;
+use super::settings::TenantSettings;
+use crate::base::Clock;
+
+/// A token is renewed this long before its end, so that no call begins with one that ends under way.
+const RENEW_BEFORE: Duration = Duration::from_mins(5);
+/// Tokens that live too shortly for [`RENEW_BEFORE`] are renewed at this part of their life.
+const RENEW_AT_PART: f64 = 0.9;
+/// After a failed renewal, a token that is still good is used for so long before the next attempt.
+const RENEW_AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// After a refused login, the refusal is repeated for so long without asking: a wrong secret must not lock the key.
+const REFUSAL_STANDS: Duration = Duration::from_secs(5);
+
+/// What a call needs: a token and where to send it.
+pub(super) struct Session {
+    /// Grows with every login.
+    pub serial: u64,
+    pub token: SecretString,
+    pub endpoints: Endpoints,
+    renew_at: Timestamp,
+    ends_at: Timestamp,
+}
+
+#[derive(Default)]
+struct State {
+    session: Option<Arc<Session>>,
+    /// Logins that were carried to their end, whatever it was.
+    attempts: u64,
+    /// How the last of them failed, if it did.
+    failure: Option<(Timestamp, ApiError)>,
+}
+
+/// Which session a caller can use.
+#[derive(Clone, Copy)]
+enum Need {
+    /// Any that need not be renewed.
+    Fresh,
+    /// Any but this one and older ones, which the tenant has refused.
+    After(u64),
+}
+
+pub(super) struct Auth {
+    settings: Arc<TenantSettings>,
+    http: Arc<Http>,
+    clock: Arc<dyn Clock>,
+    retry: RetryPolicy,
+    turn: Semaphore,
+    state: Mutex<State>,
+}
+
+impl Auth {
+    pub fn new(settings: Arc<TenantSettings>, http: Arc<Http>, clock: Arc<dyn Clock>, retry: RetryPolicy) -> Auth {
+        Auth { settings, http, clock, retry, turn: Semaphore::new(1), state: Mutex::default() }
+    }
+
+    /// The session, after a login if there is none or it is due for renewal.
+    pub async fn session(&self) -> Result<Arc<Session>, ApiError> {
+        self.obtain(Need::Fresh).await
+    }
+
+    /// A session newer than the one with serial number `refused`.
+    pub async fn session_after(&self, refused: u64) -> Result<Arc<Session>, ApiError> {
+        self.obtain(Need::After(refused)).await
+    }
+
+    async fn obtain(&self, need: Need) -> Result<Arc<Session>, ApiError> {
+        let seen = {
+            let state = self.state();
+            if let Some(outcome) = self.at_hand(&state, need) {
+                return outcome;
+            }
+            state.attempts
+        };
+        let Ok(_turn) = self.turn.acquire().await else {
+            return Err(ApiError::new(ApiErrorKind::Unavailable, "login: this client is shutting down"));
+        };
+        let previous = {
+            let state = self.state();
+            if let Some(outcome) = self.at_hand(&state, need) {
+                return outcome;
+            }
+            if let Some((_, error)) = state.failure.as_ref().filter(|_| state.attempts != seen) {
+                return Err(error.clone());
+            }
+            state.session.clone()
+        };
+        let outcome = self.log_in(previous.as_deref()).await;
+        self.conclude(need, outcome)
+    }
+
+    /// What can be answered without a login.
+    fn at_hand(&self, state: &State, need: Need) -> Option<Result<Arc<Session>, ApiError>> {
+        let now = self.clock.now();
+        if let Some(session) = &state.session {
+            let good = match need {
+                Need::Fresh => now < session.renew_at,
+                Need::After(refused) => session.serial > refused,
+            };
+            if good {
+                return Some(Ok(session.clone()));
+            }
+        }
+        let (failed_at, error) = state.failure.as_ref()?;
+        let since = now.duration_since(*failed_at).unsigned_abs();
+        if error.kind == ApiErrorKind::Denied && since < REFUSAL_STANDS {
+            return Some(Err(error.clone()));
+        }
+        // Renewal begins well before the end, so a login host that is down is not yet a reason to fail.
+        match (&state.session, need) {
+            (Some(session), Need::Fresh) if now < session.ends_at && since < RENEW_AGAIN_AFTER => {
+                Some(Ok(session.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    fn conclude(&self, need: Need, outcome: Result<Session, ApiError>) -> Result<Arc<Session>, ApiError> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.attempts += 1;
+        match outcome {
+            Ok(session) => {
+                let session = Arc::new(session);
+                state.failure = None;
+                state.session = Some(session.clone());
+                Ok(session)
+            }
+            Err(error) => {
+                state.failure = Some((now, error.clone()));
+                match (&state.session, need) {
+                    (Some(session), Need::Fresh) if error.is_transient() && now < session.ends_at => {
+                        tracing::warn!(%error, "renewing the login failed; the token is good for a while");
+                        Ok(session.clone())
+                    }
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    async fn log_in(&self, previous: Option<&Session>) -> Result<Session, ApiError> {
+        let jitter = || self.http.jitter();
+        let token = self.retry.run(jitter, || login::log_in(&self.http, &self.settings)).await?;
+        let obtained_at = self.clock.now();
+        let endpoints = match previous {
+            Some(previous) if !previous.endpoints.provisional => previous.endpoints.clone(),
+            _ => self.retry.run(jitter, || endpoints::find(&self.http, &self.settings, &token.claims)).await?,
+        };
+        let serial = previous.map_or(1, |previous| previous.serial + 1);
+        tracing::info!(serial, life_s = token.life.as_secs(), api = %endpoints.api, playback = %endpoints.playback, "logged in");
+        let after = |span: Duration| obtained_at.saturating_add(span).unwrap_or(Timestamp::MAX);
+        Ok(Session {
+            serial,
+            token: token.access,
+            endpoints,
+            renew_at: after(renew_after(token.life)),
+            ends_at: after(token.life),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When a token of this life is renewed, counted from its beginning.
+fn renew_after(life: Duration) -> Duration {
+    life.saturating_sub(RENEW_BEFORE).max(life.mul_f64(RENEW_AT_PART))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_renewed_five_minutes_before_their_end_or_at_nine_tenths() {
+        let seconds = |life| renew_after(Duration::from_secs(life)).as_secs();
+        assert_eq!(seconds(3600), 3300);
+        assert_eq!(seconds(3000), 2700);
+        assert_eq!(seconds(120), 108);
+        assert_eq!(seconds(0), 0);
+    }
+}

@@ -1,0 +1,321 @@
+//! The Media Playback document in every variant seen, into our words. Pure; knows no HTTP.
+//!
+//! Documented inconsistencies that are all read: `interactions` or `Interactions`; the document bare or under `value`; an element
+//! bare or under `Interaction`; `fileToPlayUrl` or `filetoplayurl`, missing or empty; several elements for elevated contacts; a bare
+//! `redirectUrl`.
+
+use serde_json::{Map, Value};
+
+use super::link::{self, BadLink};
+use super::model::{ChatMessage, EmailContent, MediaLink, Playback, PlaybackItem};
+use super::{instant, lenient, scrub, text};
+
+/// Elements of one document, at most: a real one has one or two.
+const ITEMS_MAX: usize = 240;
+
+/// What a document turned out to be.
+#[derive(Debug)]
+pub(super) enum Document {
+    Playback(Playback),
+    /// It says that there is no such interaction.
+    NotFound,
+}
+
+/// Why a document cannot be used. Repeats no link.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadDocument {
+    #[error("the document is not an object")]
+    NotAnObject,
+    #[error("the document holds no interactions")]
+    NoInteractions,
+    #[error("the answer says: {0}")]
+    Says(String),
+    #[error("more than {ITEMS_MAX} interactions")]
+    TooMany,
+    #[error(transparent)]
+    Link(#[from] BadLink),
+}
+
+/// Reads a document. `plain_loopback`: media links may be plain http on loopback.
+pub(super) fn read(body: Value, plain_loopback: bool) -> Result<Document, BadDocument> {
+    let document = unwrap_value(body)?;
+    let Some(elements) = elements(&document) else {
+        if let Some(url) = lenient::find(&document, &["redirectUrl"]).and_then(lenient::text) {
+            return Ok(Document::Playback(redirected(link::read(&url, plain_loopback)?)));
+        }
+        return explain(&document);
+    };
+    if elements.len() > ITEMS_MAX {
+        return Err(BadDocument::TooMany);
+    }
+    let items = elements.into_iter().map(|element| item(element, plain_loopback)).collect::<Result<Vec<_>, _>>()?;
+    let mut metadata = Value::Object(document);
+    scrub::scrub(&mut metadata);
+    Ok(Document::Playback(Playback { metadata, items }))
+}
+
+/// An answer that is a link and nothing else.
+pub(super) fn redirected(media: MediaLink) -> Playback {
+    let item = PlaybackItem { media: Some(media), ..PlaybackItem::default() };
+    Playback { metadata: Value::Object(Map::new()), items: vec![item] }
+}
+
+/// Whether a server's explanation says that there is no such interaction.
+pub(super) fn says_not_found(said: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    ["not found", "not_found", "notfound", "does not exist"].iter().any(|words| said.contains(words))
+}
+
+fn unwrap_value(body: Value) -> Result<Map<String, Value>, BadDocument> {
+    let Value::Object(mut document) = body else { return Err(BadDocument::NotAnObject) };
+    let wrapped = elements(&document).is_none() && document.get("value").is_some_and(Value::is_object);
+    match document.get_mut("value").filter(|_| wrapped).map(Value::take) {
+        Some(Value::Object(inner)) => Ok(inner),
+        _ => Ok(document),
+    }
+}
+
+/// The interactions; `None` where the document has no such field.
+fn elements(document: &Map<String, Value>) -> Option<Vec<&Value>> {
+    let (_, found) = document.iter().find(|(key, _)| key.eq_ignore_ascii_case("interactions"))?;
+    match found {
+        Value::Array(array) => Some(array.iter().filter(|element| !element.is_null()).collect()),
+        Value::Null => Some(Vec::new()),
+        Value::Object(_) => Some(vec![found]),
+        _ => None,
+    }
+}
+
+fn explain(document: &Map<String, Value>) -> Result<Document, BadDocument> {
+    let said: Vec<String> = ["message", "internalCode", "error", "errorDescription"]
+        .iter()
+        .filter_map(|field| document.get(*field))
+        .map(|value| text::safe(&lenient::display(value)))
+        .filter(|said| !said.is_empty())
+        .collect();
+    let said = said.join("; ");
+    if said.is_empty() {
+        Err(BadDocument::NoInteractions)
+    } else if says_not_found(&said) {
+        Ok(Document::NotFound)
+    } else {
+        Err(BadDocument::Says(said))
+    }
+}
+
+fn item(element: &Value, plain_loopback: bool) -> Result<PlaybackItem, BadDocument> {
+    let Some(object) = element.as_object() else { return Ok(PlaybackItem::default()) };
+    let object = lenient::find(object, &["Interaction"]).and_then(Value::as_object).unwrap_or(object);
+    let data = lenient::find(object, &["data"]).and_then(Value::as_object).unwrap_or(object);
+    let url =
+        [data, object].into_iter().find_map(|holder| lenient::find(holder, &["fileToPlayUrl"]).and_then(lenient::text));
+    let media = url.map(|url| link::read(&url, plain_loopback)).transpose()?;
+    Ok(PlaybackItem { media, chat: chat(data), email: email(data) })
+}
+
+fn chat(data: &Map<String, Value>) -> Option<Vec<ChatMessage>> {
+    let messages = lenient::find(data, &["messages"])?.as_array()?;
+    let messages: Vec<ChatMessage> = messages.iter().filter_map(Value::as_object).map(message).collect();
+    if messages.is_empty() { None } else { Some(messages) }
+}
+
+fn message(message: &Map<String, Value>) -> ChatMessage {
+    let field = |names: &[&str]| lenient::find(message, names).map(lenient::display).unwrap_or_default();
+    ChatMessage {
+        participant_type: field(&["participantType"]),
+        participant_name: field(&["participantName", "agentName"]),
+        text: field(&["text"]),
+        time: field(&["timeStamp", "time"]),
+    }
+}
+
+fn email(data: &Map<String, Value>) -> Option<EmailContent> {
+    let content = lenient::find(data, &["content"])?.as_object()?;
+    let known = ["sentTime", "from", "to", "cc", "bcc", "subject", "body"];
+    if !known.iter().any(|name| lenient::find(content, &[name]).is_some()) {
+        return None;
+    }
+    let field = |name: &str| lenient::find(content, &[name]);
+    let people = |name: &str| field(name).map(addresses).unwrap_or_default();
+    Some(EmailContent {
+        sent: field("sentTime").and_then(instant::read),
+        from: people("from").join(", "),
+        to: people("to"),
+        cc: people("cc"),
+        bcc: people("bcc"),
+        subject: field("subject").map(lenient::display).unwrap_or_default(),
+        body: field("body").map(lenient::display).unwrap_or_default(),
+    })
+}
+
+/// Addresses as a list, as one text with semicolons, or as objects that hold an address.
+fn addresses(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => {
+            text.split(';').map(str::trim).filter(|address| !address.is_empty()).map(str::to_owned).collect()
+        }
+        Value::Array(array) => array.iter().filter(|value| !value.is_array()).flat_map(addresses).collect(),
+        Value::Object(object) => {
+            lenient::find(object, &["address", "email", "emailAddress"]).and_then(lenient::text).into_iter().collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const URL: &str = "https://b.s3.us-west-2.amazonaws.com/x/y.mp4?X-Amz-Signature=topsecret";
+
+    fn playback(body: Value) -> Playback {
+        match read(body, false).unwrap() {
+            Document::Playback(playback) => playback,
+            Document::NotFound => panic!("not found"),
+        }
+    }
+
+    fn call() -> Value {
+        json!({"mediaType": "voice-only", "@type": "call", "data": {"fileToPlayUrl": URL, "segmentsDataList": []}})
+    }
+
+    #[test]
+    fn every_documented_variant_gives_the_same_item() {
+        let lower = json!({"data": {"filetoplayurl": URL}});
+        let flat = json!({"fileToPlayUrl": URL});
+        for body in [
+            json!({"contactId": "g", "interactions": [call()]}),
+            json!({"contactId": "g", "Interactions": [call()]}),
+            json!({"value": {"contactId": "g", "interactions": [call()]}}),
+            json!({"contactId": "g", "interactions": [{"Interaction": call()}]}),
+            json!({"value": {"contactId": "g", "Interactions": [{"Interaction": call()}]}}),
+            json!({"contactId": "g", "interactions": call()}),
+            json!({"contactId": "g", "interactions": [lower]}),
+            json!({"contactId": "g", "interactions": [flat]}),
+        ] {
+            let found = playback(body.clone());
+            assert_eq!(found.items.len(), 1, "{body}");
+            assert_eq!(found.items[0].media.as_ref().unwrap().url.expose(), URL, "{body}");
+            assert_eq!(found.metadata["contactId"], "g", "the document itself, without its wrapper: {body}");
+            assert!(!found.metadata.to_string().contains("topsecret"), "{body}");
+        }
+    }
+
+    #[test]
+    fn elements_without_media_stay_elements() {
+        for data in [json!({}), json!({"fileToPlayUrl": null}), json!({"fileToPlayUrl": ""}), json!(null)] {
+            let found = playback(json!({"interactions": [{"data": data}, call()]}));
+            assert_eq!(found.items.len(), 2);
+            assert!(found.items[0].media.is_none() && found.items[1].media.is_some());
+        }
+    }
+
+    #[test]
+    fn no_interactions_is_an_answer_and_no_field_is_none() {
+        for body in [json!({"interactions": []}), json!({"interactions": null}), json!({"value": {"Interactions": []}})]
+        {
+            assert!(playback(body).items.is_empty());
+        }
+        assert_eq!(read(json!({"contactId": "g"}), false).unwrap_err(), BadDocument::NoInteractions);
+        assert_eq!(read(json!([]), false).unwrap_err(), BadDocument::NotAnObject);
+    }
+
+    #[test]
+    fn an_explanation_is_not_found_only_if_it_says_so() {
+        assert!(matches!(
+            read(json!({"internalCode": "X", "message": "Interaction Not Found"}), false),
+            Ok(Document::NotFound)
+        ));
+        let error = read(json!({"message": "Too many requests", "route": "/media-playback"}), false).unwrap_err();
+        assert_eq!(error, BadDocument::Says("Too many requests".into()));
+    }
+
+    #[test]
+    fn a_redirect_body_is_one_recording_without_metadata() {
+        let found = playback(json!({"redirectUrl": URL}));
+        assert_eq!(found.metadata, json!({}));
+        assert_eq!(found.items.len(), 1);
+    }
+
+    #[test]
+    fn a_link_that_must_not_be_fetched_fails_the_answer() {
+        let body = json!({"interactions": [{"data": {"fileToPlayUrl": "http://media.example/secret.mp4?sig=1"}}]});
+        let error = read(body, true).unwrap_err();
+        assert!(matches!(error, BadDocument::Link(_)) && !error.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn chats_and_emails_are_read_leniently() {
+        let found = playback(json!({"interactions": [
+            {"@type": "chat", "data": {"messages": [
+                {"participantType": "AGENT", "participantName": "Rosa", "text": "hi", "timeStamp": "2026-11-02T08:59:31Z"},
+                {"participantType": null, "text": 7, "timestamp": 1_793_610_000}, null]}},
+            {"@type": "email", "data": {"content": {"sentTime": "2026-11-02T08:59:31.5", "from": "a@x.example",
+                "to": ["b@x.example", {"email": "c@x.example"}], "cc": "d@x.example; e@x.example", "bcc": null,
+                "subject": "s", "body": "<p>b</p>"}}},
+            {"@type": "chat", "data": {"messages": []}},
+            {"@type": "email", "data": {"content": {}}}]}));
+        let messages = found.items[0].chat.as_ref().unwrap();
+        assert_eq!(messages.len(), 2);
+        assert_eq!((messages[0].participant_name.as_str(), messages[0].text.as_str()), ("Rosa", "hi"));
+        assert_eq!((messages[1].text.as_str(), messages[1].time.as_str()), ("7", "1793610000"));
+        let email = found.items[1].email.as_ref().unwrap();
+        assert_eq!(email.sent.unwrap().to_string(), "2026-11-02T08:59:31.5Z");
+        assert_eq!(
+            (email.from.as_str(), email.subject.as_str(), email.body.as_str()),
+            ("a@x.example", "s", "<p>b</p>")
+        );
+        assert_eq!((email.to.len(), email.cc.len(), email.bcc.len()), (2, 2, 0));
+        assert!(found.items[2].chat.is_none() && found.items[3].email.is_none());
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let key = prop_oneof![
+            Just("interactions"),
+            Just("Interaction"),
+            Just("value"),
+            Just("data"),
+            Just("fileToPlayUrl"),
+            Just("messages"),
+            Just("content"),
+            Just("to"),
+            Just("redirectUrl"),
+            Just("message"),
+            Just("x"),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            Just(Value::from(URL)),
+            ".{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 40, 4, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::vec((key.clone(), inner), 0..4).prop_map(|pairs| Value::Object(
+                    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+                )),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_document_is_read_or_refused_and_never_leaks(body in any_json()) {
+            match read(body, false) {
+                Ok(Document::Playback(found)) => {
+                    prop_assert!(!found.metadata.to_string().contains("topsecret"));
+                    let media: Vec<_> = found.items.iter().map(|item| &item.media).collect();
+                    let debug = format!("{media:?}");
+                    prop_assert!(!debug.contains("topsecret"));
+                }
+                Ok(Document::NotFound) => {}
+                Err(error) => prop_assert!(!error.to_string().contains("topsecret")),
+            }
+        }
+    }
+}

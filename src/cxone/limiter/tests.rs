@@ -1,0 +1,271 @@
+//! The limiter as a whole, on a paused clock, against a model of the tenant's own window.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Priority::{List, Open, Stat, Warm};
+use super::*;
+use crate::base::clock::ManualClock;
+
+const MS: Duration = Duration::from_millis(1);
+const SETTINGS: LimiterSettings = LimiterSettings { calls: 20, window: Duration::from_secs(2) };
+
+fn limiter(settings: LimiterSettings) -> Limiter {
+    Limiter::new(settings, Vec::new(), Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)))
+}
+
+/// The most arrivals in any window that begins with an arrival.
+fn peak(mut arrivals: Vec<Instant>, window: Duration) -> usize {
+    arrivals.sort_unstable();
+    let within = |from: usize| arrivals[from..].iter().take_while(|at| **at < arrivals[from] + window).count();
+    (0..arrivals.len()).map(within).max().unwrap_or(0)
+}
+
+/// Runs `callers` that each make calls one after the other for `span`; a call travels for `before`, then arrives, then is answered
+/// after `behind`. Gives the arrivals.
+async fn load(
+    limiter: &Limiter,
+    callers: usize,
+    span: Duration,
+    flight: impl Fn(&mut fastrand::Rng) -> (Duration, Duration) + Clone + Send + 'static,
+) -> Vec<Instant> {
+    let arrivals = Arc::new(Mutex::new(Vec::new()));
+    let end = Instant::now() + span;
+    let mut tasks = JoinSet::new();
+    for caller in 0..callers {
+        let (limiter, arrivals, flight) = (limiter.clone(), arrivals.clone(), flight.clone());
+        tasks.spawn(async move {
+            let mut rng = fastrand::Rng::with_seed(caller as u64);
+            while Instant::now() < end {
+                let permit = limiter.acquire(Priority::ALL[caller % 4]).await;
+                let in_flight = permit.spend();
+                let (before, behind) = flight(&mut rng);
+                sleep(before).await;
+                arrivals.lock().unwrap().push(Instant::now());
+                sleep(behind).await;
+                in_flight.finished();
+            }
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+    Arc::try_unwrap(arrivals).unwrap().into_inner().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_least_97_percent_of_the_limit_is_used() {
+    let limiter = limiter(SETTINGS);
+    let (begun, span) = (Instant::now(), Duration::from_secs(400));
+    let arrivals = load(&limiter, 40, span, |_| (25 * MS, 25 * MS)).await;
+    let made = arrivals.iter().filter(|at| **at < begun + span).count();
+    let possible = 20.0 * span.as_secs_f64() / 2.0;
+    assert!(made as f64 >= 0.97 * possible, "{made} of {possible}");
+    assert_eq!(peak(arrivals, SETTINGS.window), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tenant_never_sees_more_than_the_limit_however_long_requests_travel() {
+    let limiter = limiter(SETTINGS);
+    let millis = |rng: &mut fastrand::Rng| MS * rng.u32(0..3000);
+    let arrivals = load(&limiter, 60, Duration::from_secs(200), move |rng| (millis(rng), millis(rng))).await;
+    assert!(arrivals.len() > 300);
+    assert!(peak(arrivals, SETTINGS.window) <= 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_most_urgent_is_served_first_and_equals_in_order() {
+    let limiter = limiter(LimiterSettings { calls: 1, window: Duration::from_secs(1) });
+    limiter.acquire(Priority::Open).await.spend().finished();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = JoinSet::new();
+    for (number, priority) in [Warm, List, Open, Warm, Stat, Open, List, Stat].into_iter().enumerate() {
+        let (limiter, order) = (limiter.clone(), order.clone());
+        tasks.spawn(async move {
+            let in_flight = limiter.acquire(priority).await.spend();
+            order.lock().unwrap().push((priority, number));
+            in_flight.finished();
+        });
+        // Each joins the queue before the next.
+        tokio::task::yield_now().await;
+        sleep(MS).await;
+    }
+    assert_eq!(limiter.snapshot().waiting, [2, 2, 2, 2]);
+    while tasks.join_next().await.is_some() {}
+    let expected = [(Open, 2), (Open, 5), (Stat, 4), (Stat, 7), (List, 1), (List, 6), (Warm, 0), (Warm, 3)];
+    assert_eq!(*order.lock().unwrap(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_waiters_leave_no_trace() {
+    let limiter = limiter(LimiterSettings { calls: 1, window: Duration::from_secs(10) });
+    let begun = Instant::now();
+    limiter.acquire(Priority::Open).await.spend().finished();
+    for priority in Priority::ALL {
+        assert!(timeout(MS, limiter.acquire(priority)).await.is_err());
+    }
+    assert_eq!(limiter.snapshot().waiting, [0; 4]);
+    // The head of the queue gives up in the middle of its sleep; the one behind takes over.
+    let behind = tokio::spawn({
+        let limiter = limiter.clone();
+        async move {
+            sleep(MS).await;
+            drop(limiter.acquire(Priority::Warm).await);
+            Instant::now()
+        }
+    });
+    assert!(timeout(Duration::from_secs(5), limiter.acquire(Priority::Open)).await.is_err());
+    let served = behind.await.unwrap() - begun;
+    assert!(served >= Duration::from_secs(10) && served < Duration::from_millis(10_010), "{served:?}");
+    assert_eq!(limiter.snapshot().used, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unused_permit_gives_its_slot_back_at_once() {
+    let limiter = limiter(LimiterSettings { calls: 1, window: Duration::from_secs(10) });
+    let permit = limiter.acquire(Priority::Open).await;
+    assert_eq!(limiter.snapshot().used, 1);
+    let waiting = tokio::spawn({
+        let limiter = limiter.clone();
+        async move { drop(limiter.acquire(Priority::Warm).await) }
+    });
+    sleep(MS).await;
+    let returned = Instant::now();
+    drop(permit);
+    waiting.await.unwrap();
+    assert_eq!(Instant::now(), returned);
+    assert_eq!(limiter.snapshot().used, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_an_earlier_process_count() {
+    let now = Timestamp::from_second(1_000_000).unwrap();
+    let clock = Arc::new(ManualClock::new(now));
+    let ago = |seconds: i64| Timestamp::from_second(1_000_000 - seconds).unwrap();
+    let settings = LimiterSettings { calls: 2, window: Duration::from_mins(5) };
+    let limiter = Limiter::new(settings, vec![ago(10), ago(200), ago(301), ago(5000)], clock);
+    assert_eq!(limiter.snapshot().used, 2, "three may still count; the latest two decide");
+    let begun = Instant::now();
+    let _permit = limiter.acquire(Priority::Open).await;
+    let waited = begun.elapsed();
+    assert!(waited >= Duration::from_secs(100) && waited < Duration::from_secs(103), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_pauses_everyone_and_loses_no_one() {
+    let limiter = limiter(SETTINGS);
+    limiter.acquire(Priority::Open).await.spend().finished();
+    limiter.throttled(Some(Duration::from_secs(7)));
+    let snapshot = limiter.snapshot();
+    assert_eq!(snapshot.paused_for, Duration::from_secs(7));
+    assert!(snapshot.learned_limit < 20 && snapshot.learned_limit >= 15);
+    let begun = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..30 {
+        let limiter = limiter.clone();
+        tasks.spawn(async move {
+            limiter.acquire(Priority::Stat).await.spend().finished();
+            Instant::now()
+        });
+    }
+    let mut served = Vec::new();
+    while let Some(at) = tasks.join_next().await {
+        served.push(at.unwrap() - begun);
+    }
+    served.sort_unstable();
+    assert_eq!(served.len(), 30);
+    assert!(served[0] >= Duration::from_secs(7));
+    let at_once = served.iter().filter(|at| **at < Duration::from_secs(8)).count();
+    assert_eq!(at_once as u32, snapshot.learned_limit);
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(limiter.snapshot().learned_limit, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_with_a_lower_limit_is_learned() {
+    // The tenant allows 10 in 2 s although 20 are configured; it counts what it accepts.
+    let limiter = limiter(SETTINGS);
+    let mut accepted: Vec<Instant> = Vec::new();
+    let mut refused = 0;
+    while accepted.len() < 300 {
+        let in_flight = limiter.acquire(Priority::Open).await.spend();
+        sleep(5 * MS).await;
+        let now = Instant::now();
+        if accepted.iter().filter(|at| **at + SETTINGS.window > now).count() < 10 {
+            accepted.push(now);
+        } else {
+            refused += 1;
+            limiter.throttled(None);
+        }
+        in_flight.finished();
+    }
+    assert!(refused < 60, "{refused} refusals for 300 calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_permit_can_move_to_another_task() {
+    fn movable<T: Send + Sync + 'static>(value: T) -> T {
+        value
+    }
+    let limiter = movable(limiter(SETTINGS));
+    let permit = movable(limiter.acquire(Priority::Open).await);
+    tokio::spawn(async move { movable(permit.spend()).finished() }).await.unwrap();
+    assert_eq!(limiter.snapshot().used, 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Whatever callers do (give up, return permits, make long calls, report 429s), the tenant never sees too many, everyone
+    /// who stays is served, and at the end nothing is left behind.
+    #[test]
+    fn under_any_use_the_limit_holds(seed in any::<u64>(), calls in 1_u32..8, window_ms in 1_u64..3000, callers in 1_usize..24) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let window = Duration::from_millis(window_ms);
+        let outcome = runtime.block_on(async move {
+            let limiter = limiter(LimiterSettings { calls, window });
+            let arrivals = Arc::new(Mutex::new(Vec::new()));
+            let mut tasks = JoinSet::new();
+            for caller in 0..callers {
+                let (limiter, arrivals) = (limiter.clone(), arrivals.clone());
+                let mut rng = fastrand::Rng::with_seed(seed ^ (caller as u64).wrapping_mul(0x9e37_79b9));
+                tasks.spawn(async move {
+                    for _ in 0..12 {
+                        let acquire = limiter.acquire(Priority::ALL[rng.usize(0..4)]);
+                        let permit = if rng.u8(0..4) == 0 {
+                            match timeout(MS * rng.u32(0..2000), acquire).await {
+                                Ok(permit) => permit,
+                                Err(_) => continue,
+                            }
+                        } else {
+                            acquire.await
+                        };
+                        sleep(MS * rng.u32(0..20)).await;
+                        if rng.u8(0..5) == 0 {
+                            continue;
+                        }
+                        let _in_flight = permit.spend();
+                        sleep(MS * rng.u32(0..400)).await;
+                        arrivals.lock().unwrap().push(Instant::now());
+                        sleep(MS * rng.u32(0..400)).await;
+                        if rng.u8(0..20) == 0 {
+                            limiter.throttled(if rng.bool() { Some(MS * rng.u32(0..500)) } else { None });
+                        }
+                    }
+                });
+            }
+            let all = async { while let Some(task) = tasks.join_next().await { task.unwrap() } };
+            let ended = timeout(Duration::from_hours(48), all).await.is_ok();
+            sleep(window * 2).await;
+            let arrivals = arrivals.lock().unwrap().clone();
+            (ended, peak(arrivals, window), limiter.snapshot())
+        });
+        let (ended, peak, snapshot) = outcome;
+        prop_assert!(ended, "someone was never served");
+        prop_assert!(peak <= calls as usize, "{peak} of {calls}");
+        prop_assert_eq!((snapshot.used, snapshot.waiting), (0, [0; 4]));
+    }
+}

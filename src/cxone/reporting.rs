@@ -1,0 +1,191 @@
+//! The listing: `contacts/completed` in pages, the others in parallel once the first has told how many there are.
+//!
+//! Free of charge. Knows requests and pages; what a row means is `contact`'s business, what comes next `paging`'s.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use jiff::Timestamp;
+use serde_json::Value;
+use url::Url;
+
+use super::endpoints::Endpoints;
+use super::error::{ApiError, ApiErrorKind};
+use super::gather::Gather;
+use super::http::{Call, REPORTING_BYTES_MAX};
+use super::model::ContactsAnswer;
+use super::paging::{self, PAGE_ROWS, PAGES_MAX, PageFacts, Plan, Position};
+use super::tenant::Inner;
+use super::{address, instant, lenient};
+
+/// Pages fetched at once.
+const PAGES_AT_ONCE: usize = 4;
+
+const LISTING: Call = Call { operation: "listing contacts", body_max: REPORTING_BYTES_MAX };
+
+/// Which legs are asked for: those that start in `[start, end)`, and changed since `updated_since` where that is given.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    pub start: Timestamp,
+    pub end: Timestamp,
+    pub updated_since: Option<Timestamp>,
+}
+
+struct Page {
+    rows: Vec<Value>,
+    facts: PageFacts,
+    last_poll: Option<Timestamp>,
+}
+
+pub(super) async fn completed_contacts(inner: &Arc<Inner>, window: Window) -> Result<ContactsAnswer, ApiError> {
+    let mut gather = Gather::new(window.start, window.end);
+    if window.start >= window.end {
+        return Ok(gather.finish(None));
+    }
+    let first = fetch(inner.clone(), window, Position::Row(0)).await?;
+    // The first page's time: what changed while the others were fetched is then asked for again, not missed.
+    let last_poll = first.last_poll;
+    let origin = inner.session().await?.endpoints.api.clone();
+    let may_follow = |url: &Url| address::same_origin(url, &origin);
+    let total = first.facts.total;
+    let mut plan = paging::after_first(&first.facts, may_follow);
+    let mut seen = first.facts.rows;
+    let mut pages = 1;
+    gather.add(first.rows);
+    loop {
+        match plan {
+            Plan::Done => break,
+            Plan::TooMany => {
+                let message = format!("{}: more than {PAGES_MAX} pages", LISTING.operation);
+                return Err(ApiError::new(ApiErrorKind::BadAnswer, message));
+            }
+            Plan::Pages { skips } => {
+                seen += fetch_all(inner, window, skips, &mut gather).await?;
+                break;
+            }
+            Plan::OneMore(position) => {
+                let page = fetch(inner.clone(), window, position.clone()).await?;
+                seen += page.facts.rows;
+                pages += 1;
+                let at = if let Position::Link(url) = &position { Some(url) } else { None };
+                plan = paging::after_next(&page.facts, seen, pages, at, may_follow);
+                gather.add(page.rows);
+            }
+        }
+    }
+    // Rows move between pages while the tenant is at work; the next refresh brings what slipped through.
+    if total.is_some_and(|total| seen < total) {
+        tracing::debug!(total, seen, "the tenant sent fewer rows than it counted");
+    }
+    tracing::debug!(start = %window.start, end = %window.end, legs = gather.len(), "listed");
+    Ok(gather.finish(last_poll))
+}
+
+/// Fetches pages a few at once and adds them in order, up to the first empty one. Gives the rows that came.
+async fn fetch_all(inner: &Arc<Inner>, window: Window, skips: Vec<u64>, gather: &mut Gather) -> Result<u64, ApiError> {
+    let fetches = skips.into_iter().map(|skip| fetch(inner.clone(), window, Position::Row(skip)));
+    let mut pages = stream::iter(fetches).buffered(PAGES_AT_ONCE);
+    let mut seen = 0;
+    while let Some(page) = pages.next().await {
+        let page = page?;
+        if page.facts.rows == 0 {
+            break;
+        }
+        seen += page.facts.rows;
+        gather.add(page.rows);
+    }
+    Ok(seen)
+}
+
+/// One page, with retries.
+async fn fetch(inner: Arc<Inner>, window: Window, position: Position) -> Result<Page, ApiError> {
+    let version = &inner.settings.reporting_version;
+    let url_of = |endpoints: &Endpoints| match &position {
+        Position::Link(url) => url.clone(),
+        Position::Row(skip) => page_url(&endpoints.api, version, window, *skip),
+    };
+    inner.retry.run(|| inner.http.jitter(), || fetch_once(&inner, url_of)).await
+}
+
+async fn fetch_once(inner: &Inner, url_of: impl Fn(&Endpoints) -> Url) -> Result<Page, ApiError> {
+    let (answer, _session) = inner.get(LISTING, url_of).await?;
+    let answer = answer.ok()?;
+    if answer.is_empty() {
+        return Ok(Page { rows: Vec::new(), facts: PageFacts::default(), last_poll: None });
+    }
+    read_page(answer.json()?).ok_or_else(|| answer.bad("the answer holds no list of contacts"))
+}
+
+/// No `orderBy`: the effect of a name that the tenant's version does not know is unknown, so the order is made here.
+fn page_url(api: &Url, version: &str, window: Window, skip: u64) -> Url {
+    let mut url = address::join(api, &format!("incontactapi/services/{version}/contacts/completed"));
+    let mut query = url.query_pairs_mut();
+    query.append_pair("startDate", &instant::format(window.start));
+    query.append_pair("endDate", &instant::format(instant::last_before(window.end)));
+    if let Some(since) = window.updated_since {
+        query.append_pair("updatedSince", &instant::format(since));
+    }
+    query.append_pair("top", &PAGE_ROWS.to_string());
+    query.append_pair("skip", &skip.to_string());
+    drop(query);
+    url
+}
+
+/// Takes the envelope apart; `None` if it holds no list of contacts.
+fn read_page(body: Value) -> Option<Page> {
+    let Value::Object(mut envelope) = body else { return None };
+    let total = envelope.get("totalRecords").and_then(lenient::integer).and_then(|total| u64::try_from(total).ok());
+    let next = envelope.get("_links").and_then(|links| links.get("next")).and_then(Value::as_str);
+    let next = next.and_then(|next| Url::parse(next.trim()).ok());
+    let last_poll = envelope.get("lastPollTime").and_then(instant::read);
+    let rows = match envelope.get_mut("completedContacts").map(Value::take) {
+        Some(Value::Array(rows)) => rows,
+        // A null list, or none at all with a count of none, is an empty page.
+        Some(Value::Null) => Vec::new(),
+        None if total == Some(0) => Vec::new(),
+        _ => return None,
+    };
+    Some(Page { facts: PageFacts { rows: rows.len() as u64, total, next }, rows, last_poll })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_query_is_in_utc_with_a_literal_z_and_an_inclusive_end() {
+        let window = Window {
+            start: "2026-11-02T05:00:00Z".parse().unwrap(),
+            end: "2026-11-03T05:00:00Z".parse().unwrap(),
+            updated_since: Some("2026-11-02T09:00:00.25Z".parse().unwrap()),
+        };
+        let url = page_url(&Url::parse("https://api.example/base").unwrap(), "v30.0", window, 2000);
+        assert_eq!(url.path(), "/base/incontactapi/services/v30.0/contacts/completed");
+        let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        let expected = [
+            ("startDate", "2026-11-02T05:00:00.000Z"),
+            ("endDate", "2026-11-03T04:59:59.999Z"),
+            ("updatedSince", "2026-11-02T09:00:00.250Z"),
+            ("top", "1000"),
+            ("skip", "2000"),
+        ];
+        assert_eq!(query, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn an_envelope_without_contacts_is_no_empty_day() {
+        assert!(read_page(json!({"message": "maintenance"})).is_none());
+        assert!(read_page(json!([])).is_none());
+        assert!(read_page(json!({"completedContacts": "none"})).is_none());
+        assert!(read_page(json!({"totalRecords": "0"})).unwrap().rows.is_empty());
+        assert!(read_page(json!({"completedContacts": null})).unwrap().rows.is_empty());
+        let page = read_page(json!({"totalRecords": "1,500", "completedContacts": [{}],
+            "lastPollTime": "2026-11-02T09:00:00.000Z", "_links": {"next": null}}));
+        let page = page.unwrap();
+        assert_eq!(page.facts, PageFacts { rows: 1, total: Some(1500), next: None });
+        assert_eq!(page.last_poll.unwrap().to_string(), "2026-11-02T09:00:00Z");
+    }
+}

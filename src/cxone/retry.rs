@@ -1,0 +1,139 @@
+//! Whether and when a call that costs nothing is tried again. Billed calls are never tried again here: who pays decides.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::error::{ApiError, ApiErrorKind};
+
+/// How often and how long. All durations are upper bounds that hold for one call with all its tries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RetryPolicy {
+    /// Tries altogether, the first included.
+    pub tries: u32,
+    /// The pause after the first failure; it doubles with each further one.
+    pub pause: Duration,
+    /// No pause is longer, except one that the tenant asked for.
+    pub pause_max: Duration,
+    /// No try begins later than this after the first began.
+    pub total: Duration,
+}
+
+impl RetryPolicy {
+    /// Four tries, half a second apart at first; no try begins later than two call times after the first.
+    pub fn listing(call_timeout: Duration) -> RetryPolicy {
+        RetryPolicy {
+            tries: 4,
+            pause: Duration::from_millis(500),
+            pause_max: Duration::from_secs(8),
+            total: call_timeout.saturating_mul(2),
+        }
+    }
+
+    /// Logins are tried less: someone waits at the prompt, and keys get locked.
+    pub fn login(call_timeout: Duration) -> RetryPolicy {
+        RetryPolicy { tries: 3, ..RetryPolicy::listing(call_timeout) }
+    }
+
+    /// The pause before the next try, or `None` if there is none. `failures` counts from 1, `elapsed` from the first try's
+    /// beginning, `jitter` is in `[0, 1)`.
+    pub fn pause_before_next(
+        &self,
+        error: &ApiError,
+        failures: u32,
+        elapsed: Duration,
+        jitter: f64,
+    ) -> Option<Duration> {
+        if !error.is_transient() || failures >= self.tries {
+            return None;
+        }
+        let doubled = self.pause.saturating_mul(1_u32 << (failures - 1).min(16)).min(self.pause_max);
+        // Between half and all of it, so that pages that failed together do not come back together.
+        let pause = doubled.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
+        let pause = match error.kind {
+            ApiErrorKind::RateLimited { retry_after: Some(asked) } => asked.max(pause.min(self.pause)),
+            _ => pause,
+        };
+        (elapsed.saturating_add(pause) <= self.total).then_some(pause)
+    }
+
+    /// Runs `call` until it succeeds, fails for good, or the tries or the time are used up.
+    pub async fn run<T, F>(&self, jitter: impl Fn() -> f64, mut call: impl FnMut() -> F) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        let begun = Instant::now();
+        let mut failures = 0;
+        loop {
+            let error = match call().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            failures += 1;
+            let Some(pause) = self.pause_before_next(&error, failures, begun.elapsed(), jitter()) else {
+                return Err(error);
+            };
+            tracing::debug!(%error, failures, pause_ms = pause.as_millis(), "trying again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        tries: 4,
+        pause: Duration::from_millis(500),
+        pause_max: Duration::from_secs(8),
+        total: Duration::from_mins(1),
+    };
+
+    fn error(kind: ApiErrorKind) -> ApiError {
+        ApiError::new(kind, "x")
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_bound_and_end_with_the_tries() {
+        let policy = RetryPolicy { tries: 10, ..POLICY };
+        let unavailable = error(ApiErrorKind::Unavailable);
+        let pauses: Vec<u128> = (1..10)
+            .map(|failures| policy.pause_before_next(&unavailable, failures, Duration::ZERO, 1.0).unwrap().as_millis())
+            .collect();
+        assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 8000, 8000, 8000, 8000]);
+        assert_eq!(policy.pause_before_next(&unavailable, 10, Duration::ZERO, 1.0), None);
+    }
+
+    #[test]
+    fn the_tenants_wish_counts_unless_it_takes_too_long() {
+        let asked = |seconds| error(ApiErrorKind::RateLimited { retry_after: Some(Duration::from_secs(seconds)) });
+        assert_eq!(POLICY.pause_before_next(&asked(20), 1, Duration::ZERO, 0.0), Some(Duration::from_secs(20)));
+        assert_eq!(POLICY.pause_before_next(&asked(61), 1, Duration::ZERO, 0.0), None);
+        assert_eq!(POLICY.pause_before_next(&asked(20), 1, Duration::from_secs(50), 0.0), None);
+    }
+
+    #[test]
+    fn what_will_not_change_is_not_tried_again() {
+        for kind in [ApiErrorKind::BadAnswer, ApiErrorKind::Denied, ApiErrorKind::Configuration] {
+            assert_eq!(POLICY.pause_before_next(&error(kind), 1, Duration::ZERO, 0.5), None);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_tried_as_often_as_the_policy_says() {
+        let mut calls = 0;
+        let outcome: Result<(), ApiError> = POLICY
+            .run(
+                || 0.5,
+                || {
+                    calls += 1;
+                    async { Err(error(ApiErrorKind::Unavailable)) }
+                },
+            )
+            .await;
+        assert_eq!(outcome.unwrap_err().kind, ApiErrorKind::Unavailable);
+        assert_eq!(calls, 4);
+    }
+}

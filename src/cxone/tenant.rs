@@ -1,0 +1,149 @@
+//! The client itself: settings checked once, then authorised calls. The one place that puts the bearer token on a request.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use secrecy::ExposeSecret;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::auth::{Auth, Session};
+use super::endpoints::Endpoints;
+use super::error::{ApiError, ApiErrorKind};
+use super::http::{Answer, Call, Http};
+use super::model::{ContactsAnswer, PlaybackAnswer};
+use super::reporting::Window;
+use super::retry::RetryPolicy;
+use super::settings::TenantSettings;
+use super::{address, playback, reporting};
+use crate::base::{Clock, MasterId};
+
+/// A tenant, logged in when first needed. Cheap to clone.
+#[derive(Clone)]
+pub struct Tenant {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub settings: Arc<TenantSettings>,
+    pub http: Arc<Http>,
+    pub retry: RetryPolicy,
+    auth: Auth,
+}
+
+impl Tenant {
+    /// Checks the settings and builds the HTTP client. Makes no request.
+    pub fn new(settings: TenantSettings, clock: Arc<dyn Clock>) -> Result<Tenant, ApiError> {
+        let listing = RetryPolicy::listing(settings.call_timeout);
+        let login = RetryPolicy::login(settings.call_timeout);
+        Tenant::with_policies(settings, clock, listing, login)
+    }
+
+    pub(super) fn with_policies(
+        settings: TenantSettings,
+        clock: Arc<dyn Clock>,
+        listing: RetryPolicy,
+        login: RetryPolicy,
+    ) -> Result<Tenant, ApiError> {
+        check(&settings)?;
+        let http = Arc::new(Http::new(settings.call_timeout, clock.clone())?);
+        http.check(&settings.issuer)?;
+        let settings = Arc::new(settings);
+        let auth = Auth::new(settings.clone(), http.clone(), clock, login);
+        Ok(Tenant { inner: Arc::new(Inner { settings, http, retry: listing, auth }) })
+    }
+
+    /// Logs in and discovers the endpoints now, so that mounting fails early and clearly.
+    pub async fn login(&self) -> Result<(), ApiError> {
+        self.inner.auth.session().await.map(drop)
+    }
+
+    /// All completed contact legs whose start lies in `[start, end)`, or of those only the ones that changed since `updated_since`.
+    ///
+    /// Costs nothing. Transient failures of a page are retried up to four times; if a page fails for good, the whole answer does.
+    pub async fn completed_contacts(
+        &self,
+        start: Timestamp,
+        end: Timestamp,
+        updated_since: Option<Timestamp>,
+    ) -> Result<ContactsAnswer, ApiError> {
+        reporting::completed_contacts(&self.inner, Window { start, end, updated_since }).await
+    }
+
+    /// One billed Media Playback call, exactly one HTTP request unless a 401 forces a new login. The caller holds a limiter permit.
+    pub async fn playback(&self, master: MasterId) -> Result<PlaybackAnswer, ApiError> {
+        playback::playback(&self.inner, master).await
+    }
+}
+
+impl Inner {
+    /// The session, after a login if one is due.
+    pub async fn session(&self) -> Result<Arc<Session>, ApiError> {
+        self.auth.session().await
+    }
+
+    /// `GET`s what `url_of` makes of the endpoints, with the token; once more after a new login if the tenant says 401. Gives the
+    /// answer whatever its status, and the session that it was given under.
+    pub async fn get(
+        &self,
+        call: Call,
+        url_of: impl Fn(&Endpoints) -> Url,
+    ) -> Result<(Answer, Arc<Session>), ApiError> {
+        let session = self.auth.session().await?;
+        let answer = self.get_with(call, &session, url_of(&session.endpoints)).await?;
+        if answer.status != reqwest::StatusCode::UNAUTHORIZED {
+            return Ok((answer, session));
+        }
+        let session = self.auth.session_after(session.serial).await?;
+        let answer = self.get_with(call, &session, url_of(&session.endpoints)).await?;
+        Ok((answer, session))
+    }
+
+    async fn get_with(&self, call: Call, session: &Session, url: Url) -> Result<Answer, ApiError> {
+        if !session.endpoints.may_hold_token(&url) {
+            let host = address::host_and_port(&url);
+            let message = format!("{}: {host} is not one of the tenant's endpoints", call.operation);
+            return Err(ApiError::new(ApiErrorKind::BadAnswer, message));
+        }
+        let text = Zeroizing::new(format!("Bearer {}", session.token.expose_secret()));
+        let mut bearer = HeaderValue::from_str(&text).map_err(|_| {
+            ApiError::new(
+                ApiErrorKind::BadAnswer,
+                format!("{}: the access token does not fit into a header", call.operation),
+            )
+        })?;
+        bearer.set_sensitive(true);
+        self.http.send(call, self.http.request(Method::GET, url)?.header(AUTHORIZATION, bearer)).await
+    }
+}
+
+fn check(settings: &TenantSettings) -> Result<(), ApiError> {
+    address::check_configured("tenant.issuer", &settings.issuer)?;
+    let optional = [
+        ("tenant.auth_endpoint", &settings.auth_endpoint),
+        ("tenant.api_endpoint", &settings.api_endpoint),
+        ("tenant.playback_endpoint", &settings.playback_endpoint),
+    ];
+    for (key, url) in optional {
+        if let Some(url) = url {
+            address::check_configured(key, url)?;
+        }
+    }
+    let wrong = |message: &str| Err(ApiError::new(ApiErrorKind::Configuration, message));
+    let version_char = |c: char| c.is_ascii_alphanumeric() || c == '.';
+    if !settings.reporting_version.starts_with('v') || !settings.reporting_version.chars().all(version_char) {
+        return wrong("tenant.reporting_version is not a version like v30.0");
+    }
+    if settings.credentials.access_key_id.trim().is_empty() {
+        return wrong("tenant.access_key_id is empty");
+    }
+    if settings.credentials.access_key_secret.expose_secret().is_empty() {
+        return wrong("the access key's secret is empty");
+    }
+    if settings.call_timeout.is_zero() {
+        return wrong("the time that one call may take is zero");
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The billed call: exactly one request, and what each answer means.
+
+use serde_json::{Value, json};
+
+use super::fake::*;
+use crate::base::MasterId;
+use crate::cxone::{ApiError, ApiErrorKind, Playback, PlaybackAnswer};
+
+const MASTER: MasterId = MasterId(701_000_000_122);
+
+/// What a tenant makes of this reply, asked once.
+async fn answer(reply: Reply) -> Result<PlaybackAnswer, ApiError> {
+    let fake = Fake::start(move |seen| (seen.path == PLAYBACK).then(|| reply.clone())).await;
+    let answer = fake.tenant().playback(MASTER).await;
+    assert_eq!(fake.seen(PLAYBACK).len(), 1, "a billed call is never repeated");
+    answer
+}
+
+async fn found(body: &Value) -> Playback {
+    match answer(Reply::json(body)).await.unwrap() {
+        PlaybackAnswer::Found(playback) => playback,
+        PlaybackAnswer::NotFound => panic!("not found"),
+    }
+}
+
+#[tokio::test]
+async fn the_master_contact_is_asked_for_without_the_large_parts() {
+    let fake = Fake::start(|_| None).await;
+    let PlaybackAnswer::Found(playback) = fake.tenant().playback(MASTER).await.unwrap() else { panic!() };
+    let mut query: Vec<(String, String)> = fake.seen(PLAYBACK)[0].query.clone().into_iter().collect();
+    query.sort();
+    let expected = [
+        ("acd-call-id", "701000000122"),
+        ("exclude-qm-categories", "true"),
+        ("exclude-waveforms", "true"),
+        ("media-type", "all"),
+    ];
+    assert_eq!(query, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    let media = playback.items[0].media.as_ref().unwrap();
+    assert_eq!(media.url.expose(), MEDIA_URL);
+    assert_eq!((media.extension.as_str(), media.expires_at), ("mp4", Some(time("2026-11-02T09:00:00Z"))));
+    assert_eq!(playback.metadata, json!({"contactId": "0f3c", "interactions": [{"@type": "call", "data": {}}]}));
+    assert!(!format!("{playback:?}").contains("topsecret"));
+}
+
+#[tokio::test]
+async fn nothing_there_comes_in_three_kinds() {
+    let missing = json!({"internalCode": "INTERACTION_NOT_FOUND", "message": "Interaction Not Found"});
+    assert!(matches!(answer(Reply::json(&missing).with_status(404)).await, Ok(PlaybackAnswer::NotFound)));
+    assert!(matches!(answer(Reply::status(404)).await, Ok(PlaybackAnswer::NotFound)));
+    assert!(matches!(answer(Reply::json(&missing)).await, Ok(PlaybackAnswer::NotFound)));
+    let Ok(PlaybackAnswer::Found(empty)) = answer(Reply::status(204)).await else { panic!() };
+    assert!(empty.items.is_empty() && empty.metadata == json!({}));
+    assert!(found(&json!({"contactId": "g", "interactions": []})).await.items.is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_address_is_no_missing_recording() {
+    let page = Reply::status(404).header("content-type", "text/html; charset=utf-8").body("<html>404</html>");
+    assert_eq!(answer(page).await.unwrap_err().kind, ApiErrorKind::BadAnswer);
+    let gateway = Reply::json(&json!({"message": "no Route matched with those values"})).with_status(404);
+    assert!(answer(gateway).await.unwrap_err().to_string().contains("playback_endpoint"));
+}
+
+#[tokio::test]
+async fn errors_are_told_by_what_to_do_about_them() {
+    let throttle = || Reply::json(&json!({"message": "Too many requests", "route": "/x"})).with_status(429);
+    let error = answer(throttle()).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::RateLimited { retry_after: None });
+    assert!(error.to_string().contains("Too many requests"));
+    let error = answer(throttle().header("retry-after", "17")).await.unwrap_err();
+    let asked = Some(std::time::Duration::from_secs(17));
+    assert_eq!(error.kind, ApiErrorKind::RateLimited { retry_after: asked });
+    assert_eq!(answer(Reply::status(403)).await.unwrap_err().kind, ApiErrorKind::Denied);
+    assert_eq!(answer(Reply::status(500)).await.unwrap_err().kind, ApiErrorKind::Unavailable);
+    assert_eq!(answer(Reply::status(400)).await.unwrap_err().kind, ApiErrorKind::BadAnswer);
+    let error = answer(Reply::json(&json!({"message": "Too many requests", "route": "/x"}))).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::BadAnswer);
+    assert!(error.correlation_id.is_some());
+}
+
+#[tokio::test]
+async fn redirects_in_body_or_header_are_one_recording() {
+    let in_body = found(&json!({"redirectUrl": MEDIA_URL})).await;
+    let in_header = answer(Reply::status(302).header("location", MEDIA_URL)).await.unwrap();
+    let PlaybackAnswer::Found(in_header) = in_header else { panic!() };
+    for playback in [in_body, in_header] {
+        assert_eq!(playback.metadata, json!({}));
+        assert_eq!(playback.items[0].media.as_ref().unwrap().url.expose(), MEDIA_URL);
+    }
+    let error =
+        answer(Reply::status(302).header("location", "https://login.example/in?x=topsecret")).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::BadAnswer);
+    assert!(whole_text(&error).contains("login.example"));
+}
+
+#[tokio::test]
+async fn plain_links_are_for_a_tenant_on_loopback() {
+    let local = found(&json!({"interactions": [{"data": {"fileToPlayUrl": "http://127.0.0.1:1/a.wav?sig=1"}}]})).await;
+    assert_eq!(local.items[0].media.as_ref().unwrap().extension, "wav");
+    let remote =
+        json!({"interactions": [{"data": {"fileToPlayUrl": "http://media.example/topsecret.wav?sig=topsecret"}}]});
+    let error = answer(Reply::json(&remote)).await.unwrap_err();
+    assert!(whole_text(&error).contains("media.example"));
+}
+
+#[tokio::test]
+async fn after_a_new_login_the_call_is_made_once_more() {
+    let fake = Fake::start(|seen| (seen.path == PLAYBACK && seen.nth == 0).then(|| Reply::status(401))).await;
+    assert!(matches!(fake.tenant().playback(MASTER).await, Ok(PlaybackAnswer::Found(_))));
+    assert_eq!((fake.seen(PLAYBACK).len(), fake.seen(LOGIN).len()), (2, 2));
+}
