@@ -1,5 +1,8 @@
 //! The command line, defined once: parser, help, completions and man pages come from it. Knows no effects.
 
+// Doc comments here are the help, which is plain text.
+#![expect(clippy::doc_markdown)]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -84,7 +87,6 @@ Examples:
   cxonefs mount --config tenant.toml ~/recordings
   cxonefs mount --since 7d --set limits.daily_budget=200 ~/recordings
   cxonefs mount --profile backup --cache-size 100GiB /mnt/calls
-  CXONEFS_ACCESS_KEY_ID=… CXONEFS_ACCESS_KEY_SECRET=… cxonefs mount ~/recordings
 
 In /etc/fstab:
   /etc/cxonefs/config.toml /srv/calls cxonefs ro,allow_other,_netdev 0 0
@@ -125,6 +127,7 @@ pub struct SettingFlags {
 
 /// What is logged and how.
 #[derive(Debug, Default, Args)]
+#[expect(clippy::struct_field_names, reason = "the fields are named as the flags")]
 pub struct LogArgs {
     /// error, warn, info, debug, trace, or a filter such as info,cxonefs::media=debug
     #[arg(long, value_name = "LEVEL", env = "CXONEFS_LOG", hide_env_values = true)]

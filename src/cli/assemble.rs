@@ -90,16 +90,11 @@ fn media_settings(config: &Config) -> MediaSettings {
 
 /// Logs in early, so that wrong credentials are said at once. What is indexed needs no network.
 async fn log_in(tenant: &Tenant, config: &Config, indexed: bool) -> Result<(), Failure> {
-    let result = if indexed {
-        match tokio::time::timeout(LOGIN_WITHIN_IF_INDEXED, tenant.login()).await {
-            Ok(result) => result,
-            Err(_) => {
-                tracing::warn!(host = host(config), "the tenant does not answer; going on with what is indexed");
-                return Ok(());
-            }
-        }
-    } else {
-        tenant.login().await
+    // Without anything to show there is no reason to go on without a login, and the client has its own time limit.
+    let within = if indexed { LOGIN_WITHIN_IF_INDEXED } else { Duration::MAX };
+    let Ok(result) = tokio::time::timeout(within, tenant.login()).await else {
+        tracing::warn!(host = host(config), "the tenant does not answer; going on with what is indexed");
+        return Ok(());
     };
     match result {
         Err(error) if is_fatal(error.kind, indexed) => Err(login_failure(error, config)),

@@ -1,6 +1,5 @@
 //! The life of a mount: runtime, assembly, readiness, signals, unmounting. Foreground, background and demo all come through here.
 
-use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -105,12 +104,10 @@ impl Signals {
     }
 
     /// Waits for one; its name.
-    pub fn next(&mut self) -> impl Future<Output = &'static str> {
-        async {
-            tokio::select! {
-                _ = self.terminate.recv() => "SIGTERM",
-                _ = self.interrupt.recv() => "SIGINT",
-            }
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }

@@ -132,27 +132,32 @@ fn sorted(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 fn introduction(mount_point: &Path, example: Option<&Example>) -> String {
-    let mut text = format!("A simulated tenant is mounted at {}\n\n", mount_point.display());
-    match example {
-        Some(example) => {
-            let filter = quote(".[] | {contactId, agentId, totalDurationSeconds}");
-            let lines = [
-                ("A day of one agent, looking is free:", format!("ls {}", quote_path(&example.agent))),
-                ("What Reporting knows of an interaction:", format!("jq {filter} {}", quote_path(&example.contact))),
-                (
-                    "Its recording, fetched as it is read:",
-                    format!("ffprobe -hide_banner {}", quote_path(&example.recording)),
-                ),
-            ];
-            text.push_str("Three things to try in another terminal:\n\n");
-            for (what, command) in lines {
-                text.push_str(&format!("  # {what}\n  {command}\n\n"));
-            }
-        }
-        None => text.push_str(&format!("To look around: ls {}\n\n", quote_path(mount_point))),
-    }
-    text.push_str("Ctrl-C unmounts.\n");
-    text
+    let Some(example) = example else {
+        let (place, ls) = (mount_point.display(), quote_path(mount_point));
+        return format!("A simulated tenant is mounted at {place}\n\nTo look around: ls {ls}\n\nCtrl-C unmounts.\n");
+    };
+    let filter = quote(".[] | {contactId, agentId, totalDurationSeconds}");
+    format!(
+        "A simulated tenant is mounted at {}
+
+Three things to try in another terminal:
+
+  # A day of one agent; looking is free:
+  ls {}
+
+  # What Reporting knows of an interaction:
+  jq {filter} {}
+
+  # Its recording, fetched as it is read:
+  ffprobe -hide_banner {}
+
+Ctrl-C unmounts.
+",
+        mount_point.display(),
+        quote_path(&example.agent),
+        quote_path(&example.contact),
+        quote_path(&example.recording),
+    )
 }
 
 fn quote_path(path: &Path) -> String {

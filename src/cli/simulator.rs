@@ -1,5 +1,7 @@
 //! The simulated tenant as `demo` and `simulate` start it: the one place that knows its settings' names.
 
+#![expect(dead_code, clippy::unused_self, clippy::unused_async, reason = "crate::sim is not there yet")]
+
 use std::net::SocketAddr;
 use std::path::Path;
 

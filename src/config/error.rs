@@ -63,7 +63,7 @@ pub enum ConfigError {
     },
 
     #[error("{place}: {key}: {} {problem}", path.display())]
-    SecretUnsafe { place: Origin, key: String, path: PathBuf, problem: String, remedy: String },
+    SecretUnsafe { place: Origin, key: Box<str>, path: PathBuf, problem: String, remedy: String },
 
     #[error("{place}: expected section.key=value, found {found:?}")]
     NotAnAssignment { place: Origin, found: String },

@@ -177,7 +177,7 @@ struct Places<'a> {
 impl Places<'_> {
     fn at(&self, span: Option<Range<usize>>) -> Origin {
         let (line, column) = line_and_column(self.text, span.map_or(0, |span| span.start));
-        Origin::File { path: self.path.to_owned(), line, column }
+        Origin::File { path: self.path.into(), line: line as u32, column: column as u32 }
     }
 }
 

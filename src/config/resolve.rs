@@ -203,7 +203,7 @@ impl Resolver<'_> {
             size,
             min_free: self.required(&keys::CACHE_MIN_FREE)?,
             whole_file_below: self.required(&keys::WHOLE_FILE_BELOW)?,
-            max_age: self.between(&keys::CACHE_MAX_AGE, &Duration::from_secs(60), "1m")?,
+            max_age: self.between(&keys::CACHE_MAX_AGE, &Duration::from_mins(1), "1m")?,
         })
     }
 

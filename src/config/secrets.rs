@@ -24,7 +24,7 @@ const SECRET_BYTES_MAX: usize = 4096;
 pub fn read_file(path: &Path, euid: u32, key: &str, place: &Origin) -> Result<SecretString, ConfigError> {
     let unsafe_because = |problem: &str, remedy: String| ConfigError::SecretUnsafe {
         place: place.clone(),
-        key: key.to_owned(),
+        key: key.into(),
         path: path.to_owned(),
         problem: problem.to_owned(),
         remedy,

@@ -1,7 +1,8 @@
 //! A setting's value as it was given, and where. Knows no keys and no meaning.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl fmt::Display for Value {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// In a configuration file; line and column count from 1, columns in characters.
-    File { path: PathBuf, line: usize, column: usize },
+    File { path: Arc<Path>, line: u32, column: u32 },
     /// In this environment variable.
     Environment(String),
     /// By this flag, as the user would write it (`--set`, `--since`, `-o`).

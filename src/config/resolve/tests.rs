@@ -81,7 +81,7 @@ fn the_defaults_are_the_designs() {
     assert_eq!(config.tree.since, Since::DaysAgo(90));
     assert!(!config.tree.media_types.contains(&Channel::Work));
     assert_eq!(config.tree.media_types.len(), 7);
-    assert_eq!(config.tree.refresh, Duration::from_secs(300));
+    assert_eq!(config.tree.refresh, Duration::from_mins(5));
     assert_eq!(config.mount.resolve_on, ResolveOn::Open);
     assert!(!config.mount.allow_other && config.mount.passthrough);
     assert_eq!((config.mount.dir_mode, config.mount.file_mode), (0o550, 0o440));
@@ -91,13 +91,13 @@ fn the_defaults_are_the_designs() {
     assert_eq!(config.cache.size, 10 << 30);
     assert_eq!(config.cache.min_free, 1 << 30);
     assert_eq!(config.cache.whole_file_below, 16 << 20);
-    assert_eq!(config.cache.max_age, Duration::from_secs(30 * 86_400));
+    assert_eq!(config.cache.max_age, Duration::from_hours(30 * 24));
     assert_eq!(config.state.dir, Path::new("/xs/cxonefs"));
     assert_eq!(config.limits.playback_requests, 150);
-    assert_eq!(config.limits.playback_window, Duration::from_secs(300));
+    assert_eq!(config.limits.playback_window, Duration::from_mins(5));
     assert_eq!(config.limits.daily_budget, Some(1000));
     assert_eq!(config.limits.deadline, Duration::from_secs(30));
-    assert_eq!(config.limits.patience, Some(Duration::from_secs(120)));
+    assert_eq!(config.limits.patience, Some(Duration::from_mins(2)));
     assert_eq!(config.limits.memory, 128 << 20);
     assert_eq!(config.limits.media_connections, 16);
 }
