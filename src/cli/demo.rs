@@ -29,7 +29,7 @@ pub fn run(args: DemoArgs) -> Result<(), Failure> {
     let runtime = daemon::runtime()?;
     let result = runtime.block_on(async {
         let simulator = Simulator::start(&wanted).await?;
-        let secret_file = workspace.write_secret(&simulator.secret())?;
+        let secret_file = workspace.write_secret(simulator.secret())?;
         let text = simulator.config_toml(&workspace.state(), &workspace.cache(), &secret_file);
         // Neither the user's configuration nor the environment has a say here.
         let file = ConfigFile { path: workspace.state().with_file_name("demo.toml"), text };

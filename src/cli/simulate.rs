@@ -25,7 +25,7 @@ async fn serve(args: SimulateArgs) -> Result<(), Failure> {
     // Kept until the end: a temporary one goes with it.
     let _workspace = if args.print_config {
         let workspace = Workspace::create(args.dir.as_deref())?;
-        let secret_file = workspace.write_secret(&simulator.secret())?;
+        let secret_file = workspace.write_secret(simulator.secret())?;
         print(&simulator.config_toml(&workspace.state(), &workspace.cache(), &secret_file))?;
         eprintln!("a simulated tenant is at http://{}; Ctrl-C ends it", simulator.address());
         Some(workspace)

@@ -49,8 +49,8 @@ impl Simulator {
 
     /// The secret of its access key; simulated, so no secret.
     #[must_use]
-    pub fn secret(&self) -> String {
-        String::new()
+    pub fn secret(&self) -> &'static str {
+        ""
     }
 
     /// The configuration that mounts it.
