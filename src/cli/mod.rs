@@ -1,4 +1,73 @@
-//!
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+//! The program: one file per command. Turns what goes wrong into one line, its remedy and an exit code.
+
+mod args;
+mod assemble;
+mod background;
+mod completions;
+mod daemon;
+mod demo;
+mod failure;
+mod man;
+mod mount;
+mod mount_helper;
+mod mounts;
+mod options;
+mod preflight;
+mod simulate;
+mod simulator;
+mod umount;
+mod workspace;
+
+use std::ffi::OsString;
+use std::panic::{self, PanicHookInfo};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use failure::{FAILED, Failure};
+
+/// Reads the command line, runs the command, and says how it went: 0 ok, 1 failure, 2 usage or configuration.
+pub fn main() -> ExitCode {
+    panic::set_hook(Box::new(log_panic));
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let result = panic::catch_unwind(|| run(&arguments));
+    match result {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
+            eprint!("{}", failure.render());
+            ExitCode::from(failure.code())
+        }
+        // The hook has said it.
+        Err(_) => ExitCode::from(FAILED),
+    }
+}
+
+fn run(arguments: &[OsString]) -> Result<(), Failure> {
+    if let Some((program, rest)) = arguments.split_first()
+        && mount_helper::is_helper(program)
+    {
+        return mount::run_helper(mount_helper::parse(rest)?);
+    }
+    // Prints its own messages, with exit code 2 for wrong usage and 0 for --help and --version.
+    match Cli::try_parse_from(arguments).unwrap_or_else(|error| error.exit()).command {
+        Command::Mount(args) => mount::run(args),
+        Command::Umount(args) => umount::run(&args),
+        Command::Demo(args) => demo::run(args),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}
+
+/// A defect of ours: one line in the log where there is one, else on standard error; no stack for the user.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map_or_else(|| String::from("?"), ToString::to_string);
+    let said = info.payload_as_str().unwrap_or("no message");
+    if tracing::dispatcher::has_been_set() {
+        let thread = std::thread::current();
+        tracing::error!(place, thread = thread.name().unwrap_or("?"), "internal error: {said}");
+    } else {
+        eprintln!("cxonefs: internal error at {place}: {said}\n  this is a defect; please report it");
+    }
 }

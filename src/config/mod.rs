@@ -1,1 +1,53 @@
+//! Configuration: as written ([`raw`], [`env`]), and as resolved ([`settings`], by [`resolve`]). One table ([`keys`]) defines
+//! every key.
 //!
+//! Knows neither the mount nor the tenant that it is for, and makes no request.
+
+pub mod docs;
+pub mod env;
+pub mod error;
+pub mod host;
+pub mod keys;
+pub mod kinds;
+pub mod locate;
+pub mod raw;
+pub mod resolve;
+pub mod secrets;
+pub mod settings;
+pub mod suggest;
+pub mod units;
+pub mod value;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+pub use error::ConfigError;
+pub use host::Host;
+pub use kinds::ResolveOn;
+pub use raw::{Assignment, ConfigFile};
+pub use resolve::{Sources, resolve};
+pub use settings::{
+    CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, TenantConfig, TreeConfig,
+};
+pub use units::Since;
+
+/// Finds the configuration file, reads the environment and settles every key.
+///
+/// `named` is the file that the user named. Without one and without a file in the usual places, the environment and the flags must
+/// name the access key themselves.
+pub fn load(
+    named: Option<&Path>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    profile: Option<Profile>,
+    flags: Vec<Assignment>,
+    host: &Host,
+) -> Result<Config, ConfigError> {
+    let environment = env::read(variables)?;
+    let places = locate::places(host);
+    let file = locate::find(named, &places, host)?;
+    let id = keys::ACCESS_KEY_ID.info.path();
+    if file.is_none() && !environment.layer.contains_key(&id) && !flags.iter().any(|flag| flag.key == id) {
+        return Err(ConfigError::NoConfiguration { looked_for: places });
+    }
+    resolve(&Sources { file, environment, profile, flags }, host)
+}

@@ -1,1 +1,12 @@
+//! Running as a service: private directories, logging, the audit log, the service manager.
 //!
+//! Knows nothing of how a file is read.
+
+pub mod audit;
+pub mod logging;
+pub mod notify;
+pub mod privacy;
+pub mod rotate;
+pub mod syslog;
+
+pub use audit::{AuditLog, AuditRecord};

@@ -1,0 +1,195 @@
+//! Puts the parts together for one mount: tenant → catalog → media → tree → kernel. Decides nothing but whether a login that fails
+//! ends it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::daemon::Plan;
+use super::failure::{Cause, Failure};
+use crate::base::{Clock, SystemClock};
+use crate::catalog::{Catalog, CatalogSettings};
+use crate::config::Config;
+use crate::cxone::{ApiError, ApiErrorKind, ClientCredentials, Credentials, Tenant, TenantSettings};
+use crate::media::{Media, MediaSettings};
+
+/// How long a mount that has something to show waits for the login: it must come up straight after boot, network or not.
+const LOGIN_WITHIN_IF_INDEXED: Duration = Duration::from_secs(3);
+
+/// A mount that is being served.
+#[async_trait]
+pub trait Served: Send {
+    /// Takes it out of the tree at once, busy or not.
+    fn detach(&self) -> Result<(), Cause>;
+
+    /// Waits until the kernel ended the session.
+    async fn ended(&mut self);
+}
+
+/// Builds every part and mounts.
+pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
+    let config = &plan.config;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let tenant =
+        Tenant::new(tenant_settings(config), Arc::clone(&clock)).map_err(|error| login_failure(error, config))?;
+    let catalog = Catalog::open(&config.state.dir, CatalogSettings { timezone: config.tree.timezone.clone() })
+        .map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
+    let (indexed, _bytes) = catalog.totals().map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
+    log_in(&tenant, config, indexed > 0).await?;
+    let media = Media::open(media_settings(config), Arc::clone(&clock))
+        .map_err(|error| Failure::failed(error).while_doing("cache.dir"))?;
+    attach(plan, tenant, catalog, media, clock)
+}
+
+/// The last step: tree and kernel.
+fn attach(
+    _plan: &Plan,
+    _tenant: Tenant,
+    _catalog: Catalog,
+    _media: Media,
+    _clock: Arc<dyn Clock>,
+) -> Result<Box<dyn Served>, Failure> {
+    Err(Failure::failed("this build has no tree to mount"))
+}
+
+/// What the tenant client is told.
+pub fn tenant_settings(config: &Config) -> TenantSettings {
+    let tenant = &config.tenant;
+    let client = tenant.client.as_ref().map(|client| ClientCredentials {
+        client_id: client.client_id.clone(),
+        client_secret: client.client_secret.clone(),
+    });
+    TenantSettings {
+        issuer: tenant.issuer.clone(),
+        credentials: Credentials {
+            access_key_id: tenant.access_key_id.clone(),
+            access_key_secret: tenant.access_key_secret.clone(),
+            client,
+        },
+        area: tenant.area.clone(),
+        auth_endpoint: tenant.auth_endpoint.clone(),
+        api_endpoint: tenant.api_endpoint.clone(),
+        playback_endpoint: tenant.playback_endpoint.clone(),
+        reporting_version: tenant.reporting_version.clone(),
+        call_timeout: config.limits.deadline,
+    }
+}
+
+fn media_settings(config: &Config) -> MediaSettings {
+    MediaSettings {
+        cache_dir: config.cache.dir.clone(),
+        cache_size: config.cache.size,
+        min_free: config.cache.min_free,
+        whole_file_below: config.cache.whole_file_below,
+        connections: config.limits.media_connections,
+        memory: config.limits.memory,
+        deadline: config.limits.deadline,
+    }
+}
+
+/// Logs in early, so that wrong credentials are said at once. What is indexed needs no network.
+async fn log_in(tenant: &Tenant, config: &Config, indexed: bool) -> Result<(), Failure> {
+    // Without anything to show there is no reason to go on without a login, and the client has its own time limit.
+    let within = if indexed { LOGIN_WITHIN_IF_INDEXED } else { Duration::MAX };
+    let Ok(result) = tokio::time::timeout(within, tenant.login()).await else {
+        tracing::warn!(host = host(config), "the tenant does not answer; going on with what is indexed");
+        return Ok(());
+    };
+    match result {
+        Err(error) if is_fatal(error.kind, indexed) => Err(login_failure(error, config)),
+        Err(error) => {
+            let cause = &error as &dyn std::error::Error;
+            tracing::warn!(error = cause, host = host(config), "cannot log in now; going on with what is indexed");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Whether a mount makes no sense after a login that failed this way. With something indexed, only what no waiting will mend is.
+fn is_fatal(kind: ApiErrorKind, indexed: bool) -> bool {
+    match kind {
+        ApiErrorKind::Configuration | ApiErrorKind::Denied => true,
+        ApiErrorKind::Unavailable
+        | ApiErrorKind::Timeout
+        | ApiErrorKind::RateLimited { .. }
+        | ApiErrorKind::BadAnswer => !indexed,
+    }
+}
+
+fn login_failure(error: ApiError, config: &Config) -> Failure {
+    let id = &config.tenant.access_key_id;
+    let host = host(config);
+    let doing = format!("logging in to {host} with access key {id}");
+    match error.kind {
+        ApiErrorKind::Configuration => Failure::usage(error).while_doing("[tenant]"),
+        ApiErrorKind::Denied => Failure::failed(error)
+            .while_doing(doing)
+            .remedy("check tenant.access_key_id and its secret, that the key is active, and that its user may log in"),
+        ApiErrorKind::Unavailable | ApiErrorKind::Timeout => Failure::failed(error)
+            .while_doing(doing)
+            .remedy(format!("check the network and name resolution ({host}), and tenant.issuer and the endpoints")),
+        ApiErrorKind::RateLimited { .. } => {
+            Failure::failed(error).while_doing(doing).remedy("try again in some minutes")
+        }
+        ApiErrorKind::BadAnswer => Failure::failed(error)
+            .while_doing(doing)
+            .remedy("check that tenant.issuer and the endpoints are those of a CXone tenant"),
+    }
+}
+
+/// The host that logs us in, with its port.
+fn host(config: &Config) -> String {
+    let url = config.tenant.auth_endpoint.as_ref().unwrap_or(&config.tenant.issuer);
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => url.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::config::{Assignment, Host, Sources, env, resolve};
+
+    fn config() -> Config {
+        let variables = [("CXONEFS_ACCESS_KEY_ID", "KEYID"), ("CXONEFS_ACCESS_KEY_SECRET", "hunter2")];
+        let environment =
+            env::read(variables.map(|(name, value)| (OsString::from(name), OsString::from(value)))).unwrap();
+        let flags = vec![Assignment::parse("tenant.issuer=http://127.0.0.1:9", "--set").unwrap()];
+        let host = Host { home: Some("/home/u".into()), ..Host::default() };
+        resolve(&Sources { environment, flags, ..Sources::default() }, &host).unwrap()
+    }
+
+    #[test]
+    fn only_what_waiting_will_not_mend_ends_an_indexed_mount() {
+        assert!(is_fatal(ApiErrorKind::Denied, true));
+        assert!(is_fatal(ApiErrorKind::Configuration, true));
+        assert!(!is_fatal(ApiErrorKind::Unavailable, true));
+        assert!(!is_fatal(ApiErrorKind::Timeout, true));
+        assert!(is_fatal(ApiErrorKind::Unavailable, false));
+    }
+
+    #[test]
+    fn a_refused_login_names_the_key_and_not_the_secret() {
+        let error = ApiError::new(ApiErrorKind::Denied, "the tenant refused the login").with_status(401);
+        let failure = login_failure(error, &config());
+        let text = failure.render();
+        assert!(text.contains("127.0.0.1:9") && text.contains("KEYID"), "{text}");
+        assert!(!format!("{text}{failure:?}").contains("hunter2"));
+        assert_eq!(failure.code(), 1);
+    }
+
+    #[test]
+    fn the_parts_are_told_what_the_configuration_says() {
+        let settings = tenant_settings(&config());
+        assert_eq!(settings.call_timeout, Duration::from_secs(30));
+        assert!(settings.credentials.client.is_none());
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        assert_eq!(media_settings(&config()).cache_size, 10 << 30);
+    }
+}

@@ -1,0 +1,16 @@
+//! `cxonefs completions`: the shell's script, from the one definition of the command line.
+
+use std::io::Write;
+
+use clap::CommandFactory;
+
+use super::args::{Cli, CompletionsArgs};
+use super::failure::Failure;
+
+/// Prints it.
+pub fn run(args: &CompletionsArgs) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "cxonefs", &mut script);
+    let written = std::io::stdout().lock().write_all(&script);
+    written.map_err(|error| Failure::failed(error).while_doing("writing to standard output"))
+}

@@ -1,0 +1,154 @@
+//! The life of a mount: runtime, assembly, readiness, signals, unmounting. Foreground, background and demo all come through here.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::assemble::{self, Served};
+use super::failure::Failure;
+use crate::config::Config;
+use crate::ops::notify::{self, State};
+
+/// How long open files keep a detached mount's daemon alive.
+const OPEN_FILES_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long tasks that are still running may take to end.
+const TASKS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Everything that a mount needs to know.
+#[derive(Debug)]
+pub struct Plan {
+    pub config: Config,
+    /// Absolute, checked.
+    pub mount_point: PathBuf,
+}
+
+/// Mounts, calls `ready` with the mount point, and serves until it is unmounted or a signal ends it.
+pub fn run(plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(serve(plan, ready));
+    runtime.shutdown_timeout(TASKS_WITHIN);
+    result
+}
+
+/// The runtime of every command that needs one. At least two workers, so that one that is held up does not hold up all.
+pub fn runtime() -> Result<Runtime, Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(cores.max(2)).thread_name("cxonefs").enable_all().build();
+    runtime.map_err(|error| Failure::failed(error).while_doing("starting"))
+}
+
+/// [`run`] inside a runtime.
+pub async fn serve(plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
+    // Before anything is mounted, so that a signal at any time leaves no mount behind.
+    let mut signals = Signals::listen()?;
+    let mut served = tokio::select! {
+        served = assemble::mount(&plan) => served?,
+        name = signals.next() => {
+            tracing::info!(signal = name, "ended before the mount was ready");
+            return Ok(());
+        }
+    };
+    tracing::info!(mount_point = %plan.mount_point.display(), "mounted");
+    let outcome = tokio::select! {
+        outcome = ready(&plan.mount_point) => outcome,
+        _ = signals.next() => return take_down(&mut *served, &mut signals).await,
+    };
+    if let Err(failure) = outcome {
+        take_down(&mut *served, &mut signals).await?;
+        return Err(failure);
+    }
+    notify::notify(State::Ready);
+    tokio::select! {
+        () = served.ended() => {
+            tracing::info!("unmounted from outside");
+            Ok(())
+        }
+        name = signals.next() => {
+            tracing::info!(signal = name, "unmounting");
+            take_down(&mut *served, &mut signals).await
+        }
+    }
+}
+
+/// Takes the mount out of the tree at once, then gives open files a moment. A second signal ends it without one.
+async fn take_down(served: &mut dyn Served, signals: &mut Signals) -> Result<(), Failure> {
+    notify::notify(State::Stopping);
+    served.detach().map_err(|error| Failure::failed(error).while_doing("unmounting"))?;
+    tokio::select! {
+        () = served.ended() => {}
+        () = tokio::time::sleep(OPEN_FILES_WITHIN) => {
+            tracing::warn!("files were still open; their readers get errors from now on");
+        }
+        name = signals.next() => tracing::warn!(signal = name, "ended at once by a second signal"),
+    }
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on they no longer end the process by themselves.
+    pub fn listen() -> Result<Signals, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error: io::Error| Failure::failed(error).while_doing("listening for signals"));
+        Ok(Signals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one; its name.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::cli::failure::Cause;
+
+    struct Fake {
+        detached: AtomicBool,
+        busy: bool,
+    }
+
+    #[async_trait]
+    impl Served for Fake {
+        fn detach(&self) -> Result<(), Cause> {
+            self.detached.store(true, Ordering::SeqCst);
+            Ok(())
+        }
+
+        async fn ended(&mut self) {
+            if self.busy {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_mount_is_detached_and_given_five_seconds() {
+        for (busy, seconds) in [(true, 5), (false, 0)] {
+            let mut fake = Fake { detached: AtomicBool::new(false), busy };
+            let mut signals = Signals::listen().unwrap();
+            let before = tokio::time::Instant::now();
+            take_down(&mut fake, &mut signals).await.unwrap();
+            assert!(fake.detached.load(Ordering::SeqCst));
+            assert_eq!(before.elapsed().as_secs(), seconds);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! How a command ends badly: what failed with its chain of causes, what to do, and the exit code. Knows no command.
+
+use std::error::Error;
+use std::fmt::Write;
+
+use crate::config::ConfigError;
+use crate::ops::logging::LoggingError;
+use crate::ops::privacy::PrivacyError;
+
+/// Any error, boxed.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// Exit code 1: it did not work.
+pub const FAILED: u8 = 1;
+/// Exit code 2: what was asked for, or the configuration, makes no sense.
+pub const USAGE: u8 = 2;
+
+/// A command's failure.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    /// What was being done, where the cause alone does not say.
+    doing: Option<String>,
+    cause: Cause,
+    remedy: Option<String>,
+}
+
+impl Failure {
+    /// It did not work.
+    pub fn failed(cause: impl Into<Cause>) -> Failure {
+        Failure { code: FAILED, doing: None, cause: cause.into(), remedy: None }
+    }
+
+    /// What was asked for makes no sense.
+    pub fn usage(cause: impl Into<Cause>) -> Failure {
+        Failure { code: USAGE, doing: None, cause: cause.into(), remedy: None }
+    }
+
+    /// Says what was being done.
+    #[must_use]
+    pub fn while_doing(mut self, doing: impl Into<String>) -> Failure {
+        self.doing = Some(doing.into());
+        self
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Failure {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// `what: cause: cause`, on one line. A cause whose words its parent has already said is left out.
+    pub fn line(&self) -> String {
+        let mut line = self.doing.clone().unwrap_or_default();
+        let mut cause: Option<&dyn Error> = Some(&*self.cause);
+        while let Some(error) = cause {
+            let text = error.to_string().replace('\n', " ");
+            if !line.ends_with(&text) {
+                if !line.is_empty() {
+                    line.push_str(": ");
+                }
+                line.push_str(&text);
+            }
+            cause = error.source();
+        }
+        line
+    }
+
+    /// What stands on the user's terminal.
+    pub fn render(&self) -> String {
+        let mut text = format!("cxonefs: {}\n", self.line());
+        for line in self.remedy.iter().flat_map(|remedy| remedy.lines()) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {line}");
+        }
+        text
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        let remedy = error.remedy();
+        Failure { code: USAGE, doing: None, cause: error.into(), remedy }
+    }
+}
+
+impl From<PrivacyError> for Failure {
+    fn from(error: PrivacyError) -> Failure {
+        let remedy = Some(error.remedy());
+        Failure { code: FAILED, doing: None, cause: error.into(), remedy }
+    }
+}
+
+impl From<LoggingError> for Failure {
+    fn from(error: LoggingError) -> Failure {
+        let code = match error {
+            LoggingError::Level { .. } | LoggingError::Filter { .. } => USAGE,
+            LoggingError::File(_) | LoggingError::Twice(_) => FAILED,
+        };
+        let remedy = match &error {
+            LoggingError::File(privacy) => Some(privacy.remedy()),
+            _ => None,
+        };
+        Failure { code, doing: None, cause: error.into(), remedy }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn the_whole_chain_on_one_line_and_the_remedy_below() {
+        let source = io::Error::from_raw_os_error(libc::EACCES);
+        let failure = Failure::from(PrivacyError::NotWritable { path: "/x".into(), source }).while_doing("cache.dir");
+        assert_eq!(
+            failure.render(),
+            "cxonefs: cache.dir: cannot write to /x: Permission denied (os error 13)\n  \
+             make /x writable for you, or choose another directory\n"
+        );
+        assert_eq!(failure.code(), FAILED);
+        assert_eq!(Failure::usage("a\nb").render(), "cxonefs: a b\n");
+    }
+}

@@ -1,0 +1,21 @@
+//! `cxonefs man`: manual pages, from the one definition of the command line.
+
+use std::io::Write;
+
+use clap::CommandFactory;
+
+use super::args::{Cli, ManArgs};
+use super::failure::Failure;
+
+/// Prints the main page, or writes all of them to a directory.
+pub fn run(args: &ManArgs) -> Result<(), Failure> {
+    if let Some(directory) = &args.directory {
+        let doing = format!("writing manual pages to {}", directory.display());
+        return clap_mangen::generate_to(Cli::command(), directory)
+            .map_err(|error| Failure::failed(error).while_doing(doing));
+    }
+    let mut page = Vec::new();
+    let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+    let written = rendered.and_then(|()| std::io::stdout().lock().write_all(&page));
+    written.map_err(|error| Failure::failed(error).while_doing("writing to standard output"))
+}

@@ -1,0 +1,113 @@
+//! What is mounted where: `/proc/self/mountinfo`, read as proc(5) defines it. Knows no mounting.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// The type of our mounts.
+pub const TYPE: &str = "fuse.cxonefs";
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    pub point: PathBuf,
+    pub kind: String,
+    pub source: String,
+}
+
+impl Mount {
+    /// Whether it is one of ours.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.kind == TYPE
+    }
+}
+
+/// The topmost mount at exactly that absolute path.
+pub fn at(path: &Path) -> io::Result<Option<Mount>> {
+    let table = std::fs::read("/proc/self/mountinfo")?;
+    Ok(topmost(&table, path))
+}
+
+/// A path that names a mount point even where the mount is dead: its parent is resolved, its own name is not looked at.
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            let whole = parent.canonicalize()?.join(name);
+            // A link is followed, if what it leads to is alive.
+            match whole.symlink_metadata() {
+                Ok(metadata) if metadata.is_symlink() => whole.canonicalize(),
+                _ => Ok(whole),
+            }
+        }
+        // "/", "..", or what ends in "..".
+        _ => path.canonicalize(),
+    }
+}
+
+fn topmost(table: &[u8], path: &Path) -> Option<Mount> {
+    table.split(|byte| *byte == b'\n').filter_map(parse).rfind(|mount| mount.point == path)
+}
+
+/// `36 35 98:0 /root /point options [optional…] - type source superoptions`
+fn parse(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let point = fields.nth(4)?;
+    let mut after = fields.skip_while(|field| *field != b"-").skip(1);
+    let kind = String::from_utf8_lossy(after.next()?).into_owned();
+    let source = OsString::from_vec(unescape(after.next()?)).to_string_lossy().into_owned();
+    Some(Mount { point: PathBuf::from(OsString::from_vec(unescape(point))), kind, source })
+}
+
+/// The kernel writes space, tab, newline and backslash as three octal digits.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, tail @ ..] = rest {
+        if let [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..] = rest {
+            bytes.push((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'));
+            rest = tail;
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[u8] = b"22 1 254:0 / / rw - ext4 /dev/vda rw\n\
+        90 22 0:55 / /mnt/my\\040calls ro,nosuid shared:5 master:1 - fuse.cxonefs cxonefs ro,user_id=0\n\
+        91 22 0:56 / /mnt/x rw - tmpfs tmpfs rw\n\
+        92 91 0:57 / /mnt/x ro - fuse.cxonefs cxonefs ro\n\
+        broken\n";
+
+    #[test]
+    fn the_topmost_mount_is_found() {
+        assert!(topmost(TABLE, Path::new("/mnt/my calls")).unwrap().is_ours());
+        assert!(topmost(TABLE, Path::new("/mnt/x")).unwrap().is_ours());
+        assert_eq!(topmost(TABLE, Path::new("/")).unwrap().kind, "ext4");
+        assert_eq!(topmost(TABLE, Path::new("/mnt")), None);
+    }
+
+    #[test]
+    fn escapes() {
+        assert_eq!(unescape(b"a\\040b\\134\\0"), b"a b\\\\0");
+    }
+
+    #[test]
+    fn paths_are_resolved_without_looking_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        assert_eq!(resolve(&dir.path().join("missing")).unwrap(), real.join("missing"));
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("link")).unwrap();
+        assert_eq!(resolve(&dir.path().join("link")).unwrap(), real);
+        assert_eq!(resolve(Path::new("/")).unwrap(), Path::new("/"));
+        assert!(resolve(&dir.path().join("no/missing")).is_err());
+    }
+}

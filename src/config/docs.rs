@@ -1,0 +1,116 @@
+//! `docs/CONFIGURATION.md`, from the table of keys. A test compares; `UPDATE_DOCS=1 cargo test --lib config::docs` rewrites it.
+
+use std::fmt::Write;
+
+use super::keys::{self, AnyKey, Preset, Standing};
+
+/// The whole document.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::from(HEAD);
+    for section in keys::sections() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n## `[{section}]`\n\n| key | value | default | environment | flag | meaning |\n");
+        text.push_str("| --- | --- | --- | --- | --- | --- |\n");
+        for key in keys::ALL.iter().filter(|key| key.info().section == section) {
+            text.push_str(&row(*key));
+        }
+    }
+    text.push_str(TAIL);
+    text
+}
+
+fn row(key: &dyn AnyKey) -> String {
+    let info = key.info();
+    let default = match info.preset {
+        Preset::Is(text) => format!("`{text}`"),
+        Preset::Described(words) => words.to_owned(),
+        Preset::Required => String::from("**required**"),
+    };
+    let variables: Vec<String> = info.variables().iter().map(|name| format!("`{name}`")).collect();
+    let flag = info.flag.map_or_else(String::new, |flag| format!("`{flag}`"));
+    let standing = match info.standing {
+        Standing::NotYet => " Not supported by this version: refused.",
+        Standing::Settable | Standing::Secret { .. } => "",
+    };
+    format!(
+        "| `{}` | {} | {default} | {} | {flag} | {}{standing} |\n",
+        info.name,
+        key.word(),
+        variables.join(", "),
+        info.doc
+    )
+}
+
+const HEAD: &str = "\
+# Configuration
+
+<!-- Made from src/config/keys.rs by `UPDATE_DOCS=1 cargo test --lib config::docs`. Do not edit. -->
+
+`cxonefs mount` reads one TOML file: the one that `--config FILE` (or `CXONEFS_CONFIG`) names, else
+`$XDG_CONFIG_HOME/cxonefs/config.toml` (`~/.config/cxonefs/config.toml`), else `/etc/cxonefs/config.toml`.
+Environment variables override the file, `--profile` overrides both, and flags override everything. Any key can be set by
+`--set section.key=value` and, in fstab, by `-o section.key=value`. Without any file, `CXONEFS_ACCESS_KEY_ID` and a secret are enough.
+
+```toml
+[tenant]
+access_key_id = \"…\"
+access_key_secret_file = \"secret\"      # chmod 600; relative to this file
+
+[tree]
+since = \"2026-01-01\"
+timezone = \"America/New_York\"
+```
+
+Unknown keys and unknown `CXONEFS_*` variables are refused, with a suggestion. An empty variable counts as not set.
+
+- **Sizes** need a unit: `KiB`, `MiB`, `GiB`, `TiB` (powers of 1024), `kB`, `MB`, `GB`, `TB` (powers of 1000) or `B`.
+- **Durations** need a unit: `ms`, `s`, `m`, `h`, `d`, `w`; they can be joined: `1h30m`.
+- **Lists** are TOML arrays in the file and separated by commas elsewhere.
+- **Paths** may begin with `~/`. Relative ones start from the file's folder, elsewhere from the current directory.
+- **URLs** are `https://`; `http://` is accepted for loopback addresses only.
+- **Secrets** are never taken from the command line or from the file itself. In order: a file named by a flag, the environment, a file
+  named elsewhere, systemd's credentials directory.
+- `--profile backup` sets `mount.resolve_on = \"list\"` and `limits.patience = \"unlimited\"`.
+";
+
+const TAIL: &str = "
+## Other environment variables
+
+| variable | meaning |
+| --- | --- |
+| `CXONEFS_CONFIG` | The configuration file, as `--config`. |
+| `CXONEFS_LOG` | What is logged, as `--log-level`: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,cxonefs::media=debug`. |
+| `CREDENTIALS_DIRECTORY` | Set by systemd; may hold `access_key_secret` and `client_secret`. |
+| `XDG_CONFIG_HOME`, `XDG_CACHE_HOME`, `XDG_STATE_HOME`, `HOME` | Where the defaults are. |
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_up_to_date() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/CONFIGURATION.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, markdown()).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap();
+        assert!(found == markdown(), "docs/CONFIGURATION.md is not what the keys say; run with UPDATE_DOCS=1");
+    }
+
+    #[test]
+    fn every_key_and_variable_is_there() {
+        let text = markdown();
+        for key in keys::ALL {
+            assert!(text.contains(&format!("| `{}` |", key.info().name)));
+            for variable in key.info().variables() {
+                assert!(text.contains(&variable), "{variable}");
+            }
+        }
+        for variable in crate::config::env::OTHERS {
+            assert!(text.contains(variable), "{variable}");
+        }
+    }
+}

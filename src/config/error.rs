@@ -1,0 +1,109 @@
+//! What can be wrong with a configuration: where, what, and what to do. Never shows a secret.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::suggest::Suggestion;
+use super::units::UnitError;
+use super::value::Origin;
+
+/// A configuration that cannot be used. All of these are exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("no configuration found; looked for {}", listed(.looked_for))]
+    NoConfiguration { looked_for: Vec<PathBuf> },
+
+    #[error("cannot read the configuration {}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+
+    #[error("{place}: {message}")]
+    Syntax { place: Origin, message: String },
+
+    #[error("{place}: unknown key \"{key}\"{suggestion}")]
+    UnknownKey { place: Origin, key: String, suggestion: Suggestion },
+
+    #[error("unknown environment variable {name}{suggestion}")]
+    UnknownVariable { name: String, suggestion: Suggestion },
+
+    #[error("environment variable {name} is not UTF-8 text")]
+    VariableNotText { name: String },
+
+    #[error("{place}: {key}: expected {expected}, found {found}: {reason}")]
+    Invalid { place: Origin, key: String, expected: &'static str, found: String, reason: UnitError },
+
+    #[error("{place}: {key}: {reason}")]
+    OutOfRange { place: Origin, key: String, reason: String },
+
+    #[error("{place}: \"{section}\" is a section; it holds keys, so write [{section}] above them")]
+    NotASection { place: Origin, section: String },
+
+    #[error("{key} is missing")]
+    Missing { key: String, variable: String, file: Option<PathBuf> },
+
+    #[error("the secret {key} is missing")]
+    MissingSecret { key: &'static str, file_key: &'static str, variable: String },
+
+    #[error("{place}: {key} must not be written here")]
+    SecretHere { place: Origin, key: String, file_key: String, variable: String },
+
+    #[error("{place}: {key} is not supported by this version")]
+    NotYet { place: Origin, key: String },
+
+    #[error("{place}: {key}: cannot read {}", path.display())]
+    SecretUnreadable {
+        place: Origin,
+        key: String,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+
+    #[error("{place}: {key}: {} {problem}", path.display())]
+    SecretUnsafe { place: Origin, key: Box<str>, path: PathBuf, problem: String, remedy: String },
+
+    #[error("{place}: expected section.key=value, found {found:?}")]
+    NotAnAssignment { place: Origin, found: String },
+
+    #[error("{key}: no home directory to put its default in")]
+    NoHome { key: String },
+}
+
+impl ConfigError {
+    /// What to do about it, where the message alone does not say.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            ConfigError::NoConfiguration { looked_for } => Some(format!(
+                "write one to {}, or name one with --config FILE; `cxonefs demo` needs none",
+                looked_for.first().map_or_else(|| String::from("a file"), |path| path.display().to_string())
+            )),
+            ConfigError::Missing { key, variable, file } => {
+                let place =
+                    file.as_ref().map_or_else(|| String::from("the configuration"), |f| f.display().to_string());
+                Some(format!("set {key} in {place}, or {variable} in the environment"))
+            }
+            ConfigError::MissingSecret { file_key, variable, .. } => Some(format!(
+                "put it in a file that only you can read and name that file as tenant.{file_key}, or set {variable}"
+            )),
+            ConfigError::SecretHere { file_key, variable, .. } => Some(format!(
+                "put it in a file that only you can read and name that file as tenant.{file_key}, or set {variable}"
+            )),
+            ConfigError::NotYet { key, .. } => Some(format!("remove {key}")),
+            ConfigError::SecretUnsafe { remedy, .. } => Some(remedy.clone()),
+            ConfigError::NoHome { key } => Some(format!("set {key}, or HOME")),
+            ConfigError::UnknownKey { .. } | ConfigError::UnknownVariable { .. } => {
+                Some(String::from("every key is listed in docs/CONFIGURATION.md"))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    shown.join(", ")
+}

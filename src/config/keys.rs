@@ -1,0 +1,274 @@
+//! The one definition of every key of the configuration: section, name, kind, default, flag, documentation.
+//!
+//! Parsing, suggestions for unknown keys, environment variables and `docs/CONFIGURATION.md` come from this table.
+//! It knows no files and no values.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use url::Url;
+
+use super::kinds::{self, Kind, NumericId, ResolveOn};
+use super::units::{Since, UnitError};
+use super::value::Value;
+use crate::base::Channel;
+
+/// What holds where nobody says anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// This text, read as the environment's would be.
+    Is(&'static str),
+    /// What these words describe; the resolver knows how.
+    Described(&'static str),
+    /// There is none: the key must be set.
+    Required,
+}
+
+/// Whether and where a key may be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Settable,
+    /// A secret: environment only, never in the file and never on the command line.
+    Secret {
+        /// The key of a file that holds it instead.
+        file_key: &'static str,
+    },
+    /// Part of the plan, but this version cannot do it: refused, not ignored.
+    NotYet,
+}
+
+/// What is known of a key besides its type.
+#[derive(Debug)]
+pub struct Info {
+    pub section: &'static str,
+    pub name: &'static str,
+    pub preset: Preset,
+    pub standing: Standing,
+    /// The flag of `cxonefs mount` that sets it.
+    pub flag: Option<&'static str>,
+    /// One line of documentation.
+    pub doc: &'static str,
+}
+
+impl Info {
+    /// `section.name`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    /// The environment variables that set it, the shortest first.
+    #[must_use]
+    pub fn variables(&self) -> Vec<String> {
+        let name = self.name.to_ascii_uppercase();
+        let full = format!("CXONEFS_{}_{name}", self.section.to_ascii_uppercase());
+        if self.section == "tenant" { vec![format!("CXONEFS_{name}"), full] } else { vec![full] }
+    }
+}
+
+/// A key whose values are read as `T`.
+#[derive(Debug)]
+pub struct Key<T: 'static> {
+    pub info: Info,
+    pub kind: &'static Kind<T>,
+}
+
+/// A key of any type.
+pub trait AnyKey: Sync {
+    fn info(&self) -> &Info;
+    /// The kind's word for the documentation.
+    fn word(&self) -> &'static str;
+    /// What a value should be.
+    fn expected(&self) -> &'static str;
+    /// Whether the value can be read.
+    fn check(&self, value: &Value) -> Result<(), UnitError>;
+}
+
+impl<T> AnyKey for Key<T> {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn word(&self) -> &'static str {
+        self.kind.word
+    }
+
+    fn expected(&self) -> &'static str {
+        self.kind.expected
+    }
+
+    fn check(&self, value: &Value) -> Result<(), UnitError> {
+        (self.kind.read)(value).map(|_| ())
+    }
+}
+
+/// Declares keys and [`ALL`], so that a key cannot exist outside the table.
+macro_rules! keys {
+    ($(
+        $ident:ident: $type:ty = $section:literal . $name:literal, $kind:ident, $preset:expr
+        $(, standing $standing:expr)? $(, flag $flag:literal)? ;
+        $doc:literal
+    )*) => {
+        $(
+            #[doc = $doc]
+            pub static $ident: Key<$type> = Key {
+                info: Info {
+                    section: $section,
+                    name: $name,
+                    preset: $preset,
+                    standing: keys!(@standing $($standing)?),
+                    flag: keys!(@flag $($flag)?),
+                    doc: $doc,
+                },
+                kind: &kinds::$kind,
+            };
+        )*
+
+        /// Every key, in the order of the documentation.
+        pub static ALL: &[&dyn AnyKey] = &[$(&$ident),*];
+    };
+    (@standing) => { Standing::Settable };
+    (@standing $standing:expr) => { $standing };
+    (@flag) => { None };
+    (@flag $flag:literal) => { Some($flag) };
+}
+
+use Preset::{Described, Is, Required};
+
+keys! {
+    ISSUER: Url = "tenant"."issuer", URL, Is("https://cxone.niceincontact.com");
+    "Where login and discovery begin. Sovereign and government tenants have issuers of their own."
+    ACCESS_KEY_ID: String = "tenant"."access_key_id", TEXT, Required;
+    "The id of the access key."
+    ACCESS_KEY_SECRET_FILE: PathBuf = "tenant"."access_key_secret_file", PATH,
+        Described("`access_key_secret` in systemd's `$CREDENTIALS_DIRECTORY`");
+    "A file with the access key's secret. Refused if its group or others can read it, or if it belongs to someone other than you or root."
+    ACCESS_KEY_SECRET: String = "tenant"."access_key_secret", TEXT, Described("none"),
+        standing Standing::Secret { file_key: "access_key_secret_file" };
+    "The access key's secret itself. Environment only; refused in the file and on the command line."
+    CLIENT_ID: String = "tenant"."client_id", TEXT, Described("none: the access-key login is used");
+    "The id of a registered OpenID client. With it, the OIDC password grant is used."
+    CLIENT_SECRET_FILE: PathBuf = "tenant"."client_secret_file", PATH,
+        Described("`client_secret` in systemd's `$CREDENTIALS_DIRECTORY`");
+    "A file with the client's secret, under the same rules as `access_key_secret_file`."
+    CLIENT_SECRET: String = "tenant"."client_secret", TEXT, Described("none"),
+        standing Standing::Secret { file_key: "client_secret_file" };
+    "The client's secret itself. Environment only; refused in the file and on the command line."
+    AREA: String = "tenant"."area", TEXT, Described("as discovered");
+    "The tenant's area, for instance `na1`; overrides discovery."
+    AUTH_ENDPOINT: Url = "tenant"."auth_endpoint", URL, Described("as discovered");
+    "Base of the login; overrides discovery."
+    API_ENDPOINT: Url = "tenant"."api_endpoint", URL, Described("as discovered");
+    "Base of the Reporting API; overrides discovery."
+    PLAYBACK_ENDPOINT: Url = "tenant"."playback_endpoint", URL, Described("as discovered");
+    "Base of the Media Playback API; overrides discovery."
+    REPORTING_VERSION: String = "tenant"."reporting_version", TEXT, Is("v30.0");
+    "Version of the Reporting API that is asked for."
+
+    SINCE: Since = "tree"."since", SINCE, Is("90d"), flag "--since";
+    "The first day that the tree shows: a date, or days before today."
+    TIMEZONE: TimeZone = "tree"."timezone", ZONE, Described("the system's"), flag "--timezone";
+    "The time zone whose days and times name the folders. Changing it later gives new names to what was published."
+    MEDIA_TYPES: Vec<Channel> = "tree"."media_types", CHANNELS, Is("call,voicemail,chat,email,sms,digital,social");
+    "The channels that the tree shows."
+    REFRESH: Duration = "tree"."refresh", DURATION, Is("5m");
+    "A day that is not closed yet is listed again behind an access when its listing is older than this."
+
+    RESOLVE_ON: ResolveOn = "mount"."resolve_on", RESOLVE_ON, Is("open"), flag "--resolve-on";
+    "When a billed call is made to learn exact names and sizes: at `open`, already at `stat`, or when an interaction's folder is listed."
+    ALLOW_OTHER: bool = "mount"."allow_other", SWITCH, Is("false"), flag "--allow-other";
+    "Lets other users in; the kernel then checks owner and mode. Needs root, or `user_allow_other` in `/etc/fuse.conf`."
+    PASSTHROUGH: bool = "mount"."passthrough", SWITCH, Is("true");
+    "Lets the kernel read complete recordings straight from the cache where it can."
+    UID: NumericId = "mount"."uid", ID, Described("the mounting user");
+    "Owner of everything in the tree."
+    GID: NumericId = "mount"."gid", ID, Described("the mounting user's group");
+    "Group of everything in the tree."
+    DIR_MODE: u16 = "mount"."dir_mode", MODE, Is("0550");
+    "Mode of directories."
+    FILE_MODE: u16 = "mount"."file_mode", MODE, Is("0440");
+    "Mode of files."
+    DENY_PROCESSES: Vec<String> = "mount"."deny_processes", PATTERNS,
+        Is("updatedb,mlocate,plocate,baloo_file*,tracker-*,localsearch*,*thumbnail*,tumblerd,mds*,mdworker*,clamd*");
+    "Processes (by the name in `/proc/PID/comm`) that get EACCES where a billed call would be needed."
+
+    CACHE_DIR: PathBuf = "cache"."dir", PATH,
+        Described("`$XDG_CACHE_HOME/cxonefs`; `/var/cache/cxonefs` for root"), flag "--cache-dir";
+    "Where bytes of recordings are kept. Mode 0700."
+    CACHE_SIZE: u64 = "cache"."size", SIZE, Is("10GiB"), flag "--cache-size";
+    "What the cache may occupy on disk, at most."
+    CACHE_MIN_FREE: u64 = "cache"."min_free", SIZE, Is("1GiB");
+    "What must stay free on the cache's file system."
+    WHOLE_FILE_BELOW: u64 = "cache"."whole_file_below", SIZE, Is("16MiB");
+    "Recordings up to this size are fetched whole at their first read."
+    CACHE_MAX_AGE: Duration = "cache"."max_age", DURATION, Is("30d");
+    "Bytes of recordings are dropped so long after they were fetched. Names, sizes and documents stay."
+    ENCRYPTION_KEY_FILE: PathBuf = "cache"."encryption_key_file", PATH, Described("none: not encrypted"),
+        standing Standing::NotYet;
+    "A key file that turns on encryption of the cache."
+
+    STATE_DIR: PathBuf = "state"."dir", PATH,
+        Described("`$XDG_STATE_HOME/cxonefs`; `/var/lib/cxonefs` for root"), flag "--state-dir";
+    "Where the index, the resolved sizes, the ledger and the audit log are kept. Not a cache: losing it costs billed calls. Mode 0700."
+
+    PLAYBACK_REQUESTS: u32 = "limits"."playback_requests", COUNT, Is("150");
+    "Billed calls in any `playback_window`, at most. The tenant's own limit is 150 in 5 minutes."
+    PLAYBACK_WINDOW: Duration = "limits"."playback_window", DURATION, Is("5m");
+    "The window of `playback_requests`."
+    DAILY_BUDGET: Option<u32> = "limits"."daily_budget", BUDGET, Is("1000");
+    "Billed calls per UTC day, at most; beyond it EDQUOT."
+    DEADLINE: Duration = "limits"."deadline", DURATION, Is("30s");
+    "The longest that one request may work before ETIMEDOUT."
+    PATIENCE: Option<Duration> = "limits"."patience", PATIENCE, Is("2m");
+    "The longest that one request may wait for the rate limit before ETIMEDOUT."
+    MEMORY: u64 = "limits"."memory", SIZE, Is("128MiB");
+    "Bytes in flight, at most."
+    MEDIA_CONNECTIONS: u32 = "limits"."media_connections", COUNT, Is("16");
+    "Connections to the media host at the same time, at most."
+}
+
+/// The key of that name, if there is one.
+#[must_use]
+pub fn find(section: &str, name: &str) -> Option<&'static dyn AnyKey> {
+    ALL.iter().copied().find(|key| key.info().section == section && key.info().name == name)
+}
+
+/// The sections, in the order of the documentation.
+#[must_use]
+pub fn sections() -> Vec<&'static str> {
+    let mut sections: Vec<&'static str> = ALL.iter().map(|key| key.info().section).collect();
+    sections.dedup();
+    sections
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_can_be_read() {
+        for key in ALL {
+            if let Preset::Is(text) = key.info().preset {
+                key.check(&Value::Plain(text.to_owned()))
+                    .unwrap_or_else(|error| panic!("{}: {error}", key.info().path()));
+            }
+        }
+    }
+
+    #[test]
+    fn names_and_variables_are_distinct() {
+        let mut seen = std::collections::HashSet::new();
+        for key in ALL {
+            assert!(seen.insert(key.info().path()), "{}", key.info().path());
+            for variable in key.info().variables() {
+                assert!(seen.insert(variable.clone()), "{variable}");
+            }
+        }
+    }
+
+    #[test]
+    fn sections_are_contiguous() {
+        assert_eq!(sections(), ["tenant", "tree", "mount", "cache", "state", "limits"]);
+    }
+}

@@ -1,0 +1,307 @@
+//! The kinds of values that keys take: how each is named, what is expected of it, how it is read. Pure.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use url::Url;
+
+use super::units::{self, Since, UnitError};
+use super::value::Value;
+use crate::base::Channel;
+
+/// Reads values of one kind.
+#[derive(Debug)]
+pub struct Kind<T> {
+    /// The word in the documentation's table.
+    pub word: &'static str,
+    /// What a message says is expected, with an example.
+    pub expected: &'static str,
+    pub read: fn(&Value) -> Result<T, UnitError>,
+}
+
+/// When a billed call may be made to learn a file's true size. Design: `resolve_on`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResolveOn {
+    Open,
+    Stat,
+    List,
+}
+
+impl ResolveOn {
+    /// The word in the configuration.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            ResolveOn::Open => "open",
+            ResolveOn::Stat => "stat",
+            ResolveOn::List => "list",
+        }
+    }
+}
+
+/// The numeric id of a user or group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumericId(pub u32);
+
+fn wrong_type() -> UnitError {
+    UnitError(String::from("it is of the wrong type"))
+}
+
+fn text_of(value: &Value) -> Result<&str, UnitError> {
+    match value {
+        Value::Plain(text) | Value::Text(text) => Ok(text.trim()),
+        _ => Err(wrong_type()),
+    }
+}
+
+fn number_of(value: &Value) -> Result<u64, UnitError> {
+    match value {
+        Value::Integer(number) => {
+            u64::try_from(*number).map_err(|_| UnitError(String::from("it must not be negative")))
+        }
+        Value::Plain(text) => text.trim().parse().map_err(|_| UnitError(String::from("it is not a whole number"))),
+        _ => Err(wrong_type()),
+    }
+}
+
+fn is_unlimited(value: &Value) -> bool {
+    matches!(value, Value::Plain(text) | Value::Text(text) if text.trim() == "unlimited")
+}
+
+pub static TEXT: Kind<String> = Kind {
+    word: "text",
+    expected: "text",
+    read: |value| {
+        let text = text_of(value)?;
+        if text.is_empty() { Err(UnitError(String::from("it is empty"))) } else { Ok(text.to_owned()) }
+    },
+};
+
+pub static PATH: Kind<PathBuf> = Kind {
+    word: "path",
+    expected: "a path",
+    read: |value| {
+        let text = text_of(value)?;
+        if text.is_empty() { Err(UnitError(String::from("it is empty"))) } else { Ok(PathBuf::from(text)) }
+    },
+};
+
+pub static URL: Kind<Url> = Kind {
+    word: "URL",
+    expected: "a URL such as \"https://cxone.niceincontact.com\" (http:// only on loopback)",
+    read: |value| read_url(text_of(value)?),
+};
+
+fn read_url(text: &str) -> Result<Url, UnitError> {
+    let url = Url::parse(text).map_err(|error| UnitError(error.to_string()))?;
+    let loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err(UnitError(String::from("it names no host"))),
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        "http" => return Err(UnitError(String::from("http:// would send secrets in clear text"))),
+        other => return Err(UnitError(format!("{other}:// is not supported"))),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(UnitError(String::from("it must not contain a user or a password")));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(UnitError(String::from("it must end with its path")));
+    }
+    Ok(url)
+}
+
+pub static SIZE: Kind<u64> = Kind {
+    word: "size",
+    expected: "a size with its unit, such as \"10GiB\" or \"500MB\"",
+    read: |value| units::parse_size(text_of(value)?),
+};
+
+pub static DURATION: Kind<Duration> = Kind {
+    word: "duration",
+    expected: "a duration with its unit, such as \"30s\", \"5m\" or \"90d\"",
+    read: |value| read_duration(value),
+};
+
+fn read_duration(value: &Value) -> Result<Duration, UnitError> {
+    let duration = units::parse_duration(text_of(value)?)?;
+    if duration.is_zero() { Err(UnitError(String::from("it must be longer than nothing"))) } else { Ok(duration) }
+}
+
+/// `None` is unlimited.
+pub static PATIENCE: Kind<Option<Duration>> = Kind {
+    word: "duration or \"unlimited\"",
+    expected: "a duration with its unit, such as \"2m\", or \"unlimited\"",
+    read: |value| if is_unlimited(value) { Ok(None) } else { read_duration(value).map(Some) },
+};
+
+pub static COUNT: Kind<u32> = Kind {
+    word: "number",
+    expected: "a whole number from 1 to 1000000",
+    read: |value| match number_of(value)? {
+        number @ 1..=1_000_000 => Ok(number as u32),
+        _ => Err(UnitError(String::from("it is out of range"))),
+    },
+};
+
+/// `None` is unlimited. 0 is allowed: no billed call at all.
+pub static BUDGET: Kind<Option<u32>> = Kind {
+    word: "number or \"unlimited\"",
+    expected: "a whole number or \"unlimited\"",
+    read: |value| {
+        if is_unlimited(value) {
+            return Ok(None);
+        }
+        u32::try_from(number_of(value)?).map(Some).map_err(|_| UnitError(String::from("it is out of range")))
+    },
+};
+
+pub static SWITCH: Kind<bool> = Kind {
+    word: "true or false",
+    expected: "true or false",
+    read: |value| match value {
+        Value::Boolean(truth) => Ok(*truth),
+        Value::Plain(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Ok(true),
+            "false" | "no" | "off" | "0" => Ok(false),
+            _ => Err(UnitError(String::from("it is neither true nor false"))),
+        },
+        _ => Err(wrong_type()),
+    },
+};
+
+pub static ID: Kind<NumericId> = Kind {
+    word: "number",
+    expected: "the number of a user or group",
+    read: |value| {
+        let number = u32::try_from(number_of(value)?).map_err(|_| UnitError(String::from("it is out of range")))?;
+        // The kernel reads all ones as "leave it as it is".
+        if number == u32::MAX { Err(UnitError(String::from("it is out of range"))) } else { Ok(NumericId(number)) }
+    },
+};
+
+pub static MODE: Kind<u16> = Kind {
+    word: "octal text",
+    expected: "an octal mode in quotes, such as \"0440\"",
+    read: |value| units::parse_mode(text_of(value)?),
+};
+
+pub static SINCE: Kind<Since> = Kind {
+    word: "date or days",
+    expected: "a date such as \"2026-01-01\" or a number of days such as \"90d\"",
+    read: |value| units::parse_since(text_of(value)?),
+};
+
+pub static ZONE: Kind<TimeZone> = Kind {
+    word: "time zone",
+    expected: "a time zone of the IANA database, such as \"America/New_York\"",
+    read: |value| {
+        let name = text_of(value)?;
+        TimeZone::get(name).map_err(|_| UnitError(String::from("there is no such time zone")))
+    },
+};
+
+pub static RESOLVE_ON: Kind<ResolveOn> = Kind {
+    word: "\"open\", \"stat\" or \"list\"",
+    expected: "\"open\", \"stat\" or \"list\"",
+    read: |value| {
+        let word = text_of(value)?;
+        let known = [ResolveOn::Open, ResolveOn::Stat, ResolveOn::List].into_iter().find(|mode| mode.word() == word);
+        known.ok_or_else(|| UnitError(String::from("there is no such mode")))
+    },
+};
+
+fn words_of(value: &Value) -> Result<Vec<String>, UnitError> {
+    match value {
+        Value::List(words) => Ok(words.clone()),
+        Value::Plain(text) => {
+            Ok(text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect())
+        }
+        _ => Err(wrong_type()),
+    }
+}
+
+pub static PATTERNS: Kind<Vec<String>> = Kind {
+    word: "list of patterns",
+    expected: "a list of process names, * and ? allowed, such as [\"updatedb\", \"baloo_file*\"]",
+    read: |value| {
+        let words = words_of(value)?;
+        if words.iter().any(String::is_empty) {
+            return Err(UnitError(String::from("an empty pattern matches nothing")));
+        }
+        if words.len() > 256 {
+            return Err(UnitError(String::from("more than 256 patterns are too many")));
+        }
+        Ok(words)
+    },
+};
+
+pub static CHANNELS: Kind<Vec<Channel>> = Kind {
+    word: "list of channels",
+    expected: "a list of channels, such as [\"call\", \"voicemail\", \"chat\", \"email\", \"sms\", \"digital\", \"social\", \"work\"]",
+    read: |value| {
+        let mut channels = Vec::new();
+        for word in words_of(value)? {
+            let channel = Channel::parse(&word).ok_or_else(|| UnitError(format!("there is no channel {word:?}")))?;
+            if !channels.contains(&channel) {
+                channels.push(channel);
+            }
+        }
+        if channels.is_empty() { Err(UnitError(String::from("it names no channel"))) } else { Ok(channels) }
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(text: &str) -> Value {
+        Value::Plain(text.to_owned())
+    }
+
+    #[test]
+    fn clear_text_goes_to_loopback_only() {
+        for good in ["https://cxone.niceincontact.com", "http://127.0.0.1:8080", "http://localhost/x", "http://[::1]:1"]
+        {
+            assert!((URL.read)(&plain(good)).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://cxone.niceincontact.com",
+            "http://127.0.0.1.example.com",
+            "http://localhost.example.com",
+            "ftp://127.0.0.1",
+            "https://user:pass@example.com",
+            "https://example.com/?a=b",
+            "cxone.niceincontact.com",
+        ] {
+            assert!((URL.read)(&plain(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn toml_keeps_its_types_and_plain_text_takes_any() {
+        assert_eq!((SWITCH.read)(&plain("yes")), Ok(true));
+        assert!((SWITCH.read)(&Value::Text("yes".into())).is_err());
+        assert_eq!((COUNT.read)(&plain("16")), Ok(16));
+        assert!((COUNT.read)(&Value::Text("16".into())).is_err());
+        assert!((COUNT.read)(&Value::Integer(0)).is_err());
+        assert!((SIZE.read)(&Value::Integer(5)).is_err());
+        assert_eq!((BUDGET.read)(&Value::Text("unlimited".into())), Ok(None));
+        assert_eq!((BUDGET.read)(&Value::Integer(0)), Ok(Some(0)));
+        assert!((BUDGET.read)(&Value::Integer(-1)).is_err());
+        assert_eq!((PATIENCE.read)(&plain("unlimited")), Ok(None));
+        assert!((DURATION.read)(&plain("0s")).is_err());
+    }
+
+    #[test]
+    fn channels_by_word_without_repeats() {
+        assert_eq!((CHANNELS.read)(&plain("call, chat,call")), Ok(vec![Channel::Call, Channel::Chat]));
+        assert!((CHANNELS.read)(&plain("phone")).is_err());
+        assert!((CHANNELS.read)(&Value::List(vec![])).is_err());
+    }
+}

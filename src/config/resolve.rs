@@ -1,0 +1,251 @@
+//! From what was given to typed settings: file < environment < profile < flags, then defaults.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use secrecy::SecretString;
+
+use super::env::Environment;
+use super::error::ConfigError;
+use super::host::Host;
+use super::keys::{self, Info, Key, Preset};
+use super::raw::{self, Assignment, ConfigFile, Layer};
+use super::secrets;
+use super::settings::{
+    CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, TenantConfig, TreeConfig,
+};
+use super::value::{Origin, Setting, Value};
+
+/// Everything that may say something.
+#[derive(Default)]
+pub struct Sources {
+    pub file: Option<ConfigFile>,
+    pub environment: Environment,
+    pub profile: Option<Profile>,
+    pub flags: Vec<Assignment>,
+}
+
+/// Settles every key. Reads the files that hold secrets and touches nothing else.
+pub fn resolve(sources: &Sources, host: &Host) -> Result<Config, ConfigError> {
+    let mut layer = match &sources.file {
+        Some(file) => raw::parse_file(file)?,
+        None => Layer::new(),
+    };
+    layer.extend(sources.environment.layer.clone());
+    if let Some(profile) = sources.profile {
+        layer.extend(profile_layer(profile));
+    }
+    layer.extend(raw::parse_assignments(&sources.flags)?);
+    let resolver = Resolver { layer, sources, host };
+    let mut warnings = Vec::new();
+    let tenant = resolver.tenant()?;
+    let tree = resolver.tree(&mut warnings)?;
+    Ok(Config {
+        file: sources.file.as_ref().map(|file| file.path.clone()),
+        tenant,
+        tree,
+        mount: resolver.mount()?,
+        cache: resolver.cache()?,
+        state: StateConfig { dir: resolver.directory(&keys::STATE_DIR, host.state_dir())? },
+        limits: resolver.limits()?,
+        warnings,
+    })
+}
+
+/// `backup`: no listed name ever fails to open, and no wait for the rate limit is too long.
+fn profile_layer(profile: Profile) -> Layer {
+    let Profile::Backup = profile;
+    let settings = [("mount.resolve_on", "list"), ("limits.patience", "unlimited")];
+    let origin = Origin::Profile(profile.word());
+    settings
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), Setting { value: Value::Plain(value.to_owned()), origin: origin.clone() }))
+        .collect()
+}
+
+struct Resolver<'a> {
+    layer: Layer,
+    sources: &'a Sources,
+    host: &'a Host,
+}
+
+impl Resolver<'_> {
+    /// The value and where it came from; `None` if nobody says anything and there is no default that could be read.
+    fn get<T>(&self, key: &Key<T>) -> Result<Option<(T, Origin)>, ConfigError> {
+        let (value, origin) = match (self.layer.get(&key.info.path()), key.info.preset) {
+            (Some(setting), _) => (setting.value.clone(), setting.origin.clone()),
+            (None, Preset::Is(text)) => (Value::Plain(text.to_owned()), Origin::Default),
+            (None, Preset::Described(_) | Preset::Required) => return Ok(None),
+        };
+        match (key.kind.read)(&value) {
+            Ok(value) => Ok(Some((value, origin))),
+            Err(reason) => Err(ConfigError::Invalid {
+                place: origin,
+                key: key.info.path(),
+                expected: key.kind.expected,
+                found: value.to_string(),
+                reason,
+            }),
+        }
+    }
+
+    fn optional<T>(&self, key: &Key<T>) -> Result<Option<T>, ConfigError> {
+        Ok(self.get(key)?.map(|(value, _)| value))
+    }
+
+    /// For keys that are required or have a default.
+    fn required<T>(&self, key: &Key<T>) -> Result<T, ConfigError> {
+        self.optional(key)?.ok_or_else(|| self.missing(&key.info))
+    }
+
+    fn missing(&self, info: &Info) -> ConfigError {
+        ConfigError::Missing {
+            key: info.path(),
+            variable: info.variables().swap_remove(0),
+            file: self.sources.file.as_ref().map(|file| file.path.clone()),
+        }
+    }
+
+    fn between<T: PartialOrd>(&self, key: &Key<T>, least: &T, shown: &str) -> Result<T, ConfigError> {
+        let Some((value, origin)) = self.get(key)? else { return Err(self.missing(&key.info)) };
+        if value < *least {
+            let reason = format!("it must be at least {shown}");
+            return Err(ConfigError::OutOfRange { place: origin, key: key.info.path(), reason });
+        }
+        Ok(value)
+    }
+
+    fn tenant(&self) -> Result<TenantConfig, ConfigError> {
+        let access_key_secret = self.secret(&keys::ACCESS_KEY_SECRET, &keys::ACCESS_KEY_SECRET_FILE)?;
+        let client = match self.optional(&keys::CLIENT_ID)? {
+            Some(client_id) => {
+                let client_secret = self.secret(&keys::CLIENT_SECRET, &keys::CLIENT_SECRET_FILE)?;
+                let client_secret = client_secret.ok_or_else(|| missing_secret(&keys::CLIENT_SECRET.info))?;
+                Some(ClientConfig { client_id, client_secret })
+            }
+            None => None,
+        };
+        Ok(TenantConfig {
+            issuer: self.required(&keys::ISSUER)?,
+            access_key_id: self.required(&keys::ACCESS_KEY_ID)?,
+            access_key_secret: access_key_secret.ok_or_else(|| missing_secret(&keys::ACCESS_KEY_SECRET.info))?,
+            client,
+            area: self.optional(&keys::AREA)?,
+            auth_endpoint: self.optional(&keys::AUTH_ENDPOINT)?,
+            api_endpoint: self.optional(&keys::API_ENDPOINT)?,
+            playback_endpoint: self.optional(&keys::PLAYBACK_ENDPOINT)?,
+            reporting_version: self.required(&keys::REPORTING_VERSION)?,
+        })
+    }
+
+    /// In order: a file named by a flag, the environment, a file named elsewhere, systemd's credentials directory.
+    fn secret(&self, key: &Key<String>, file_key: &Key<PathBuf>) -> Result<Option<SecretString>, ConfigError> {
+        let file = self.get(file_key)?;
+        let from_environment = self.sources.environment.secrets.get(&key.info.path());
+        match (file, from_environment) {
+            (Some((path, origin)), None) => self.secret_file(&path, file_key, &origin).map(Some),
+            (Some((path, origin)), Some(_)) if origin.is_flag() => self.secret_file(&path, file_key, &origin).map(Some),
+            (_, Some(secret)) => Ok(Some(secret.clone())),
+            (None, None) => {
+                let Some(directory) = &self.host.credentials else { return Ok(None) };
+                let path = directory.join(key.info.name);
+                if !path.exists() {
+                    return Ok(None);
+                }
+                let origin = Origin::Environment(String::from("CREDENTIALS_DIRECTORY"));
+                self.secret_file(&path, file_key, &origin).map(Some)
+            }
+        }
+    }
+
+    fn secret_file(&self, path: &Path, key: &Key<PathBuf>, origin: &Origin) -> Result<SecretString, ConfigError> {
+        let path = self.absolute(path, origin, &key.info)?;
+        secrets::read_file(&path, self.host.euid, &key.info.path(), origin)
+    }
+
+    fn tree(&self, warnings: &mut Vec<String>) -> Result<TreeConfig, ConfigError> {
+        let timezone = match self.optional(&keys::TIMEZONE)? {
+            Some(zone) => zone,
+            None => TimeZone::try_system().unwrap_or_else(|_| {
+                warnings.push(String::from(
+                    "the system's time zone is unknown, so days are UTC days; set tree.timezone to choose",
+                ));
+                TimeZone::UTC
+            }),
+        };
+        Ok(TreeConfig {
+            since: self.required(&keys::SINCE)?,
+            timezone,
+            media_types: self.required(&keys::MEDIA_TYPES)?,
+            refresh: self.between(&keys::REFRESH, &Duration::from_secs(1), "1s")?,
+        })
+    }
+
+    fn mount(&self) -> Result<MountConfig, ConfigError> {
+        Ok(MountConfig {
+            resolve_on: self.required(&keys::RESOLVE_ON)?,
+            allow_other: self.required(&keys::ALLOW_OTHER)?,
+            passthrough: self.required(&keys::PASSTHROUGH)?,
+            uid: self.optional(&keys::UID)?.map_or(self.host.euid, |id| id.0),
+            gid: self.optional(&keys::GID)?.map_or(self.host.egid, |id| id.0),
+            dir_mode: self.required(&keys::DIR_MODE)?,
+            file_mode: self.required(&keys::FILE_MODE)?,
+            deny_processes: self.required(&keys::DENY_PROCESSES)?,
+        })
+    }
+
+    fn cache(&self) -> Result<CacheConfig, ConfigError> {
+        // One block of each of a few recordings must fit, or nothing would ever be kept.
+        let size = self.between(&keys::CACHE_SIZE, &(1 << 20), "1MiB")?;
+        Ok(CacheConfig {
+            dir: self.directory(&keys::CACHE_DIR, self.host.cache_dir())?,
+            size,
+            min_free: self.required(&keys::CACHE_MIN_FREE)?,
+            whole_file_below: self.required(&keys::WHOLE_FILE_BELOW)?,
+            max_age: self.between(&keys::CACHE_MAX_AGE, &Duration::from_mins(1), "1m")?,
+        })
+    }
+
+    fn limits(&self) -> Result<LimitsConfig, ConfigError> {
+        let media_connections = self.required(&keys::MEDIA_CONNECTIONS)?;
+        Ok(LimitsConfig {
+            playback_requests: self.required(&keys::PLAYBACK_REQUESTS)?,
+            playback_window: self.between(&keys::PLAYBACK_WINDOW, &Duration::from_millis(100), "100ms")?,
+            daily_budget: self.required(&keys::DAILY_BUDGET)?,
+            deadline: self.between(&keys::DEADLINE, &Duration::from_millis(100), "100ms")?,
+            patience: self.required(&keys::PATIENCE)?,
+            // Below this, one stalled connection would hold up every other.
+            memory: self.between(&keys::MEMORY, &(8 << 20), "8MiB")?,
+            media_connections: media_connections as usize,
+        })
+    }
+
+    fn directory(&self, key: &Key<PathBuf>, default: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+        match self.get(key)? {
+            Some((path, origin)) => self.absolute(&path, &origin, &key.info),
+            None => default.ok_or_else(|| ConfigError::NoHome { key: key.info.path() }),
+        }
+    }
+
+    /// `~/` is the home directory; a relative path starts from its file's folder, else from the current directory.
+    fn absolute(&self, path: &Path, origin: &Origin, info: &Info) -> Result<PathBuf, ConfigError> {
+        if let Ok(below) = path.strip_prefix("~") {
+            let home = self.host.home.as_ref().ok_or_else(|| ConfigError::NoHome { key: info.path() })?;
+            return Ok(home.join(below));
+        }
+        let base = origin.folder().map_or(self.host.current_dir.clone(), |folder| self.host.current_dir.join(folder));
+        Ok(base.join(path))
+    }
+}
+
+fn missing_secret(info: &'static Info) -> ConfigError {
+    let file_key = match info.standing {
+        keys::Standing::Secret { file_key } => file_key,
+        _ => info.name,
+    };
+    ConfigError::MissingSecret { key: info.name, file_key, variable: info.variables().swap_remove(0) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! The settings that the rest of the program reads: typed, complete, checked. Knows nothing of how they were written.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use secrecy::SecretString;
+use url::Url;
+
+use super::kinds::ResolveOn;
+use super::units::Since;
+use crate::base::Channel;
+
+/// A bundle of settings for one purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Complete backups: names and sizes are exact when listed, and no wait for the rate limit is too long.
+    Backup,
+}
+
+impl Profile {
+    /// The word on the command line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Profile::Backup => "backup",
+        }
+    }
+
+    /// The inverse of [`Profile::word`].
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Profile> {
+        (word == "backup").then_some(Profile::Backup)
+    }
+}
+
+/// Everything, settled. `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it came from, if any.
+    pub file: Option<PathBuf>,
+    pub tenant: TenantConfig,
+    pub tree: TreeConfig,
+    pub mount: MountConfig,
+    pub cache: CacheConfig,
+    pub state: StateConfig,
+    pub limits: LimitsConfig,
+    /// What the user should know although it can be used; one line each.
+    pub warnings: Vec<String>,
+}
+
+/// `[tenant]`
+#[derive(Clone, Debug)]
+pub struct TenantConfig {
+    pub issuer: Url,
+    pub access_key_id: String,
+    pub access_key_secret: SecretString,
+    /// With a client, the OIDC password grant is used.
+    pub client: Option<ClientConfig>,
+    pub area: Option<String>,
+    pub auth_endpoint: Option<Url>,
+    pub api_endpoint: Option<Url>,
+    pub playback_endpoint: Option<Url>,
+    pub reporting_version: String,
+}
+
+/// An OIDC client registration.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    pub client_id: String,
+    pub client_secret: SecretString,
+}
+
+/// `[tree]`
+#[derive(Clone, Debug)]
+pub struct TreeConfig {
+    pub since: Since,
+    pub timezone: TimeZone,
+    /// At least one, each once.
+    pub media_types: Vec<Channel>,
+    pub refresh: Duration,
+}
+
+/// `[mount]`
+#[derive(Clone, Debug)]
+pub struct MountConfig {
+    pub resolve_on: ResolveOn,
+    pub allow_other: bool,
+    pub passthrough: bool,
+    pub uid: u32,
+    pub gid: u32,
+    /// Permission bits, none of them for writing.
+    pub dir_mode: u16,
+    pub file_mode: u16,
+    /// Patterns for `/proc/PID/comm`; `*` and `?` stand for other characters.
+    pub deny_processes: Vec<String>,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug)]
+pub struct CacheConfig {
+    /// Absolute.
+    pub dir: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes.
+    pub min_free: u64,
+    /// Bytes.
+    pub whole_file_below: u64,
+    pub max_age: Duration,
+}
+
+/// `[state]`
+#[derive(Clone, Debug)]
+pub struct StateConfig {
+    /// Absolute.
+    pub dir: PathBuf,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug)]
+pub struct LimitsConfig {
+    pub playback_requests: u32,
+    pub playback_window: Duration,
+    /// Billed calls per UTC day; `None` is unlimited.
+    pub daily_budget: Option<u32>,
+    pub deadline: Duration,
+    /// `None` is unlimited.
+    pub patience: Option<Duration>,
+    /// Bytes.
+    pub memory: u64,
+    pub media_connections: usize,
+}

@@ -1,0 +1,175 @@
+//! Where log lines go and what they look like: text on a terminal, plain text or JSON lines elsewhere, syslog or a file for a
+//! daemon without either. Knows nothing of what is logged.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use super::privacy::PrivacyError;
+use super::rotate::{RotatingFile, Rotation};
+use super::syslog::{self, Syslog};
+
+/// The form of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people; coloured on a terminal.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Stderr,
+    /// The local syslog socket; the file where nobody listens there.
+    Syslog {
+        otherwise: PathBuf,
+    },
+    /// A private file, rotated.
+    File(PathBuf),
+}
+
+/// What is logged, how, and where.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// A level, or directives such as `info,cxonefs::media=debug`.
+    pub filter: String,
+    pub format: Format,
+    pub target: Target,
+}
+
+/// Why logging could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    #[error("{filter:?} is neither a level (error, warn, info, debug, trace, off) nor a filter")]
+    Level { filter: String },
+    #[error("{filter:?} is no filter")]
+    Filter {
+        filter: String,
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    #[error("cannot open the log file")]
+    File(#[from] PrivacyError),
+    #[error("logging has begun already")]
+    Twice(#[source] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Checks a filter without using it.
+pub fn check_filter(filter: &str) -> Result<(), LoggingError> {
+    parse_filter(filter).map(|_| ())
+}
+
+/// Begins logging for the whole process.
+pub fn start(settings: &LogSettings) -> Result<(), LoggingError> {
+    let filter = parse_filter(&settings.filter)?;
+    let (writer, look) = writer(&settings.target)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(look.colour);
+    let result = match (settings.format, look.time) {
+        (Format::Json, _) => tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish()),
+        (Format::Text, true) => tracing::subscriber::set_global_default(builder.finish()),
+        (Format::Text, false) => tracing::subscriber::set_global_default(builder.without_time().finish()),
+    };
+    result.map_err(LoggingError::Twice)
+}
+
+fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
+    // A single word that is no level would be taken for the name of a target, and everything would be logged.
+    let is_word = !filter.contains(['=', ',', '[', ':']);
+    let is_level = LEVELS.iter().any(|level| level.eq_ignore_ascii_case(filter));
+    if is_word && !is_level {
+        return Err(LoggingError::Level { filter: filter.to_owned() });
+    }
+    EnvFilter::builder().parse(filter).map_err(|source| LoggingError::Filter { filter: filter.to_owned(), source })
+}
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// What suits the place where lines go.
+struct Look {
+    colour: bool,
+    /// Whether lines carry a time: the journal and syslog add their own.
+    time: bool,
+}
+
+fn writer(target: &Target) -> Result<(BoxMakeWriter, Look), LoggingError> {
+    match target {
+        Target::Stderr => {
+            let terminal = io::stderr().is_terminal();
+            let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !terminal;
+            Ok((BoxMakeWriter::new(io::stderr), Look { colour, time: !journal }))
+        }
+        Target::Syslog { otherwise } => match Syslog::connect(Path::new(syslog::SOCKET)) {
+            Ok(syslog) => Ok((BoxMakeWriter::new(syslog), Look { colour: false, time: false })),
+            Err(_) => file(otherwise),
+        },
+        Target::File(path) => file(path),
+    }
+}
+
+fn file(path: &Path) -> Result<(BoxMakeWriter, Look), LoggingError> {
+    let file = RotatingFile::open(path, Rotation::LOG)?;
+    Ok((BoxMakeWriter::new(SharedFile(Arc::new(Mutex::new(file)))), Look { colour: false, time: true }))
+}
+
+/// A rotating file that every thread may write to.
+#[derive(Clone)]
+struct SharedFile(Arc<Mutex<RotatingFile>>);
+
+impl<'a> MakeWriter<'a> for SharedFile {
+    type Writer = SharedFile;
+
+    fn make_writer(&'a self) -> SharedFile {
+        self.clone()
+    }
+}
+
+impl Write for SharedFile {
+    /// tracing writes each event at once, so this is one whole line.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).append(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters() {
+        for good in ["info", "WARN", "info,cxonefs::media=debug", "off", "cxonefs=trace"] {
+            assert!(check_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["inof", "verbose", "cxonefs=loud", ""] {
+            assert!(check_filter(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_log_file_holds_whole_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cxonefs.log");
+        let (writer, look) = file(&path).unwrap();
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(look.colour).json().finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(number = 1, "one");
+            tracing::warn!(number = 2, "two");
+        });
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[1]["fields"]["number"], 2);
+    }
+}
