@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::Catalog;
 use super::convert::{from_time, to_optional_time, to_time};
 use super::error::CatalogError;
 use super::model::DayState;
-use super::Catalog;
 use crate::base::Day;
 
 pub(super) const ONE: &str = "SELECT indexed_at, closed, mtime, last_poll FROM days WHERE day = ?1";

@@ -29,9 +29,10 @@ const WAL_BYTES: i64 = 16 << 20;
 const BUSY: Duration = Duration::from_secs(5);
 
 pub(super) struct Db {
-    // Field order is drop order: connections first, then the directory's lock.
-    writer: Mutex<Connection>,
+    // Field order is drop order: the writer after the readers, because the last connection empties the WAL and a reader cannot;
+    // then the directory's lock.
     readers: Readers,
+    writer: Mutex<Connection>,
     path: PathBuf,
     _dir: StateDir,
 }
@@ -209,3 +210,6 @@ impl Drop for Reader<'_> {
         self.readers.returned.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,10 +60,7 @@ impl CatalogError {
     }
 
     /// For `map_err` at a system call.
-    pub(super) fn io(
-        doing: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> CatalogError {
+    pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> CatalogError {
         let path = path.into();
         move |source| CatalogError::Io { doing, path, source }
     }

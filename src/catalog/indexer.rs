@@ -12,9 +12,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Semaphore, broadcast, watch};
 
+use super::Catalog;
 use super::error::CatalogError;
 use super::model::DayState;
-use super::Catalog;
 use crate::base::{Clock, Day};
 use crate::cxone::{ApiError, ContactsAnswer};
 
@@ -23,7 +23,7 @@ mod policy;
 use policy::{Mode, Step};
 
 /// Default age from which an open day is refreshed behind.
-const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
+const DEFAULT_REFRESH: Duration = Duration::from_mins(5);
 /// After a failed refresh behind, accesses start no other one for this long (or the refresh age, if that is shorter).
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
 /// Days listed at once because someone waits. Each may hold a day of 20,000 records in memory, and pages of one day are

@@ -17,7 +17,8 @@ const BEGIN: &str = "INSERT INTO ledger(at, master_id, reason, uid, pid, comm) V
 const FINISH: &str = "UPDATE ledger SET outcome = ?2 WHERE id = ?1";
 pub(super) const TIMES: &str = "SELECT at FROM ledger WHERE at >= ?1 ORDER BY at";
 pub(super) const COUNT: &str = "SELECT count(*) FROM ledger WHERE at >= ?1";
-pub(super) const ROWS: &str = "SELECT id, at, master_id, reason, uid, pid, comm, outcome FROM ledger WHERE at >= ?1 ORDER BY at, id";
+pub(super) const ROWS: &str =
+    "SELECT id, at, master_id, reason, uid, pid, comm, outcome FROM ledger WHERE at >= ?1 ORDER BY at, id";
 
 impl Catalog {
     /// Writes a row for a call that is about to be made; on disk when this returns.
@@ -103,3 +104,6 @@ fn rows(connection: &Connection, since: Timestamp, mut each: impl FnMut(LedgerRo
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,10 +126,9 @@ impl Catalog {
 
     /// Known interactions and the known bytes of their resolved files, for `statfs`.
     pub fn totals(&self) -> Result<(u64, u64), CatalogError> {
-        let totals: (i64, i64) = self
-            .inner
-            .db
-            .read(|connection| Ok(connection.prepare_cached(TOTALS)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?))?;
+        let totals: (i64, i64) = self.inner.db.read(|connection| {
+            Ok(connection.prepare_cached(TOTALS)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        })?;
         Ok((to_unsigned(totals.0)?, to_unsigned(totals.1)?))
     }
 }
@@ -141,7 +140,7 @@ fn one<T>(
     read: fn(&Row<'_>) -> Result<T, CatalogError>,
 ) -> Result<Option<T>, CatalogError> {
     let mut statement = connection.prepare_cached(sql)?;
-    Ok(statement.query_row(key, |row| Ok(read(row))).optional()?.transpose()?)
+    statement.query_row(key, |row| Ok(read(row))).optional()?.transpose()
 }
 
 fn agent_folder(row: &Row<'_>) -> Result<AgentFolder, CatalogError> {
@@ -166,8 +165,7 @@ fn interaction_folder(row: &Row<'_>) -> Result<InteractionFolder, CatalogError> 
 
 /// Every statement above that a listing or a lookup runs.
 #[cfg(test)]
-const ALL: [&str; 9] =
-    [AGENTS, AGENT, AGENT_BY_NAME, FOLDERS, FOLDER, FOLDER_BY_NAME, PLACES, LEGS, TOTALS];
+const ALL: [&str; 9] = [AGENTS, AGENT, AGENT_BY_NAME, FOLDERS, FOLDER, FOLDER_BY_NAME, PLACES, LEGS, TOTALS];
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::base::{AgentId, Channel, MasterId};
 
-/// NAME_MAX of Linux, in bytes.
+/// `NAME_MAX` of Linux, in bytes.
 const MAX_BYTES: usize = 255;
 
 /// `{lastName}_{firstName}_{agentId}`; `agent_{agentId}` for an agent without a name; `no_agent` where no agent was.
@@ -143,7 +143,8 @@ mod tests {
         ) {
             let name = agent_name(AgentId(id), last.as_deref(), first.as_deref());
             assert_legal(&name);
-            prop_assert!(name.ends_with(&format!("_{id}")));
+            let end = format!("_{id}");
+            prop_assert!(name.ends_with(&end));
         }
 
         #[test]

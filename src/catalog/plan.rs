@@ -16,7 +16,7 @@ use crate::base::{AgentId, Channel, Day, MasterId};
 use crate::cxone::ContactRecord;
 
 /// A leg longer than this is a tenant's mistake; it would only spoil estimates.
-const LONGEST_LEG: Duration = Duration::from_secs(7 * 24 * 3600);
+const LONGEST_LEG: Duration = Duration::from_hours(7 * 24);
 
 /// A day's legs, ordered by agent, master contact, start, contact.
 pub(super) struct DayPlan<'a> {
@@ -47,11 +47,7 @@ pub(super) struct Span {
 }
 
 /// Plans the legs of `records` that start on `day`; others are left out.
-pub(super) fn plan<'a>(
-    day: Day,
-    zone: &TimeZone,
-    records: &'a [ContactRecord],
-) -> Result<DayPlan<'a>, CatalogError> {
+pub(super) fn plan<'a>(day: Day, zone: &TimeZone, records: &'a [ContactRecord]) -> Result<DayPlan<'a>, CatalogError> {
     let window = day.start(zone)..day.next().start(zone);
     let mut chosen: Vec<(AgentId, &ContactRecord)> = records
         .iter()
@@ -71,7 +67,8 @@ pub(super) fn plan<'a>(
     let mut legs = Vec::with_capacity(chosen.len());
     let mut rendered = String::new();
     for (agent, record) in chosen {
-        let (span, earliest) = masters.entry(record.master_id).or_insert_with(|| (span_of(record), record.contact_id.0));
+        let (span, earliest) =
+            masters.entry(record.master_id).or_insert_with(|| (span_of(record), record.contact_id.0));
         if (record.start, record.contact_id.0) < (span.first_start, *earliest) {
             (span.first_start, span.channel, *earliest) = (record.start, channel(record), record.contact_id.0);
         }
@@ -80,14 +77,10 @@ pub(super) fn plan<'a>(
         let encoded = contact_json::encode(&record.json)?;
         rendered.clear();
         contact_json::render_leg(&mut rendered, &encoded.shape, &encoded.values)?;
-        let shape = match known_shapes.get(&encoded.shape) {
-            Some(index) => *index,
-            None => {
-                shapes.push(encoded.shape.clone());
-                known_shapes.insert(encoded.shape, shapes.len() - 1);
-                shapes.len() - 1
-            }
-        };
+        let shape = *known_shapes.entry(encoded.shape).or_insert_with_key(|keys| {
+            shapes.push(keys.clone());
+            shapes.len() - 1
+        });
         legs.push(PlannedLeg { agent, record, shape, values: encoded.values, json_size: rendered.len() as u64 });
     }
     let masters = masters.into_iter().map(|(master, (span, _))| (master, span)).collect();

@@ -5,8 +5,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::error::CatalogError;
 use super::Catalog;
+use super::error::CatalogError;
 use crate::base::Channel;
 
 /// Fewer recordings than this say nothing yet.

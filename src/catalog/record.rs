@@ -29,11 +29,14 @@ pub(super) const FOLDER_SUM: &str = "SELECT count(*), sum(json_size), coalesce(m
     WHERE day = ?1 AND agent_id = ?2 AND master_id = ?3";
 pub(super) const FOLDER_UPDATE: &str = "UPDATE folders SET contact_size = ?4, contact_mtime = ?5
     WHERE master_id = ?3 AND day = ?1 AND agent_id = ?2";
-const FOLDER_ADD: &str = "INSERT INTO folders(day, agent_id, name, master_id, channel, ino, contact_mtime, contact_size)
+const FOLDER_ADD: &str =
+    "INSERT INTO folders(day, agent_id, name, master_id, channel, ino, contact_mtime, contact_size)
     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(ino) DO NOTHING";
-pub(super) const INTERACTION_UPDATE: &str = "UPDATE interactions SET first_start = min(first_start, ?2), last_end = max(last_end, ?3),
+pub(super) const INTERACTION_UPDATE: &str =
+    "UPDATE interactions SET first_start = min(first_start, ?2), last_end = max(last_end, ?3),
     places = places + ?4 WHERE master_id = ?1 RETURNING mtime";
-const INTERACTION_ADD: &str = "INSERT INTO interactions(master_id, first_start, last_end, places, mtime, channel, ino_base)
+const INTERACTION_ADD: &str =
+    "INSERT INTO interactions(master_id, first_start, last_end, places, mtime, channel, ino_base)
     VALUES(?1, ?2, ?3, ?4, ?2, ?5, ?6) ON CONFLICT(ino_base) DO NOTHING";
 pub(super) const AGENT_UPDATE: &str = "UPDATE agents SET mtime = max(mtime, ?3) WHERE day = ?1 AND agent_id = ?2";
 const AGENT_ADD: &str = "INSERT INTO agents(day, agent_id, name, ino, mtime) VALUES(?1, ?2, ?3, ?4, ?5)
@@ -198,7 +201,9 @@ impl Recorder<'_> {
         let named = legs
             .iter()
             .map(|leg| leg.record)
-            .filter(|record| [&record.last_name, &record.first_name].into_iter().flatten().any(|name| !name.trim().is_empty()))
+            .filter(|record| {
+                [&record.last_name, &record.first_name].into_iter().flatten().any(|name| !name.trim().is_empty())
+            })
             .min_by_key(|record| (record.start, record.contact_id));
         let (last, first) =
             named.map_or((None, None), |record| (record.last_name.as_deref(), record.first_name.as_deref()));

@@ -14,7 +14,8 @@ use super::model::{FileKind, Interaction, NewResolution, Resolution, ResolvedFil
 use super::{Catalog, rates};
 use crate::base::MasterId;
 
-pub(super) const ONE: &str = "SELECT channel, ino_base, mtime, first_start, last_end, places, resolved_at, recheck_at FROM interactions
+pub(super) const ONE: &str =
+    "SELECT channel, ino_base, mtime, first_start, last_end, places, resolved_at, recheck_at FROM interactions
     WHERE master_id = ?1";
 pub(super) const FILES: &str = "SELECT kind, name, size, validator FROM files WHERE master_id = ?1 ORDER BY kind";
 pub(super) const DOCUMENT: &str = "SELECT bytes FROM documents WHERE master_id = ?1 AND kind = ?2";

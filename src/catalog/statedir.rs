@@ -56,8 +56,7 @@ fn check_dir(path: &Path) -> Result<(), CatalogError> {
     }
     if mode & 0o777 != DIR_MODE {
         tracing::warn!(path = %path.display(), mode = format!("{mode:o}"), "others could look into the state directory: now 0700");
-        std::fs::set_permissions(path, Permissions::from_mode(DIR_MODE))
-            .map_err(CatalogError::io("restrict", path))?;
+        std::fs::set_permissions(path, Permissions::from_mode(DIR_MODE)).map_err(CatalogError::io("restrict", path))?;
     }
     Ok(())
 }

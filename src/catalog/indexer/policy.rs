@@ -98,7 +98,7 @@ mod tests {
         DayState { indexed_at: at(indexed_at), closed, mtime: at("2026-11-02T05:00:00Z"), last_poll: last_poll.map(at) }
     }
 
-    const REFRESH: Duration = Duration::from_secs(300);
+    const REFRESH: Duration = Duration::from_mins(5);
 
     #[test]
     fn an_access_is_answered_waits_or_refreshes() {

@@ -176,7 +176,7 @@ async fn a_failing_refresh_keeps_the_day_and_pauses() {
     let fixture = fixture(FakeLister::default());
     let first = fixture.indexer.ensure(today()).await.unwrap();
     *fixture.lister.down.lock().unwrap() = true;
-    fixture.clock.advance(Duration::from_secs(300));
+    fixture.clock.advance(Duration::from_mins(5));
     for _ in 0..5 {
         assert_eq!(fixture.indexer.ensure(today()).await.unwrap(), first);
         until(idle(&fixture)).await;
@@ -197,7 +197,7 @@ async fn a_closed_day_is_final_until_it_is_refreshed() {
     let day: Day = "2026-10-01".parse().unwrap();
     let state = fixture.indexer.ensure(day).await.unwrap();
     assert!(state.closed);
-    fixture.clock.advance(Duration::from_secs(365 * 24 * 3600));
+    fixture.clock.advance(Duration::from_hours(365 * 24));
     assert_eq!(fixture.indexer.ensure(day).await.unwrap(), state);
     until(idle(&fixture)).await;
     assert_eq!(fixture.lister.calls().len(), 1);
@@ -210,7 +210,7 @@ async fn a_closed_day_is_final_until_it_is_refreshed() {
 async fn an_open_day_is_closed_by_a_whole_listing() {
     let fixture = fixture(FakeLister::default());
     assert!(!fixture.indexer.ensure(today()).await.unwrap().closed);
-    fixture.clock.advance(Duration::from_secs(72 * 3600));
+    fixture.clock.advance(Duration::from_hours(72));
     assert!(!fixture.indexer.ensure(today()).await.unwrap().closed);
     until(idle(&fixture)).await;
     assert!(fixture.indexer.ensure(today()).await.unwrap().closed);
@@ -223,7 +223,7 @@ async fn a_forced_refresh_follows_a_running_one() {
     let gate = fixture.lister.gate.as_ref().unwrap();
     gate.notify_one();
     fixture.indexer.ensure(today()).await.unwrap();
-    fixture.clock.advance(Duration::from_secs(300));
+    fixture.clock.advance(Duration::from_mins(5));
     fixture.indexer.ensure(today()).await.unwrap();
     until(|| fixture.lister.calls().len() == 2).await;
     let indexer = fixture.indexer.clone();

@@ -75,7 +75,9 @@ fn what_was_published_stays_when_an_earlier_leg_and_a_new_name_come() {
     assert_eq!(interaction_now.places, 1);
 }
 
-fn published(catalog: &Catalog) -> (super::super::AgentFolder, super::super::InteractionFolder, super::super::Interaction) {
+fn published(
+    catalog: &Catalog,
+) -> (super::super::AgentFolder, super::super::InteractionFolder, super::super::Interaction) {
     let agent = catalog.agents(day(), &ALL).unwrap().remove(0);
     let folder = catalog.interactions(day(), agent.agent_id, &ALL).unwrap().remove(0);
     let interaction = catalog.interaction(folder.master_id).unwrap().unwrap();
@@ -125,7 +127,8 @@ fn channels_select_folders_and_agents() {
 fn hostile_names_are_distinct_and_found_again() {
     let (catalog, _dir) = catalog();
     let long = "é".repeat(300);
-    let names = [Some("A/B"), Some("con"), Some(".."), Some("🦀"), Some(long.as_str()), Some("same"), Some("same"), None];
+    let names =
+        [Some("A/B"), Some("con"), Some(".."), Some("🦀"), Some(long.as_str()), Some("same"), Some("same"), None];
     let mut records = Vec::new();
     for (agent, name) in (1i64..).zip(names) {
         let mut leg = record(agent, agent, agent, "2026-11-02T15:00:00Z");
