@@ -2,7 +2,7 @@
 //!
 //! A record has about sixty field names that are the same in every record of a tenant and take two thirds of its text. So a record
 //! is stored as its values (a compact JSON array) and the number of its *shape* (the array of its field names, stored once). That
-//! keeps a million interactions near half a gigabyte, without a decompressor, and readable by any SQLite tool.
+//! keeps a million interactions well below a gigabyte, indexes included, without a decompressor, and readable by any SQLite tool.
 //!
 //! Rendering moves text and never reads a number, so what the tenant sent cannot change by a rounding, and the size that was
 //! computed when the record was stored is the size of what is rendered. Knows no database.

@@ -273,3 +273,51 @@ proptest! {
         dump(&catalog, &[day()]);
     }
 }
+
+/// Run it with `--ignored` (a minute or more): a thousand days of a thousand interactions.
+#[test]
+#[ignore = "takes minutes and a gigabyte of disk"]
+fn a_million_interactions() {
+    let (catalog, dir) = catalog();
+    let mut template = record(1, 1, 1, "2026-11-02T15:00:00Z");
+    for n in 0..45 {
+        template.json.insert(format!("someFieldOfTheTenant{n}"), if n % 3 == 0 { "a word".into() } else { n.into() });
+    }
+    let begun = std::time::Instant::now();
+    for day in 0..1000 {
+        let start = Day(20_000 + day).start(&super::super::testing::zone());
+        let records: Vec<_> = (0..1000i64)
+            .map(|n| {
+                let mut leg = template.clone();
+                leg.contact_id.0 = i64::from(day) * 1000 + n + 700_000_000_000;
+                leg.master_id.0 = leg.contact_id.0;
+                leg.agent_id.0 = n % 20 + 1;
+                leg.start = start + jiff::SignedDuration::from_secs(n * 60);
+                leg
+            })
+            .collect();
+        catalog.record_day(Day(20_000 + day), &records, start, true, None).unwrap();
+        if day % 100 == 99 {
+            eprintln!("{} days after {:?}", day + 1, begun.elapsed());
+        }
+    }
+    let stored = begun.elapsed();
+    drop(catalog);
+    let size = dir.path().join("cxonefs.db").metadata().unwrap().len();
+    let begun = std::time::Instant::now();
+    let catalog = Catalog::open(dir.path(), settings()).unwrap();
+    let opened = begun.elapsed();
+    let begun = std::time::Instant::now();
+    let mut folders = 0;
+    for day in 0..1000 {
+        for agent in catalog.agents(Day(20_000 + day), &ALL).unwrap() {
+            folders += catalog.interactions(Day(20_000 + day), agent.agent_id, &ALL).unwrap().len();
+        }
+    }
+    let walked = begun.elapsed();
+    assert_eq!(folders, 1_000_000);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let rss = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    eprintln!("stored {stored:?}, {size} bytes, opened {opened:?}, walked {walked:?}, {rss}");
+    assert!(opened < std::time::Duration::from_secs(1));
+}
