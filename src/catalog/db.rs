@@ -1,0 +1,215 @@
+//! The database file: one writer, a bounded pool of readers, and what happens to a file that cannot be used.
+//!
+//! Knows no table. A reader sees the last committed state and never waits for the writer (WAL); a commit is on disk when it
+//! returns (`synchronous=FULL`), because the ledger is money.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use super::error::CatalogError;
+use super::salvage;
+use super::schema::{self, Found};
+use super::statedir::{self, StateDir};
+
+const FILE_NAME: &str = "cxonefs.db";
+/// Stands beside the database after SQLite called it damaged in use; the next opening then checks all of it.
+const SUSPECT_SUFFIX: &str = ".suspect";
+
+/// Readers at once; more callers wait for one (microseconds). Each may keep [`READER_CACHE_KIB`] of pages.
+const MAX_READERS: usize = 16;
+const READER_CACHE_KIB: i64 = 1024;
+/// Enough for the inner pages of every index that a day's recording touches.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+/// The WAL is cut back to this after a large day.
+const WAL_BYTES: i64 = 16 << 20;
+/// Only another process (an `sqlite3` shell) can make us wait for a lock.
+const BUSY: Duration = Duration::from_secs(5);
+
+pub(super) struct Db {
+    // Field order is drop order: the writer after the readers, because the last connection empties the WAL and a reader cannot;
+    // then the directory's lock.
+    readers: Readers,
+    writer: Mutex<Connection>,
+    path: PathBuf,
+    _dir: StateDir,
+}
+
+impl Db {
+    /// Takes the directory, opens or creates the database in it and brings its schema up to date. A damaged or foreign file is
+    /// moved aside; what can be read of the damaged one is kept.
+    pub(super) fn open(dir: &Path) -> Result<Db, CatalogError> {
+        let dir = StateDir::hold(dir)?;
+        let path = dir.path().join(FILE_NAME);
+        let writer = match open_writer(&path) {
+            Err(error) if error.is_damage() => {
+                let aside = statedir::move_aside(&path)?;
+                let _ = std::fs::remove_file(statedir::with_suffix(&path, SUSPECT_SUFFIX));
+                let mut writer = open_writer(&path)?;
+                let rows = salvage::copy(&aside, &mut writer);
+                tracing::warn!(
+                    error = %error, cause = std::error::Error::source(&error).map(tracing::field::display),
+                    moved_to = %aside.display(), salvaged_rows = rows,
+                    "the state database could not be used: a new one was begun"
+                );
+                writer
+            }
+            other => other?,
+        };
+        Ok(Db { writer: Mutex::new(writer), readers: Readers::new(path.clone()), path, _dir: dir })
+    }
+
+    /// Runs `f` on a reader; all its statements see one state if it begins a transaction.
+    pub(super) fn read<T>(&self, f: impl FnOnce(&Connection) -> Result<T, CatalogError>) -> Result<T, CatalogError> {
+        let reader = self.readers.take()?;
+        self.noting_damage(f(reader.connection()?))
+    }
+
+    /// Runs `f` in the one write transaction; on disk when this returns `Ok`, undone when `f` fails.
+    pub(super) fn write<T>(
+        &self,
+        f: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = || -> Result<T, CatalogError> {
+            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = f(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        }();
+        self.noting_damage(done)
+    }
+
+    fn noting_damage<T>(&self, result: Result<T, CatalogError>) -> Result<T, CatalogError> {
+        if let Err(error) = &result
+            && error.is_damage()
+        {
+            let suspect = statedir::with_suffix(&self.path, SUSPECT_SUFFIX);
+            if !suspect.exists() && statedir::private_file(&suspect).is_ok() {
+                tracing::error!(path = %self.path.display(), "the state database is damaged: restart, and what is readable is kept");
+            }
+        }
+        result
+    }
+}
+
+fn open_writer(path: &Path) -> Result<Connection, CatalogError> {
+    // Created here and not by SQLite, for its mode and against links.
+    drop(statedir::private_file(path)?);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let mut connection = Connection::open_with_flags(canonical(path)?, flags)?;
+    connection.busy_timeout(BUSY)?;
+    let version = match schema::identify(&connection)? {
+        Found::Empty => 0,
+        Found::Ours(found) if found > schema::VERSION => {
+            // Not moved aside: it is sound, and what is in it was paid for.
+            return Err(CatalogError::Newer { path: path.to_owned(), found, known: schema::VERSION });
+        }
+        Found::Ours(found) => found,
+        Found::Foreign => return Err(CatalogError::Damaged("it was written by another program")),
+    };
+    let suspect = statedir::with_suffix(path, SUSPECT_SUFFIX);
+    if suspect.exists() {
+        let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(CatalogError::Damaged("its pages contradict each other"));
+        }
+        std::fs::remove_file(&suspect).map_err(CatalogError::io("remove", suspect))?;
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // What is erased must not linger in free pages.
+    connection.pragma_update(None, "secure_delete", "ON")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    schema::migrate(&mut connection, version)?;
+    Ok(connection)
+}
+
+/// A read-only connection; also serves commands that look while a daemon runs.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, CatalogError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(canonical(path)?, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// The database's path in a state directory.
+pub(super) fn file_in(dir: &Path) -> PathBuf {
+    dir.join(FILE_NAME)
+}
+
+/// SQLite's NOFOLLOW refuses links anywhere in the path; only the file itself must not be one.
+fn canonical(path: &Path) -> Result<PathBuf, CatalogError> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(CatalogError::NotA { path: path.to_owned(), expected: "file" });
+    };
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    Ok(dir.canonicalize().map_err(CatalogError::io("find", dir))?.join(name))
+}
+
+/// Opened when first needed, kept for the next.
+struct Readers {
+    path: PathBuf,
+    state: Mutex<ReaderState>,
+    returned: Condvar,
+}
+
+#[derive(Default)]
+struct ReaderState {
+    idle: Vec<Connection>,
+    in_use: usize,
+}
+
+impl Readers {
+    fn new(path: PathBuf) -> Readers {
+        Readers { path, state: Mutex::default(), returned: Condvar::new() }
+    }
+
+    fn take(&self) -> Result<Reader<'_>, CatalogError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .returned
+            .wait_while(state, |state| state.in_use >= MAX_READERS)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.in_use += 1;
+        let idle = state.idle.pop();
+        drop(state);
+        // From here on dropping it gives the place back, also when opening fails.
+        let mut reader = Reader { readers: self, connection: idle };
+        if reader.connection.is_none() {
+            reader.connection = Some(open_reader(&self.path)?);
+        }
+        Ok(reader)
+    }
+}
+
+struct Reader<'a> {
+    readers: &'a Readers,
+    connection: Option<Connection>,
+}
+
+impl Reader<'_> {
+    fn connection(&self) -> Result<&Connection, CatalogError> {
+        self.connection.as_ref().ok_or(CatalogError::Refused("a reader without a connection"))
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut state = self.readers.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.in_use -= 1;
+        // A transaction that a panic left open would pin an old state for ever.
+        state.idle.extend(self.connection.take().filter(Connection::is_autocommit));
+        drop(state);
+        self.readers.returned.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! What can go wrong with the state database, in words that name the remedy where there is one.
+//!
+//! Knows no errno: the table from errors to errno is the adapter's.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why the catalog could not answer. The cause chain holds SQLite's or the system's own words, never a row's contents.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// SQLite refused; the source says why.
+    #[error("state database failed")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The state directory or a file in it could not be used.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// Someone else could have put anything there, or could read what we put there.
+    #[error("{} belongs to user {owner}, not to user {us}: choose another state directory", path.display())]
+    Owner { path: PathBuf, owner: u32, us: u32 },
+    /// Others may write to the directory. It may be one that must stay so (`/tmp`), so it is refused, not changed.
+    #[error("others can write to {}: choose another state directory or `chmod 700` it", path.display())]
+    Writable { path: PathBuf },
+    /// Something else than a directory or a regular file stands there.
+    #[error("{} is not a {expected}", path.display())]
+    NotA { path: PathBuf, expected: &'static str },
+    /// Another daemon holds the state directory.
+    #[error("the state directory {} is in use by another cxonefs: stop that one, or set `state.dir`", path.display())]
+    InUse { path: PathBuf },
+    /// Written by a later version of this program, whose schema this one cannot read.
+    #[error("{} was written by a newer cxonefs (schema {found}, this one knows {known}): upgrade", path.display())]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    /// A stored value makes no sense.
+    #[error("the state database holds nonsense: {0}")]
+    Damaged(&'static str),
+    /// The caller asked for something that cannot be stored.
+    #[error("cannot be stored: {0}")]
+    Refused(&'static str),
+    /// A tenant's record could not be written as JSON.
+    #[error("a contact record could not be encoded")]
+    Encode(#[from] serde_json::Error),
+}
+
+impl CatalogError {
+    /// Whether the file itself is bad, so that trying again will not help.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            CatalogError::Damaged(_) => true,
+            CatalogError::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+            ),
+            _ => false,
+        }
+    }
+
+    /// For `map_err` at a system call.
+    pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> CatalogError {
+        let path = path.into();
+        move |source| CatalogError::Io { doing, path, source }
+    }
+}

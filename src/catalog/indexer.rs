@@ -1,0 +1,277 @@
+//! When to ask the tenant for a day, and each day once at a time.
+//!
+//! A listing runs in a task of its own: whoever waits for it may leave without harming the others, and what it found is kept.
+//! Knows no HTTP (a [`Lister`] asks) and no tables (the catalog stores).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Semaphore, broadcast, watch};
+
+use super::Catalog;
+use super::error::CatalogError;
+use super::model::DayState;
+use crate::base::{Clock, Day};
+use crate::cxone::{ApiError, ContactsAnswer};
+
+mod policy;
+
+use policy::{Mode, Step};
+
+/// Default age from which an open day is refreshed behind.
+const DEFAULT_REFRESH: Duration = Duration::from_mins(5);
+/// After a failed refresh behind, accesses start no other one for this long (or the refresh age, if that is shorter).
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
+/// Days listed at once because someone waits. Each may hold a day of 20,000 records in memory, and pages of one day are
+/// fetched in parallel already.
+const LISTINGS_AT_ONCE: usize = 2;
+/// Changes that a slow receiver of [`Indexer::changes`] may miss before it is told that it lagged.
+const CHANGES_KEPT: usize = 256;
+
+/// Who lists a window of completed contacts; the tenant, or a double in tests.
+#[async_trait]
+pub trait Lister: Send + Sync + 'static {
+    /// Legs that start in `[start, end)`; with `updated_since`, of those only the ones that changed since.
+    async fn list(
+        &self,
+        start: Timestamp,
+        end: Timestamp,
+        updated_since: Option<Timestamp>,
+    ) -> Result<ContactsAnswer, ApiError>;
+}
+
+/// Why a day could not be indexed. Shared by all who waited for it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum IndexError {
+    #[error("listing contacts failed")]
+    Api(#[source] Arc<ApiError>),
+    #[error("storing the listing failed")]
+    Catalog(#[source] Arc<CatalogError>),
+    /// The task that listed ended without an answer: the process is shutting down.
+    #[error("listing contacts was interrupted")]
+    Interrupted,
+}
+
+impl From<CatalogError> for IndexError {
+    fn from(error: CatalogError) -> IndexError {
+        IndexError::Catalog(Arc::new(error))
+    }
+}
+
+/// Fills the catalog day by day, each day at most once at a time. Cheap to clone.
+#[derive(Clone)]
+pub struct Indexer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    catalog: Catalog,
+    lister: Arc<dyn Lister>,
+    clock: Arc<dyn Clock>,
+    timezone: TimeZone,
+    refresh: Duration,
+    awaited: Semaphore,
+    behind: Semaphore,
+    changes: broadcast::Sender<Day>,
+    state: Mutex<State>,
+}
+
+/// Never held across an await.
+#[derive(Default)]
+struct State {
+    flights: HashMap<Day, Flight>,
+    /// Days whose last refresh behind failed, and when. A day leaves on its first success.
+    failing: HashMap<Day, Timestamp>,
+}
+
+#[derive(Clone)]
+struct Flight {
+    forced: bool,
+    answer: watch::Receiver<Option<Answer>>,
+}
+
+type Answer = Result<DayState, IndexError>;
+
+impl Indexer {
+    /// An indexer with the default refresh age; see [`Indexer::with_refresh`]. Starts nothing.
+    pub fn new(catalog: Catalog, lister: Arc<dyn Lister>, clock: Arc<dyn Clock>, timezone: TimeZone) -> Indexer {
+        Indexer::with_refresh(catalog, lister, clock, timezone, DEFAULT_REFRESH)
+    }
+
+    /// `refresh`: age from which an open day is refreshed behind (`tree.refresh`).
+    pub fn with_refresh(
+        catalog: Catalog,
+        lister: Arc<dyn Lister>,
+        clock: Arc<dyn Clock>,
+        timezone: TimeZone,
+        refresh: Duration,
+    ) -> Indexer {
+        let inner = Inner {
+            catalog,
+            lister,
+            clock,
+            timezone,
+            refresh,
+            awaited: Semaphore::new(LISTINGS_AT_ONCE),
+            behind: Semaphore::new(1),
+            changes: broadcast::channel(CHANGES_KEPT).0,
+            state: Mutex::default(),
+        };
+        Indexer { inner: Arc::new(inner) }
+    }
+
+    /// Tells every day whose listing changed, after the catalog has the change.
+    pub fn changes(&self) -> broadcast::Receiver<Day> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Returns at once if the day is in the index; else fetches it (single flight) and waits. An open day older than the refresh age
+    /// is answered from the index and refreshed behind. A day in the future is empty, without a call.
+    ///
+    /// A failure is not remembered: the next access tries again. Dropping the future stops the wait, not the fetch.
+    pub async fn ensure(&self, day: Day) -> Result<DayState, IndexError> {
+        let inner = &self.inner;
+        let now = inner.clock.now();
+        let known = inner.catalog.day(day)?;
+        match policy::on_access(day, now, known.as_ref(), inner.refresh, &inner.timezone) {
+            Step::Future => Ok(inner.empty(day, now)),
+            Step::Answer(state) => Ok(state),
+            Step::AnswerAndRefresh(state) => {
+                self.refresh_behind(day, now, state);
+                Ok(state)
+            }
+            Step::Wait => wait(self.join(day, Mode::First)).await,
+        }
+    }
+
+    /// Lists the whole day again, also a closed one, and waits for it. Joins a forced listing that is already under way.
+    pub async fn refresh(&self, day: Day) -> Result<DayState, IndexError> {
+        let now = self.inner.clock.now();
+        if policy::is_future(day, now, &self.inner.timezone) {
+            return Ok(self.inner.empty(day, now));
+        }
+        loop {
+            let flight = self.join(day, Mode::Forced);
+            let is_whole = flight.forced;
+            let answer = wait(flight).await;
+            // A smaller listing was under way: after it, the next round starts ours or joins another's.
+            if is_whole {
+                return answer;
+            }
+        }
+    }
+
+    /// Starts a refresh that nobody waits for, unless one runs or one failed just now.
+    fn refresh_behind(&self, day: Day, now: Timestamp, state: DayState) {
+        let pause = signed(RETRY_PAUSE.min(self.inner.refresh));
+        let failed_at = self.inner.state().failing.get(&day).copied();
+        if failed_at.is_none_or(|at| now.duration_since(at) >= pause) {
+            self.join(day, Mode::Behind(state));
+        }
+    }
+
+    /// The flight of a day, started if there is none.
+    fn join(&self, day: Day, mode: Mode) -> Flight {
+        let mut state = self.inner.state();
+        if let Some(flight) = state.flights.get(&day) {
+            return flight.clone();
+        }
+        let (sender, answer) = watch::channel(None);
+        let flight = Flight { forced: mode == Mode::Forced, answer };
+        state.flights.insert(day, flight.clone());
+        drop(state);
+        let landing = Landing { inner: self.inner.clone(), day };
+        tokio::spawn(async move {
+            let answer = landing.inner.fetch(day, mode).await;
+            landing.inner.note_outcome(day, mode, &answer);
+            // Off the map first: who comes now finds the index, or tries again.
+            drop(landing);
+            sender.send_replace(Some(answer));
+        });
+        flight
+    }
+}
+
+/// Takes a flight off the map, also when its task panics or is aborted.
+struct Landing {
+    inner: Arc<Inner>,
+    day: Day,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.inner.state().flights.remove(&self.day);
+    }
+}
+
+async fn wait(mut flight: Flight) -> Answer {
+    match flight.answer.wait_for(Option::is_some).await {
+        Ok(answer) => answer.clone().unwrap_or(Err(IndexError::Interrupted)),
+        Err(_) => Err(IndexError::Interrupted),
+    }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn empty(&self, day: Day, now: Timestamp) -> DayState {
+        DayState { indexed_at: now, closed: false, mtime: day.start(&self.timezone), last_poll: None }
+    }
+
+    /// Asks the tenant and stores what it says.
+    async fn fetch(&self, day: Day, mode: Mode) -> Answer {
+        let slots = if matches!(mode, Mode::Behind(_)) { &self.behind } else { &self.awaited };
+        let _slot = slots.acquire().await.map_err(|_| IndexError::Interrupted)?;
+        let request = policy::request(day, self.clock.now(), mode, &self.timezone);
+        let answer = self.lister.list(request.start, request.end, request.updated_since).await;
+        let answer = answer.map_err(|error| IndexError::Api(Arc::new(error)))?;
+        let (legs, skipped) = (answer.contacts.len(), answer.skipped);
+
+        let catalog = self.catalog.clone();
+        let store = move || -> Result<(bool, Option<DayState>), CatalogError> {
+            let changed =
+                catalog.record_day(day, &answer.contacts, request.asked_at, request.closes, answer.last_poll)?;
+            Ok((changed, catalog.day(day)?))
+        };
+        let (changed, state) = tokio::task::spawn_blocking(store).await.map_err(|_| IndexError::Interrupted)??;
+        if changed {
+            // No receiver is not an error.
+            let _ = self.changes.send(day);
+        }
+        tracing::info!(%day, legs, skipped, changed, closed = request.closes, partial = request.updated_since.is_some(), "day indexed");
+        state.ok_or_else(|| CatalogError::Damaged("a day that was recorded is not there").into())
+    }
+
+    /// Logs a refresh behind when it begins to fail and when it works again; an awaited failure is its waiters' to log.
+    fn note_outcome(&self, day: Day, mode: Mode, answer: &Answer) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        match answer {
+            Ok(_) => {
+                if state.failing.remove(&day).is_some() {
+                    tracing::info!(%day, "refreshing works again");
+                }
+            }
+            Err(error) if matches!(mode, Mode::Behind(_)) => {
+                if state.failing.insert(day, now).is_none() {
+                    let cause = std::error::Error::source(error).map(tracing::field::display);
+                    tracing::warn!(%day, %error, cause, "refreshing failed: the day is shown as it was last known");
+                }
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Which days to ask for, when, and for how much of them: pure.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::model::DayState;
+use super::signed;
+use crate::base::Day;
+
+/// A day is open until this long after its end: records keep changing (after-call work, dispositions, late legs).
+const OPEN_FOR: SignedDuration = SignedDuration::from_hours(48);
+/// How far a refresh reaches back before the last poll. Clients of this API hold back 15 minutes for the tenant's warehouse:
+/// a record may appear with an earlier `lastUpdateTime` than the poll that missed it. Repeated records cost nothing.
+const OVERLAP: SignedDuration = SignedDuration::from_mins(20);
+/// `updatedSince` is served for the last 30 days.
+const LONGEST_SINCE: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What an access to a day calls for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Step {
+    /// Has not begun: empty, without a call.
+    Future,
+    Answer(DayState),
+    AnswerAndRefresh(DayState),
+    Wait,
+}
+
+/// Why a day is listed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Mode {
+    /// Not in the index yet.
+    First,
+    /// In the index in this state, and open.
+    Behind(DayState),
+    /// Someone wants all of it again.
+    Forced,
+}
+
+/// What to ask the tenant for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Request {
+    pub start: Timestamp,
+    pub end: Timestamp,
+    pub updated_since: Option<Timestamp>,
+    /// The present: what the answer says is at least as new.
+    pub asked_at: Timestamp,
+    /// The answer is final.
+    pub closes: bool,
+}
+
+pub(super) fn is_future(day: Day, now: Timestamp, zone: &TimeZone) -> bool {
+    day > Day::of(now, zone)
+}
+
+pub(super) fn on_access(
+    day: Day,
+    now: Timestamp,
+    known: Option<&DayState>,
+    refresh: Duration,
+    zone: &TimeZone,
+) -> Step {
+    match known {
+        // What is in the index is shown, even if this machine's clock went back behind it.
+        Some(state) if state.closed || is_future(day, now, zone) => Step::Answer(*state),
+        Some(state) if now.duration_since(state.indexed_at) < signed(refresh) => Step::Answer(*state),
+        Some(state) => Step::AnswerAndRefresh(*state),
+        None if is_future(day, now, zone) => Step::Future,
+        None => Step::Wait,
+    }
+}
+
+pub(super) fn request(day: Day, now: Timestamp, mode: Mode, zone: &TimeZone) -> Request {
+    let (start, end) = (day.start(zone), day.next().start(zone));
+    let closes = now.duration_since(end) >= OPEN_FOR;
+    let last_poll = match mode {
+        // The listing that makes a day final is a whole one, whatever the earlier ones may have missed.
+        Mode::Behind(state) if !closes => state.last_poll,
+        _ => None,
+    };
+    let updated_since = last_poll
+        .filter(|poll| now.duration_since(*poll) < LONGEST_SINCE)
+        .map(|poll| poll.saturating_sub(OVERLAP).unwrap_or(poll));
+    Request { start, end, updated_since, asked_at: now, closes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::zone;
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn state(indexed_at: &str, closed: bool, last_poll: Option<&str>) -> DayState {
+        DayState { indexed_at: at(indexed_at), closed, mtime: at("2026-11-02T05:00:00Z"), last_poll: last_poll.map(at) }
+    }
+
+    const REFRESH: Duration = Duration::from_mins(5);
+
+    #[test]
+    fn an_access_is_answered_waits_or_refreshes() {
+        let day: Day = "2026-11-02".parse().unwrap();
+        let open = state("2026-11-02T12:00:00Z", false, None);
+        let step = |now: &str, known: Option<&DayState>| on_access(day, at(now), known, REFRESH, &zone());
+        assert_eq!(step("2026-11-02T04:59:59Z", None), Step::Future);
+        assert_eq!(step("2026-11-02T05:00:00Z", None), Step::Wait);
+        assert_eq!(step("2026-11-02T12:04:59Z", Some(&open)), Step::Answer(open));
+        assert_eq!(step("2026-11-02T12:05:00Z", Some(&open)), Step::AnswerAndRefresh(open));
+        assert_eq!(step("2026-11-01T12:05:00Z", Some(&open)), Step::Answer(open));
+        let closed = state("2026-11-05T12:00:00Z", true, None);
+        assert_eq!(step("2027-11-05T12:00:00Z", Some(&closed)), Step::Answer(closed));
+    }
+
+    #[test]
+    fn a_day_closes_48_hours_after_its_local_end() {
+        let long: Day = "2026-11-01".parse().unwrap();
+        let request = |now: &str| request(long, at(now), Mode::First, &zone());
+        let before = request("2026-11-04T04:59:59Z");
+        assert_eq!((before.start, before.end), (at("2026-11-01T04:00:00Z"), at("2026-11-02T05:00:00Z")));
+        assert!(!before.closes);
+        assert!(request("2026-11-04T05:00:00Z").closes);
+    }
+
+    #[test]
+    fn a_refresh_asks_for_changes_unless_it_is_final_forced_or_long_ago() {
+        let day: Day = "2026-11-02".parse().unwrap();
+        let since = |now: &str, mode| request(day, at(now), mode, &zone()).updated_since;
+        let open = state("2026-11-02T12:00:00Z", false, Some("2026-11-02T12:00:00Z"));
+        assert_eq!(since("2026-11-02T13:00:00Z", Mode::Behind(open)), Some(at("2026-11-02T11:40:00Z")));
+        assert_eq!(since("2026-11-02T13:00:00Z", Mode::Forced), None);
+        assert_eq!(since("2026-11-05T13:00:00Z", Mode::Behind(open)), None);
+        let old = DayState { last_poll: Some(at("2026-10-01T00:00:00Z")), ..open };
+        assert_eq!(since("2026-11-02T13:00:00Z", Mode::Behind(old)), None);
+        assert_eq!(since("2026-11-02T13:00:00Z", Mode::Behind(DayState { last_poll: None, ..open })), None);
+    }
+}

@@ -1,0 +1,266 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+use super::super::testing::{self, ALL, record, time, zone};
+use super::*;
+use crate::base::clock::ManualClock;
+use crate::cxone::{ApiErrorKind, ContactRecord};
+
+type Window = (Timestamp, Timestamp, Option<Timestamp>);
+
+/// A tenant that answers when it is let, and counts.
+#[derive(Default)]
+struct FakeLister {
+    records: Mutex<Vec<ContactRecord>>,
+    calls: Mutex<Vec<Window>>,
+    gate: Option<Notify>,
+    down: Mutex<bool>,
+    at_once: AtomicUsize,
+    most_at_once: AtomicUsize,
+}
+
+impl FakeLister {
+    fn calls(&self) -> Vec<Window> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Lister for FakeLister {
+    async fn list(
+        &self,
+        start: Timestamp,
+        end: Timestamp,
+        updated_since: Option<Timestamp>,
+    ) -> Result<ContactsAnswer, ApiError> {
+        self.calls.lock().unwrap().push((start, end, updated_since));
+        let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_at_once.fetch_max(now, Ordering::SeqCst);
+        if let Some(gate) = &self.gate {
+            gate.notified().await;
+        }
+        self.at_once.fetch_sub(1, Ordering::SeqCst);
+        if *self.down.lock().unwrap() {
+            return Err(ApiError::new(ApiErrorKind::Unavailable, "down"));
+        }
+        let contacts = self.records.lock().unwrap().clone();
+        Ok(ContactsAnswer { contacts, skipped: 0, last_poll: Some(time("2026-11-02T17:00:00Z")) })
+    }
+}
+
+struct Fixture {
+    indexer: Indexer,
+    lister: Arc<FakeLister>,
+    clock: Arc<ManualClock>,
+    catalog: Catalog,
+    _dir: tempfile::TempDir,
+}
+
+/// An afternoon of 2 November 2026 in New York.
+fn fixture(lister: FakeLister) -> Fixture {
+    let (catalog, dir) = testing::catalog();
+    let lister = Arc::new(lister);
+    let clock = Arc::new(ManualClock::new(time("2026-11-02T17:00:00Z")));
+    let indexer = Indexer::new(catalog.clone(), lister.clone(), clock.clone(), zone());
+    Fixture { indexer, lister, clock, catalog, _dir: dir }
+}
+
+fn gated() -> FakeLister {
+    FakeLister { gate: Some(Notify::new()), ..FakeLister::default() }
+}
+
+fn today() -> Day {
+    "2026-11-02".parse().unwrap()
+}
+
+/// Lets other tasks run until `done`; bounded.
+async fn until(done: impl Fn() -> bool) {
+    let ended = tokio::time::timeout(Duration::from_secs(20), async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    ended.await.expect("it happens within 20 s");
+}
+
+fn idle(fixture: &Fixture) -> impl Fn() -> bool {
+    let inner = fixture.indexer.inner.clone();
+    move || inner.state().flights.is_empty()
+}
+
+#[tokio::test]
+async fn an_unknown_day_is_fetched_once_for_all_who_wait() {
+    let fixture = fixture(gated());
+    *fixture.lister.records.lock().unwrap() = vec![record(1, 1, 7, "2026-11-02T15:00:00Z")];
+    let mut changes = fixture.indexer.changes();
+    let waiters: Vec<_> = (0..10)
+        .map(|_| {
+            let indexer = fixture.indexer.clone();
+            tokio::spawn(async move { indexer.ensure(today()).await })
+        })
+        .collect();
+    until(|| !fixture.lister.calls().is_empty()).await;
+    // One leaves; the fetch goes on.
+    waiters[0].abort();
+    fixture.lister.gate.as_ref().unwrap().notify_one();
+    for waiter in waiters.into_iter().skip(1) {
+        let state = waiter.await.unwrap().unwrap();
+        assert_eq!(state.indexed_at, time("2026-11-02T17:00:00Z"));
+    }
+    let window = (time("2026-11-02T05:00:00Z"), time("2026-11-03T05:00:00Z"), None);
+    assert_eq!(fixture.lister.calls(), [window]);
+    assert_eq!(fixture.catalog.agents(today(), &ALL).unwrap().len(), 1);
+    assert_eq!(changes.recv().await.unwrap(), today());
+    assert!(fixture.indexer.inner.state().flights.is_empty());
+}
+
+#[tokio::test]
+async fn a_fetch_that_everyone_left_is_kept() {
+    let fixture = fixture(gated());
+    let indexer = fixture.indexer.clone();
+    let waiter = tokio::spawn(async move { indexer.ensure(today()).await });
+    until(|| !fixture.lister.calls().is_empty()).await;
+    waiter.abort();
+    fixture.lister.gate.as_ref().unwrap().notify_one();
+    until(idle(&fixture)).await;
+    assert!(fixture.catalog.day(today()).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_failure_is_shared_and_not_remembered() {
+    let fixture = fixture(gated());
+    *fixture.lister.down.lock().unwrap() = true;
+    let (one, other) = (fixture.indexer.clone(), fixture.indexer.clone());
+    let both = tokio::spawn(async move { tokio::join!(one.ensure(today()), other.ensure(today())) });
+    until(|| !fixture.lister.calls().is_empty()).await;
+    fixture.lister.gate.as_ref().unwrap().notify_one();
+    let (one, other) = both.await.unwrap();
+    match (one.unwrap_err(), other.unwrap_err()) {
+        (IndexError::Api(one), IndexError::Api(other)) => assert!(Arc::ptr_eq(&one, &other)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fixture.catalog.day(today()).unwrap(), None);
+    *fixture.lister.down.lock().unwrap() = false;
+    fixture.lister.gate.as_ref().unwrap().notify_one();
+    fixture.indexer.ensure(today()).await.unwrap();
+    assert_eq!(fixture.lister.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn an_open_day_is_answered_at_once_and_refreshed_behind() {
+    let fixture = fixture(gated());
+    fixture.lister.gate.as_ref().unwrap().notify_one();
+    let first = fixture.indexer.ensure(today()).await.unwrap();
+    fixture.clock.advance(Duration::from_secs(299));
+    assert_eq!(fixture.indexer.ensure(today()).await.unwrap(), first);
+    assert!(fixture.indexer.inner.state().flights.is_empty());
+    fixture.clock.advance(Duration::from_secs(1));
+    // The gate is shut, so an answer can only come from the index.
+    for _ in 0..3 {
+        assert_eq!(fixture.indexer.ensure(today()).await.unwrap(), first);
+    }
+    let mut changes = fixture.indexer.changes();
+    *fixture.lister.records.lock().unwrap() = vec![record(1, 1, 7, "2026-11-02T15:00:00Z")];
+    fixture.lister.gate.as_ref().unwrap().notify_one();
+    assert_eq!(changes.recv().await.unwrap(), today());
+    let calls = fixture.lister.calls();
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[1].2, Some(time("2026-11-02T16:40:00Z")));
+    until(idle(&fixture)).await;
+    assert_eq!(fixture.indexer.ensure(today()).await.unwrap().indexed_at, time("2026-11-02T17:05:00Z"));
+}
+
+#[tokio::test]
+async fn a_failing_refresh_keeps_the_day_and_pauses() {
+    let fixture = fixture(FakeLister::default());
+    let first = fixture.indexer.ensure(today()).await.unwrap();
+    *fixture.lister.down.lock().unwrap() = true;
+    fixture.clock.advance(Duration::from_mins(5));
+    for _ in 0..5 {
+        assert_eq!(fixture.indexer.ensure(today()).await.unwrap(), first);
+        until(idle(&fixture)).await;
+    }
+    assert_eq!(fixture.lister.calls().len(), 2, "one attempt, then a pause");
+    assert_eq!(fixture.indexer.inner.state().failing.len(), 1);
+    *fixture.lister.down.lock().unwrap() = false;
+    fixture.clock.advance(RETRY_PAUSE);
+    fixture.indexer.ensure(today()).await.unwrap();
+    until(idle(&fixture)).await;
+    assert_eq!(fixture.lister.calls().len(), 3);
+    assert!(fixture.indexer.inner.state().failing.is_empty());
+}
+
+#[tokio::test]
+async fn a_closed_day_is_final_until_it_is_refreshed() {
+    let fixture = fixture(FakeLister::default());
+    let day: Day = "2026-10-01".parse().unwrap();
+    let state = fixture.indexer.ensure(day).await.unwrap();
+    assert!(state.closed);
+    fixture.clock.advance(Duration::from_hours(365 * 24));
+    assert_eq!(fixture.indexer.ensure(day).await.unwrap(), state);
+    until(idle(&fixture)).await;
+    assert_eq!(fixture.lister.calls().len(), 1);
+    let again = fixture.indexer.refresh(day).await.unwrap();
+    assert!(again.closed && again.indexed_at > state.indexed_at);
+    assert_eq!(fixture.lister.calls()[1].2, None);
+}
+
+#[tokio::test]
+async fn an_open_day_is_closed_by_a_whole_listing() {
+    let fixture = fixture(FakeLister::default());
+    assert!(!fixture.indexer.ensure(today()).await.unwrap().closed);
+    fixture.clock.advance(Duration::from_hours(72));
+    assert!(!fixture.indexer.ensure(today()).await.unwrap().closed);
+    until(idle(&fixture)).await;
+    assert!(fixture.indexer.ensure(today()).await.unwrap().closed);
+    assert_eq!(fixture.lister.calls()[1].2, None);
+}
+
+#[tokio::test]
+async fn a_forced_refresh_follows_a_running_one() {
+    let fixture = fixture(gated());
+    let gate = fixture.lister.gate.as_ref().unwrap();
+    gate.notify_one();
+    fixture.indexer.ensure(today()).await.unwrap();
+    fixture.clock.advance(Duration::from_mins(5));
+    fixture.indexer.ensure(today()).await.unwrap();
+    until(|| fixture.lister.calls().len() == 2).await;
+    let indexer = fixture.indexer.clone();
+    let forced = tokio::spawn(async move { indexer.refresh(today()).await });
+    gate.notify_one();
+    until(|| fixture.lister.calls().len() == 3).await;
+    gate.notify_one();
+    forced.await.unwrap().unwrap();
+    let calls = fixture.lister.calls();
+    assert!(calls[1].2.is_some() && calls[2].2.is_none());
+}
+
+#[tokio::test]
+async fn tomorrow_is_empty_without_a_call() {
+    let fixture = fixture(FakeLister::default());
+    let state = fixture.indexer.ensure(today().next()).await.unwrap();
+    assert_eq!((state.mtime, state.closed), (time("2026-11-03T05:00:00Z"), false));
+    fixture.indexer.refresh(today().next()).await.unwrap();
+    assert!(fixture.lister.calls().is_empty());
+    assert_eq!(fixture.catalog.day(today().next()).unwrap(), None);
+}
+
+#[tokio::test]
+async fn few_days_are_listed_at_once() {
+    let fixture = fixture(gated());
+    let days: Vec<_> = (0..8)
+        .map(|n| {
+            let indexer = fixture.indexer.clone();
+            tokio::spawn(async move { indexer.ensure(Day(20_000 + n)).await })
+        })
+        .collect();
+    for listed in 0..8 {
+        until(|| fixture.lister.calls().len() > listed).await;
+        fixture.lister.gate.as_ref().unwrap().notify_one();
+    }
+    for day in days {
+        assert!(day.await.unwrap().unwrap().closed);
+    }
+    assert!(fixture.lister.most_at_once.load(Ordering::SeqCst) <= LISTINGS_AT_ONCE);
+}

@@ -1,0 +1,109 @@
+//! The ledger: one row per billed call, on disk before the call is made.
+//!
+//! A row without an outcome is a call during which the process ended: it counts as billed, because it may have been.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::convert::{from_time, to_time, to_unsigned};
+use super::error::CatalogError;
+use super::model::{LedgerEntry, LedgerId, LedgerRow};
+use super::{Catalog, db};
+use crate::base::MasterId;
+
+const BEGIN: &str = "INSERT INTO ledger(at, master_id, reason, uid, pid, comm) VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
+const FINISH: &str = "UPDATE ledger SET outcome = ?2 WHERE id = ?1";
+pub(super) const TIMES: &str = "SELECT at FROM ledger WHERE at >= ?1 ORDER BY at";
+pub(super) const COUNT: &str = "SELECT count(*) FROM ledger WHERE at >= ?1";
+pub(super) const ROWS: &str =
+    "SELECT id, at, master_id, reason, uid, pid, comm, outcome FROM ledger WHERE at >= ?1 ORDER BY at, id";
+
+impl Catalog {
+    /// Writes a row for a call that is about to be made; on disk when this returns.
+    pub fn ledger_begin(&self, entry: &LedgerEntry) -> Result<LedgerId, CatalogError> {
+        self.inner.db.write(|transaction| {
+            transaction.prepare_cached(BEGIN)?.execute(params![
+                from_time(entry.at),
+                entry.master_id.0,
+                entry.reason.word(),
+                entry.uid,
+                entry.pid,
+                entry.comm,
+            ])?;
+            Ok(LedgerId(transaction.last_insert_rowid()))
+        })
+    }
+
+    /// Adds what came of the call, in a word or two.
+    pub fn ledger_finish(&self, id: LedgerId, outcome: &str) -> Result<(), CatalogError> {
+        self.inner.db.write(|transaction| {
+            let rows = transaction.prepare_cached(FINISH)?.execute(params![id.0, outcome])?;
+            if rows == 1 { Ok(()) } else { Err(CatalogError::Refused("the ledger has no such row")) }
+        })
+    }
+
+    /// When billed calls were made since `since` (inclusive), oldest first.
+    pub fn ledger_times(&self, since: Timestamp) -> Result<Vec<Timestamp>, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(TIMES)?;
+            let mut rows = statement.query([from_time(since)])?;
+            let mut times = Vec::new();
+            while let Some(row) = rows.next()? {
+                times.push(to_time(row.get(0)?)?);
+            }
+            Ok(times)
+        })
+    }
+
+    /// How many billed calls were made since `since` (inclusive).
+    pub fn ledger_count(&self, since: Timestamp) -> Result<u64, CatalogError> {
+        self.inner.db.read(|connection| {
+            to_unsigned(connection.prepare_cached(COUNT)?.query_row([from_time(since)], |row| row.get(0))?)
+        })
+    }
+
+    /// Calls `each` with every row since `since` (inclusive), oldest first; nothing is held in memory.
+    pub fn ledger_rows(&self, since: Timestamp, each: impl FnMut(LedgerRow)) -> Result<(), CatalogError> {
+        self.inner.db.read(|connection| rows(connection, since, each))
+    }
+}
+
+/// The ledger alone, read-only: for commands that look while a daemon holds the state directory.
+pub struct LedgerReader {
+    connection: Connection,
+}
+
+impl LedgerReader {
+    /// Opens the ledger of a state directory. Fails if there is no database yet.
+    pub fn open(dir: &Path) -> Result<LedgerReader, CatalogError> {
+        Ok(LedgerReader { connection: db::open_reader(&db::file_in(dir))? })
+    }
+
+    /// As [`Catalog::ledger_rows`].
+    pub fn rows(&self, since: Timestamp, each: impl FnMut(LedgerRow)) -> Result<(), CatalogError> {
+        rows(&self.connection, since, each)
+    }
+}
+
+fn rows(connection: &Connection, since: Timestamp, mut each: impl FnMut(LedgerRow)) -> Result<(), CatalogError> {
+    let mut statement = connection.prepare_cached(ROWS)?;
+    let mut rows = statement.query([from_time(since)])?;
+    while let Some(row) = rows.next()? {
+        each(LedgerRow {
+            id: LedgerId(row.get(0)?),
+            at: to_time(row.get(1)?)?,
+            master_id: MasterId(row.get(2)?),
+            reason: row.get(3)?,
+            uid: row.get(4)?,
+            pid: row.get(5)?,
+            comm: row.get(6)?,
+            outcome: row.get(7)?,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

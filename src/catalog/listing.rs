@@ -1,0 +1,171 @@
+//! Reading folders: range scans by index, in order of name, without a call to the tenant.
+//!
+//! Every statement here is in [`ALL`], which a test holds against full scans and sorting.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+
+use super::convert::{to_channel, to_time, to_unsigned};
+use super::error::CatalogError;
+use super::model::{AgentFolder, InteractionFolder};
+use super::{Catalog, contact_json};
+use crate::base::{AgentId, Channel, Day, MasterId};
+
+const AGENTS: &str = "SELECT a.agent_id, a.name, a.ino, a.mtime, c.channel FROM agents a
+    CROSS JOIN agent_channels c ON c.day = a.day AND c.agent_id = a.agent_id
+    WHERE a.day = ?1 ORDER BY a.name";
+const AGENT: &str = "SELECT agent_id, name, ino, mtime FROM agents WHERE day = ?1 AND agent_id = ?2";
+const AGENT_BY_NAME: &str = "SELECT agent_id, name, ino, mtime FROM agents WHERE day = ?1 AND name = ?2";
+const FOLDERS: &str = "SELECT master_id, channel, name, ino, contact_mtime, contact_size FROM folders
+    WHERE day = ?1 AND agent_id = ?2 ORDER BY name";
+const FOLDER: &str = "SELECT master_id, channel, name, ino, contact_mtime, contact_size FROM folders
+    WHERE master_id = ?3 AND day = ?1 AND agent_id = ?2";
+const FOLDER_BY_NAME: &str = "SELECT master_id, channel, name, ino, contact_mtime, contact_size FROM folders
+    WHERE day = ?1 AND agent_id = ?2 AND name = ?3";
+const PLACES: &str = "SELECT day, agent_id FROM folders WHERE master_id = ?1 ORDER BY day, agent_id";
+// A handful of legs is sorted; the shapes are found by number.
+const LEGS: &str = "SELECT s.keys, l.record FROM legs l CROSS JOIN shapes s ON s.id = l.shape
+    WHERE l.day = ?1 AND l.agent_id = ?2 AND l.master_id = ?3 ORDER BY l.start, l.contact_id";
+const TOTALS: &str = "SELECT interactions, bytes FROM totals WHERE id = 1";
+
+impl Catalog {
+    /// Agent folders that have an interaction on one of `channels`, ordered by name (by bytes).
+    pub fn agents(&self, day: Day, channels: &[Channel]) -> Result<Vec<AgentFolder>, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(AGENTS)?;
+            let mut rows = statement.query([day.0])?;
+            let mut agents: Vec<AgentFolder> = Vec::new();
+            // One row per agent and channel; an agent's rows stand together, because names of a day are unique.
+            while let Some(row) = rows.next()? {
+                let seen = agents.last().map(|agent| agent.agent_id.0) == Some(row.get(0)?);
+                if !seen && channels.contains(&to_channel(row.get(4)?)) {
+                    agents.push(agent_folder(row)?);
+                }
+            }
+            Ok(agents)
+        })
+    }
+
+    /// One agent's folder of a day, whatever its channels.
+    pub fn agent(&self, day: Day, agent: AgentId) -> Result<Option<AgentFolder>, CatalogError> {
+        self.inner.db.read(|connection| one(connection, AGENT, params![day.0, agent.0], agent_folder))
+    }
+
+    /// The folder that was published under exactly this name.
+    pub fn agent_by_name(&self, day: Day, name: &str) -> Result<Option<AgentFolder>, CatalogError> {
+        self.inner.db.read(|connection| one(connection, AGENT_BY_NAME, params![day.0, name], agent_folder))
+    }
+
+    /// Interaction folders on `channels`, ordered by name (by bytes).
+    pub fn interactions(
+        &self,
+        day: Day,
+        agent: AgentId,
+        channels: &[Channel],
+    ) -> Result<Vec<InteractionFolder>, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(FOLDERS)?;
+            let mut rows = statement.query([i64::from(day.0), agent.0])?;
+            let mut folders = Vec::new();
+            while let Some(row) = rows.next()? {
+                if channels.contains(&to_channel(row.get(1)?)) {
+                    folders.push(interaction_folder(row)?);
+                }
+            }
+            Ok(folders)
+        })
+    }
+
+    pub fn interaction_folder(
+        &self,
+        day: Day,
+        agent: AgentId,
+        master: MasterId,
+    ) -> Result<Option<InteractionFolder>, CatalogError> {
+        let key = params![day.0, agent.0, master.0];
+        self.inner.db.read(|connection| one(connection, FOLDER, key, interaction_folder))
+    }
+
+    /// The folder that was published under exactly this name.
+    pub fn interaction_folder_by_name(
+        &self,
+        day: Day,
+        agent: AgentId,
+        name: &str,
+    ) -> Result<Option<InteractionFolder>, CatalogError> {
+        let key = params![day.0, agent.0, name];
+        self.inner.db.read(|connection| one(connection, FOLDER_BY_NAME, key, interaction_folder))
+    }
+
+    /// `contact.json`: a pretty-printed JSON array with a final newline, one object per leg, ordered by start.
+    /// As long as [`InteractionFolder::contact_size`] of the same moment says.
+    pub fn contact_json(&self, day: Day, agent: AgentId, master: MasterId) -> Result<Option<Vec<u8>>, CatalogError> {
+        let legs: Vec<(String, String)> = self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(LEGS)?;
+            let legs = statement
+                .query_map(params![day.0, agent.0, master.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            Ok(legs)
+        })?;
+        if legs.is_empty() {
+            return Ok(None);
+        }
+        let text = contact_json::render_file(legs.iter().map(|(keys, record)| (keys.as_str(), record.as_str())))?;
+        Ok(Some(text.into_bytes()))
+    }
+
+    /// Every folder in which an interaction appears, all channels counted (for invalidation).
+    pub fn places(&self, master: MasterId) -> Result<Vec<(Day, AgentId)>, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(PLACES)?;
+            let places = statement.query_map([master.0], |row| Ok((Day(row.get(0)?), AgentId(row.get(1)?))))?;
+            Ok(places.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Known interactions and the known bytes of their resolved files, for `statfs`.
+    pub fn totals(&self) -> Result<(u64, u64), CatalogError> {
+        let totals: (i64, i64) = self.inner.db.read(|connection| {
+            Ok(connection.prepare_cached(TOTALS)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        })?;
+        Ok((to_unsigned(totals.0)?, to_unsigned(totals.1)?))
+    }
+}
+
+fn one<T>(
+    connection: &Connection,
+    sql: &str,
+    key: &[&dyn ToSql],
+    read: fn(&Row<'_>) -> Result<T, CatalogError>,
+) -> Result<Option<T>, CatalogError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_row(key, |row| Ok(read(row))).optional()?.transpose()
+}
+
+fn agent_folder(row: &Row<'_>) -> Result<AgentFolder, CatalogError> {
+    Ok(AgentFolder {
+        agent_id: AgentId(row.get(0)?),
+        name: Arc::from(row.get_ref(1)?.as_str().map_err(|_| CatalogError::Damaged("a name is no text"))?),
+        ino: to_unsigned(row.get(2)?)?,
+        mtime: to_time(row.get(3)?)?,
+    })
+}
+
+fn interaction_folder(row: &Row<'_>) -> Result<InteractionFolder, CatalogError> {
+    Ok(InteractionFolder {
+        master_id: MasterId(row.get(0)?),
+        channel: to_channel(row.get(1)?),
+        name: Arc::from(row.get_ref(2)?.as_str().map_err(|_| CatalogError::Damaged("a name is no text"))?),
+        ino: to_unsigned(row.get(3)?)?,
+        contact_mtime: to_time(row.get(4)?)?,
+        contact_size: to_unsigned(row.get(5)?)?,
+    })
+}
+
+/// Every statement above that a listing or a lookup runs.
+#[cfg(test)]
+const ALL: [&str; 9] = [AGENTS, AGENT, AGENT_BY_NAME, FOLDERS, FOLDER, FOLDER_BY_NAME, PLACES, LEGS, TOTALS];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! Writing a day: legs are added or replaced, and what is new gets its name, number and time for ever.
+//!
+//! A leg stays in the folder in which it was published, also when the tenant later moves it to another agent or day (it then
+//! appears there too) or no longer tells of it. Knows no network.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::convert::{from_time, from_unsigned, to_time};
+use super::error::CatalogError;
+use super::inode::{InodeNumbers, SALTS};
+use super::model::DayState;
+use super::plan::{self, DayPlan, PlannedLeg, Span};
+use super::{Catalog, contact_json, days, names};
+use crate::base::{AgentId, Day, MasterId};
+use crate::cxone::ContactRecord;
+
+const SHAPE_ADD: &str = "INSERT OR IGNORE INTO shapes(keys) VALUES(?1)";
+const SHAPE_GET: &str = "SELECT id FROM shapes WHERE keys = ?1";
+// A record older than the stored one is a late echo.
+const LEG_PUT: &str = "INSERT INTO legs(day, agent_id, master_id, contact_id, start, last_update, shape, record, json_size)
+    VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+    ON CONFLICT(day, agent_id, master_id, contact_id) DO UPDATE SET start = excluded.start,
+        last_update = excluded.last_update, shape = excluded.shape, record = excluded.record, json_size = excluded.json_size
+    WHERE (record <> excluded.record OR shape <> excluded.shape OR start <> excluded.start
+            OR last_update IS NOT excluded.last_update)
+        AND NOT coalesce(excluded.last_update < last_update, 0)";
+pub(super) const FOLDER_SUM: &str = "SELECT count(*), sum(json_size), coalesce(max(last_update), max(start)) FROM legs
+    WHERE day = ?1 AND agent_id = ?2 AND master_id = ?3";
+pub(super) const FOLDER_UPDATE: &str = "UPDATE folders SET contact_size = ?4, contact_mtime = ?5
+    WHERE master_id = ?3 AND day = ?1 AND agent_id = ?2";
+const FOLDER_ADD: &str =
+    "INSERT INTO folders(day, agent_id, name, master_id, channel, ino, contact_mtime, contact_size)
+    VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(ino) DO NOTHING";
+pub(super) const INTERACTION_UPDATE: &str =
+    "UPDATE interactions SET first_start = min(first_start, ?2), last_end = max(last_end, ?3),
+    places = places + ?4 WHERE master_id = ?1 RETURNING mtime";
+const INTERACTION_ADD: &str =
+    "INSERT INTO interactions(master_id, first_start, last_end, places, mtime, channel, ino_base)
+    VALUES(?1, ?2, ?3, ?4, ?2, ?5, ?6) ON CONFLICT(ino_base) DO NOTHING";
+pub(super) const AGENT_UPDATE: &str = "UPDATE agents SET mtime = max(mtime, ?3) WHERE day = ?1 AND agent_id = ?2";
+const AGENT_ADD: &str = "INSERT INTO agents(day, agent_id, name, ino, mtime) VALUES(?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT(ino) DO NOTHING";
+const CHANNEL_ADD: &str = "INSERT OR IGNORE INTO agent_channels(day, agent_id, channel) VALUES(?1, ?2, ?3)";
+pub(super) const NEWEST_AGENT: &str = "SELECT max(mtime) FROM agents WHERE day = ?1";
+
+impl Catalog {
+    /// Adds or updates a day's legs in one transaction; publishes new names, never changes published ones.
+    ///
+    /// `records` may hold legs of other days: they are left out. Legs of earlier recordings that are missing now stay.
+    /// Returns whether anything that can be seen changed (a day recorded for the first time did).
+    pub fn record_day(
+        &self,
+        day: Day,
+        records: &[ContactRecord],
+        indexed_at: Timestamp,
+        closed: bool,
+        last_poll: Option<Timestamp>,
+    ) -> Result<bool, CatalogError> {
+        // Encoding needs no lock, so billed calls can be written to the ledger meanwhile.
+        let plan = plan::plan(day, &self.inner.timezone, records)?;
+        let day_start = day.start(&self.inner.timezone);
+        self.inner.db.write(|connection| {
+            let known = days::get(connection, day)?;
+            let recorder = Recorder { catalog: self, connection, day, plan: &plan };
+            let changed = recorder.legs()?;
+            let mtime = match known {
+                Some(state) if !changed => state.mtime,
+                _ => newest_agent(connection, day)?.unwrap_or(day_start),
+            };
+            days::put(connection, day, &DayState { indexed_at, closed, mtime, last_poll })?;
+            Ok(changed || known.is_none())
+        })
+    }
+}
+
+fn newest_agent(connection: &Connection, day: Day) -> Result<Option<Timestamp>, CatalogError> {
+    let newest: Option<i64> = connection.prepare_cached(NEWEST_AGENT)?.query_row([day.0], |row| row.get(0))?;
+    newest.map(to_time).transpose()
+}
+
+struct Recorder<'a> {
+    catalog: &'a Catalog,
+    connection: &'a Connection,
+    day: Day,
+    plan: &'a DayPlan<'a>,
+}
+
+impl Recorder<'_> {
+    /// Stores every leg and what follows from it. Returns whether anything changed.
+    fn legs(&self) -> Result<bool, CatalogError> {
+        let shapes = self.shapes()?;
+        let mut changed = false;
+        for legs in self.plan.agents() {
+            let mut newest = None;
+            for folder in legs.chunk_by(|one, other| one.record.master_id == other.record.master_id) {
+                newest = newest.max(self.folder(folder, &shapes)?);
+            }
+            if let (Some(newest), Some(first)) = (newest, legs.first()) {
+                self.agent(first.agent, legs, newest)?;
+                changed = true;
+            }
+        }
+        Ok(changed)
+    }
+
+    fn shapes(&self) -> Result<Vec<i64>, CatalogError> {
+        let mut add = self.connection.prepare_cached(SHAPE_ADD)?;
+        let mut get = self.connection.prepare_cached(SHAPE_GET)?;
+        let mut ids = Vec::with_capacity(self.plan.shapes.len());
+        for keys in &self.plan.shapes {
+            add.execute([keys])?;
+            ids.push(get.query_row([keys], |row| row.get(0))?);
+        }
+        Ok(ids)
+    }
+
+    /// Stores one folder's legs. Returns the time of the folder's newest child if anything changed.
+    fn folder(&self, legs: &[PlannedLeg<'_>], shapes: &[i64]) -> Result<Option<i64>, CatalogError> {
+        let mut changed = false;
+        for leg in legs {
+            changed |= self.leg(leg, shapes)?;
+        }
+        let (Some(first), true) = (legs.first(), changed) else { return Ok(None) };
+        let (agent, master) = (first.agent, first.record.master_id);
+        let (count, legs_size, contact_mtime): (u64, u64, i64) = {
+            let mut sum = self.connection.prepare_cached(FOLDER_SUM)?;
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get(2)?));
+            let (count, size, mtime) = sum.query_row(params![self.day.0, agent.0, master.0], read)?;
+            (count.unsigned_abs(), size.unsigned_abs(), mtime)
+        };
+        let contact_size = from_unsigned(contact_json::file_size(count, legs_size))?;
+        let mut update = self.connection.prepare_cached(FOLDER_UPDATE)?;
+        let known = update.execute(params![self.day.0, agent.0, master.0, contact_size, contact_mtime])? > 0;
+        if !known {
+            self.publish_folder(first, contact_mtime, contact_size)?;
+        }
+        let span = self.plan.masters.get(&master).ok_or(CatalogError::Refused("a leg outside of the plan"))?;
+        let mtime = self.interaction(master, span, i64::from(!known))?;
+        Ok(Some(contact_mtime.max(mtime)))
+    }
+
+    fn leg(&self, leg: &PlannedLeg<'_>, shapes: &[i64]) -> Result<bool, CatalogError> {
+        let changed = self.connection.prepare_cached(LEG_PUT)?.execute(params![
+            self.day.0,
+            leg.agent.0,
+            leg.record.master_id.0,
+            leg.record.contact_id.0,
+            from_time(leg.record.start),
+            leg.record.last_update.map(from_time),
+            shapes.get(leg.shape).ok_or(CatalogError::Refused("a shape outside of the plan"))?,
+            leg.values,
+            from_unsigned(leg.json_size)?,
+        ])?;
+        Ok(changed > 0)
+    }
+
+    fn publish_folder(&self, leg: &PlannedLeg<'_>, mtime: i64, size: i64) -> Result<(), CatalogError> {
+        let (agent, master) = (leg.agent, leg.record.master_id);
+        let channel = plan::channel(leg.record);
+        let local = self.catalog.inner.timezone.to_datetime(leg.record.start).time();
+        let name = names::interaction_name(local, channel, leg.record.is_outbound, master);
+        let channel = channel.media_type_id();
+        let numbers = self.catalog.inner.numbers;
+        let mut add = self.connection.prepare_cached(FOLDER_ADD)?;
+        salted(|salt| {
+            let ino = from_unsigned(numbers.folder(self.day, agent, master, salt))?;
+            Ok(add.execute(params![self.day.0, agent.0, name, master.0, channel, ino, mtime, size])?)
+        })?;
+        self.connection.prepare_cached(CHANNEL_ADD)?.execute(params![self.day.0, agent.0, channel])?;
+        Ok(())
+    }
+
+    /// Adds what the day says of an interaction. Returns its published time.
+    fn interaction(&self, master: MasterId, span: &Span, new_places: i64) -> Result<i64, CatalogError> {
+        let (start, end) = (from_time(span.first_start), from_time(span.last_end));
+        let known: Option<i64> = self
+            .connection
+            .prepare_cached(INTERACTION_UPDATE)?
+            .query_row(params![master.0, start, end, new_places], |row| row.get(0))
+            .optional()?;
+        if let Some(mtime) = known {
+            return Ok(mtime);
+        }
+        let numbers: InodeNumbers = self.catalog.inner.numbers;
+        let channel = span.channel.media_type_id();
+        let mut add = self.connection.prepare_cached(INTERACTION_ADD)?;
+        salted(|salt| {
+            let ino = from_unsigned(numbers.interaction(master, salt))?;
+            Ok(add.execute(params![master.0, start, end, new_places, channel, ino])?)
+        })?;
+        Ok(start)
+    }
+
+    fn agent(&self, agent: AgentId, legs: &[PlannedLeg<'_>], newest: i64) -> Result<(), CatalogError> {
+        let mut update = self.connection.prepare_cached(AGENT_UPDATE)?;
+        if update.execute(params![self.day.0, agent.0, newest])? > 0 {
+            return Ok(());
+        }
+        // The earliest leg that has a name gives it.
+        let named = legs
+            .iter()
+            .map(|leg| leg.record)
+            .filter(|record| {
+                [&record.last_name, &record.first_name].into_iter().flatten().any(|name| !name.trim().is_empty())
+            })
+            .min_by_key(|record| (record.start, record.contact_id));
+        let (last, first) =
+            named.map_or((None, None), |record| (record.last_name.as_deref(), record.first_name.as_deref()));
+        let name = names::agent_name(agent, last, first);
+        let numbers = self.catalog.inner.numbers;
+        let mut add = self.connection.prepare_cached(AGENT_ADD)?;
+        salted(|salt| {
+            let ino = from_unsigned(numbers.agent(self.day, agent, salt))?;
+            Ok(add.execute(params![self.day.0, agent.0, name, ino, newest])?)
+        })
+    }
+}
+
+/// Tries `insert` with one salt after the other until it inserted a row.
+fn salted(mut insert: impl FnMut(u32) -> Result<usize, CatalogError>) -> Result<(), CatalogError> {
+    for salt in 0..SALTS {
+        if insert(salt)? > 0 {
+            return Ok(());
+        }
+    }
+    Err(CatalogError::Refused("no inode number was free"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! What billed calls said: interactions, their files, documents, sizes.
+//!
+//! Knows no call: when to make one is decided elsewhere.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::convert::{from_time, from_unsigned, to_channel, to_optional_time, to_time, to_unsigned};
+use super::error::CatalogError;
+use super::inode::{MAX_RECORDINGS, kind_code, kind_from_code};
+use super::model::{FileKind, Interaction, NewResolution, Resolution, ResolvedFile};
+use super::{Catalog, rates};
+use crate::base::MasterId;
+
+pub(super) const ONE: &str =
+    "SELECT channel, ino_base, mtime, first_start, last_end, places, resolved_at, recheck_at FROM interactions
+    WHERE master_id = ?1";
+pub(super) const FILES: &str = "SELECT kind, name, size, validator FROM files WHERE master_id = ?1 ORDER BY kind";
+pub(super) const DOCUMENT: &str = "SELECT bytes FROM documents WHERE master_id = ?1 AND kind = ?2";
+pub(super) const SPAN: &str = "SELECT channel, first_start, last_end FROM interactions WHERE master_id = ?1";
+pub(super) const RESOLVE: &str = "UPDATE interactions SET resolved_at = ?2, recheck_at = ?3 WHERE master_id = ?1";
+pub(super) const FILES_CLEAR: &str = "DELETE FROM files WHERE master_id = ?1";
+pub(super) const DOCUMENTS_CLEAR: &str = "DELETE FROM documents WHERE master_id = ?1";
+const FILE_ADD: &str = "INSERT INTO files(master_id, kind, name, size, validator) VALUES(?1, ?2, ?3, ?4, ?5)";
+const DOCUMENT_ADD: &str = "INSERT INTO documents(master_id, kind, bytes) VALUES(?1, ?2, ?3)";
+pub(super) const SIZE: &str = "SELECT size FROM files WHERE master_id = ?1 AND kind = ?2";
+pub(super) const SIZE_SET: &str = "UPDATE files SET size = ?3, validator = ?4 WHERE master_id = ?1 AND kind = ?2";
+
+impl Catalog {
+    /// What all places of an interaction share; `None` if no listing told of it.
+    pub fn interaction(&self, master: MasterId) -> Result<Option<Interaction>, CatalogError> {
+        self.inner.db.read(|connection| {
+            // Both statements must see one state.
+            let transaction = connection.unchecked_transaction()?;
+            interaction(&transaction, master)
+        })
+    }
+
+    /// Stores what a billed call said, in place of what an earlier one said, in one transaction; on disk when this returns.
+    ///
+    /// A document's size is that of its bytes. A recording that comes without a size keeps the one known before, so that signing
+    /// again never makes a size unknown. Refuses an interaction that no listing told of, two files of one kind, and more than
+    /// [`MAX_RECORDINGS`] recordings.
+    pub fn store_resolution(
+        &self,
+        master: MasterId,
+        resolution: &NewResolution,
+        at: Timestamp,
+    ) -> Result<(), CatalogError> {
+        self.inner.db.write(|transaction| {
+            let before = files(transaction, master)?;
+            let recheck_at = resolution.recheck_at.map(from_time);
+            let known = transaction.prepare_cached(RESOLVE)?.execute(params![master.0, from_time(at), recheck_at])?;
+            if known == 0 {
+                return Err(CatalogError::Refused("no listing told of this interaction"));
+            }
+            transaction.prepare_cached(FILES_CLEAR)?.execute([master.0])?;
+            transaction.prepare_cached(DOCUMENTS_CLEAR)?.execute([master.0])?;
+            for (file, bytes) in &resolution.files {
+                let old = before.iter().find(|old| old.kind == file.kind);
+                store_file(transaction, master, file, bytes.as_deref(), old)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A recording's size and validator: learned after resolving, or changed at the source.
+    pub fn set_recording_version(
+        &self,
+        master: MasterId,
+        index: u8,
+        size: u64,
+        validator: &str,
+    ) -> Result<(), CatalogError> {
+        self.inner.db.write(|transaction| {
+            let kind = FileKind::Recording(index);
+            let code = checked_code(kind)?;
+            let before: Option<Option<i64>> =
+                transaction.prepare_cached(SIZE)?.query_row(params![master.0, code], |row| row.get(0)).optional()?;
+            let Some(before) = before else {
+                return Err(CatalogError::Refused("no resolution told of this recording"));
+            };
+            let size_column = from_unsigned(size)?;
+            transaction.prepare_cached(SIZE_SET)?.execute(params![master.0, code, size_column, validator])?;
+            learn(transaction, master, kind, before.is_some(), size)
+        })
+    }
+
+    /// A document's bytes; `None` for recordings and for what was not resolved.
+    pub fn document(&self, master: MasterId, kind: FileKind) -> Result<Option<Vec<u8>>, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(DOCUMENT)?;
+            Ok(statement.query_row(params![master.0, kind_code(kind)], |row| row.get(0)).optional()?)
+        })
+    }
+}
+
+fn interaction(connection: &Connection, master: MasterId) -> Result<Option<Interaction>, CatalogError> {
+    let mut statement = connection.prepare_cached(ONE)?;
+    let mut rows = statement.query([master.0])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let resolution = match row.get::<_, Option<i64>>(6)? {
+        None => Resolution::Unresolved,
+        Some(_) => Resolution::Resolved {
+            files: Arc::from(files(connection, master)?),
+            recheck_at: to_optional_time(row.get(7)?)?,
+        },
+    };
+    Ok(Some(Interaction {
+        master_id: master,
+        channel: to_channel(row.get(0)?),
+        ino_base: to_unsigned(row.get(1)?)?,
+        mtime: to_time(row.get(2)?)?,
+        duration_s: seconds(row.get(3)?, row.get(4)?),
+        places: row.get(5)?,
+        resolution,
+    }))
+}
+
+fn seconds(first_start: i64, last_end: i64) -> f64 {
+    (last_end.saturating_sub(first_start) as f64 / 1e6).max(1.0)
+}
+
+fn files(connection: &Connection, master: MasterId) -> Result<Vec<ResolvedFile>, CatalogError> {
+    let mut statement = connection.prepare_cached(FILES)?;
+    let mut rows = statement.query([master.0])?;
+    let mut files = Vec::new();
+    while let Some(row) = rows.next()? {
+        files.push(ResolvedFile {
+            kind: kind_from_code(row.get(0)?).ok_or(CatalogError::Damaged("a file of no known kind"))?,
+            name: Arc::from(row.get::<_, String>(1)?),
+            size: row.get::<_, Option<i64>>(2)?.map(to_unsigned).transpose()?,
+            validator: row.get(3)?,
+        });
+    }
+    Ok(files)
+}
+
+fn store_file(
+    connection: &Connection,
+    master: MasterId,
+    file: &ResolvedFile,
+    bytes: Option<&[u8]>,
+    old: Option<&ResolvedFile>,
+) -> Result<(), CatalogError> {
+    let code = checked_code(file.kind)?;
+    let (size, validator) = match (bytes, file.size, old) {
+        (Some(bytes), _, _) => (Some(bytes.len() as u64), file.validator.as_str()),
+        (None, Some(size), _) => (Some(size), file.validator.as_str()),
+        (None, None, Some(old)) => (old.size, old.validator.as_str()),
+        (None, None, None) => (None, file.validator.as_str()),
+    };
+    let size_column = size.map(from_unsigned).transpose()?;
+    connection.prepare_cached(FILE_ADD)?.execute(params![master.0, code, &*file.name, size_column, validator])?;
+    if let Some(bytes) = bytes {
+        connection.prepare_cached(DOCUMENT_ADD)?.execute(params![master.0, code, bytes])?;
+    }
+    if let Some(size) = size {
+        learn(connection, master, file.kind, old.is_some_and(|old| old.size.is_some()), size)?;
+    }
+    Ok(())
+}
+
+/// Learns from a size that became known just now. Only from the first recording: it is the one that is estimated, and an
+/// elevated contact's further recordings do not last as long as the whole.
+fn learn(
+    connection: &Connection,
+    master: MasterId,
+    kind: FileKind,
+    known_before: bool,
+    size: u64,
+) -> Result<(), CatalogError> {
+    if known_before || kind != FileKind::Recording(0) {
+        return Ok(());
+    }
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let (channel, start, end) = connection.prepare_cached(SPAN)?.query_row([master.0], read)?;
+    rates::learn(connection, channel, size, seconds(start, end))
+}
+
+fn checked_code(kind: FileKind) -> Result<u8, CatalogError> {
+    match kind {
+        FileKind::Recording(index) if index >= MAX_RECORDINGS => {
+            Err(CatalogError::Refused("an interaction with more than 240 recordings"))
+        }
+        kind => Ok(kind_code(kind)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! The tables, and how an older database becomes a current one.
+//!
+//! Times are microseconds since 1970 (UTC), days are days since 1970-01-01, channels are Reporting's `mediaTypeId`.
+//! Knows no path and no connection pool.
+
+use rusqlite::Connection;
+
+/// "CXFS": tells our databases from others'.
+pub(super) const APPLICATION_ID: i64 = 0x4358_4653;
+
+/// What a file turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing in it yet.
+    Empty,
+    /// Ours, with this schema.
+    Ours(i64),
+    /// Another program's.
+    Foreign,
+}
+
+/// The schema that this version writes.
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Step n leads from schema n to schema n + 1. A published step is never edited.
+const MIGRATIONS: [&str; 1] = [V1];
+
+const V1: &str = "
+CREATE TABLE facts(
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE days(
+    day INTEGER PRIMARY KEY,
+    indexed_at INTEGER NOT NULL,
+    closed INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    last_poll INTEGER
+);
+CREATE INDEX days_open ON days(day) WHERE closed = 0;
+
+CREATE TABLE agents(
+    day INTEGER NOT NULL,
+    agent_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    ino INTEGER NOT NULL UNIQUE,
+    mtime INTEGER NOT NULL,
+    PRIMARY KEY(day, agent_id),
+    UNIQUE(day, name)
+) WITHOUT ROWID;
+
+-- Which channels an agent's folder has, so that listing a day looks into no folder.
+CREATE TABLE agent_channels(
+    day INTEGER NOT NULL,
+    agent_id INTEGER NOT NULL,
+    channel INTEGER NOT NULL,
+    PRIMARY KEY(day, agent_id, channel)
+) WITHOUT ROWID;
+
+-- Clustered by what a listing reads: one agent's folders of one day, in order of name.
+CREATE TABLE folders(
+    day INTEGER NOT NULL,
+    agent_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    master_id INTEGER NOT NULL,
+    channel INTEGER NOT NULL,
+    ino INTEGER NOT NULL UNIQUE,
+    contact_mtime INTEGER NOT NULL,
+    contact_size INTEGER NOT NULL,
+    PRIMARY KEY(day, agent_id, name),
+    UNIQUE(master_id, day, agent_id)
+) WITHOUT ROWID;
+
+CREATE TABLE shapes(
+    id INTEGER PRIMARY KEY,
+    keys TEXT NOT NULL UNIQUE
+);
+
+CREATE TABLE legs(
+    id INTEGER PRIMARY KEY,
+    day INTEGER NOT NULL,
+    agent_id INTEGER NOT NULL,
+    master_id INTEGER NOT NULL,
+    contact_id INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    last_update INTEGER,
+    shape INTEGER NOT NULL REFERENCES shapes(id),
+    record TEXT NOT NULL,
+    json_size INTEGER NOT NULL,
+    UNIQUE(day, agent_id, master_id, contact_id)
+);
+
+-- What was published and paid for: outlives the index above it.
+CREATE TABLE interactions(
+    master_id INTEGER PRIMARY KEY,
+    ino_base INTEGER NOT NULL UNIQUE,
+    channel INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    first_start INTEGER NOT NULL,
+    last_end INTEGER NOT NULL,
+    places INTEGER NOT NULL,
+    resolved_at INTEGER,
+    recheck_at INTEGER
+);
+
+CREATE TABLE files(
+    master_id INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    size INTEGER,
+    validator TEXT NOT NULL,
+    PRIMARY KEY(master_id, kind)
+) WITHOUT ROWID;
+
+CREATE TABLE documents(
+    id INTEGER PRIMARY KEY,
+    master_id INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
+    UNIQUE(master_id, kind)
+);
+
+-- Running sums of bytes per second of recordings, by channel.
+CREATE TABLE rates(
+    channel INTEGER PRIMARY KEY,
+    samples INTEGER NOT NULL,
+    sum REAL NOT NULL,
+    sum_of_squares REAL NOT NULL
+);
+
+CREATE TABLE ledger(
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    master_id INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    uid INTEGER NOT NULL,
+    pid INTEGER NOT NULL,
+    comm TEXT NOT NULL,
+    outcome TEXT
+);
+CREATE INDEX ledger_at ON ledger(at);
+
+-- statfs answers from here; kept by triggers, so that no statement can forget it.
+CREATE TABLE totals(
+    id INTEGER PRIMARY KEY CHECK(id = 1),
+    interactions INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+);
+INSERT INTO totals VALUES(1, 0, 0);
+CREATE TRIGGER interactions_added AFTER INSERT ON interactions BEGIN
+    UPDATE totals SET interactions = interactions + 1;
+END;
+CREATE TRIGGER interactions_removed AFTER DELETE ON interactions BEGIN
+    UPDATE totals SET interactions = interactions - 1;
+END;
+CREATE TRIGGER files_added AFTER INSERT ON files WHEN new.size > 0 BEGIN
+    UPDATE totals SET bytes = bytes + new.size;
+END;
+CREATE TRIGGER files_removed AFTER DELETE ON files WHEN old.size > 0 BEGIN
+    UPDATE totals SET bytes = bytes - old.size;
+END;
+CREATE TRIGGER files_resized AFTER UPDATE OF size ON files WHEN new.size IS NOT old.size BEGIN
+    UPDATE totals SET bytes = bytes - coalesce(old.size, 0) + coalesce(new.size, 0);
+END;
+";
+
+/// Tables that hold what was paid for, learned or published, in the order in which they can be copied into another database.
+pub(super) const WORTH_SALVAGING: [&str; 6] = ["ledger", "facts", "interactions", "files", "documents", "rates"];
+
+/// Reads whose database it is. Fails where the file is no database.
+pub(super) fn identify(connection: &Connection) -> rusqlite::Result<Found> {
+    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(match (application, version, objects) {
+        (APPLICATION_ID, version, 1..) if version > 0 => Found::Ours(version),
+        (0, 0, 0) => Found::Empty,
+        _ => Found::Foreign,
+    })
+}
+
+/// Brings the schema from `version` to [`VERSION`], each step in a transaction with its number.
+pub(super) fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
+    for (step, sql) in MIGRATIONS.iter().enumerate().skip(usize::try_from(version).unwrap_or(usize::MAX)) {
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", step as i64 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_database_becomes_current_and_ours() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        assert_eq!(identify(&connection).unwrap(), Found::Empty);
+        migrate(&mut connection, 0).unwrap();
+        assert_eq!(identify(&connection).unwrap(), Found::Ours(VERSION));
+        migrate(&mut connection, VERSION).unwrap();
+        assert_eq!(identify(&connection).unwrap(), Found::Ours(VERSION));
+    }
+
+    #[test]
+    fn another_programs_database_is_foreign() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE x(y)").unwrap();
+        assert_eq!(identify(&connection).unwrap(), Found::Foreign);
+        let connection = Connection::open_in_memory().unwrap();
+        connection.pragma_update(None, "application_id", 7).unwrap();
+        assert_eq!(identify(&connection).unwrap(), Found::Foreign);
+    }
+}
