@@ -1,17 +1,19 @@
 //! The simulated tenant as `demo` and `simulate` start it: the one place that knows its settings' names.
 
-#![expect(dead_code, clippy::unused_self, clippy::unused_async, reason = "crate::sim is not there yet")]
-
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::{TenantArgs, TenantLimits};
 use super::failure::Failure;
-use crate::base::{Clock, Day};
+use crate::base::{Clock, Day, SystemClock};
+use crate::sim::{RunningSim, Sim, SimSettings};
 
 /// A simulated tenant that is running.
 pub struct Simulator {
-    address: SocketAddr,
+    running: RunningSim,
+    secret: String,
 }
 
 /// What the tenant is asked to be, settled.
@@ -32,42 +34,82 @@ impl Wanted {
         let last_day = tenant.last_day.unwrap_or_else(|| Day::of(clock.now(), &timezone));
         Wanted { tenant, limits, listen, timezone, last_day }
     }
+
+    fn settings(&self) -> SimSettings {
+        let tenant = &self.tenant;
+        let mut settings = SimSettings {
+            seed: tenant.seed,
+            last_day: self.last_day,
+            days: tenant.days,
+            agents: tenant.agents,
+            contacts_per_day: tenant.contacts_per_day,
+            timezone: self.timezone.clone(),
+            media_base_url: tenant.media_base_url.clone(),
+            bulk_bytes: tenant.bulk_bytes,
+            odd_names: tenant.odd_names,
+            ..SimSettings::default()
+        };
+        if let Some(limits) = &self.limits {
+            settings.playback_requests = limits.playback_limit;
+        }
+        settings
+    }
 }
 
 impl Simulator {
     /// Starts it on the present runtime.
     pub async fn start(wanted: &Wanted) -> Result<Simulator, Failure> {
-        let _ = wanted;
-        Err(Failure::failed("this build has no simulated tenant"))
+        let settings = wanted.settings();
+        let secret = settings.credentials.access_key_secret.clone();
+        let running = Sim::start(settings, wanted.listen, Arc::new(SystemClock)).await.map_err(|error| {
+            Failure::failed(error)
+                .remedy("choose another address or port, or port 0 for any free one: --listen 127.0.0.1:0")
+        })?;
+        if let Some(limits) = &wanted.limits {
+            running.switch(|switches| {
+                switches.playback_window_s = whole_seconds(limits.playback_window);
+                switches.token_life_s = whole_seconds(limits.token_life);
+                if let Some(life) = limits.link_life {
+                    switches.link_life_s = whole_seconds(life);
+                }
+            });
+        }
+        Ok(Simulator { running, secret })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.running.address()
     }
 
     /// The secret of its access key; simulated, so no secret.
     #[must_use]
-    pub fn secret(&self) -> &'static str {
-        ""
+    pub fn secret(&self) -> &str {
+        &self.secret
     }
 
     /// The configuration that mounts it.
     #[must_use]
-    pub fn config_toml(&self, _state: &Path, _cache: &Path, _secret_file: &Path) -> String {
-        String::new()
+    pub fn config_toml(&self, state: &Path, cache: &Path, secret_file: &Path) -> String {
+        self.running.config_toml(state, cache, secret_file)
     }
+}
+
+/// The switchboard counts seconds: rounded up, so that nothing becomes 0.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::clock::ManualClock;
+    use crate::config::env::Environment;
+    use crate::config::{ConfigFile, Host, Sources, resolve};
 
-    #[test]
-    fn the_last_day_is_today_where_the_tenant_is() {
-        let tenant = TenantArgs {
+    fn tenant() -> TenantArgs {
+        TenantArgs {
             seed: 1,
             days: 3,
             agents: 8,
@@ -77,13 +119,34 @@ mod tests {
             odd_names: false,
             bulk_bytes: None,
             media_base_url: None,
-        };
+        }
+    }
+
+    #[test]
+    fn the_last_day_is_today_where_the_tenant_is() {
         let clock = ManualClock::new("2026-11-02T03:00:00Z".parse().unwrap());
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let wanted = Wanted::settle(tenant.clone(), None, listen, &clock);
+        let wanted = Wanted::settle(tenant(), None, listen, &clock);
         assert_eq!(wanted.last_day.to_string(), "2026-11-01");
         let day: Day = "2026-01-05".parse().unwrap();
-        let wanted = Wanted::settle(TenantArgs { last_day: Some(day), ..tenant }, None, listen, &clock);
+        let wanted = Wanted::settle(TenantArgs { last_day: Some(day), ..tenant() }, None, listen, &clock);
         assert_eq!(wanted.last_day, day);
+    }
+
+    #[tokio::test]
+    async fn its_configuration_is_one_that_we_read() {
+        let clock = ManualClock::new("2026-11-02T13:00:00Z".parse().unwrap());
+        let wanted = Wanted::settle(tenant(), None, SocketAddr::from(([127, 0, 0, 1], 0)), &clock);
+        let simulator = Simulator::start(&wanted).await.unwrap();
+        let workspace = crate::cli::workspace::Workspace::create(None).unwrap();
+        let secret = workspace.write_secret(simulator.secret()).unwrap();
+        let text = simulator.config_toml(&workspace.state(), &workspace.cache(), &secret);
+        let file = Some(ConfigFile { path: "/demo.toml".into(), text });
+        let host = Host { euid: rustix::process::geteuid().as_raw(), ..Host::default() };
+        let config =
+            resolve(&Sources { file, environment: Environment::default(), ..Sources::default() }, &host).unwrap();
+        assert_eq!(config.tree.timezone.iana_name(), Some("America/New_York"));
+        assert_eq!(config.tree.since.first_day(wanted.last_day).to_string(), "2026-10-31");
+        assert_eq!(config.tenant.issuer.port(), Some(simulator.address().port()));
     }
 }
