@@ -1,0 +1,524 @@
+//! The block cache: which recordings are known, what is on disk for them, and how room is made. Knows no requests.
+//!
+//! Lock order: see `recording`. Every function here may touch the disk; those that write or evict run on blocking threads
+//! where a fetch calls them.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lru::LruCache;
+
+use super::blocks::{Block, Blocks};
+use super::error::{MediaError, chain};
+use super::index::Header;
+use super::key::{KeyHash, Version};
+use super::recording::Recording;
+use super::settings::SPILL_BLOCKS_MAX;
+use super::space::{FileId, Space, Victim, block_charge, file_charge};
+use super::store::{Files, Store};
+use crate::base::Clock;
+
+/// Victims that one reservation may cost, at most; a cold file is one, so this suffices unless the disk does not obey.
+const VICTIMS_MAX: u32 = 4096;
+/// How long a process that is just leaving may still hold the directory.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// One warning about a disk that does not take blocks per this many seconds.
+const WARNING_EVERY_S: i64 = 60;
+
+/// The cache.
+pub struct Cache {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    registry: Mutex<Registry>,
+    space: Mutex<Space>,
+    /// Blocks that the disk did not take, for the readers that wait for them.
+    spill: Mutex<LruCache<(FileId, u32), Bytes>>,
+    /// Length of `spill`, so that the normal case asks no lock.
+    spilled: AtomicUsize,
+    next_id: AtomicU64,
+    warned_at_s: AtomicI64,
+}
+
+#[derive(Default)]
+struct Registry {
+    by_hash: HashMap<KeyHash, Arc<Recording>>,
+    by_id: HashMap<FileId, Arc<Recording>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Cache {
+    /// Opens or creates the directory and counts what is in it.
+    pub fn open(dir: &std::path::Path, limit: u64, min_free: u64, clock: Arc<dyn Clock>) -> Result<Cache, MediaError> {
+        let failed = |error: &dyn std::error::Error| MediaError::source(chain(error));
+        let store = Store::open(dir, LOCK_PATIENCE).map_err(|error| failed(&error))?;
+        let (found, directories) = store.scan().map_err(|error| failed(&error))?;
+        let mut space = Space::new(limit, min_free);
+        space.charge(directories);
+        let recordings = found.len();
+        for found in found {
+            space.add_cold(found.hash, found.bytes);
+        }
+        tracing::info!(recordings, bytes = space.used(), limit, "cache opened");
+        Ok(Cache {
+            store,
+            clock,
+            registry: Mutex::default(),
+            space: Mutex::new(space),
+            spill: Mutex::new(LruCache::unbounded()),
+            spilled: AtomicUsize::new(0),
+            next_id: AtomicU64::new(1),
+            warned_at_s: AtomicI64::new(i64::MIN / 2),
+        })
+    }
+
+    /// Bytes on disk, reserved ones included.
+    pub fn used(&self) -> u64 {
+        lock(&self.space).used()
+    }
+
+    /// Bytes that the cache may occupy.
+    pub fn limit(&self) -> u64 {
+        lock(&self.space).limit()
+    }
+
+    /// The state of a recording, with one more reader. What the cache holds of another version is dropped.
+    pub fn attach(&self, hash: KeyHash, version: &Version) -> Arc<Recording> {
+        let mut registry = lock(&self.registry);
+        if let Some(recording) = registry.by_hash.get(&hash).cloned() {
+            if recording.version.agrees_with(version) {
+                recording.lock().readers += 1;
+                return recording;
+            }
+            self.replace(&mut registry, &recording, version);
+        }
+        let recording = Arc::new(self.load(hash, version));
+        recording.lock().readers += 1;
+        registry.by_hash.insert(hash, Arc::clone(&recording));
+        registry.by_id.insert(recording.id, Arc::clone(&recording));
+        recording
+    }
+
+    /// One reader less.
+    pub fn detach(&self, recording: &Arc<Recording>) {
+        {
+            let mut state = recording.lock();
+            state.readers = state.readers.saturating_sub(1);
+        }
+        self.rest(recording);
+    }
+
+    /// Closes the files of a recording that nobody uses, and forgets it if nothing of it is here.
+    pub fn rest(&self, recording: &Arc<Recording>) {
+        let mut registry = lock(&self.registry);
+        let empty = {
+            let mut state = recording.lock();
+            if state.readers > 0 || !state.fetches.is_empty() {
+                return;
+            }
+            state.files = None;
+            state.blocks.is_idle_and_empty()
+        };
+        self.forget_spilled(recording.id);
+        if empty && registry.by_id.remove(&recording.id).is_some() {
+            registry.by_hash.remove(&recording.hash);
+            self.discard(recording);
+        }
+    }
+
+    /// The source has another version: what is here of this one goes, and its readers learn of it.
+    pub fn changed(&self, recording: &Arc<Recording>, version: &Version) {
+        let mut registry = lock(&self.registry);
+        if registry.by_id.contains_key(&recording.id) {
+            tracing::info!(recording = ?recording.hash, "the recording changed at the source");
+            self.replace(&mut registry, recording, version);
+        }
+    }
+
+    /// Removes every byte of a recording; open readers fetch again what they need.
+    pub fn purge(&self, hash: &KeyHash) {
+        let registry = lock(&self.registry);
+        if let Some(recording) = registry.by_hash.get(hash) {
+            self.discard(recording);
+            self.forget_spilled(recording.id);
+        } else if let Some(bytes) = lock(&self.space).take_cold(hash) {
+            self.unlink(hash);
+            lock(&self.space).release(bytes);
+        }
+    }
+
+    /// Whether every byte of this version is on disk.
+    pub fn is_complete(&self, hash: &KeyHash, version: &Version) -> bool {
+        let registry = lock(&self.registry);
+        if let Some(recording) = registry.by_hash.get(hash) {
+            return recording.version.agrees_with(version) && recording.lock().blocks.is_complete();
+        }
+        if !lock(&self.space).is_cold(hash) {
+            return version.size == 0;
+        }
+        // Under the registry's lock, so that nobody loads or evicts the file meanwhile.
+        self.store.peek(hash).is_ok_and(|(header, entries)| {
+            header.version.agrees_with(version) && entries.iter().all(Option::is_some)
+        })
+    }
+
+    /// The open files of a recording that has some.
+    pub fn files(&self, recording: &Recording) -> io::Result<Arc<Files>> {
+        if let Some(files) = recording.lock().files.clone() {
+            return Ok(files);
+        }
+        let _disk = lock(&recording.disk);
+        self.reopen(recording)
+    }
+
+    /// Stores a block that a fetch claimed, and publishes it. If the disk does not take it, it is kept in memory for a while.
+    pub fn store_block(&self, recording: &Arc<Recording>, block: u32, bytes: &Bytes) {
+        if let Err(error) = self.write(recording, block, bytes) {
+            self.warn_disk(&error);
+            let mut spill = lock(&self.spill);
+            // A copy: the bytes may be a slice of a larger receive buffer.
+            spill.put((recording.id, block), Bytes::copy_from_slice(bytes));
+            while spill.len() > SPILL_BLOCKS_MAX {
+                spill.pop_lru();
+            }
+            self.spilled.store(spill.len(), Ordering::Release);
+            drop(spill);
+            recording.lock().blocks.release(block);
+        }
+    }
+
+    /// A block that the disk did not take.
+    pub fn spilled(&self, file: FileId, block: u32) -> Option<Bytes> {
+        if self.spilled.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        lock(&self.spill).get(&(file, block)).cloned()
+    }
+
+    /// Whether the disk does not take blocks at present, so that fetching ahead is in vain.
+    pub fn is_spilling(&self) -> bool {
+        self.spilled.load(Ordering::Acquire) > 0
+    }
+
+    /// Blocks were read.
+    pub fn touch(&self, recording: &Recording, blocks: std::ops::Range<u32>) {
+        lock(&self.space).touch(recording.id, blocks);
+    }
+
+    /// A block failed its checksum or cannot be read: it goes, and counts as missing.
+    pub fn drop_damaged(&self, recording: &Arc<Recording>, block: u32) {
+        tracing::warn!(recording = ?recording.hash, block, "a cached block is damaged and will be fetched again");
+        if lock(&self.space).take_block(recording.id, block) {
+            self.remove_block(recording, block);
+        }
+    }
+
+    /// One passthrough open less; the last one frees what an eviction left to it.
+    pub fn end_passthrough(&self, recording: &Recording) {
+        let mut state = recording.lock();
+        state.passthrough = state.passthrough.saturating_sub(1);
+        if state.passthrough == 0 {
+            let orphaned = std::mem::take(&mut state.orphaned);
+            lock(&self.space).release(orphaned);
+        }
+    }
+
+    /// The data file for passthrough, with one more passthrough open counted, if every block is present and verified.
+    pub fn begin_passthrough(&self, recording: &Recording) -> Option<std::fs::File> {
+        let _disk = lock(&recording.disk);
+        let mut state = recording.lock();
+        if state.stale.is_some() || !state.blocks.is_verified() || state.blocks.count() == 0 {
+            return None;
+        }
+        let file = self.store.open_data(&recording.hash).ok()?;
+        state.passthrough += 1;
+        Some(file)
+    }
+
+    fn write(&self, recording: &Arc<Recording>, block: u32, bytes: &Bytes) -> io::Result<()> {
+        let files = self.files_for_writing(recording)?;
+        let charge = block_charge(recording.version.size, block);
+        if !self.make_room(charge) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "no room in the cache"));
+        }
+        let crc = crc32c::crc32c(bytes);
+        if let Err(error) = files.write_block(block, bytes, crc) {
+            // The block may be on disk in part; without an entry and without space it is as good as absent.
+            let _ = files.remove_block(block);
+            lock(&self.space).cancel(charge);
+            return Err(error);
+        }
+        let mut state = recording.lock();
+        // The files may have been unlinked meanwhile, and the bytes with them.
+        let current = state.files.as_ref().is_some_and(|current| Arc::ptr_eq(current, &files));
+        let mut space = lock(&self.space);
+        if current && state.blocks.complete(block, crc) {
+            space.settle(charge);
+            space.add_block(recording.id, block);
+            return Ok(());
+        }
+        space.cancel(charge);
+        Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed while a block was written"))
+    }
+
+    fn files_for_writing(&self, recording: &Arc<Recording>) -> io::Result<Arc<Files>> {
+        match self.files(recording) {
+            Ok(files) => return Ok(files),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        // Nothing there, or no longer: somebody may have cleared the directory.
+        self.discard(recording);
+        let charge = file_charge(recording.version.size);
+        if !self.make_room(charge) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "no room in the cache"));
+        }
+        let _disk = lock(&recording.disk);
+        let created = match self.reopen(recording) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && recording.lock().stale.is_none() => {
+                let created_s = self.clock.now().as_second();
+                let header = Header { hash: recording.hash, version: recording.version.clone(), created_s };
+                self.store.create(&header).map(|files| (Arc::new(files), charge))
+            }
+            other => other.map(|files| (files, 0)),
+        };
+        let mut state = recording.lock();
+        let mut space = lock(&self.space);
+        match created {
+            Ok((files, 0)) => {
+                space.cancel(charge);
+                Ok(files)
+            }
+            Ok((files, _)) => {
+                space.settle(charge);
+                state.charged = charge;
+                state.files = Some(Arc::clone(&files));
+                Ok(files)
+            }
+            Err(error) => {
+                space.cancel(charge);
+                Err(error)
+            }
+        }
+    }
+
+    /// With `Recording::disk` held.
+    fn reopen(&self, recording: &Recording) -> io::Result<Arc<Files>> {
+        {
+            let state = recording.lock();
+            if let Some(files) = state.files.clone() {
+                return Ok(files);
+            }
+            if state.charged == 0 || state.stale.is_some() {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+        }
+        let files = Arc::new(self.store.reopen(&recording.hash, recording.version.size)?);
+        let mut state = recording.lock();
+        if state.readers > 0 || !state.fetches.is_empty() {
+            state.files = Some(Arc::clone(&files));
+        }
+        Ok(files)
+    }
+
+    /// Reserves bytes, evicting what it takes. False: there is no room to be had.
+    fn make_room(&self, bytes: u64) -> bool {
+        for _ in 0..VICTIMS_MAX {
+            let free = self.store.free_bytes().ok();
+            {
+                let mut space = lock(&self.space);
+                if space.reserve(bytes, free) {
+                    return true;
+                }
+                if bytes > space.limit() {
+                    return false;
+                }
+            }
+            if !self.evict_one() {
+                return false;
+            }
+        }
+        false
+    }
+
+    fn evict_one(&self) -> bool {
+        let registry = lock(&self.registry);
+        let victim = lock(&self.space).pop_victim();
+        match victim {
+            None => false,
+            Some(Victim::Cold(hash, bytes)) => {
+                self.unlink(&hash);
+                lock(&self.space).release(bytes);
+                true
+            }
+            Some(Victim::Block(file, block)) => {
+                let recording = registry.by_id.get(&file).cloned();
+                drop(registry);
+                if let Some(recording) = recording {
+                    self.remove_block(&recording, block);
+                }
+                true
+            }
+        }
+    }
+
+    /// Removes a block that the caller took out of the LRU, and releases its bytes.
+    fn remove_block(&self, recording: &Arc<Recording>, block: u32) {
+        let charge = block_charge(recording.version.size, block);
+        let files = self.files(recording);
+        let (begun, handed_out) = {
+            let mut state = recording.lock();
+            let begun = state.blocks.evict_begin(block);
+            if begun {
+                recording.note_eviction(&state);
+            }
+            (begun, state.passthrough > 0)
+        };
+        let mut obeyed = true;
+        if begun && !handed_out {
+            // A hole would read as zeros to whoever has the file by passthrough.
+            obeyed = files.and_then(|files| files.remove_block(block)).is_ok();
+        }
+        let empty = {
+            let mut state = recording.lock();
+            if begun {
+                state.blocks.evict_end(block);
+            }
+            state.blocks.is_idle_and_empty()
+        };
+        recording.settled.notify_waiters();
+        if begun && handed_out {
+            recording.lock().orphaned += charge;
+        } else if obeyed {
+            lock(&self.space).release(charge);
+        }
+        if empty || handed_out || !obeyed {
+            self.discard(recording);
+        }
+        if !obeyed {
+            lock(&self.space).release(charge);
+        }
+    }
+
+    /// Unlinks the files of a recording, if it has any; its blocks become absent.
+    fn discard(&self, recording: &Recording) {
+        let _disk = lock(&recording.disk);
+        let freed = {
+            let mut state = recording.lock();
+            if state.charged == 0 {
+                return;
+            }
+            let mut freed = std::mem::take(&mut state.charged);
+            let mut space = lock(&self.space);
+            for block in 0..state.blocks.count() {
+                let present = matches!(state.blocks.get(block), Block::Present { .. });
+                if present && space.take_block(recording.id, block) {
+                    freed += block_charge(recording.version.size, block);
+                }
+            }
+            drop(space);
+            state.blocks.forget_present();
+            recording.note_eviction(&state);
+            state.files = None;
+            if state.passthrough > 0 {
+                state.orphaned += std::mem::take(&mut freed);
+            }
+            freed
+        };
+        self.unlink(&recording.hash);
+        lock(&self.space).release(freed);
+    }
+
+    fn replace(&self, registry: &mut Registry, recording: &Arc<Recording>, version: &Version) {
+        recording.lock().stale = Some(MediaError::Changed(version.clone()));
+        registry.by_id.remove(&recording.id);
+        registry.by_hash.remove(&recording.hash);
+        self.discard(recording);
+        self.forget_spilled(recording.id);
+        recording.settled.notify_waiters();
+    }
+
+    /// What the disk holds of this version. With the registry locked.
+    fn load(&self, hash: KeyHash, version: &Version) -> Recording {
+        let id = FileId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        let empty = || Recording::new(id, hash, version.clone(), Blocks::new(version.size), 0);
+        let Some(cold_bytes) = lock(&self.space).take_cold(&hash) else { return empty() };
+        let loaded = match self.store.load(&hash) {
+            Ok((files, header, entries)) if header.version.agrees_with(version) => Some((files, entries)),
+            Ok(_) => {
+                tracing::info!(recording = ?hash, "dropping cached blocks of another version");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(recording = ?hash, error = %chain(&error), "dropping a damaged cache file");
+                None
+            }
+        };
+        let Some((files, entries)) = loaded else {
+            self.unlink(&hash);
+            lock(&self.space).release(cold_bytes);
+            return empty();
+        };
+        let blocks = Blocks::from_index(version.size, &entries);
+        let charged = file_charge(version.size);
+        free_unvouched(&files, &blocks, version.size);
+        if let Err(error) = files.note_used(self.clock.now().as_second()) {
+            tracing::debug!(recording = ?hash, %error, "cannot note the use of a cache file");
+        }
+        let mut space = lock(&self.space);
+        space.release(cold_bytes);
+        space.charge(charged);
+        for block in (0..blocks.count()).filter(|block| matches!(blocks.get(*block), Block::Present { .. })) {
+            space.charge(block_charge(version.size, block));
+            space.add_old_block(id, block);
+        }
+        drop(space);
+        Recording::new(id, hash, version.clone(), blocks, charged)
+    }
+
+    fn unlink(&self, hash: &KeyHash) {
+        if let Err(error) = self.store.unlink(hash) {
+            tracing::warn!(recording = ?hash, %error, "cannot remove a cache file");
+        }
+    }
+
+    fn forget_spilled(&self, file: FileId) {
+        if self.spilled.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut spill = lock(&self.spill);
+        let theirs: Vec<_> = spill.iter().map(|(key, _)| *key).filter(|key| key.0 == file).collect();
+        for key in theirs {
+            spill.pop(&key);
+        }
+        self.spilled.store(spill.len(), Ordering::Release);
+    }
+
+    fn warn_disk(&self, error: &io::Error) {
+        let now_s = self.clock.now().as_second();
+        let before = self.warned_at_s.load(Ordering::Relaxed);
+        let due = now_s.saturating_sub(before) >= WARNING_EVERY_S;
+        if due && self.warned_at_s.compare_exchange(before, now_s, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::warn!(%error, "the cache takes no blocks; reading uncached");
+        }
+    }
+}
+
+/// Frees blocks that are on disk without an entry: a process was killed between the two writes, or while evicting.
+fn free_unvouched(files: &Files, blocks: &Blocks, size: u64) {
+    let is_present = |block: &u32| matches!(blocks.get(*block), Block::Present { .. });
+    let vouched: u64 = (0..blocks.count()).filter(is_present).map(|block| block_charge(size, block)).sum();
+    if files.data_bytes().is_ok_and(|bytes| bytes > vouched) {
+        for block in (0..blocks.count()).filter(|block| !is_present(block)) {
+            if files.punch(block).is_err() {
+                return;
+            }
+        }
+    }
+}

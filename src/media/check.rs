@@ -1,0 +1,184 @@
+//! What an answer to a ranged GET means. Pure: status and headers in, a verdict out. Trusts nothing that it can compare.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use http::header::{self, HeaderMap};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::index::VALIDATOR_LEN_MAX;
+use super::key::hex;
+
+/// What to do with an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// 206 with these bytes of an object of `total` bytes.
+    Partial { bytes: Range<u64>, total: u64 },
+    /// 200: the host ignored the range; the body is the whole object.
+    Whole { total: Option<u64> },
+    /// 416: the range lies outside the object, which has `total` bytes.
+    Outside { total: Option<u64> },
+    /// The link is refused: 403, or 400/401, with which S3 answers an expired session token.
+    Refused,
+    /// 404, 410.
+    Gone,
+    /// Worth another attempt, after `after` if the host said so.
+    Transient { why: String, after: Option<Duration> },
+    /// The host does what no second attempt will mend.
+    Broken { why: String },
+}
+
+/// Judges the answer to a GET of the bytes `asked`.
+#[must_use]
+pub fn judge(status: u16, headers: &HeaderMap, asked: &Range<u64>) -> Verdict {
+    match status {
+        200 | 206 if !is_identity(headers) => broken("the media host sent an encoded body"),
+        200 => Verdict::Whole { total: content_length(headers) },
+        206 => partial(headers, asked),
+        416 => Verdict::Outside { total: text(headers, &header::CONTENT_RANGE).and_then(unsatisfied_total) },
+        400 | 401 | 403 => Verdict::Refused,
+        404 | 410 => Verdict::Gone,
+        408 | 425 | 429 | 500..=599 => {
+            let after = text(headers, &header::RETRY_AFTER).and_then(|value| value.trim().parse().ok());
+            Verdict::Transient {
+                why: format!("the media host answered {status}"),
+                after: after.map(Duration::from_secs),
+            }
+        }
+        300..=399 => broken("the media host redirects, which is not followed"),
+        _ => broken(&format!("the media host answered {status}")),
+    }
+}
+
+fn broken(why: &str) -> Verdict {
+    Verdict::Broken { why: why.to_owned() }
+}
+
+fn partial(headers: &HeaderMap, asked: &Range<u64>) -> Verdict {
+    let transient = |why: &str| Verdict::Transient { why: why.to_owned(), after: None };
+    let Some((bytes, total)) = text(headers, &header::CONTENT_RANGE).and_then(content_range) else {
+        return transient("the media host sent a part without a usable content-range");
+    };
+    if bytes.start != asked.start || bytes.end > asked.end {
+        return transient("the media host sent another range than asked");
+    }
+    // A shorter part than asked is legal (RFC 9110 §15.3.7) where the object ends, and harmless elsewhere: the rest is asked again.
+    if content_length(headers).is_some_and(|length| length != bytes.end - bytes.start) {
+        return transient("the media host's content-length contradicts its content-range");
+    }
+    Verdict::Partial { bytes, total }
+}
+
+/// `bytes FIRST-LAST/TOTAL`. A part of unknown total is of no use: nothing would tell a changed object.
+fn content_range(value: &str) -> Option<(Range<u64>, u64)> {
+    let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last, total) = (number(first)?, number(last)?, number(total)?);
+    (first <= last && last < total).then(|| (first..last + 1, total))
+}
+
+/// `bytes */TOTAL`
+fn unsatisfied_total(value: &str) -> Option<u64> {
+    number(value.trim().strip_prefix("bytes */")?)
+}
+
+fn number(text: &str) -> Option<u64> {
+    // `u64::from_str` would take a sign.
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    text(headers, &header::CONTENT_LENGTH).and_then(|value| number(value.trim()))
+}
+
+fn is_identity(headers: &HeaderMap) -> bool {
+    text(headers, &header::CONTENT_ENCODING).is_none_or(|value| value.trim().eq_ignore_ascii_case("identity"))
+}
+
+/// `ETag`, else `Last-Modified`, else nothing.
+#[must_use]
+pub fn validator(headers: &HeaderMap) -> String {
+    let value = text(headers, &header::ETAG).or_else(|| text(headers, &header::LAST_MODIFIED)).unwrap_or("").trim();
+    if value.len() > VALIDATOR_LEN_MAX { hex(&Sha256::digest(value.as_bytes())) } else { value.to_owned() }
+}
+
+/// The host's clock.
+#[must_use]
+pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let zoned = jiff::fmt::rfc2822::parse(text(headers, &header::DATE)?).ok()?;
+    Some(zoned.timestamp())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn parts_must_be_what_was_asked() {
+        let judge = |range: &str, length: &str| {
+            judge(206, &headers(&[("content-range", range), ("content-length", length)]), &(10..20))
+        };
+        assert_eq!(judge("bytes 10-19/100", "10"), Verdict::Partial { bytes: 10..20, total: 100 });
+        assert_eq!(judge("bytes 10-14/15", "5"), Verdict::Partial { bytes: 10..15, total: 15 });
+        for (range, length) in [
+            ("bytes 0-9/100", "10"),
+            ("bytes 10-20/100", "11"),
+            ("bytes 10-19/100", "9"),
+            ("bytes 10-19/*", "10"),
+            ("bytes 10-19/15", "10"),
+            ("bytes 19-10/100", "10"),
+            ("bytes +10-19/100", "10"),
+            ("octets 10-19/100", "10"),
+            ("", "10"),
+        ] {
+            assert!(matches!(judge(range, length), Verdict::Transient { .. }), "{range} {length}");
+        }
+    }
+
+    #[test]
+    fn statuses_sort_into_verdicts() {
+        let judge = |status, pairs: &[(&'static str, &str)]| judge(status, &headers(pairs), &(0..10));
+        assert_eq!(judge(200, &[("content-length", "7")]), Verdict::Whole { total: Some(7) });
+        assert_eq!(judge(416, &[("content-range", "bytes */0")]), Verdict::Outside { total: Some(0) });
+        assert_eq!(judge(403, &[]), Verdict::Refused);
+        assert_eq!(judge(410, &[]), Verdict::Gone);
+        assert!(matches!(judge(302, &[]), Verdict::Broken { .. }));
+        assert!(matches!(judge(200, &[("content-encoding", "gzip")]), Verdict::Broken { .. }));
+        let after = Some(Duration::from_secs(3));
+        let slow = judge(503, &[("retry-after", "3")]);
+        assert_eq!(slow, Verdict::Transient { why: "the media host answered 503".into(), after });
+    }
+
+    #[test]
+    fn the_date_and_the_validator_are_read() {
+        let sent = headers(&[("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("etag", "\"a\""), ("last-modified", "x")]);
+        assert_eq!(date(&sent).map(Timestamp::as_second), Some(784_111_777));
+        assert_eq!(validator(&sent), "\"a\"");
+        assert_eq!(validator(&headers(&[("last-modified", "x")])), "x");
+        assert_eq!(validator(&headers(&[("etag", &"e".repeat(300))])).len(), 64);
+        assert_eq!(validator(&HeaderMap::new()), "");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(status in 100u16..600, range in "[ -~]{0,40}", length in "[ -~]{0,20}", start: u32, len: u32) {
+            let asked = u64::from(start)..u64::from(start) + u64::from(len);
+            let sent = headers(&[("content-range", &range), ("content-length", &length)]);
+            if let Verdict::Partial { bytes, total } = judge(status, &sent, &asked) {
+                prop_assert!(bytes.start == asked.start && bytes.end <= asked.end && bytes.end <= total);
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What all fetches and readers of one cache share: the cache, the HTTP side, the limits, and the sign that it is over.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::watch;
+
+use super::cache::Cache;
+use super::error::MediaError;
+use super::geometry::BLOCK_SIZE;
+use super::key::{KeyHash, Version};
+use super::links::LinkSource;
+use super::plan::{Allowance, WINDOW_BLOCKS_MAX};
+use super::recording::State;
+use super::session::{Gate, Session};
+use super::settings::{MediaSettings, Patience};
+use super::source::Source;
+use crate::base::Clock;
+
+/// The answer of a probe under way.
+pub type ProbeAnswer = watch::Receiver<Option<Result<Version, MediaError>>>;
+
+/// Shared by everything; see the module.
+pub struct Engine {
+    pub cache: Cache,
+    pub settings: MediaSettings,
+    pub clock: Arc<dyn Clock>,
+    /// Probes under way, one per recording.
+    pub probes: Mutex<HashMap<KeyHash, ProbeAnswer>>,
+    source: Source,
+    gate: Gate,
+    patience: Patience,
+    closed: watch::Sender<bool>,
+    fetch_ids: AtomicU64,
+    runtime: OnceLock<tokio::runtime::Handle>,
+}
+
+impl Engine {
+    /// Opens the cache and sets up HTTP. Starts no task and makes no request.
+    pub fn new(settings: MediaSettings, clock: Arc<dyn Clock>) -> Result<Engine, MediaError> {
+        let cache =
+            Cache::open(&settings.cache_dir, settings.cache_size, settings.min_free, Arc::clone(&clock))?;
+        let engine = Engine {
+            cache,
+            clock,
+            probes: Mutex::default(),
+            source: Source::new(settings.connections)?,
+            gate: Gate::new(settings.connections, settings.memory),
+            patience: Patience::within(settings.deadline),
+            closed: watch::Sender::new(false),
+            fetch_ids: AtomicU64::new(1),
+            runtime: OnceLock::new(),
+            settings,
+        };
+        engine.note_runtime();
+        Ok(engine)
+    }
+
+    /// The start of a conversation with the media host.
+    pub fn session<'a>(&'a self, links: &'a dyn LinkSource) -> Session<'a> {
+        Session::new(&self.source, &self.gate, self.clock.as_ref(), links, self.patience)
+    }
+
+    /// A number that no other fetch has.
+    pub fn next_fetch_id(&self) -> u64 {
+        self.fetch_ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether a recording of `size` bytes is fetched whole.
+    pub fn is_small(&self, size: u64) -> bool {
+        size <= self.settings.whole_file_below
+    }
+
+    /// What a reader of a recording may start now.
+    pub fn allowance(&self, size: u64, state: &State) -> Allowance {
+        let spilling = self.cache.is_spilling();
+        // A window that evicts what it has just brought is worse than none.
+        let by_cache = u32::try_from(self.cache.limit() / 8 / BLOCK_SIZE).unwrap_or(u32::MAX);
+        let fits = size <= self.cache.limit() / 4;
+        Allowance {
+            block_count: state.blocks.count(),
+            whole: !spilling && fits && self.is_small(size),
+            window_max: if spilling || state.no_ranges { 0 } else { WINDOW_BLOCKS_MAX.min(by_cache) },
+            ranges_spare: self.gate.spare(),
+        }
+    }
+
+    /// Remembers the runtime of the caller, for callers that are in none.
+    pub fn note_runtime(&self) {
+        if self.runtime.get().is_none()
+            && let Ok(handle) = tokio::runtime::Handle::try_current()
+        {
+            let _ = self.runtime.set(handle);
+        }
+    }
+
+    /// The runtime for fetches; none while nobody called from within one.
+    pub fn runtime(&self) -> Option<&tokio::runtime::Handle> {
+        self.note_runtime();
+        self.runtime.get()
+    }
+
+    /// Ends every fetch.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Whether it is over.
+    pub fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
+    /// Ends when it is over.
+    pub async fn closed(&self) {
+        let mut closed = self.closed.subscribe();
+        // An error means that the sender is gone, which `self` holds.
+        let _ = closed.wait_for(|closed| *closed).await;
+    }
+
+    /// The probes under way.
+    pub fn probes(&self) -> std::sync::MutexGuard<'_, HashMap<KeyHash, ProbeAnswer>> {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

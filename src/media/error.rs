@@ -1,0 +1,47 @@
+//! What can go wrong with a recording's bytes. No text in here may hold a URL.
+
+use std::sync::Arc;
+
+use super::key::Version;
+
+/// What can go wrong with a recording's bytes. `Clone`, because one failure answers every reader that waits for it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MediaError {
+    /// The link source failed; its own error is inside.
+    #[error("no link to the recording")]
+    Link(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The media host has other bytes than before; the old blocks are gone from the cache.
+    #[error("the recording changed at the source")]
+    Changed(Version),
+    /// The media host says that there is no such object (404 or 410).
+    #[error("the media host has no such recording")]
+    Gone,
+    /// Refused with a fresh link.
+    #[error("the media host refused a fresh link")]
+    Denied,
+    /// The time for it was up.
+    #[error("the media host did not answer in time")]
+    Timeout,
+    /// Anything else, after retries.
+    #[error("{0}")]
+    Source(Arc<str>),
+}
+
+impl MediaError {
+    /// [`MediaError::Source`] with a text.
+    pub(super) fn source(text: impl Into<Arc<str>>) -> MediaError {
+        MediaError::Source(text.into())
+    }
+}
+
+/// An error and its causes in one line, for errors whose type cannot be kept.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

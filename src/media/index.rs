@@ -1,0 +1,212 @@
+//! The on-disk format of a recording's block index, version 1. Bytes in, bytes out; opens no file.
+//!
+//! All numbers are little-endian.
+//!
+//! ```text
+//! header, 512 bytes                                   entries, 8 bytes per block, at 512 + 8 × block
+//!   0  magic "CXMINDEX"                                 0  state: 0 absent, 1 present      (u32)
+//!   8  format version, 1                  (u32)         4  CRC32C of the block's bytes     (u32)
+//!  12  block size in bytes                (u32)
+//!  16  size of the recording in bytes     (u64)
+//!  24  created, seconds since 1970        (i64)
+//!  32  SHA-256 hash of the recording key  (32 bytes)
+//!  64  length of the validator            (u16)
+//!  66  zeros
+//!  72  validator                          (256 bytes, padded with zeros)
+//! 328  zeros
+//! 508  CRC32C of bytes 0–507              (u32)
+//! ```
+//!
+//! An entry is written after the data it vouches for, and neither is synced. A process that is killed between the two
+//! leaves data that nobody vouches for: a miss. A machine that loses power may keep the entry and lose the data: the checksum
+//! does not match, a miss again. A torn or damaged header fails its own checksum and the recording is dropped. No state
+//! of the two files makes wrong bytes pass, but for a 2⁻³² chance per damaged block.
+
+use super::geometry::{BLOCK_SIZE, MAX_RECORDING_BYTES, block_count};
+use super::key::{KeyHash, Version};
+
+/// Bytes of the header.
+pub const HEADER_LEN: usize = 512;
+/// Bytes of an entry.
+pub const ENTRY_LEN: usize = 8;
+/// The longest validator that fits, in bytes.
+pub const VALIDATOR_LEN_MAX: usize = 256;
+
+const MAGIC: &[u8; 8] = b"CXMINDEX";
+const FORMAT: u32 = 1;
+const PRESENT: u32 = 1;
+
+/// What the header says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    pub hash: KeyHash,
+    pub version: Version,
+    /// Seconds since 1970 at which the first block was fetched.
+    pub created_s: i64,
+}
+
+/// Why an index cannot be used. The recording is then dropped and fetched again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadIndex {
+    #[error("the index is shorter than its header")]
+    Short,
+    #[error("not a block index")]
+    Magic,
+    #[error("the index is of another format version")]
+    Format,
+    #[error("the index header fails its checksum")]
+    Checksum,
+    #[error("the index header contradicts itself")]
+    Contents,
+}
+
+/// Bytes of the index of a recording of `size` bytes.
+#[must_use]
+pub fn index_len(size: u64) -> u64 {
+    (HEADER_LEN + ENTRY_LEN * block_count(size) as usize) as u64
+}
+
+/// Where a block's entry stands.
+#[must_use]
+pub fn entry_offset(block: u32) -> u64 {
+    HEADER_LEN as u64 + u64::from(block) * ENTRY_LEN as u64
+}
+
+/// Writes a header. A validator longer than [`VALIDATOR_LEN_MAX`] does not occur: `check::validator` shortens it.
+#[must_use]
+pub fn encode_header(header: &Header) -> [u8; HEADER_LEN] {
+    let validator = header.version.validator.as_bytes();
+    debug_assert!(validator.len() <= VALIDATOR_LEN_MAX);
+    let validator = &validator[..validator.len().min(VALIDATOR_LEN_MAX)];
+    let mut bytes = [0; HEADER_LEN];
+    bytes[0..8].copy_from_slice(MAGIC);
+    bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+    bytes[12..16].copy_from_slice(&(BLOCK_SIZE as u32).to_le_bytes());
+    bytes[16..24].copy_from_slice(&header.version.size.to_le_bytes());
+    bytes[24..32].copy_from_slice(&header.created_s.to_le_bytes());
+    bytes[32..64].copy_from_slice(&header.hash.0);
+    bytes[64..66].copy_from_slice(&(validator.len() as u16).to_le_bytes());
+    bytes[72..72 + validator.len()].copy_from_slice(validator);
+    let crc = crc32c::crc32c(&bytes[..508]);
+    bytes[508..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// Reads a header.
+pub fn decode_header(bytes: &[u8]) -> Result<Header, BadIndex> {
+    let bytes = bytes.get(..HEADER_LEN).ok_or(BadIndex::Short)?;
+    if bytes[0..8] != *MAGIC {
+        return Err(BadIndex::Magic);
+    }
+    if u32_at(bytes, 508) != crc32c::crc32c(&bytes[..508]) {
+        return Err(BadIndex::Checksum);
+    }
+    if u32_at(bytes, 8) != FORMAT || u64::from(u32_at(bytes, 12)) != BLOCK_SIZE {
+        return Err(BadIndex::Format);
+    }
+    let size = u64_at(bytes, 16);
+    let validator_len = usize::from(u16::from_le_bytes([bytes[64], bytes[65]]));
+    if size > MAX_RECORDING_BYTES || validator_len > VALIDATOR_LEN_MAX {
+        return Err(BadIndex::Contents);
+    }
+    let validator = std::str::from_utf8(&bytes[72..72 + validator_len]).map_err(|_| BadIndex::Contents)?;
+    let mut hash = [0; 32];
+    hash.copy_from_slice(&bytes[32..64]);
+    Ok(Header {
+        hash: KeyHash(hash),
+        version: Version { size, validator: validator.to_owned() },
+        created_s: u64_at(bytes, 24) as i64,
+    })
+}
+
+/// Writes the entry of a present block whose bytes have this checksum.
+#[must_use]
+pub fn encode_present(crc: u32) -> [u8; ENTRY_LEN] {
+    let mut bytes = [0; ENTRY_LEN];
+    bytes[..4].copy_from_slice(&PRESENT.to_le_bytes());
+    bytes[4..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// The entry of an absent block; also what a hole reads as.
+pub const ABSENT: [u8; ENTRY_LEN] = [0; ENTRY_LEN];
+
+/// Reads the entries that follow a header: the checksum of each present block. Anything but a well-formed entry is absent.
+#[must_use]
+pub fn decode_entries(bytes: &[u8]) -> Vec<Option<u32>> {
+    bytes.chunks_exact(ENTRY_LEN).map(|entry| (u32_at(entry, 0) == PRESENT).then(|| u32_at(entry, 4))).collect()
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::key::hex;
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            hash: KeyHash([0xab; 32]),
+            version: Version { size: 0x0102_0304, validator: "\"5f8d\"".into() },
+            created_s: 1_793_620_800,
+        }
+    }
+
+    /// The format is a promise to caches written by this version: if this test must change, so must the format version.
+    #[test]
+    fn golden_bytes() {
+        let bytes = encode_header(&header());
+        let golden = concat!(
+            "43584d494e444558",
+            "01000000",
+            "00000100",
+            "0403020100000000",
+            "807ae86a00000000",
+            "abababababababababababababababababababababababababababababababab",
+            "0600",
+            "000000000000",
+            "223566386422",
+        );
+        assert_eq!(hex(&bytes[..78]), golden);
+        assert!(bytes[78..508].iter().all(|byte| *byte == 0));
+        assert_eq!(hex(&bytes[508..]), "PIN");
+        assert_eq!(hex(&encode_present(0xdead_beef)), "01000000efbeadde");
+        assert_eq!(entry_offset(3), 536);
+        assert_eq!(index_len(BLOCK_SIZE + 1), 528);
+    }
+
+    #[test]
+    fn entries_round_trip() {
+        let bytes = [encode_present(7), ABSENT, [2, 0, 0, 0, 1, 1, 1, 1]].concat();
+        assert_eq!(decode_entries(&bytes), [Some(7), None, None]);
+    }
+
+    proptest! {
+        #[test]
+        fn headers_round_trip(size in 0..=MAX_RECORDING_BYTES, created_s: i64, validator in "[ -~]{0,256}", hash: [u8; 32]) {
+            let header = Header { hash: KeyHash(hash), version: Version { size, validator }, created_s };
+            prop_assert_eq!(decode_header(&encode_header(&header)), Ok(header));
+        }
+
+        #[test]
+        fn any_flipped_bit_is_noticed(bit in 0..HEADER_LEN * 8) {
+            let mut bytes = encode_header(&header());
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(decode_header(&bytes).is_err());
+        }
+
+        #[test]
+        fn garbage_is_refused(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            prop_assert!(decode_header(&bytes).is_err());
+            let _ = decode_entries(&bytes);
+        }
+    }
+}

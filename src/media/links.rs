@@ -1,0 +1,21 @@
+//! Where links come from, as the media layer sees it.
+
+use async_trait::async_trait;
+
+use super::error::MediaError;
+use crate::cxone::MediaLink;
+
+/// A link and its number, so that a refusal names the link that was refused.
+#[derive(Clone, Debug)]
+pub struct Link {
+    pub link: MediaLink,
+    /// Grows with every signing of this recording.
+    pub serial: u64,
+}
+
+/// Gives links to a recording's bytes. Implementations sign at most once at a time per recording.
+#[async_trait]
+pub trait LinkSource: Send + Sync + 'static {
+    /// A link that is not `refused` and has not ended. May make a billed call, if the links at hand are refused or ended.
+    async fn link(&self, refused: Option<u64>) -> Result<Link, MediaError>;
+}

@@ -1,0 +1,267 @@
+//! One open of one recording: reads what is here, waits for what is not. Decides nothing about what to fetch: see `plan`.
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::blocks::Block;
+use super::engine::Engine;
+use super::error::MediaError;
+use super::fetch::Claim;
+use super::geometry::{block_at, block_len, block_start, blocks_of, clamp};
+use super::links::LinkSource;
+use super::plan::{Readahead, plan};
+use super::recording::{Copied, Progress, Recording, State};
+use super::{Lifeline, Passthrough};
+
+/// One open of one recording.
+pub struct Reader {
+    engine: Arc<Engine>,
+    recording: Arc<Recording>,
+    links: Arc<dyn LinkSource>,
+    readahead: Mutex<Readahead>,
+    _lifeline: Arc<Lifeline>,
+}
+
+/// What to do next for a read.
+enum Step {
+    /// The bytes up to this offset are in the data file.
+    Copy(u64),
+    /// The disk did not take the block; here it is.
+    Spilled(Bytes),
+    /// A fetch brings the block.
+    Wait(watch::Receiver<Progress>),
+    /// The block is being evicted.
+    Settling,
+    /// Nobody brings the block.
+    Fetch,
+}
+
+impl Reader {
+    pub(super) fn new(lifeline: Arc<Lifeline>, recording: Arc<Recording>, links: Arc<dyn LinkSource>) -> Reader {
+        let engine = Arc::clone(&lifeline.engine);
+        Reader { engine, recording, links, readahead: Mutex::default(), _lifeline: lifeline }
+    }
+
+    /// Bytes at `offset` if they are all in the cache; shorter than `len` only at the end of the recording.
+    /// Never waits for the network. A recording that changed at the source reads as not cached.
+    pub fn read_cached(&self, offset: u64, len: u32) -> Option<Bytes> {
+        let span = clamp(self.recording.version.size, offset, len);
+        if span.is_empty() {
+            return Some(Bytes::new());
+        }
+        {
+            let state = self.recording.lock();
+            if state.stale.is_some() || state.present_until(span.start, span.end) < span.end {
+                return None;
+            }
+        }
+        let mut out = Vec::with_capacity((span.end - span.start) as usize);
+        if !self.copy(&span, &mut out) {
+            return None;
+        }
+        self.note_read(&span, false);
+        Some(Bytes::from(out))
+    }
+
+    /// Bytes at `offset`, fetched where missing; shorter than `len` only at the end of the recording.
+    /// Ends within the deadline. Dropping the future abandons the wait, not the fetch.
+    pub async fn read(&self, offset: u64, len: u32) -> Result<Bytes, MediaError> {
+        if let Some(bytes) = self.read_cached(offset, len) {
+            return Ok(bytes);
+        }
+        let span = clamp(self.recording.version.size, offset, len);
+        let read = self.read_missing(&span);
+        tokio::time::timeout(self.engine.settings.deadline, read).await.map_err(|_| MediaError::Timeout)?
+    }
+
+    /// Compares every block that no one verified in this process with its checksum. True: the recording is complete and
+    /// verified.
+    pub async fn verify_all(&self) -> bool {
+        const BLOCKS_PER_TURN: u32 = 64;
+        let count = self.recording.lock().blocks.count();
+        for start in (0..count).step_by(BLOCKS_PER_TURN as usize) {
+            let (engine, recording) = (Arc::clone(&self.engine), Arc::clone(&self.recording));
+            let blocks = start..count.min(start + BLOCKS_PER_TURN);
+            let turn = move || blocks.into_iter().all(|block| verify(&engine, &recording, block));
+            if !tokio::task::spawn_blocking(turn).await.unwrap_or(false) {
+                return false;
+            }
+        }
+        self.recording.lock().blocks.is_verified()
+    }
+
+    /// The data file, if every block is present and was verified in this process; for passthrough. While the answer lives,
+    /// no hole is punched into the file: it is evicted by unlinking alone, and its bytes count as used.
+    pub fn verified_file(&self) -> Option<VerifiedFile> {
+        let file = self.engine.cache.begin_passthrough(&self.recording)?;
+        let guard = Passthrough { engine: Arc::clone(&self.engine), recording: Arc::clone(&self.recording) };
+        Some(VerifiedFile { file, guard })
+    }
+
+    /// Copies the bytes, deeper down a loop of steps: each block is taken when it is there, so that a read makes progress
+    /// even where the cache is too small to hold all of it at once.
+    async fn read_missing(&self, span: &Range<u64>) -> Result<Bytes, MediaError> {
+        let mut out = Vec::with_capacity((span.end - span.start) as usize);
+        self.note_read(span, true);
+        while (out.len() as u64) < span.end - span.start {
+            let at = span.start + out.len() as u64;
+            let settled = self.recording.settled.notified();
+            let step = self.step(at, span.end)?;
+            match step {
+                Step::Copy(until) => {
+                    if !self.copy(&(at..until), &mut out) {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                Step::Spilled(bytes) => {
+                    let start = block_start(block_at(at));
+                    let wanted = (at - start) as usize..bytes.len().min((span.end - start) as usize);
+                    out.extend_from_slice(bytes.get(wanted).unwrap_or_default());
+                }
+                Step::Wait(mut progress) => {
+                    // The sender lives until it has told the outcome; should it be gone, looking again is right.
+                    let _ = progress.changed().await;
+                    let failed = progress.borrow().outcome.clone();
+                    if let Some(Err(error)) = failed
+                        && !self.is_here(block_at(at))
+                    {
+                        return Err(error);
+                    }
+                }
+                Step::Settling => {
+                    // Rung without a memory: the eviction may have ended between the look and the wait.
+                    let pause = std::time::Duration::from_millis(5);
+                    let _ = tokio::time::timeout(pause, settled).await;
+                }
+                Step::Fetch => self.fetch(&(at..span.end))?,
+            }
+        }
+        Ok(Bytes::from(out))
+    }
+
+    fn step(&self, at: u64, end: u64) -> Result<Step, MediaError> {
+        let block = block_at(at);
+        let state = self.recording.lock();
+        if let Some(error) = &state.stale {
+            return Err(error.clone());
+        }
+        Ok(match state.blocks.get(block) {
+            Block::Present { .. } => Step::Copy(state.present_until(at, end)),
+            Block::InFlight => match state.fetch_of(block) {
+                Some(fetch) => {
+                    let mut progress = fetch.progress.clone();
+                    progress.mark_unchanged();
+                    Step::Wait(progress)
+                }
+                // Its fetch has ended; its last batch is still being written.
+                None => Step::Settling,
+            },
+            Block::Evicting => Step::Settling,
+            Block::Absent => self.engine.cache.spilled(self.recording.id, block).map_or(Step::Fetch, Step::Spilled),
+        })
+    }
+
+    fn is_here(&self, block: u32) -> bool {
+        let present = matches!(self.recording.lock().blocks.get(block), Block::Present { .. });
+        present || self.engine.cache.spilled(self.recording.id, block).is_some()
+    }
+
+    /// Copies present bytes. False: something of it is not there any more.
+    fn copy(&self, span: &Range<u64>, out: &mut Vec<u8>) -> bool {
+        let Ok(files) = self.engine.cache.files(&self.recording) else {
+            self.engine.cache.drop_damaged(&self.recording, block_at(span.start));
+            return false;
+        };
+        match self.recording.copy(&files, span, out) {
+            Copied::Done => {
+                self.engine.cache.touch(&self.recording, blocks_of(span));
+                true
+            }
+            Copied::Moved => false,
+            Copied::Damaged(block) => {
+                self.engine.cache.drop_damaged(&self.recording, block);
+                false
+            }
+        }
+    }
+
+    /// Tells the readahead of a read, and starts what it wants if the read itself starts nothing.
+    fn note_read(&self, span: &Range<u64>, stalled: bool) {
+        let mut readahead = self.readahead.lock().unwrap_or_else(PoisonError::into_inner);
+        readahead.observe(span, stalled);
+        if stalled || !readahead.is_due(super::geometry::block_count(self.recording.version.size)) {
+            return;
+        }
+        // Failing to read ahead fails nothing: the read that needs the bytes asks again.
+        let _ = self.start(&mut readahead, span);
+    }
+
+    fn fetch(&self, span: &Range<u64>) -> Result<(), MediaError> {
+        let mut readahead = self.readahead.lock().unwrap_or_else(PoisonError::into_inner);
+        self.start(&mut readahead, span)
+    }
+
+    fn start(&self, readahead: &mut Readahead, span: &Range<u64>) -> Result<(), MediaError> {
+        let runtime = self.engine.runtime().ok_or_else(|| MediaError::source("no runtime to fetch on"))?;
+        let claims = {
+            let mut state = self.recording.lock();
+            if state.stale.is_some() {
+                return Ok(());
+            }
+            self.claims(readahead, span, &mut state)
+        };
+        for claim in claims {
+            claim.spawn(runtime, Arc::clone(&self.links));
+        }
+        Ok(())
+    }
+
+    fn claims(&self, readahead: &mut Readahead, span: &Range<u64>, state: &mut State) -> Vec<Claim> {
+        let allowance = self.engine.allowance(self.recording.version.size, state);
+        let plan = plan(readahead, span, &allowance, |block| {
+            state.blocks.get(block) == Block::Absent
+                && self.engine.cache.spilled(self.recording.id, block).is_none()
+        });
+        let ranges = plan.asked.into_iter().chain(plan.ahead);
+        ranges.map(|blocks| Claim::take(&self.engine, &self.recording, state, blocks)).collect()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.engine.cache.detach(&self.recording);
+    }
+}
+
+/// A complete data file whose checksums were verified in this process.
+pub struct VerifiedFile {
+    /// Open for reading. As long as the recording.
+    pub file: File,
+    /// Keep it for as long as the kernel reads the file.
+    pub guard: Passthrough,
+}
+
+fn verify(engine: &Engine, recording: &Arc<Recording>, block: u32) -> bool {
+    let state = recording.lock().blocks.get(block);
+    match state {
+        Block::Present { verified: true } => true,
+        Block::Present { verified: false } => {
+            let start = block_start(block);
+            let span = start..start + block_len(recording.version.size, block);
+            let mut scratch = Vec::new();
+            match engine.cache.files(recording).map(|files| recording.copy(&files, &span, &mut scratch)) {
+                Ok(Copied::Done) => true,
+                Ok(Copied::Damaged(block)) => {
+                    engine.cache.drop_damaged(recording, block);
+                    false
+                }
+                Ok(Copied::Moved) | Err(_) => false,
+            }
+        }
+        _ => false,
+    }
+}

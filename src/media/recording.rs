@@ -1,0 +1,185 @@
+//! What this process knows of one version of one recording: its blocks, its open files, who fetches and who reads.
+//!
+//! Lock order, outermost first: registry (`cache`) → `Recording::disk` → `Recording::state` → space (`cache`). None is held
+//! across an await.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use super::blocks::{Block, Blocks};
+use super::error::MediaError;
+use super::geometry::{block_at, block_len, block_start, blocks_of};
+use super::key::{KeyHash, Version};
+use super::space::FileId;
+use super::store::Files;
+
+/// One version of one recording.
+#[derive(Debug)]
+pub struct Recording {
+    pub id: FileId,
+    pub hash: KeyHash,
+    pub version: Version,
+    /// Grows whenever bytes are about to leave the data file. A read that saw the same number before and after saw what
+    /// the block table promised.
+    evictions: AtomicU64,
+    /// Held while files are created or unlinked.
+    pub disk: Mutex<()>,
+    state: Mutex<State>,
+    /// Rings when a block leaves `Evicting`.
+    pub settled: Notify,
+}
+
+/// The part that changes.
+#[derive(Debug)]
+pub struct State {
+    pub blocks: Blocks,
+    pub fetches: Vec<FetchEntry>,
+    /// Open readers.
+    pub readers: u32,
+    /// Set once: the recording was replaced or removed, and this is what its readers get.
+    pub stale: Option<MediaError>,
+    /// Open while somebody reads or writes. Replaced when the files are unlinked.
+    pub files: Option<Arc<Files>>,
+    /// Bytes charged for the files besides their blocks; 0 while there are none.
+    pub charged: u64,
+    /// Passthrough opens of the data file.
+    pub passthrough: u32,
+    /// Bytes of unlinked files that passthrough opens keep on disk.
+    pub orphaned: u64,
+    /// The media host ignores ranges.
+    pub no_ranges: bool,
+}
+
+/// A fetch under way, as its recording sees it.
+#[derive(Debug)]
+pub struct FetchEntry {
+    pub id: u64,
+    pub blocks: Range<u32>,
+    pub progress: watch::Receiver<Progress>,
+}
+
+/// How far a fetch is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Blocks that it brought.
+    pub settled: u32,
+    /// Set once, at its end.
+    pub outcome: Option<Result<(), MediaError>>,
+}
+
+/// What became of an attempt to copy present blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    Done,
+    /// Something left the file meanwhile, or was not here in the first place. Look again.
+    Moved,
+    /// The block fails its checksum or cannot be read.
+    Damaged(u32),
+}
+
+impl Recording {
+    pub fn new(id: FileId, hash: KeyHash, version: Version, blocks: Blocks, charged: u64) -> Recording {
+        let state = State {
+            blocks,
+            fetches: Vec::new(),
+            readers: 0,
+            stale: None,
+            files: None,
+            charged,
+            passthrough: 0,
+            orphaned: 0,
+            no_ranges: false,
+        };
+        Recording {
+            id,
+            hash,
+            version,
+            evictions: AtomicU64::new(0),
+            disk: Mutex::new(()),
+            state: Mutex::new(state),
+            settled: Notify::new(),
+        }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes are about to leave the file; call with the state locked, after the block table says so.
+    pub fn note_eviction(&self, _state: &State) {
+        self.evictions.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Appends the bytes `span`, whose blocks must all be present, to `out`. Blocks that no one verified in this process
+    /// are compared with their checksums first. On anything but [`Copied::Done`], `out` is as it was.
+    pub fn copy(&self, files: &Files, span: &Range<u64>, out: &mut Vec<u8>) -> Copied {
+        let blocks = blocks_of(span);
+        let before = self.evictions.load(Ordering::SeqCst);
+        let unverified = {
+            let state = self.lock();
+            let mut unverified = Vec::new();
+            for block in blocks.clone() {
+                match state.blocks.get(block) {
+                    Block::Present { verified: true } => {}
+                    Block::Present { verified: false } => unverified.push((block, state.blocks.crc(block))),
+                    _ => return Copied::Moved,
+                }
+            }
+            unverified
+        };
+        let base = out.len();
+        let read = files.read_into(span.start, (span.end - span.start) as usize, out);
+        let mut damaged = read.is_err().then_some(blocks.start);
+        let mut scratch = Vec::new();
+        for (block, crc) in &unverified {
+            if damaged.is_some() {
+                break;
+            }
+            let (start, len) = (block_start(*block), block_len(self.version.size, *block));
+            let whole = if span.start <= start && start + len <= span.end {
+                let at = base + (start - span.start) as usize;
+                out.get(at..at + len as usize)
+            } else {
+                scratch.clear();
+                files.read_into(start, len as usize, &mut scratch).is_ok().then_some(scratch.as_slice())
+            };
+            if whole.is_none_or(|bytes| crc32c::crc32c(bytes) != *crc) {
+                damaged = Some(*block);
+            }
+        }
+        // What left the file meanwhile reads as zeros or fails its checksum: no damage, but no data either.
+        let moved = self.evictions.load(Ordering::SeqCst) != before;
+        if moved || damaged.is_some() {
+            out.truncate(base);
+            return if moved { Copied::Moved } else { Copied::Damaged(damaged.unwrap_or(blocks.start)) };
+        }
+        if !unverified.is_empty() {
+            let mut state = self.lock();
+            if self.evictions.load(Ordering::SeqCst) == before {
+                for (block, _) in unverified {
+                    state.blocks.verify(block);
+                }
+            }
+        }
+        Copied::Done
+    }
+}
+
+impl State {
+    /// The end of the run of present blocks that begins at byte `start`, at most `end`; `start` if there is none.
+    pub fn present_until(&self, start: u64, end: u64) -> u64 {
+        let mut at = start;
+        while at < end && matches!(self.blocks.get(block_at(at)), Block::Present { .. }) {
+            at = block_start(block_at(at) + 1).min(end);
+        }
+        at
+    }
+
+    /// The fetch that brings a block.
+    pub fn fetch_of(&self, block: u32) -> Option<&FetchEntry> {
+        self.fetches.iter().find(|fetch| fetch.blocks.contains(&block) && fetch.progress.borrow().outcome.is_none())
+    }
+}

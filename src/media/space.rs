@@ -1,0 +1,212 @@
+//! What the cache may occupy and what goes first: accounting and LRU order. Pure; it removes nothing itself.
+//!
+//! Two kinds of things are on disk. Files not touched since start are *cold*: one unit each, oldest first, and they go
+//! before anything else. Of files touched since, every block is a unit of its own in one LRU over all of them.
+//!
+//! `used` counts what is on disk, what is about to be written (reserved first) and what is being removed (released after),
+//! so it is never below the truth. Blocks of the file system that an extent tree or a directory takes are part of what a
+//! file is charged for ([`file_charge`]).
+
+use lru::LruCache;
+
+use super::geometry::{block_count, block_len};
+use super::index::index_len;
+use super::key::KeyHash;
+
+/// The unit in which file systems allocate (bytes).
+pub const ALLOCATION_UNIT: u64 = 4096;
+
+/// Names a file that was touched in this process; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub u64);
+
+/// What to remove next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victim {
+    /// A file not touched since start, and what its removal frees.
+    Cold(KeyHash, u64),
+    /// A block of a touched file.
+    Block(FileId, u32),
+}
+
+/// The books of the cache.
+#[derive(Debug)]
+pub struct Space {
+    limit: u64,
+    min_free: u64,
+    used: u64,
+    /// Reserved and not settled yet: the file system does not count these as taken.
+    pending: u64,
+    cold: LruCache<KeyHash, u64>,
+    hot: LruCache<(FileId, u32), ()>,
+}
+
+impl Space {
+    /// An empty cache of at most `limit` bytes that leaves `min_free` bytes of the file system free.
+    #[must_use]
+    pub fn new(limit: u64, min_free: u64) -> Space {
+        Space { limit, min_free, used: 0, pending: 0, cold: LruCache::unbounded(), hot: LruCache::unbounded() }
+    }
+
+    /// Bytes on disk, reserved ones included.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Bytes that the cache may occupy.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Notes a file found at start. Call in order, oldest first.
+    pub fn add_cold(&mut self, hash: KeyHash, bytes: u64) {
+        self.used += bytes;
+        if let Some(before) = self.cold.put(hash, bytes) {
+            self.used -= before;
+        }
+    }
+
+    /// Whether the file was found at start and not touched since.
+    #[must_use]
+    pub fn is_cold(&self, hash: &KeyHash) -> bool {
+        self.cold.contains(hash)
+    }
+
+    /// The file is touched or removed from now on by the caller, who settles its bytes with [`Space::release`].
+    pub fn take_cold(&mut self, hash: &KeyHash) -> Option<u64> {
+        self.cold.pop(hash)
+    }
+
+    /// Takes `bytes` if they fit now. `free`: bytes free on the file system, or none if that is unknown.
+    #[must_use]
+    pub fn reserve(&mut self, bytes: u64, free: Option<u64>) -> bool {
+        let within_limit = self.used.saturating_add(bytes) <= self.limit;
+        let leaves_free =
+            free.is_none_or(|free| free >= self.min_free.saturating_add(self.pending).saturating_add(bytes));
+        if within_limit && leaves_free {
+            self.used += bytes;
+            self.pending += bytes;
+        }
+        within_limit && leaves_free
+    }
+
+    /// Reserved bytes are on disk now.
+    pub fn settle(&mut self, bytes: u64) {
+        debug_assert!(self.pending >= bytes);
+        self.pending = self.pending.saturating_sub(bytes);
+    }
+
+    /// Reserved bytes are not needed.
+    pub fn cancel(&mut self, bytes: u64) {
+        self.settle(bytes);
+        self.release(bytes);
+    }
+
+    /// Charges what is on disk already, whether it fits or not.
+    pub fn charge(&mut self, bytes: u64) {
+        self.used += bytes;
+    }
+
+    /// Bytes are gone from the disk.
+    pub fn release(&mut self, bytes: u64) {
+        debug_assert!(self.used >= bytes);
+        self.used = self.used.saturating_sub(bytes);
+    }
+
+    /// A block of a touched file is present: the most recently used from now on.
+    pub fn add_block(&mut self, file: FileId, block: u32) {
+        self.hot.put((file, block), ());
+    }
+
+    /// A block that an earlier process left: the least recently used, until somebody reads it.
+    pub fn add_old_block(&mut self, file: FileId, block: u32) {
+        self.hot.put((file, block), ());
+        self.hot.demote(&(file, block));
+    }
+
+    /// A block was read.
+    pub fn touch(&mut self, file: FileId, blocks: std::ops::Range<u32>) {
+        for block in blocks {
+            self.hot.promote(&(file, block));
+        }
+    }
+
+    /// A block is being removed for another reason than eviction. False: somebody else removes it already.
+    pub fn take_block(&mut self, file: FileId, block: u32) -> bool {
+        self.hot.pop(&(file, block)).is_some()
+    }
+
+    /// What to remove next; the caller removes it and then releases its bytes.
+    pub fn pop_victim(&mut self) -> Option<Victim> {
+        if let Some((hash, bytes)) = self.cold.pop_lru() {
+            return Some(Victim::Cold(hash, bytes));
+        }
+        self.hot.pop_lru().map(|((file, block), ())| Victim::Block(file, block))
+    }
+}
+
+/// Bytes that a block takes on disk.
+#[must_use]
+pub fn block_charge(size: u64, block: u32) -> u64 {
+    block_len(size, block).next_multiple_of(ALLOCATION_UNIT)
+}
+
+/// Bytes that a recording's files take on disk besides their blocks: the index, directory entries, and a leaf of the
+/// extent tree per 256 blocks once a sparse file has more extents than its inode holds (4 on ext4).
+#[must_use]
+pub fn file_charge(size: u64) -> u64 {
+    let count = u64::from(block_count(size));
+    let extent_leaves = if count > 4 { count.div_ceil(256) } else { 0 };
+    let directory = 1;
+    index_len(size).next_multiple_of(ALLOCATION_UNIT) + (extent_leaves + directory) * ALLOCATION_UNIT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(byte: u8) -> KeyHash {
+        KeyHash([byte; 32])
+    }
+
+    #[test]
+    fn cold_files_go_oldest_first_and_before_hot_blocks() {
+        let mut space = Space::new(1000, 0);
+        space.add_cold(hash(1), 10);
+        space.add_cold(hash(2), 20);
+        space.add_cold(hash(3), 30);
+        space.add_block(FileId(1), 0);
+        space.add_block(FileId(1), 1);
+        space.add_old_block(FileId(2), 5);
+        space.touch(FileId(1), 0..1);
+        assert_eq!(space.take_cold(&hash(2)), Some(20));
+        let order: Vec<_> = std::iter::from_fn(|| space.pop_victim()).collect();
+        let blocks = [(2, 5), (1, 1), (1, 0)].map(|(file, block)| Victim::Block(FileId(file), block));
+        assert_eq!(order[..2], [Victim::Cold(hash(1), 10), Victim::Cold(hash(3), 30)]);
+        assert_eq!(order[2..], blocks);
+    }
+
+    #[test]
+    fn nothing_is_reserved_beyond_the_limit() {
+        let mut space = Space::new(100, 0);
+        assert!(space.reserve(60, None));
+        assert!(!space.reserve(41, None) && space.reserve(40, None));
+        space.cancel(40);
+        space.settle(60);
+        assert_eq!(space.used(), 60);
+        assert!(space.reserve(40, None));
+    }
+
+    #[test]
+    fn what_is_reserved_counts_against_what_is_free() {
+        let mut space = Space::new(1000, 100);
+        assert!(!space.reserve(10, Some(109)));
+        assert!(space.reserve(10, Some(110)));
+        // The disk has not seen the first 10 yet.
+        assert!(!space.reserve(10, Some(119)) && space.reserve(10, Some(120)));
+        space.settle(20);
+        assert!(space.reserve(10, Some(110)));
+    }
+}

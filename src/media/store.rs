@@ -1,0 +1,437 @@
+//! The cache directory: one sparse data file and one index file per recording. Moves bytes where it is told to; decides
+//! nothing and counts nothing.
+//!
+//! ```text
+//! DIR/            0700, owned by us
+//!   lock          held while a process uses the directory
+//!   v1/           0700; directories of other format versions are removed
+//!     ab/         first two digits of the hash
+//!       HASH.data sparse, as long as the recording
+//!       HASH.idx  see `index`
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{FallocateFlags, FlockOperation};
+
+use super::geometry::{block_len, block_start};
+use super::index::{self, BadIndex, Header};
+use super::key::KeyHash;
+
+const FORMAT_DIR: &str = "v1";
+
+/// The directory, held by this process alone.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    /// Released by the kernel when closed.
+    _lock: File,
+}
+
+/// Why the directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot use the cache directory {path}")]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the cache directory {path} belongs to another user")]
+    Owner { path: PathBuf },
+    #[error("the cache directory {path} is in use by another process")]
+    InUse { path: PathBuf },
+}
+
+/// A recording found in the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub hash: KeyHash,
+    /// Bytes that its files occupy.
+    pub bytes: u64,
+    /// When it was last opened or written: seconds since 1970 and nanoseconds.
+    pub used_at: (i64, i64),
+}
+
+/// Why a recording's files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    #[error(transparent)]
+    Index(#[from] BadIndex),
+    #[error("the files of the recording contradict each other")]
+    Mismatch,
+    #[error("cannot read the files of the recording")]
+    Io(#[from] io::Error),
+}
+
+impl Store {
+    /// Opens or creates the directory. A process that has just left it may still hold it, so a held lock is asked for
+    /// again for up to `patience`.
+    pub fn open(dir: &Path, patience: Duration) -> Result<Store, StoreError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::Io { path, source }
+        };
+        create_dir(dir, true).map_err(at(dir))?;
+        let metadata = fs::metadata(dir).map_err(at(dir))?;
+        if metadata.uid() != rustix::process::geteuid().as_raw() {
+            return Err(StoreError::Owner { path: dir.to_owned() });
+        }
+        if metadata.mode() & 0o077 != 0 {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(at(dir))?;
+        }
+        let lock_path = dir.join("lock");
+        let lock = private_file().create(true).truncate(false).open(&lock_path).map_err(at(&lock_path))?;
+        let pause = Duration::from_millis(20);
+        let mut waited = Duration::ZERO;
+        while let Err(error) = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(at(&lock_path)(error.into()));
+            }
+            if waited >= patience {
+                return Err(StoreError::InUse { path: dir.to_owned() });
+            }
+            std::thread::sleep(pause);
+            waited += pause;
+        }
+        drop_other_formats(dir).map_err(at(dir))?;
+        let root = dir.join(FORMAT_DIR);
+        create_dir(&root, false).map_err(at(&root))?;
+        Ok(Store { root, _lock: lock })
+    }
+
+    /// Every recording in the directory, oldest first, and the bytes that the directories themselves occupy. Opens no
+    /// file. What is no pair of files of ours is removed.
+    pub fn scan(&self) -> io::Result<(Vec<Found>, u64)> {
+        let mut found = Vec::new();
+        let mut directories = occupied(&fs::metadata(&self.root)?);
+        for shard in fs::read_dir(&self.root)? {
+            let shard = shard?;
+            if shard.file_type()?.is_dir() {
+                directories += occupied(&shard.metadata()?);
+                scan_shard(&shard.path(), &mut found)?;
+            }
+        }
+        found.sort_by_key(|found| (found.used_at, found.hash));
+        Ok((found, directories))
+    }
+
+    /// Creates the files of a recording of which nothing is here; whatever stood there is replaced.
+    pub fn create(&self, header: &Header) -> io::Result<Files> {
+        let (data_path, index_path) = self.paths(&header.hash);
+        if let Some(shard) = data_path.parent() {
+            create_dir(shard, true)?;
+        }
+        remove(&index_path)?;
+        remove(&data_path)?;
+        let data = private_file().create_new(true).open(&data_path)?;
+        data.set_len(header.version.size)?;
+        let index = private_file().create_new(true).open(&index_path)?;
+        index.set_len(index::index_len(header.version.size))?;
+        index.write_all_at(&index::encode_header(header), 0)?;
+        Ok(Files { data, index, size: header.version.size })
+    }
+
+    /// Opens the files of a recording whose header was checked before.
+    pub fn reopen(&self, hash: &KeyHash, size: u64) -> io::Result<Files> {
+        let (data_path, index_path) = self.paths(hash);
+        let data = private_file().open(data_path)?;
+        let index = private_file().open(index_path)?;
+        Ok(Files { data, index, size })
+    }
+
+    /// Opens the files of a recording and reads its index.
+    pub fn load(&self, hash: &KeyHash) -> Result<(Files, Header, Vec<Option<u32>>), Unusable> {
+        let mut files = self.reopen(hash, 0)?;
+        let (header, entries) = read_index(&files.index, hash)?;
+        files.size = header.version.size;
+        if files.data.metadata()?.len() != files.size {
+            return Err(Unusable::Mismatch);
+        }
+        Ok((files, header, entries))
+    }
+
+    /// Reads the index of a recording and touches nothing.
+    pub fn peek(&self, hash: &KeyHash) -> Result<(Header, Vec<Option<u32>>), Unusable> {
+        let (_, index_path) = self.paths(hash);
+        read_index(&File::open(index_path)?, hash)
+    }
+
+    /// The data file, open for reading only.
+    pub fn open_data(&self, hash: &KeyHash) -> io::Result<File> {
+        File::open(self.paths(hash).0)
+    }
+
+    /// Removes the files of a recording. The index goes first: without it the data are nobody's.
+    pub fn unlink(&self, hash: &KeyHash) -> io::Result<()> {
+        let (data_path, index_path) = self.paths(hash);
+        remove(&index_path)?;
+        remove(&data_path)
+    }
+
+    /// Bytes that the file system has free for us.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(&self.root)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn paths(&self, hash: &KeyHash) -> (PathBuf, PathBuf) {
+        let name = hash.hex();
+        let shard = self.root.join(&name[..2]);
+        (shard.join(format!("{name}.data")), shard.join(format!("{name}.idx")))
+    }
+}
+
+/// The open files of one recording.
+#[derive(Debug)]
+pub struct Files {
+    data: File,
+    index: File,
+    size: u64,
+}
+
+impl Files {
+    /// Appends `len` bytes at `offset` to `out`. An end of the file before that is an error.
+    pub fn read_into(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut done = 0;
+        out.reserve_exact(len);
+        while done < len {
+            let spare = &mut out.spare_capacity_mut()[..len - done];
+            match rustix::io::pread(&self.data, spare, offset + done as u64).map(|(read, _)| read.len()) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => {
+                    // SAFETY: the kernel wrote `read` bytes to the start of the spare capacity.
+                    unsafe { out.set_len(out.len() + read) };
+                    done += read;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a block, then the entry that vouches for it.
+    pub fn write_block(&self, block: u32, bytes: &[u8], crc: u32) -> io::Result<()> {
+        debug_assert_eq!(bytes.len() as u64, block_len(self.size, block));
+        self.data.write_all_at(bytes, block_start(block))?;
+        self.index.write_all_at(&index::encode_present(crc), index::entry_offset(block))
+    }
+
+    /// Takes back the entry of a block, then its bytes. An error leaves the block without an entry or untouched.
+    pub fn remove_block(&self, block: u32) -> io::Result<()> {
+        self.index.write_all_at(&index::ABSENT, index::entry_offset(block))?;
+        self.punch(block)
+    }
+
+    /// Frees the disk space of a block.
+    pub fn punch(&self, block: u32) -> io::Result<()> {
+        // To the end of the block and not of the file: a hole frees whole units of the file system only.
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let len = super::geometry::BLOCK_SIZE;
+        loop {
+            match rustix::fs::fallocate(&self.data, flags, block_start(block), len) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Bytes that the data file occupies.
+    pub fn data_bytes(&self) -> io::Result<u64> {
+        Ok(occupied(&self.data.metadata()?))
+    }
+
+    /// Notes on disk that the recording was used at `unix_s`, for the order of eviction after a restart.
+    pub fn note_used(&self, unix_s: i64) -> io::Result<()> {
+        let seconds = Duration::from_secs(unix_s.max(0) as u64);
+        self.index.set_modified(SystemTime::UNIX_EPOCH + seconds)
+    }
+}
+
+fn read_index(file: &File, hash: &KeyHash) -> Result<(Header, Vec<Option<u32>>), Unusable> {
+    let mut bytes = vec![0; index::HEADER_LEN];
+    file.read_exact_at(&mut bytes, 0)?;
+    let header = index::decode_header(&bytes)?;
+    if header.hash != *hash || file.metadata()?.len() != index::index_len(header.version.size) {
+        return Err(Unusable::Mismatch);
+    }
+    bytes.resize(index::index_len(header.version.size) as usize - index::HEADER_LEN, 0);
+    file.read_exact_at(&mut bytes, index::HEADER_LEN as u64)?;
+    Ok((header, index::decode_entries(&bytes)))
+}
+
+fn scan_shard(shard: &Path, found: &mut Vec<Found>) -> io::Result<()> {
+    // Per hash: what its files occupy, whether each exists, when the index was last used.
+    let mut pairs: std::collections::HashMap<KeyHash, (u64, bool, bool, (i64, i64))> = std::collections::HashMap::new();
+    for entry in fs::read_dir(shard)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let (hash, is_index) = match name.split_once('.') {
+            Some((hash, "idx")) => (KeyHash::from_hex(hash), true),
+            Some((hash, "data")) => (KeyHash::from_hex(hash), false),
+            _ => (None, false),
+        };
+        let Some(hash) = hash else {
+            tracing::warn!(name = %name, "removing a foreign file from the cache directory");
+            remove(&entry.path())?;
+            continue;
+        };
+        let metadata = entry.metadata()?;
+        let pair = pairs.entry(hash).or_default();
+        pair.0 += occupied(&metadata);
+        if is_index {
+            pair.1 = true;
+            pair.3 = (metadata.mtime(), metadata.mtime_nsec());
+        } else {
+            pair.2 = true;
+        }
+    }
+    for (hash, (bytes, has_index, has_data, used_at)) in pairs {
+        if has_index && has_data {
+            found.push(Found { hash, bytes, used_at });
+        } else {
+            remove(&shard.join(format!("{}.idx", hash.hex())))?;
+            remove(&shard.join(format!("{}.data", hash.hex())))?;
+        }
+    }
+    Ok(())
+}
+
+fn drop_other_formats(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_format = name.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        if is_format && name != FORMAT_DIR && entry.file_type()?.is_dir() {
+            tracing::info!(format = %name, "dropping a cache of another format; recordings will be fetched again");
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn create_dir(path: &Path, recursive: bool) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).recursive(recursive).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}
+
+fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn occupied(metadata: &fs::Metadata) -> u64 {
+    metadata.blocks() * 512
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::geometry::BLOCK_SIZE;
+    use super::super::key::Version;
+    use super::*;
+
+    fn header(byte: u8, blocks: u64) -> Header {
+        let version = Version { size: blocks * BLOCK_SIZE - 10, validator: "e".into() };
+        Header { hash: KeyHash([byte; 32]), version, created_s: 5 }
+    }
+
+    fn open(dir: &Path) -> Store {
+        Store::open(dir, Duration::ZERO).unwrap()
+    }
+
+    #[test]
+    fn blocks_come_back_and_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let header = header(7, 3);
+        let files = store.create(&header).unwrap();
+        let block = vec![9; BLOCK_SIZE as usize];
+        files.write_block(1, &block, 77).unwrap();
+        let (loaded, read, entries) = store.load(&header.hash).unwrap();
+        assert_eq!((read, entries), (header.clone(), vec![None, Some(77), None]));
+        let mut out = vec![1];
+        loaded.read_into(BLOCK_SIZE, BLOCK_SIZE as usize, &mut out).unwrap();
+        assert_eq!(out[1..], block);
+        assert!(loaded.read_into(header.version.size - 1, 2, &mut out).is_err());
+        assert!(files.data_bytes().unwrap() >= BLOCK_SIZE);
+        files.remove_block(1).unwrap();
+        assert_eq!(files.data_bytes().unwrap(), 0);
+        assert_eq!(store.peek(&header.hash).unwrap().1, [None, None, None]);
+        store.unlink(&header.hash).unwrap();
+        assert!(store.load(&header.hash).is_err());
+    }
+
+    #[test]
+    fn everything_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let store = open(dir.path());
+        let hash = store.create(&header(1, 1)).map(|_| header(1, 1).hash).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        let (data, index) = store.paths(&hash);
+        assert_eq!([mode(dir.path()), mode(&store.root), mode(data.parent().unwrap())], [0o700; 3]);
+        assert_eq!([mode(&data), mode(&index), mode(&dir.path().join("lock"))], [0o600; 3]);
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        assert!(matches!(Store::open(dir.path(), Duration::ZERO), Err(StoreError::InUse { .. })));
+        drop(store);
+        open(dir.path());
+    }
+
+    #[test]
+    fn a_scan_pairs_files_and_orders_them_by_use() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("v0")).unwrap();
+        fs::create_dir(dir.path().join("vault")).unwrap();
+        let store = open(dir.path());
+        assert!(!dir.path().join("v0").exists() && dir.path().join("vault").exists());
+        for (byte, used) in [(1, 300), (2, 100), (3, 200)] {
+            store.create(&header(byte, 1)).unwrap().note_used(used).unwrap();
+        }
+        let (data, index) = store.paths(&KeyHash([3; 32]));
+        fs::remove_file(index).unwrap();
+        let (found, directories) = store.scan().unwrap();
+        assert_eq!(found.iter().map(|found| found.hash.0[0]).collect::<Vec<_>>(), [2, 1]);
+        assert!(directories > 0 && found.iter().all(|found| found.bytes >= 4096));
+        assert!(!data.exists());
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let header = header(1, 2);
+        let (data, index) = store.paths(&header.hash);
+        store.create(&header).unwrap();
+        OpenOptions::new().write(true).open(&data).unwrap().set_len(5).unwrap();
+        assert!(matches!(store.load(&header.hash), Err(Unusable::Mismatch)));
+        store.create(&header).unwrap();
+        OpenOptions::new().write(true).open(&index).unwrap().set_len(520).unwrap();
+        assert!(matches!(store.load(&header.hash), Err(Unusable::Mismatch)));
+        fs::write(&index, b"").unwrap();
+        assert!(matches!(store.load(&header.hash), Err(Unusable::Io(_))));
+        fs::write(&index, vec![3; 600]).unwrap();
+        assert!(matches!(store.load(&header.hash), Err(Unusable::Index(BadIndex::Magic))));
+    }
+}
