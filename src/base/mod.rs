@@ -3,9 +3,11 @@
 //! Knows nothing of HTTP, SQLite, files or FUSE.
 
 pub mod channel;
+pub mod choices;
 pub mod clock;
 pub mod ids;
 
 pub use channel::Channel;
+pub use choices::{ResolveOn, Since};
 pub use clock::{Clock, SystemClock};
 pub use ids::{AgentId, ContactId, Day, MasterId};

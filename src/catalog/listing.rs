@@ -8,9 +8,9 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::convert::{to_channel, to_time, to_unsigned};
 use super::error::CatalogError;
-use super::model::{AgentFolder, InteractionFolder};
+use super::model::{AgentFolder, InteractionFolder, Leg};
 use super::{Catalog, contact_json};
-use crate::base::{AgentId, Channel, Day, MasterId};
+use crate::base::{AgentId, Channel, ContactId, Day, MasterId};
 
 const AGENTS: &str = "SELECT a.agent_id, a.name, a.ino, a.mtime, c.channel FROM agents a
     CROSS JOIN agent_channels c ON c.day = a.day AND c.agent_id = a.agent_id
@@ -27,6 +27,9 @@ const PLACES: &str = "SELECT day, agent_id FROM folders WHERE master_id = ?1 ORD
 // A handful of legs is sorted; the shapes are found by number.
 const LEGS: &str = "SELECT s.keys, l.record FROM legs l CROSS JOIN shapes s ON s.id = l.shape
     WHERE l.day = ?1 AND l.agent_id = ?2 AND l.master_id = ?3 ORDER BY l.start, l.contact_id";
+const LEGS_OF_ALL: &str = "SELECT l.day, l.agent_id, l.contact_id FROM folders f CROSS JOIN legs l
+    ON l.day = f.day AND l.agent_id = f.agent_id AND l.master_id = f.master_id
+    WHERE f.master_id = ?1 ORDER BY f.day, f.agent_id, l.contact_id";
 const TOTALS: &str = "SELECT interactions, bytes FROM totals WHERE id = 1";
 
 impl Catalog {
@@ -124,6 +127,17 @@ impl Catalog {
         })
     }
 
+    /// The legs of an interaction in all its folders.
+    pub fn legs(&self, master: MasterId) -> Result<Vec<Leg>, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(LEGS_OF_ALL)?;
+            let legs = statement.query_map([master.0], |row| {
+                Ok(Leg { day: Day(row.get(0)?), agent_id: AgentId(row.get(1)?), contact_id: ContactId(row.get(2)?) })
+            })?;
+            Ok(legs.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Known interactions and the known bytes of their resolved files, for `statfs`.
     pub fn totals(&self) -> Result<(u64, u64), CatalogError> {
         let totals: (i64, i64) = self.inner.db.read(|connection| {
@@ -165,7 +179,8 @@ fn interaction_folder(row: &Row<'_>) -> Result<InteractionFolder, CatalogError> 
 
 /// Every statement above that a listing or a lookup runs.
 #[cfg(test)]
-const ALL: [&str; 9] = [AGENTS, AGENT, AGENT_BY_NAME, FOLDERS, FOLDER, FOLDER_BY_NAME, PLACES, LEGS, TOTALS];
+const ALL: [&str; 10] =
+    [AGENTS, AGENT, AGENT_BY_NAME, FOLDERS, FOLDER, FOLDER_BY_NAME, PLACES, LEGS, LEGS_OF_ALL, TOTALS];
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::base::{AgentId, Channel, MasterId};
+use crate::base::{AgentId, Channel, ContactId, Day, MasterId};
 use crate::cxone::Priority;
 
 /// Settings that decide names and days.
@@ -44,6 +44,14 @@ pub struct InteractionFolder {
     pub contact_mtime: Timestamp,
     /// Bytes of `contact.json`.
     pub contact_size: u64,
+}
+
+/// One leg of an interaction, as the index has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leg {
+    pub day: Day,
+    pub agent_id: AgentId,
+    pub contact_id: ContactId,
 }
 
 /// What all places of one interaction share.

@@ -5,14 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::runtime::Handle;
 
 use super::daemon::Plan;
 use super::failure::{Cause, Failure};
 use crate::base::{Clock, SystemClock};
-use crate::catalog::{Catalog, CatalogSettings};
+use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
 use crate::config::Config;
-use crate::cxone::{ApiError, ApiErrorKind, ClientCredentials, Credentials, Tenant, TenantSettings};
+use crate::cxone::{
+    ApiError, ApiErrorKind, ClientCredentials, ContactsAnswer, Credentials, Limiter, LimiterSettings, Tenant,
+    TenantSettings,
+};
+use crate::fuse;
 use crate::media::{Media, MediaSettings};
+use crate::ops::rotate::Rotation;
+use crate::ops::{AuditLog, AuditRecord};
+use crate::vfs::{
+    Audit, DailyBudget, OpenEvent, Ownership, Parts, ResolveLimits, Resolver, Scanners, Vfs, VfsSettings,
+};
 
 /// How long a mount that has something to show waits for the login: it must come up straight after boot, network or not.
 const LOGIN_WITHIN_IF_INDEXED: Duration = Duration::from_secs(3);
@@ -44,13 +55,120 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
 
 /// The last step: tree and kernel.
 fn attach(
-    _plan: &Plan,
-    _tenant: Tenant,
-    _catalog: Catalog,
-    _media: Media,
-    _clock: Arc<dyn Clock>,
+    plan: &Plan,
+    tenant: Tenant,
+    catalog: Catalog,
+    media: Media,
+    clock: Arc<dyn Clock>,
 ) -> Result<Box<dyn Served>, Failure> {
-    Err(Failure::failed("this build has no tree to mount"))
+    let config = &plan.config;
+    let resolver = resolver(config, &tenant, &catalog, media, &clock)?;
+    let lister = Arc::new(TenantLister(tenant));
+    let zone = config.tree.timezone.clone();
+    let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
+    let audit = AuditSink::open(&config.state.dir, Arc::clone(&clock))?;
+    let (kernel, notices) = fuse::notices();
+    let parts = Parts { catalog, indexer, resolver, clock, audit: Arc::new(audit), kernel };
+    let vfs = Arc::new(Vfs::new(vfs_settings(config), parts));
+    let options = fuse::MountOptions { allow_other: config.mount.allow_other };
+    let mounted = fuse::mount(vfs, notices, &plan.mount_point, &options, &Handle::current())
+        .map_err(|error| Failure::failed(error).while_doing("mounting"))?;
+    Ok(Box::new(mounted))
+}
+
+#[async_trait]
+impl Served for fuse::Mounted {
+    fn detach(&self) -> Result<(), Cause> {
+        Ok(fuse::Mounted::detach(self)?)
+    }
+
+    async fn ended(&mut self) {
+        fuse::Mounted::ended(self).await;
+    }
+}
+
+/// The tenant as the catalog's lister.
+struct TenantLister(Tenant);
+
+#[async_trait]
+impl Lister for TenantLister {
+    async fn list(
+        &self,
+        start: Timestamp,
+        end: Timestamp,
+        updated_since: Option<Timestamp>,
+    ) -> Result<ContactsAnswer, ApiError> {
+        self.0.completed_contacts(start, end, updated_since).await
+    }
+}
+
+/// The audit log as the tree's observer.
+struct AuditSink {
+    log: AuditLog,
+    clock: Arc<dyn Clock>,
+}
+
+impl AuditSink {
+    fn open(dir: &std::path::Path, clock: Arc<dyn Clock>) -> Result<AuditSink, Failure> {
+        let log = AuditLog::open(dir, Rotation::LOG);
+        Ok(AuditSink { log: log.map_err(|error| Failure::failed(error).while_doing("audit log"))?, clock })
+    }
+}
+
+impl Audit for AuditSink {
+    fn opened(&self, event: &OpenEvent) {
+        self.log.record(AuditRecord {
+            time: self.clock.now(),
+            uid: event.caller.uid,
+            gid: event.caller.gid,
+            pid: event.caller.tid,
+            comm: event.caller.comm(),
+            path: event.path.clone(),
+            master_contact: event.master,
+            billed: event.billed,
+            outcome: event.outcome.map_or_else(|kind| fuse::errno_name(kind).to_owned(), |()| String::from("ok")),
+        });
+    }
+}
+
+fn resolver(
+    config: &Config,
+    tenant: &Tenant,
+    catalog: &Catalog,
+    media: Media,
+    clock: &Arc<dyn Clock>,
+) -> Result<Resolver, Failure> {
+    let limits = &config.limits;
+    let window = LimiterSettings { calls: limits.playback_requests, window: limits.playback_window };
+    // Calls of an earlier process count: a restart must not burst past the limit.
+    let since = clock.now().saturating_sub(limits.playback_window).unwrap_or(Timestamp::MIN);
+    let recent = catalog.ledger_times(since).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
+    let limiter = Limiter::new(window, recent, Arc::clone(clock));
+    let resolve_limits = ResolveLimits {
+        budget: DailyBudget(limits.daily_budget.map(u64::from)),
+        deadline: limits.deadline,
+        patience: limits.patience,
+    };
+    let player = Arc::new(tenant.clone());
+    Ok(Resolver::new(player, catalog.clone(), media, limiter, Arc::clone(clock), resolve_limits))
+}
+
+fn vfs_settings(config: &Config) -> VfsSettings {
+    let mount = &config.mount;
+    VfsSettings {
+        timezone: config.tree.timezone.clone(),
+        since: config.tree.since,
+        channels: config.tree.media_types.clone(),
+        resolve_on: mount.resolve_on,
+        scanners: Scanners::new(&mount.deny_processes),
+        ownership: Ownership {
+            uid: mount.uid,
+            gid: mount.gid,
+            dir_mode: mount.dir_mode,
+            file_mode: mount.file_mode,
+        },
+        deadline: config.limits.deadline,
+    }
 }
 
 /// What the tenant client is told.

@@ -9,10 +9,10 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use super::kinds::{self, Kind, NumericId, ResolveOn};
-use super::units::{Since, UnitError};
+use super::kinds::{self, Kind, NumericId};
+use super::units::UnitError;
 use super::value::Value;
-use crate::base::Channel;
+use crate::base::{Channel, ResolveOn, Since};
 
 /// What holds where nobody says anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use super::units::{self, Since, UnitError};
+use super::units::{self, UnitError};
 use super::value::Value;
-use crate::base::Channel;
+use crate::base::{Channel, ResolveOn, Since};
 
 /// Reads values of one kind.
 #[derive(Debug)]
@@ -18,26 +18,6 @@ pub struct Kind<T> {
     /// What a message says is expected, with an example.
     pub expected: &'static str,
     pub read: fn(&Value) -> Result<T, UnitError>,
-}
-
-/// When a billed call may be made to learn a file's true size. Design: `resolve_on`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResolveOn {
-    Open,
-    Stat,
-    List,
-}
-
-impl ResolveOn {
-    /// The word in the configuration.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            ResolveOn::Open => "open",
-            ResolveOn::Stat => "stat",
-            ResolveOn::List => "list",
-        }
-    }
 }
 
 /// The numeric id of a user or group.
@@ -211,7 +191,7 @@ pub static RESOLVE_ON: Kind<ResolveOn> = Kind {
     expected: "\"open\", \"stat\" or \"list\"",
     read: |value| {
         let word = text_of(value)?;
-        let known = [ResolveOn::Open, ResolveOn::Stat, ResolveOn::List].into_iter().find(|mode| mode.word() == word);
+        let known = ResolveOn::ALL.into_iter().find(|mode| mode.word() == word);
         known.ok_or_else(|| UnitError(String::from("there is no such mode")))
     },
 };

@@ -23,13 +23,11 @@ use std::path::Path;
 
 pub use error::ConfigError;
 pub use host::Host;
-pub use kinds::ResolveOn;
 pub use raw::{Assignment, ConfigFile};
 pub use resolve::{Sources, resolve};
 pub use settings::{
     CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, TenantConfig, TreeConfig,
 };
-pub use units::Since;
 
 /// Finds the configuration file, reads the environment and settles every key.
 ///

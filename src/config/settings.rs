@@ -7,9 +7,7 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use url::Url;
 
-use super::kinds::ResolveOn;
-use super::units::Since;
-use crate::base::Channel;
+use crate::base::{Channel, ResolveOn, Since};
 
 /// A bundle of settings for one purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

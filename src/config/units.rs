@@ -2,32 +2,12 @@
 
 use std::time::Duration;
 
-use crate::base::Day;
+use crate::base::{Day, Since};
 
 /// Why a text is not the quantity that it should be: a whole clause, to stand after "found …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UnitError(pub String);
-
-/// From which day on the tree shows anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
-    /// That day and later.
-    Day(Day),
-    /// So many days before today, and later; moves on with today.
-    DaysAgo(u32),
-}
-
-impl Since {
-    /// The first day that is shown when today is `today`.
-    #[must_use]
-    pub fn first_day(self, today: Day) -> Day {
-        match self {
-            Since::Day(day) => day,
-            Since::DaysAgo(days) => Day(today.0.saturating_sub_unsigned(days)),
-        }
-    }
-}
 
 const SIZES: [(&str, u64); 9] = [
     ("KiB", 1 << 10),

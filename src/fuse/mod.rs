@@ -8,5 +8,6 @@ mod errno;
 mod mount;
 mod notices;
 
+pub use errno::errno_name;
 pub use mount::{FuseError, MountOptions, Mounted, SUBTYPE, detach, mount};
 pub use notices::{NoticeQueue, notices};

@@ -79,7 +79,7 @@ impl From<IndexError> for VfsError {
     fn from(error: IndexError) -> VfsError {
         let kind = match &error {
             IndexError::Api(api) => kind_of_api(api),
-            IndexError::Catalog(_) => ErrorKind::Io,
+            IndexError::Catalog(_) | IndexError::Interrupted => ErrorKind::Io,
         };
         VfsError::because(kind, "listing the day failed", Arc::new(error))
     }

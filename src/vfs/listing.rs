@@ -10,6 +10,7 @@ use crate::vfs::caller::Caller;
 use crate::vfs::children::{CONTACT_JSON, billed_children, needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::node::{Node, Place};
+use crate::vfs::policy::resolves;
 use crate::vfs::resolve::Want;
 
 /// One name of a directory.
@@ -59,7 +60,7 @@ impl Vfs {
         let folder = self.catalog.interaction_folder(day, agent, master)?.ok_or_else(VfsError::not_found)?;
         let mut interaction = self.catalog.interaction(master)?.ok_or_else(VfsError::not_found)?;
         let now = self.clock.now();
-        if self.settings.resolve_on.resolves(Priority::List) && needs_call(&interaction.resolution, now) {
+        if resolves(self.settings.resolve_on, Priority::List) && needs_call(&interaction.resolution, now) {
             self.refuse_scanner(caller)?;
             interaction = self.resolver.resolved(master, Want { priority: Priority::List, caller }).await?;
         }

@@ -14,6 +14,7 @@ use crate::vfs::children::{CONTACT_JSON, Child, child_of_kind, find_child, needs
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::estimate::estimate;
 use crate::vfs::node::{Node, Place};
+use crate::vfs::policy::resolves;
 use crate::vfs::resolve::Want;
 
 /// The root's inode number, by the FUSE protocol.
@@ -114,7 +115,7 @@ impl Vfs {
     ) -> Result<Interaction, VfsError> {
         let interaction = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
         let exact = !needs_call(&interaction.resolution, self.clock.now()) && all_sizes_known(&interaction);
-        if exact || !self.settings.resolve_on.resolves(operation) {
+        if exact || !resolves(self.settings.resolve_on, operation) {
             return Ok(interaction);
         }
         self.refuse_scanner(caller)?;

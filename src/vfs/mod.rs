@@ -30,7 +30,7 @@ pub use listing::DirEntry;
 pub use lookup::{Entry, ROOT_INO};
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
-pub use policy::{DailyBudget, ResolveOn, Scanners};
+pub use policy::{DailyBudget, Scanners};
 pub use resolve::{Player, ResolveLimits, Resolver, Want};
 
 use std::collections::{HashMap, HashSet};
@@ -43,18 +43,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::base::{Channel, Clock, Day, MasterId};
+use crate::base::{Channel, Clock, Day, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, Indexer};
 use handles::{Handles, OpenDir, OpenFile};
-
-/// The first day of the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
-    /// A fixed day.
-    Day(Day),
-    /// So many days before today.
-    DaysAgo(u32),
-}
 
 /// What of the tenant is shown, to whom, and what looking may cost.
 #[derive(Clone, Debug)]
@@ -258,11 +249,7 @@ impl Vfs {
     /// The tree's first and last day, now.
     fn days(&self) -> (Day, Day) {
         let today = Day::of(self.clock.now(), &self.settings.timezone);
-        let first = match self.settings.since {
-            Since::Day(day) => day,
-            Since::DaysAgo(days) => Day(today.0.saturating_sub(i32::try_from(days).unwrap_or(i32::MAX))),
-        };
-        (first, today)
+        (self.settings.since.first_day(today), today)
     }
 
     fn learned_rate(&self, channel: Channel) -> Result<Option<f64>, VfsError> {

@@ -2,28 +2,15 @@
 //!
 //! Pure.
 
+use crate::base::ResolveOn;
 use crate::cxone::Priority;
 
-/// Which operations may resolve an interaction (`mount.resolve_on`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ResolveOn {
-    /// Opening a billed file.
-    #[default]
-    Open,
-    /// Also `stat` of a billed file.
-    Stat,
-    /// Also listing an interaction's folder.
-    List,
-}
-
-impl ResolveOn {
-    /// Whether an operation of that class resolves what it touches.
-    pub fn resolves(self, operation: Priority) -> bool {
-        match operation {
-            Priority::Open | Priority::Warm => true,
-            Priority::Stat => self >= ResolveOn::Stat,
-            Priority::List => self >= ResolveOn::List,
-        }
+/// Whether an operation of that class resolves what it touches.
+pub fn resolves(mode: ResolveOn, operation: Priority) -> bool {
+    match operation {
+        Priority::Open | Priority::Warm => true,
+        Priority::Stat => mode >= ResolveOn::Stat,
+        Priority::List => mode >= ResolveOn::List,
     }
 }
 
@@ -99,12 +86,10 @@ mod tests {
 
     #[test]
     fn each_mode_includes_the_one_before() {
-        let resolves = |mode: ResolveOn| {
-            [Priority::Open, Priority::Stat, Priority::List].map(|operation| mode.resolves(operation))
-        };
-        assert_eq!(resolves(ResolveOn::Open), [true, false, false]);
-        assert_eq!(resolves(ResolveOn::Stat), [true, true, false]);
-        assert_eq!(resolves(ResolveOn::List), [true, true, true]);
+        let all = |mode| [Priority::Open, Priority::Stat, Priority::List].map(|operation| resolves(mode, operation));
+        assert_eq!(all(ResolveOn::Open), [true, false, false]);
+        assert_eq!(all(ResolveOn::Stat), [true, true, false]);
+        assert_eq!(all(ResolveOn::List), [true, true, true]);
     }
 
     #[test]

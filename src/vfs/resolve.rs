@@ -267,8 +267,9 @@ impl Resolver {
     async fn call(&self, master: MasterId, want: Want, flight: &Flight, permit: Permit) -> Result<(), Failure> {
         let reason = *flight.priority.borrow();
         let row = self.enter_in_ledger(master, want, reason).map_err(Failure::Final)?;
-        permit.spend();
+        let under_way = permit.spend();
         let answer = self.inner.player.playback(master).await;
+        under_way.finished();
         let outcome = match &answer {
             Ok(PlaybackAnswer::Found(_)) => "found".to_owned(),
             Ok(PlaybackAnswer::NotFound) => "not found".to_owned(),
@@ -285,13 +286,16 @@ impl Resolver {
     fn store(&self, master: MasterId, answer: &PlaybackAnswer) -> Result<(), VfsError> {
         let now = self.inner.clock.now();
         let known = self.interaction(master)?;
-        let mut resolution = documents::resolution(master, known.channel, known.mtime, answer, now);
-        keep_sizes(&mut resolution, &known);
         if let PlaybackAnswer::Found(playback) = answer {
             let serial = self.inner.signings.fetch_add(1, Ordering::Relaxed) + 1;
             self.inner.links.store(master, playback, serial, now);
         }
-        self.inner.catalog.store_resolution(master, &resolution, now)?;
+        // A new link is all that a resolved interaction takes from another call: what was published stays put.
+        if needs_call(&known.resolution, now) {
+            let mut resolution = documents::resolution(master, known.channel, known.mtime, answer, now);
+            keep_sizes(&mut resolution, &known);
+            self.inner.catalog.store_resolution(master, &resolution, now)?;
+        }
         Ok(())
     }
 

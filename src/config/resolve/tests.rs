@@ -7,7 +7,8 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::base::Channel;
-use crate::config::{ResolveOn, Since, env};
+use crate::base::{ResolveOn, Since};
+use crate::config::env;
 
 const MINIMAL: &str = "[tenant]\naccess_key_id = \"id\"\n";
 
