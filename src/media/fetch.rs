@@ -90,7 +90,7 @@ impl Claim {
             let asked = assembler.position..bytes_of(self.recording.version.size, &(last..last + 1)).end;
             let reply = match first.take() {
                 Some(reply) => reply,
-                None => session.get(asked, || self.is_wanted(asked_once)).await?,
+                None => session.get(asked.clone(), || self.is_wanted(asked_once)).await?,
             };
             asked_once = true;
             let stopped = match reply {
@@ -99,6 +99,9 @@ impl Claim {
                 Reply::Partial { mut answer, bytes, version, pass: _pass } => {
                     if !self.recording.version.agrees_with(&version) {
                         return Err(self.changed(version));
+                    }
+                    if bytes.end < asked.end {
+                        session.count_short_part()?;
                     }
                     self.stream(session, &mut answer, bytes, assembler, writer).await?
                 }
@@ -342,7 +345,8 @@ impl Writer {
     /// Takes a block over. Waits while too much waits for the disk.
     async fn push(&mut self, block: u32, bytes: Bytes) {
         self.pending.blocks.push_back((block, bytes));
-        if self.pending.blocks.len() >= WRITE_BATCH_BLOCKS && self.running.is_some() {
+        let busy = self.running.as_ref().is_some_and(|running| !running.is_finished());
+        if self.running.is_some() && (!busy || self.pending.blocks.len() >= WRITE_BATCH_BLOCKS) {
             self.written().await;
         }
         self.kick();
