@@ -179,9 +179,13 @@ impl Cache {
 
     /// Stores a block that a fetch claimed, and publishes it. If the disk does not take it, it is kept in memory for a while.
     pub fn store_block(&self, recording: &Arc<Recording>, block: u32, bytes: &Bytes) {
-        if let Err(error) = self.write(recording, block, bytes) {
+        let written = self.write(recording, block, bytes);
+        let mut spill = match (&written, self.spilled.load(Ordering::Acquire)) {
+            (Ok(()), 0) => return,
+            _ => lock(&self.spill),
+        };
+        if let Err(error) = written {
             self.warn_disk(&error);
-            let mut spill = lock(&self.spill);
             // A copy: the bytes may be a slice of a larger receive buffer.
             spill.put((recording.id, block), Bytes::copy_from_slice(bytes));
             while spill.len() > SPILL_BLOCKS_MAX {
@@ -190,6 +194,10 @@ impl Cache {
             self.spilled.store(spill.len(), Ordering::Release);
             drop(spill);
             recording.lock().blocks.release(block);
+        } else {
+            // The disk takes blocks again: what it did not take ages away.
+            spill.pop_lru();
+            self.spilled.store(spill.len(), Ordering::Release);
         }
     }
 
@@ -371,7 +379,6 @@ impl Cache {
     /// Removes a block that the caller took out of the LRU, and releases its bytes.
     fn remove_block(&self, recording: &Arc<Recording>, block: u32) {
         let charge = block_charge(recording.version.size, block);
-        let files = self.files(recording);
         let (begun, handed_out) = {
             let mut state = recording.lock();
             let begun = state.blocks.evict_begin(block);
@@ -381,9 +388,10 @@ impl Cache {
             (begun, state.passthrough > 0)
         };
         let mut obeyed = true;
+        // A hole would read as zeros to whoever has the file by passthrough.
         if begun && !handed_out {
-            // A hole would read as zeros to whoever has the file by passthrough.
-            obeyed = files.and_then(|files| files.remove_block(block)).is_ok();
+            // Opened only now: as long as the block is being evicted, nobody writes it into whatever files these are.
+            obeyed = self.files(recording).and_then(|files| files.remove_block(block)).is_ok();
         }
         let empty = {
             let mut state = recording.lock();

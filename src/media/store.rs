@@ -105,7 +105,7 @@ impl Store {
     }
 
     /// Every recording in the directory, oldest first, and the bytes that the directories themselves occupy. Opens no
-    /// file. What is no pair of files of ours is removed.
+    /// file. Halves of pairs are removed, foreign files left alone.
     pub fn scan(&self) -> io::Result<(Vec<Found>, u64)> {
         let mut found = Vec::new();
         let mut directories = occupied(&fs::metadata(&self.root)?);
@@ -278,8 +278,7 @@ fn scan_shard(shard: &Path, found: &mut Vec<Found>) -> io::Result<()> {
             _ => (None, false),
         };
         let Some(hash) = hash else {
-            tracing::warn!(name = %name, "removing a foreign file from the cache directory");
-            remove(&entry.path())?;
+            tracing::warn!(name = %name, "a foreign file in the cache directory; it is left alone and not counted");
             continue;
         };
         let metadata = entry.metadata()?;
