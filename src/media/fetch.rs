@@ -7,19 +7,18 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
+use super::assemble::Assembler;
 use super::engine::Engine;
 use super::error::MediaError;
-use super::geometry::{block_at, block_len, block_start, bytes_of};
+use super::geometry::bytes_of;
 use super::key::Version;
 use super::links::LinkSource;
 use super::recording::{FetchEntry, Progress, Recording, State};
 use super::session::{Reply, Session};
-use super::settings::WRITE_BATCH_BLOCKS;
 use super::source::Answer;
+use super::writer::Writer;
 
 /// The blocks that one fetch is to bring.
 pub struct Claim {
@@ -71,7 +70,7 @@ impl Claim {
     /// Brings the blocks; `first` is an answer that is there already. `Ok` although blocks are missing: nobody wants them, or
     /// another fetch brings them.
     pub async fn drive(&mut self, session: &mut Session<'_>, first: Option<Reply>) -> Result<(), MediaError> {
-        let mut writer = Writer::new(self);
+        let mut writer = Writer::new(&self.engine, &self.recording, &self.progress);
         let mut assembler = Assembler::new(self.recording.version.size, self.owned.first().copied().unwrap_or(0));
         let outcome = self.fetch(session, first, &mut assembler, &mut writer).await;
         writer.finish().await;
@@ -198,7 +197,7 @@ impl Claim {
             }
         }
         drop(state);
-        if let Some(first) = self.owned.first().copied().filter(|first| block_start(*first) < block_floor(assembler)) {
+        if let Some(first) = self.owned.first().copied().filter(|first| *first < assembler.block()) {
             assembler.restart(first);
         }
         true
@@ -246,172 +245,5 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.end(Ok(()));
-    }
-}
-
-/// Cuts a stream of pieces into blocks.
-struct Assembler {
-    size: u64,
-    /// The next byte that is wanted.
-    position: u64,
-    /// The bytes of the block at `position` that are here.
-    partial: BytesMut,
-}
-
-fn block_floor(assembler: &Assembler) -> u64 {
-    block_start(block_at(assembler.position))
-}
-
-impl Assembler {
-    fn new(size: u64, first: u32) -> Assembler {
-        Assembler { size, position: block_start(first), partial: BytesMut::new() }
-    }
-
-    fn restart(&mut self, first: u32) {
-        *self = Assembler::new(self.size, first);
-    }
-
-    /// Takes from `piece`; a block when one is complete. Without copying where a piece holds all of a block.
-    fn push(&mut self, piece: &mut Bytes) -> Option<(u32, Bytes)> {
-        let block = block_at(self.position);
-        let len = block_len(self.size, block) as usize;
-        let wanted = len - self.partial.len();
-        if piece.is_empty() || wanted == 0 {
-            return None;
-        }
-        let taken = piece.split_to(wanted.min(piece.len()));
-        self.position += taken.len() as u64;
-        if taken.len() == len {
-            return Some((block, taken));
-        }
-        self.partial.reserve(wanted);
-        self.partial.extend_from_slice(&taken);
-        (self.partial.len() == len).then(|| (block, self.partial.split().freeze()))
-    }
-}
-
-/// Writes blocks on a blocking thread while the next ones arrive: one batch at a time, of what came meanwhile.
-struct Writer {
-    engine: Arc<Engine>,
-    pending: Batch,
-    running: Option<JoinHandle<()>>,
-}
-
-/// Claimed blocks on their way to disk; gives back what it did not store when dropped.
-struct Batch {
-    recording: Arc<Recording>,
-    progress: Arc<watch::Sender<Progress>>,
-    blocks: std::collections::VecDeque<(u32, Bytes)>,
-}
-
-impl Batch {
-    fn new(recording: &Arc<Recording>, progress: &Arc<watch::Sender<Progress>>) -> Batch {
-        Batch {
-            recording: Arc::clone(recording),
-            progress: Arc::clone(progress),
-            blocks: std::collections::VecDeque::new(),
-        }
-    }
-
-    fn store(mut self, engine: &Engine) {
-        while let Some((block, bytes)) = self.blocks.front() {
-            engine.cache.store_block(&self.recording, *block, bytes);
-            self.blocks.pop_front();
-            self.progress.send_modify(|progress| progress.settled += 1);
-        }
-    }
-}
-
-impl Drop for Batch {
-    fn drop(&mut self) {
-        if self.blocks.is_empty() {
-            return;
-        }
-        let mut state = self.recording.lock();
-        for (block, _) in &self.blocks {
-            state.blocks.release(*block);
-        }
-        drop(state);
-        self.progress.send_modify(|_| {});
-    }
-}
-
-impl Writer {
-    fn new(claim: &Claim) -> Writer {
-        let pending = Batch::new(&claim.recording, &claim.progress);
-        Writer { engine: Arc::clone(&claim.engine), pending, running: None }
-    }
-
-    /// Takes a block over. Waits while too much waits for the disk.
-    async fn push(&mut self, block: u32, bytes: Bytes) {
-        self.pending.blocks.push_back((block, bytes));
-        let busy = self.running.as_ref().is_some_and(|running| !running.is_finished());
-        if self.running.is_some() && (!busy || self.pending.blocks.len() >= WRITE_BATCH_BLOCKS) {
-            self.written().await;
-        }
-        self.kick();
-    }
-
-    fn kick(&mut self) {
-        if self.running.is_some() || self.pending.blocks.is_empty() {
-            return;
-        }
-        let next = Batch::new(&self.pending.recording, &self.pending.progress);
-        let batch = std::mem::replace(&mut self.pending, next);
-        let engine = Arc::clone(&self.engine);
-        self.running = Some(tokio::task::spawn_blocking(move || batch.store(&engine)));
-    }
-
-    /// Ends with the running batch, after starting the next one; never if none runs. Cancel-safe.
-    async fn written(&mut self) {
-        match &mut self.running {
-            Some(running) => {
-                if let Err(error) = running.await {
-                    tracing::error!(%error, "writing to the cache ended abnormally");
-                }
-                self.running = None;
-                self.kick();
-            }
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn finish(&mut self) {
-        while self.running.is_some() || !self.pending.blocks.is_empty() {
-            self.kick();
-            self.written().await;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::geometry::BLOCK_SIZE;
-    use super::*;
-
-    proptest! {
-        /// However a stream is cut, the blocks are the same.
-        #[test]
-        fn pieces_become_blocks(cuts in prop::collection::vec(1usize..200_000, 1..20), tail in 1u64..BLOCK_SIZE) {
-            let size = 3 * BLOCK_SIZE + tail;
-            let truth: Vec<u8> = (0..size).map(|byte| (byte * 7 / 3) as u8).collect();
-            let mut stream = Bytes::from(truth[BLOCK_SIZE as usize..].to_vec());
-            let mut assembler = Assembler::new(size, 1);
-            let mut next = 1;
-            for cut in cuts.into_iter().chain([usize::MAX]) {
-                let mut piece = stream.split_to(cut.min(stream.len()));
-                while let Some((block, bytes)) = assembler.push(&mut piece) {
-                    prop_assert_eq!(block, next);
-                    let start = block_start(block) as usize;
-                    prop_assert_eq!(&bytes[..], &truth[start..start + block_len(size, block) as usize]);
-                    next += 1;
-                }
-                prop_assert!(piece.is_empty());
-            }
-            prop_assert_eq!(next, 4);
-            prop_assert_eq!(assembler.position, size);
-        }
     }
 }

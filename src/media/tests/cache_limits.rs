@@ -104,3 +104,44 @@ async fn files_of_an_earlier_process_go_before_what_is_read_now() {
     assert!(bench.media.is_complete(&keys[0], &bench.version()));
     assert!(!bench.media.is_complete(&keys[1], &bench.version()));
 }
+
+/// Files that are unlinked and made anew under the hands of readers and writers never show through.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn purging_under_readers_never_shows() {
+    let bench = Bench::with(MIB, |settings| settings.cache_size = 20 * 65536).await;
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let (bench, done) = (&bench, &done);
+    let reads = (0..4).map(|seed| async move {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let reader = bench.reader();
+        for _ in 0..400 {
+            let (offset, len) = (random.u64(..MIB), random.u32(1..200_000));
+            let bytes = reader.read(offset, len).await.unwrap();
+            assert!(bytes == bench.range(offset, u64::from(len)), "wrong bytes at {offset}");
+        }
+    });
+    let purges = std::thread::scope(|scope| {
+        let purger = scope.spawn(|| {
+            let mut purges = 0;
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                bench.media.purge(&key());
+                purges += 1;
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            purges
+        });
+        tokio::task::block_in_place(|| {
+            let reads = futures_util::future::join_all(reads);
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                tokio::runtime::Handle::current().block_on(reads);
+            }));
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+            ended.unwrap();
+        });
+        purger.join().unwrap()
+    });
+    assert!(purges > 10);
+    eventually("idle", || bench.host.switches.running.load(std::sync::atomic::Ordering::SeqCst) == 0).await;
+    bench.media.purge(&key());
+    assert!(bench.media.cache_used() <= 8 * KIB, "{} bytes leaked", bench.media.cache_used());
+}
