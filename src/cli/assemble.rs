@@ -70,7 +70,7 @@ fn attach(
     let (kernel, notices) = fuse::notices();
     let parts = Parts { catalog, indexer, resolver, clock, audit: Arc::new(audit), kernel };
     let vfs = Arc::new(Vfs::new(vfs_settings(config), parts));
-    let options = fuse::MountOptions { allow_other: config.mount.allow_other };
+    let options = fuse::MountOptions { allow_other: config.mount.allow_other, passthrough: config.mount.passthrough };
     let mounted = fuse::mount(vfs, notices, &plan.mount_point, &options, &Handle::current())
         .map_err(|error| Failure::failed(error).while_doing("mounting"))?;
     Ok(Box::new(mounted))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
+    BackingId, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
     LockOwner, OpenAccMode, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen,
     ReplyStatfs, ReplyXattr, Request,
 };
@@ -14,10 +14,17 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::fuse::answer::{Asked, answer, answer_now};
-use crate::vfs::{Attr, ROOT_INO, Vfs};
+use crate::fuse::passthrough::{Mode, Modes};
+use crate::media::Passthrough;
+use crate::vfs::{Attr, Opened, ROOT_INO, Vfs};
+
+/// The books of passthrough, with the kernel's registrations.
+pub type BackingModes = Modes<BackingId, Passthrough>;
 
 /// Requests that the kernel may have under way in the background (readahead above all).
 const BACKGROUND_MAX: u16 = 64;
+/// The most that the kernel allows.
+const STACK_DEPTH: u32 = 2;
 const BLOCK_BYTES: u32 = 4096;
 const NAME_BYTES: u32 = 255;
 
@@ -25,14 +32,32 @@ const NAME_BYTES: u32 = 255;
 pub struct Adapter {
     vfs: Arc<Vfs>,
     runtime: Handle,
+    modes: Arc<BackingModes>,
     /// Dropped when the session ends.
     ended: Option<oneshot::Sender<()>>,
 }
 
 impl Adapter {
     /// `ended` is dropped when the kernel ends the session.
-    pub fn new(vfs: Arc<Vfs>, runtime: Handle, ended: oneshot::Sender<()>) -> Adapter {
-        Adapter { vfs, runtime, ended: Some(ended) }
+    pub fn new(vfs: Arc<Vfs>, runtime: Handle, modes: Arc<BackingModes>, ended: oneshot::Sender<()>) -> Adapter {
+        Adapter { vfs, runtime, modes, ended: Some(ended) }
+    }
+}
+
+/// Answers an `open` in the mode that the kernel's rule and the state of the cache allow.
+fn reply_opened(modes: &BackingModes, vfs: &Vfs, ino: u64, opened: &Opened, reply: ReplyOpen) {
+    let handle = FileHandle(opened.handle);
+    // The kernel refuses passthrough with FOPEN_KEEP_CACHE: there are no pages to keep.
+    let cached = if opened.keep_cache { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
+    let Some(version) = vfs.recording_version(opened.handle) else { return reply.opened(handle, cached) };
+    let verified = || vfs.verified_file(opened.handle).map(|verified| (verified.file, verified.guard));
+    match modes.open(ino, opened.handle, &version, verified, |file| reply.open_backing(file)) {
+        Mode::Cached => reply.opened(handle, cached),
+        Mode::Passthrough(backing) => reply.opened_passthrough(handle, FopenFlags::empty(), &backing.id),
+        Mode::OtherVersion => {
+            vfs.release(opened.handle);
+            reply.error(Errno::ESTALE);
+        }
     }
 }
 
@@ -68,6 +93,13 @@ impl Filesystem for Adapter {
             tracing::debug!(?missing, "kernel capabilities not offered");
         }
         let _ = config.set_max_background(BACKGROUND_MAX);
+        if self.modes.may_work() {
+            // The cache's file system may itself be stacked once.
+            let offered = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok();
+            if !offered || config.set_max_stack_depth(STACK_DEPTH).is_err() {
+                self.modes.not_offered();
+            }
+        }
         Ok(())
     }
 
@@ -106,13 +138,17 @@ impl Filesystem for Adapter {
             return reply.error(Errno::EROFS);
         }
         let asked = Asked::new("open", ino.0, request);
-        let vfs = self.vfs.clone();
-        let future = async move { vfs.open(ino.0, asked.caller).await };
-        answer(&self.runtime, &self.vfs, asked, future, |result| match result {
-            Ok(opened) => {
-                let flags = if opened.keep_cache { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
-                reply.opened(FileHandle(opened.handle), flags);
+        let (vfs, prepare) = (self.vfs.clone(), self.modes.may_work());
+        let future = async move {
+            let opened = vfs.open(ino.0, asked.caller).await?;
+            if prepare {
+                vfs.prepare_passthrough(opened.handle).await;
             }
+            Ok(opened)
+        };
+        let (vfs, modes) = (self.vfs.clone(), self.modes.clone());
+        answer(&self.runtime, &self.vfs, asked, future, move |result| match result {
+            Ok(opened) => reply_opened(&modes, &vfs, ino.0, &opened, reply),
             Err(errno) => reply.error(errno),
         });
     }
@@ -140,7 +176,7 @@ impl Filesystem for Adapter {
     fn release(
         &self,
         _request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         handle: FileHandle,
         _flags: OpenFlags,
         _lock: Option<LockOwner>,
@@ -149,6 +185,7 @@ impl Filesystem for Adapter {
     ) {
         // Dropping a reader may stop fetches, which are tasks.
         let _context = self.runtime.enter();
+        self.modes.release(ino.0, handle.0);
         self.vfs.release(handle.0);
         reply.ok();
     }

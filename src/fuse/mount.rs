@@ -14,8 +14,9 @@ use rustix::mount::{UnmountFlags, unmount};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::fuse::adapter::Adapter;
+use crate::fuse::adapter::{Adapter, BackingModes};
 use crate::fuse::notices::NoticeQueue;
+use crate::fuse::passthrough::PassthroughState;
 use crate::vfs::Vfs;
 
 /// The type under which `/proc/mounts` shows the mount is `fuse.` and this.
@@ -29,6 +30,8 @@ const THREADS: usize = 2;
 pub struct MountOptions {
     /// Let other users in; the kernel then checks owner and mode.
     pub allow_other: bool,
+    /// Let the kernel read complete recordings by itself, where it can.
+    pub passthrough: bool,
 }
 
 /// The kernel refused, or the helper did.
@@ -45,6 +48,7 @@ pub struct Mounted {
     path: PathBuf,
     /// Never dropped: its destructor would unmount by path, whoever is mounted there by then.
     _session: ManuallyDrop<BackgroundSession>,
+    modes: Arc<BackingModes>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -59,11 +63,13 @@ pub fn mount(
     let failed = |source| FuseError::Mount { path: path.to_owned(), source };
     let absolute = path.canonicalize().map_err(failed)?;
     let (sender, ended) = oneshot::channel();
-    let adapter = Adapter::new(vfs, runtime.clone(), sender);
+    let state = if options.passthrough { PassthroughState::Untried } else { PassthroughState::TurnedOff };
+    let modes = Arc::new(BackingModes::new(state));
+    let adapter = Adapter::new(vfs, runtime.clone(), Arc::clone(&modes), sender);
     let session = Session::new(adapter, &absolute, &config(options)).map_err(failed)?;
     notices.deliver_to(session.notifier());
     let session = session.spawn().map_err(failed)?;
-    Ok(Mounted { path: absolute, _session: ManuallyDrop::new(session), ended })
+    Ok(Mounted { path: absolute, _session: ManuallyDrop::new(session), modes, ended })
 }
 
 fn config(options: &MountOptions) -> Config {
@@ -89,6 +95,11 @@ impl Mounted {
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether complete recordings are read without us.
+    pub fn passthrough(&self) -> PassthroughState {
+        self.modes.state()
     }
 
     /// Takes the mount out of the tree at once, busy or not; open files stay readable until they are closed.

@@ -28,6 +28,8 @@ pub struct Engine {
     pub clock: Arc<dyn Clock>,
     /// Probes under way, one per recording.
     pub probes: Mutex<HashMap<KeyHash, ProbeAnswer>>,
+    /// Turns at comparing checksums in the background.
+    pub verifying: tokio::sync::Semaphore,
     source: Source,
     gate: Gate,
     patience: Patience,
@@ -44,6 +46,7 @@ impl Engine {
             cache,
             clock,
             probes: Mutex::default(),
+            verifying: tokio::sync::Semaphore::new(1),
             source: Source::new(settings.connections)?,
             gate: Gate::new(settings.connections, settings.memory),
             patience: Patience::within(settings.deadline),

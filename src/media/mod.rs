@@ -45,6 +45,7 @@ mod spill;
 mod store;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub use error::MediaError;

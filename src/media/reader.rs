@@ -11,7 +11,8 @@ use super::blocks::Block;
 use super::engine::Engine;
 use super::error::MediaError;
 use super::fetch::Claim;
-use super::geometry::{block_at, block_len, block_start, blocks_of, clamp};
+use super::geometry::{block_at, block_start, blocks_of, clamp};
+use super::key::Version;
 use super::links::LinkSource;
 use super::plan::{Readahead, plan};
 use super::recording::{Copied, Progress, Recording, State};
@@ -19,8 +20,8 @@ use super::{Lifeline, Passthrough};
 
 /// One open of one recording.
 pub struct Reader {
-    engine: Arc<Engine>,
-    recording: Arc<Recording>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) recording: Arc<Recording>,
     links: Arc<dyn LinkSource>,
     readahead: Mutex<Readahead>,
     _lifeline: Arc<Lifeline>,
@@ -78,28 +79,17 @@ impl Reader {
         tokio::time::timeout(self.engine.settings.deadline, read).await.map_err(|_| MediaError::Timeout)?
     }
 
-    /// Compares every block that no one verified in this process with its checksum. True: the recording is complete and
-    /// verified.
-    pub async fn verify_all(&self) -> bool {
-        const BLOCKS_PER_TURN: u32 = 64;
-        let count = self.recording.lock().blocks.count();
-        for start in (0..count).step_by(BLOCKS_PER_TURN as usize) {
-            let (engine, recording) = (Arc::clone(&self.engine), Arc::clone(&self.recording));
-            let blocks = start..count.min(start + BLOCKS_PER_TURN);
-            let turn = move || blocks.into_iter().all(|block| verify(&engine, &recording, block));
-            if !tokio::task::spawn_blocking(turn).await.unwrap_or(false) {
-                return false;
-            }
-        }
-        self.recording.lock().blocks.is_verified()
-    }
-
     /// The data file, if every block is present and was verified in this process; for passthrough. While the answer lives,
     /// no hole is punched into the file: it is evicted by unlinking alone, and its bytes count as used.
     pub fn verified_file(&self) -> Option<VerifiedFile> {
         let file = self.engine.cache.begin_passthrough(&self.recording)?;
         let guard = Passthrough { engine: Arc::clone(&self.engine), recording: Arc::clone(&self.recording) };
         Some(VerifiedFile { file, guard })
+    }
+
+    /// The version that it reads.
+    pub fn version(&self) -> &Version {
+        &self.recording.version
     }
 
     /// Copies the bytes, deeper down a loop of steps: each block is taken when it is there, so that a read makes progress
@@ -242,25 +232,4 @@ pub struct VerifiedFile {
     pub file: File,
     /// Keep it for as long as the kernel reads the file.
     pub guard: Passthrough,
-}
-
-fn verify(engine: &Engine, recording: &Arc<Recording>, block: u32) -> bool {
-    let state = recording.lock().blocks.get(block);
-    match state {
-        Block::Present { verified: true } => true,
-        Block::Present { verified: false } => {
-            let start = block_start(block);
-            let span = start..start + block_len(recording.version.size, block);
-            let mut scratch = Vec::new();
-            match engine.cache.files(recording).map(|files| recording.copy(&files, &span, &mut scratch)) {
-                Ok(Copied::Done) => true,
-                Ok(Copied::Damaged(block)) => {
-                    engine.cache.drop_damaged(recording, block);
-                    false
-                }
-                Ok(Copied::Moved) | Err(_) => false,
-            }
-        }
-        _ => false,
-    }
 }

@@ -51,6 +51,8 @@ pub struct State {
     pub orphaned: u64,
     /// The media host ignores ranges.
     pub no_ranges: bool,
+    /// Its checksums are being compared, for passthrough.
+    pub verifying: bool,
 }
 
 /// A fetch under way, as its recording sees it.
@@ -92,6 +94,7 @@ impl Recording {
             passthrough: 0,
             orphaned: 0,
             no_ranges: false,
+            verifying: false,
         };
         Recording {
             id,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::catalog::FileKind;
 use crate::cxone::Priority;
-use crate::media::{MediaError, Version};
+use crate::media::{MediaError, VerifiedFile, Version};
 use crate::vfs::Vfs;
 use crate::vfs::audit::OpenEvent;
 use crate::vfs::caller::Caller;
@@ -122,6 +122,33 @@ impl Vfs {
             self.kernel.forget_attributes(crate::catalog::file_ino(interaction.ino_base, recording.kind));
         }
         Ok(())
+    }
+}
+
+impl Vfs {
+    /// The version of the recording behind an open handle; `None` for documents.
+    pub fn recording_version(&self, handle: u64) -> Option<Version> {
+        match &*self.files.get(handle)? {
+            OpenFile::Recording(recording) => Some(recording.reader.version().clone()),
+            OpenFile::Document(_) => None,
+        }
+    }
+
+    /// Has what the cache holds of an open recording verified: at once if it is small, else in time for a later open.
+    pub async fn prepare_passthrough(&self, handle: u64) {
+        if let Some(file) = self.files.get(handle)
+            && let OpenFile::Recording(recording) = &*file
+        {
+            recording.reader.prepare_passthrough().await;
+        }
+    }
+
+    /// The data file of an open recording, if all of it is here and verified; the kernel may read it in our stead.
+    pub fn verified_file(&self, handle: u64) -> Option<VerifiedFile> {
+        match &*self.files.get(handle)? {
+            OpenFile::Recording(recording) => recording.reader.verified_file(),
+            OpenFile::Document(_) => None,
+        }
     }
 }
 
