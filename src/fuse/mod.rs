@@ -8,6 +8,7 @@ mod errno;
 mod mount;
 mod notices;
 mod passthrough;
+mod readahead;
 
 pub use errno::errno_name;
 pub use mount::{FuseError, MountOptions, Mounted, SUBTYPE, detach, mount};

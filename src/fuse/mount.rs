@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::fuse::adapter::{Adapter, BackingModes};
 use crate::fuse::notices::NoticeQueue;
 use crate::fuse::passthrough::PassthroughState;
+use crate::fuse::readahead;
 use crate::vfs::Vfs;
 
 /// The type under which `/proc/mounts` shows the mount is `fuse.` and this.
@@ -69,6 +70,10 @@ pub fn mount(
     let session = Session::new(adapter, &absolute, &config(options)).map_err(failed)?;
     notices.deliver_to(session.notifier());
     let session = session.spawn().map_err(failed)?;
+    match readahead::widen(&absolute) {
+        Ok(widened) => tracing::debug!(widened, "readahead of the kernel"),
+        Err(error) => tracing::debug!(%error, "the readahead of the kernel cannot be changed"),
+    }
     Ok(Mounted { path: absolute, _session: ManuallyDrop::new(session), modes, ended })
 }
 

@@ -13,7 +13,6 @@ use bytes::Bytes;
 
 use super::blocks::{Block, Blocks};
 use super::error::{MediaError, chain};
-use super::index::Header;
 use super::key::{KeyHash, Version};
 use super::recording::Recording;
 use super::space::{FileId, Space, Victim, block_charge, file_charge};
@@ -25,18 +24,16 @@ use crate::base::Clock;
 const VICTIMS_MAX: u32 = 4096;
 /// How long a process that is just leaving may still hold the directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-/// One warning about a disk that does not take blocks per this many seconds.
-const WARNING_EVERY_S: i64 = 60;
 
 /// The cache.
 pub struct Cache {
-    store: Store,
-    clock: Arc<dyn Clock>,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
     registry: Mutex<Registry>,
-    space: Mutex<Space>,
-    spill: Spill,
+    pub(super) space: Mutex<Space>,
+    pub(super) spill: Spill,
     next_id: AtomicU64,
-    warned_at_s: AtomicI64,
+    pub(super) warned_at_s: AtomicI64,
 }
 
 #[derive(Default)]
@@ -45,7 +42,7 @@ struct Registry {
     by_id: HashMap<FileId, Arc<Recording>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -172,18 +169,6 @@ impl Cache {
         self.reopen(recording)
     }
 
-    /// Stores a block that a fetch claimed, and publishes it. If the disk does not take it, it is kept in memory for a while.
-    pub fn store_block(&self, recording: &Arc<Recording>, block: u32, bytes: &Bytes) {
-        match self.write(recording, block, bytes) {
-            Ok(()) => self.spill.age(),
-            Err(error) => {
-                self.warn_disk(&error);
-                self.spill.put(recording.id, block, bytes);
-                recording.lock().blocks.release(block);
-            }
-        }
-    }
-
     /// A block that the disk did not take.
     pub fn spilled(&self, file: FileId, block: u32) -> Option<Bytes> {
         self.spill.get(file, block)
@@ -235,75 +220,8 @@ impl Cache {
         Some(file)
     }
 
-    fn write(&self, recording: &Arc<Recording>, block: u32, bytes: &Bytes) -> io::Result<()> {
-        let files = self.files_for_writing(recording)?;
-        let charge = block_charge(recording.version.size, block);
-        if !self.make_room(charge) {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "no room in the cache"));
-        }
-        let crc = crc32c::crc32c(bytes);
-        if let Err(error) = files.write_block(block, bytes, crc) {
-            // The block may be on disk in part; without an entry and without space it is as good as absent.
-            let _ = files.remove_block(block);
-            lock(&self.space).cancel(charge);
-            return Err(error);
-        }
-        let mut state = recording.lock();
-        // The files may have been unlinked meanwhile, and the bytes with them.
-        let current = state.files.as_ref().is_some_and(|current| Arc::ptr_eq(current, &files));
-        let mut space = lock(&self.space);
-        if current && state.blocks.complete(block, crc) {
-            space.settle(charge);
-            space.add_block(recording.id, block);
-            return Ok(());
-        }
-        space.cancel(charge);
-        Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed while a block was written"))
-    }
-
-    fn files_for_writing(&self, recording: &Arc<Recording>) -> io::Result<Arc<Files>> {
-        match self.files(recording) {
-            Ok(files) => return Ok(files),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        // Nothing there, or no longer: somebody may have cleared the directory.
-        self.discard(recording);
-        let charge = file_charge(recording.version.size);
-        if !self.make_room(charge) {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "no room in the cache"));
-        }
-        let _disk = lock(&recording.disk);
-        let created = match self.reopen(recording) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && recording.lock().stale.is_none() => {
-                let created_s = self.clock.now().as_second();
-                let header = Header { hash: recording.hash, version: recording.version.clone(), created_s };
-                self.store.create(&header).map(|files| (Arc::new(files), charge))
-            }
-            other => other.map(|files| (files, 0)),
-        };
-        let mut state = recording.lock();
-        let mut space = lock(&self.space);
-        match created {
-            Ok((files, 0)) => {
-                space.cancel(charge);
-                Ok(files)
-            }
-            Ok((files, _)) => {
-                space.settle(charge);
-                state.charged = charge;
-                state.files = Some(Arc::clone(&files));
-                Ok(files)
-            }
-            Err(error) => {
-                space.cancel(charge);
-                Err(error)
-            }
-        }
-    }
-
     /// With `Recording::disk` held.
-    fn reopen(&self, recording: &Recording) -> io::Result<Arc<Files>> {
+    pub(super) fn reopen(&self, recording: &Recording) -> io::Result<Arc<Files>> {
         {
             let state = recording.lock();
             if let Some(files) = state.files.clone() {
@@ -322,12 +240,16 @@ impl Cache {
     }
 
     /// Reserves bytes, evicting what it takes. False: there is no room to be had.
-    fn make_room(&self, bytes: u64) -> bool {
+    pub(super) fn make_room(&self, bytes: u64) -> bool {
         for _ in 0..VICTIMS_MAX {
-            let free = self.store.free_bytes().ok();
+            let must_ask = lock(&self.space).must_ask();
+            let free = must_ask.then(|| self.store.free_bytes().ok());
             {
                 let mut space = lock(&self.space);
-                if space.reserve(bytes, free) {
+                if let Some(free) = free {
+                    space.learn_free(free);
+                }
+                if space.reserve(bytes) {
                     return true;
                 }
                 if bytes > space.limit() {
@@ -401,7 +323,7 @@ impl Cache {
     }
 
     /// Unlinks the files of a recording, if it has any; its blocks become absent.
-    fn discard(&self, recording: &Recording) {
+    pub(super) fn discard(&self, recording: &Recording) {
         let _disk = lock(&recording.disk);
         let freed = {
             let mut state = recording.lock();
@@ -479,15 +401,6 @@ impl Cache {
     fn unlink(&self, hash: &KeyHash) {
         if let Err(error) = self.store.unlink(hash) {
             tracing::warn!(recording = ?hash, %error, "cannot remove a cache file");
-        }
-    }
-
-    fn warn_disk(&self, error: &io::Error) {
-        let now_s = self.clock.now().as_second();
-        let before = self.warned_at_s.load(Ordering::Relaxed);
-        let due = now_s.saturating_sub(before) >= WARNING_EVERY_S;
-        if due && self.warned_at_s.compare_exchange(before, now_s, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            tracing::warn!(%error, "the cache takes no blocks; reading uncached");
         }
     }
 }

@@ -29,6 +29,7 @@ mod check;
 mod engine;
 mod error;
 mod fetch;
+mod fill;
 pub mod geometry;
 pub mod index;
 mod key;
@@ -59,7 +60,7 @@ use std::sync::Arc;
 use crate::base::Clock;
 use engine::Engine;
 use geometry::MAX_RECORDING_BYTES;
-use key::KeyHash;
+pub use key::KeyHash;
 use recording::Recording;
 
 /// The cache and its fetcher. Cheap to clone. Fetches end when the last clone and the last reader are gone.

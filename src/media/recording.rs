@@ -1,6 +1,6 @@
 //! What this process knows of one version of one recording: its blocks, its open files, who fetches and who reads.
 //!
-//! Lock order, outermost first: registry (`cache`) → `Recording::disk` → `Recording::state` → space (`cache`). None is held
+//! Lock order, outermost first: `Recording::writing` → registry (`cache`) → `Recording::disk` → `Recording::state` → space (`cache`). None is held
 //! across an await.
 
 use std::ops::Range;
@@ -27,6 +27,8 @@ pub struct Recording {
     evictions: AtomicU64,
     /// Held while files are created or unlinked.
     pub disk: Mutex<()>,
+    /// Held by the one who writes blocks.
+    pub writing: Mutex<()>,
     state: Mutex<State>,
     /// Rings when a block leaves `Evicting`.
     pub settled: Notify,
@@ -102,6 +104,7 @@ impl Recording {
             version,
             evictions: AtomicU64::new(0),
             disk: Mutex::new(()),
+            writing: Mutex::new(()),
             state: Mutex::new(state),
             settled: Notify::new(),
         }

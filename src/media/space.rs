@@ -16,6 +16,11 @@ use super::key::KeyHash;
 /// The unit in which file systems allocate (bytes).
 pub const ALLOCATION_UNIT: u64 = 4096;
 
+/// Bytes that may be written before the file system is asked again what it has free.
+const FREE_BELIEVED: u64 = 16 << 20;
+/// With less than this (bytes) above what must stay free, it is asked every time.
+const FREE_AMPLE: u64 = 512 << 20;
+
 /// Names a file that was touched in this process; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u64);
@@ -37,6 +42,10 @@ pub struct Space {
     used: u64,
     /// Reserved and not settled yet: the file system does not count these as taken.
     pending: u64,
+    /// Bytes free on the file system when it was last asked, less what was settled since; none if it does not tell.
+    free: Option<u64>,
+    /// Bytes settled since it was asked; none before the first time.
+    settled_since: Option<u64>,
     cold: LruCache<KeyHash, u64>,
     hot: LruCache<(FileId, u32), ()>,
 }
@@ -45,7 +54,16 @@ impl Space {
     /// An empty cache of at most `limit` bytes that leaves `min_free` bytes of the file system free.
     #[must_use]
     pub fn new(limit: u64, min_free: u64) -> Space {
-        Space { limit, min_free, used: 0, pending: 0, cold: LruCache::unbounded(), hot: LruCache::unbounded() }
+        Space {
+            limit,
+            min_free,
+            used: 0,
+            pending: 0,
+            free: None,
+            settled_since: None,
+            cold: LruCache::unbounded(),
+            hot: LruCache::unbounded(),
+        }
     }
 
     /// Bytes on disk, reserved ones included.
@@ -79,12 +97,27 @@ impl Space {
         self.cold.pop(hash)
     }
 
-    /// Takes `bytes` if they fit now. `free`: bytes free on the file system, or none if that is unknown.
+    /// Whether the file system must be asked what it has free before anything else is reserved. Others write to it too, so what
+    /// it said is believed for a while only, and not at all where it matters soon.
     #[must_use]
-    pub fn reserve(&mut self, bytes: u64, free: Option<u64>) -> bool {
+    pub fn must_ask(&self) -> bool {
+        let Some(settled) = self.settled_since else { return true };
+        let ample = self.free.is_none_or(|free| free >= self.min_free.saturating_add(self.pending + FREE_AMPLE));
+        !ample || settled >= FREE_BELIEVED
+    }
+
+    /// What the file system has free now; none if it does not tell.
+    pub fn learn_free(&mut self, free: Option<u64>) {
+        self.free = free;
+        self.settled_since = Some(0);
+    }
+
+    /// Takes `bytes` if they fit now.
+    #[must_use]
+    pub fn reserve(&mut self, bytes: u64) -> bool {
         let within_limit = self.used.saturating_add(bytes) <= self.limit;
         let leaves_free =
-            free.is_none_or(|free| free >= self.min_free.saturating_add(self.pending).saturating_add(bytes));
+            self.free.is_none_or(|free| free >= self.min_free.saturating_add(self.pending).saturating_add(bytes));
         if within_limit && leaves_free {
             self.used += bytes;
             self.pending += bytes;
@@ -96,6 +129,8 @@ impl Space {
     pub fn settle(&mut self, bytes: u64) {
         debug_assert!(self.pending >= bytes);
         self.pending = self.pending.saturating_sub(bytes);
+        self.free = self.free.map(|free| free.saturating_sub(bytes));
+        self.settled_since = self.settled_since.map(|settled| settled + bytes);
     }
 
     /// Reserved bytes are not needed.
@@ -191,22 +226,43 @@ mod tests {
     #[test]
     fn nothing_is_reserved_beyond_the_limit() {
         let mut space = Space::new(100, 0);
-        assert!(space.reserve(60, None));
-        assert!(!space.reserve(41, None) && space.reserve(40, None));
+        assert!(space.reserve(60));
+        assert!(!space.reserve(41) && space.reserve(40));
         space.cancel(40);
         space.settle(60);
         assert_eq!(space.used(), 60);
-        assert!(space.reserve(40, None));
+        assert!(space.reserve(40));
     }
 
     #[test]
     fn what_is_reserved_counts_against_what_is_free() {
         let mut space = Space::new(1000, 100);
-        assert!(!space.reserve(10, Some(109)));
-        assert!(space.reserve(10, Some(110)));
+        space.learn_free(Some(109));
+        assert!(!space.reserve(10));
+        space.learn_free(Some(110));
+        assert!(space.reserve(10));
         // The disk has not seen the first 10 yet.
-        assert!(!space.reserve(10, Some(119)) && space.reserve(10, Some(120)));
+        space.learn_free(Some(119));
+        assert!(!space.reserve(10));
+        space.learn_free(Some(120));
+        assert!(space.reserve(10));
         space.settle(20);
-        assert!(space.reserve(10, Some(110)));
+        assert!(!space.reserve(10));
+        space.learn_free(Some(110));
+        assert!(space.reserve(10));
+    }
+
+    #[test]
+    fn the_file_system_is_asked_as_often_as_it_matters() {
+        let mut space = Space::new(u64::MAX, 1 << 30);
+        assert!(space.must_ask());
+        space.learn_free(Some(100 << 30));
+        assert!(!space.must_ask() && space.reserve(FREE_BELIEVED));
+        space.settle(FREE_BELIEVED);
+        assert!(space.must_ask());
+        space.learn_free(Some((1 << 30) + FREE_AMPLE - 1));
+        assert!(space.must_ask());
+        space.learn_free(None);
+        assert!(!space.must_ask());
     }
 }

@@ -28,11 +28,10 @@ impl Spill {
         self.len.load(Ordering::Acquire) == 0
     }
 
-    /// Keeps a block for a while.
-    pub fn put(&self, file: FileId, block: u32, bytes: &Bytes) {
+    /// Keeps a block for a while. `bytes` must not be a slice of a larger buffer.
+    pub fn put(&self, file: FileId, block: u32, bytes: Bytes) {
         let mut blocks = self.lock();
-        // A copy: the bytes may be a slice of a larger receive buffer.
-        blocks.put((file, block), Bytes::copy_from_slice(bytes));
+        blocks.put((file, block), bytes);
         while blocks.len() > SPILL_BLOCKS_MAX {
             blocks.pop_lru();
         }
@@ -79,7 +78,7 @@ mod tests {
     fn it_is_bounded_and_ages() {
         let spill = Spill::default();
         for block in 0..2 * SPILL_BLOCKS_MAX as u32 {
-            spill.put(FileId(u64::from(block % 2)), block, &Bytes::from_static(b"x"));
+            spill.put(FileId(u64::from(block % 2)), block, Bytes::from_static(b"x"));
         }
         assert_eq!(spill.len.load(Ordering::Acquire), SPILL_BLOCKS_MAX);
         assert!(spill.get(FileId(0), 0).is_none());

@@ -11,11 +11,12 @@
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use rustix::fs::{FallocateFlags, FlockOperation};
 
 use super::geometry::{block_len, block_start};
@@ -230,11 +231,14 @@ impl Files {
         Ok(())
     }
 
-    /// Writes a block, then the entry that vouches for it.
-    pub fn write_block(&self, block: u32, bytes: &[u8], crc: u32) -> io::Result<()> {
-        debug_assert_eq!(bytes.len() as u64, block_len(self.size, block));
-        self.data.write_all_at(bytes, block_start(block))?;
-        self.index.write_all_at(&index::encode_present(crc), index::entry_offset(block))
+    /// Writes adjacent blocks, given as the pieces of all of them, then the entries that vouch for them.
+    pub fn write_run(&self, first: u32, pieces: &[&[Bytes]], crcs: &[u32]) -> io::Result<()> {
+        let lens = pieces.iter().map(|block| block.iter().map(|piece| piece.len() as u64).sum());
+        debug_assert!(lens.zip(first..).all(|(len, block): (u64, u32)| len == block_len(self.size, block)));
+        let slices = pieces.iter().copied().flatten().map(|piece| IoSlice::new(piece));
+        write_all_vectored(&self.data, slices.collect(), block_start(first))?;
+        let entries: Vec<u8> = crcs.iter().flat_map(|crc| index::encode_present(*crc)).collect();
+        self.index.write_all_at(&entries, index::entry_offset(first))
     }
 
     /// Takes back the entry of a block, then its bytes. An error leaves the block without an entry or untouched.
@@ -266,6 +270,26 @@ impl Files {
         let seconds = Duration::from_secs(unix_s.max(0) as u64);
         self.index.set_modified(SystemTime::UNIX_EPOCH + seconds)
     }
+}
+
+fn write_all_vectored(file: &File, mut slices: Vec<IoSlice<'_>>, mut offset: u64) -> io::Result<()> {
+    /// What the kernel takes at once.
+    const SLICES_MAX: usize = 1024;
+    let mut rest = slices.as_mut_slice();
+    // Empty ones at the front would look like a write that went nowhere.
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match rustix::io::pwritev(file, &rest[..rest.len().min(SLICES_MAX)], offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                offset += written as u64;
+                IoSlice::advance_slices(&mut rest, written);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 fn read_index(file: &File, hash: &KeyHash) -> Result<(Header, Vec<Option<u32>>), Unusable> {
@@ -378,7 +402,8 @@ mod tests {
         let header = header(7, 3);
         let files = store.create(&header).unwrap();
         let block = vec![9; BLOCK_SIZE as usize];
-        files.write_block(1, &block, 77).unwrap();
+        let pieces = [Bytes::new(), Bytes::from(block[..7].to_vec()), Bytes::from(block[7..].to_vec())];
+        files.write_run(1, &[&pieces], &[77]).unwrap();
         let (loaded, read, entries) = store.load(&header.hash).unwrap();
         assert_eq!((read, entries), (header.clone(), vec![None, Some(77), None]));
         let mut out = vec![1];

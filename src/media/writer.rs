@@ -1,12 +1,12 @@
 //! Takes the blocks of one fetch to the disk, on blocking threads, while the next ones arrive.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::assemble::Pieces;
 use super::engine::Engine;
 use super::recording::{Progress, Recording};
 use super::settings::WRITE_BATCH_BLOCKS;
@@ -22,7 +22,7 @@ pub struct Writer {
 struct Batch {
     recording: Arc<Recording>,
     progress: Arc<watch::Sender<Progress>>,
-    blocks: VecDeque<(u32, Bytes)>,
+    blocks: VecDeque<(u32, Pieces)>,
 }
 
 impl Batch {
@@ -31,10 +31,17 @@ impl Batch {
     }
 
     fn store(mut self, engine: &Engine) {
-        while let Some((block, bytes)) = self.blocks.front() {
-            engine.cache.store_block(&self.recording, *block, bytes);
-            self.blocks.pop_front();
-            self.progress.send_modify(|progress| progress.settled += 1);
+        // One writer per file at a time: the kernel would have the others spin for the inode's lock.
+        let recording = Arc::clone(&self.recording);
+        let _turn = recording.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((first, _)) = self.blocks.front() {
+            let first = *first;
+            let blocks = self.blocks.make_contiguous();
+            let adjacent = blocks.iter().zip(first..).take_while(|((block, _), expected)| block == expected).count();
+            let run: Vec<&[bytes::Bytes]> = blocks[..adjacent].iter().map(|(_, pieces)| pieces.as_slice()).collect();
+            engine.cache.store_run(&recording, first, &run);
+            self.blocks.drain(..adjacent);
+            self.progress.send_modify(|progress| progress.settled += adjacent as u32);
         }
     }
 }
@@ -60,7 +67,7 @@ impl Writer {
     }
 
     /// Takes a block over. Waits while too much waits for the disk.
-    pub async fn push(&mut self, block: u32, bytes: Bytes) {
+    pub async fn push(&mut self, block: u32, bytes: Pieces) {
         self.pending.blocks.push_back((block, bytes));
         let busy = self.running.as_ref().is_some_and(|running| !running.is_finished());
         if self.running.is_some() && (!busy || self.pending.blocks.len() >= WRITE_BATCH_BLOCKS) {
