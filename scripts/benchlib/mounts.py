@@ -128,10 +128,12 @@ class Ours(Mount):
                         yield interaction / "recording.mp4"
 
     def drop_bytes(self):
-        """Takes the bytes out of the cache under the daemon's feet: resolved and linked, but unseen."""
-        for path in self.cache.rglob("*"):
+        """Takes the bytes out of the cache under the daemon's feet: resolved and linked, but unseen. Moved, not unlinked: ext4
+        is slow to create files for a while after many were deleted."""
+        aside = Path(tempfile.mkdtemp(prefix="aside.", dir=self.tenant.dir))
+        for path in list(self.cache.rglob("*")):
             if path.suffix in (".data", ".idx"):
-                path.unlink()
+                path.rename(aside / path.name)
 
 
 class Rclone(Mount):

@@ -10,14 +10,18 @@ use std::ops::Range;
 use super::geometry::{BLOCK_SIZE, block_at, blocks_of};
 
 /// Bytes of readahead per byte that the reader has read in this run.
-pub const WINDOW_PER_READ_BYTE: u64 = 4;
-/// The largest window, in blocks (32 MiB): enough to hide 40 ms of round trip at 800 MB/s.
-pub const WINDOW_BLOCKS_MAX: u32 = 512;
+pub const WINDOW_PER_READ_BYTE: u64 = 8;
+/// The largest window, in blocks (64 MiB): enough to hide 40 ms of round trip at 1,600 MB/s.
+pub const WINDOW_BLOCKS_MAX: u32 = 1024;
 /// The longest range of one request, in blocks (4 MiB).
 pub const RANGE_BLOCKS_MAX: u32 = 64;
 /// How far a read may lie from the end of the run and still belong to it (bytes): the kernel sends its own readahead in
 /// pieces of 128 KiB to 1 MiB, which may arrive in any order.
 pub const RUN_SLACK_BYTES: u64 = 1 << 20;
+
+/// A first read at the start of a recording and as large as this (bytes) says by its size that a copy or a player's download
+/// begins, for the kernel makes it so large for programs only that read far more at a time than a prober does.
+pub const BOLD_READ_BYTES: u64 = 512 << 10;
 
 /// Where one reader is and how far ahead of it was planned.
 #[derive(Clone, Debug, Default)]
@@ -41,22 +45,25 @@ impl Readahead {
                 self.run_bytes += bytes.end.saturating_sub(end.max(bytes.start));
                 self.run_end = Some(end.max(bytes.end));
                 if stalled {
-                    let earned = block_at(self.run_bytes * WINDOW_PER_READ_BYTE).min(WINDOW_BLOCKS_MAX);
-                    self.window = self.window.max(earned);
+                    self.window = self.window.max(earned(self.run_bytes));
                 }
             }
             _ => {
-                *self =
-                    Readahead { run_end: Some(bytes.end), run_bytes: bytes.end - bytes.start, window: 0, frontier: 0 };
+                let run_bytes = bytes.end - bytes.start;
+                let bold = self.run_end.is_none() && bytes.start == 0 && run_bytes >= BOLD_READ_BYTES;
+                let window = if bold && stalled { earned(run_bytes) } else { 0 };
+                *self = Readahead { run_end: Some(bytes.end), run_bytes, window, frontier: 0 };
             }
         }
     }
 
-    /// Whether half of the window was consumed, so that a plan is worth making although nothing stalled. Cheap.
+    /// Whether there is room in the window for another range, so that a plan is worth making although nothing stalled. Cheap.
     #[must_use]
     pub fn is_due(&self, block_count: u32) -> bool {
-        let position = block_at(self.run_end.unwrap_or(0));
-        self.window > 0 && self.frontier < block_count && position.saturating_add(self.window / 2) >= self.frontier
+        let horizon = block_at(self.run_end.unwrap_or(0)).saturating_add(self.window);
+        self.window > 0
+            && self.frontier < block_count
+            && horizon >= self.frontier.saturating_add(range_max(self.window))
     }
 
     /// Blocks of the window.
@@ -102,7 +109,7 @@ pub fn plan(
     let window = readahead.window.min(allowance.window_max);
     let position = block_at(readahead.run_end.unwrap_or(bytes.end));
     let horizon = if allowance.whole { count } else { position.saturating_add(window).clamp(demand.end, count) };
-    let range_max = if allowance.whole { RANGE_BLOCKS_MAX } else { (window / 4).clamp(1, RANGE_BLOCKS_MAX) };
+    let range_max = if allowance.whole { RANGE_BLOCKS_MAX } else { range_max(window) };
 
     let mut plan = Plan::default();
     let mut spare = allowance.ranges_spare;
@@ -135,6 +142,16 @@ pub fn plan(
         }
     }
     plan
+}
+
+/// Blocks of readahead for what was read in this run.
+fn earned(run_bytes: u64) -> u32 {
+    block_at(run_bytes.saturating_mul(WINDOW_PER_READ_BYTE)).min(WINDOW_BLOCKS_MAX)
+}
+
+/// The longest range in a window of so many blocks: several of them fill it.
+fn range_max(window: u32) -> u32 {
+    (window / 4).clamp(1, RANGE_BLOCKS_MAX)
 }
 
 /// Walks the missing runs of blocks.
@@ -229,11 +246,24 @@ mod tests {
     }
 
     #[test]
+    fn a_bold_first_read_is_read_ahead_of_at_once() {
+        let window_after = |bytes: Range<u64>, stalled| {
+            let mut readahead = Readahead::default();
+            readahead.observe(&bytes, stalled);
+            readahead.window()
+        };
+        assert_eq!(window_after(0..MIB, true), 128);
+        assert_eq!(window_after(0..MIB, false), 0);
+        assert_eq!(window_after(0..256 * KIB, true), 0);
+        assert_eq!(window_after(MIB..2 * MIB, true), 0);
+    }
+
+    #[test]
     fn a_seek_ends_the_run() {
         let mut readahead = Readahead::default();
         readahead.observe(&(0..128 * KIB), true);
         readahead.observe(&(128 * KIB..256 * KIB), true);
-        assert_eq!(readahead.window(), 16);
+        assert_eq!(readahead.window(), 32);
         readahead.observe(&(50 * MIB..51 * MIB), true);
         assert_eq!(readahead.window(), 0);
     }
