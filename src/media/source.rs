@@ -91,13 +91,16 @@ impl Source {
     /// Whether a link is past the end that it states, by the host's clock as far as that is known.
     pub fn has_ended(&self, link: &Link, now: Timestamp) -> bool {
         let skew = self.skew_s.load(Ordering::Relaxed);
-        skew != SKEW_UNKNOWN && ended(link.link.expires_at, now, skew)
+        skew != SKEW_UNKNOWN && link.link.expires_at.is_some_and(|end| ended(end, link.signed_at, now, skew))
     }
 }
 
-fn ended(expires_at: Option<Timestamp>, now: Timestamp, skew_s: i64) -> bool {
-    expires_at
-        .is_some_and(|end| now.as_second().saturating_add(skew_s) >= end.as_second().saturating_sub(LINK_MARGIN_S))
+/// A link that was past its stated end when it was signed states nonsense: asking for another would cost a billed call each time,
+/// and trying it costs nothing.
+fn ended(end: Timestamp, signed_at: Timestamp, now: Timestamp, skew_s: i64) -> bool {
+    let by_host = |instant: Timestamp| instant.as_second().saturating_add(skew_s);
+    let end = end.as_second().saturating_sub(LINK_MARGIN_S);
+    by_host(signed_at) < end && by_host(now) >= end
 }
 
 /// https anywhere; http on loopback only.
@@ -131,9 +134,16 @@ mod tests {
     #[test]
     fn a_link_ends_by_the_clock_of_the_host() {
         let second = |second| Timestamp::from_second(second).unwrap();
-        assert!(!ended(None, second(1000), 0));
-        assert!(!ended(Some(second(1060)), second(1000), 0));
-        assert!(ended(Some(second(1060)), second(1000), 60));
-        assert!(!ended(Some(second(1000)), second(1000), -60));
+        let signed = second(900);
+        assert!(!ended(second(1060), signed, second(1000), 0));
+        assert!(ended(second(1060), signed, second(1000), 60));
+        assert!(!ended(second(1000), signed, second(1000), -60));
+    }
+
+    #[test]
+    fn a_link_that_was_born_dead_is_tried() {
+        let second = |second| Timestamp::from_second(second).unwrap();
+        assert!(!ended(second(1000), second(1000), second(1001), 0));
+        assert!(!ended(second(1000), second(5000), second(9000), 0));
     }
 }
