@@ -28,7 +28,8 @@ const SKEW_UNKNOWN: i64 = i64::MIN;
 /// The HTTP side of the media layer.
 #[derive(Debug)]
 pub struct Source {
-    client: reqwest::Client,
+    tls: Result<reqwest::Client, String>,
+    plain: reqwest::Client,
     /// Seconds by which the host's clock is ahead of ours.
     skew_s: AtomicI64,
 }
@@ -49,22 +50,27 @@ impl Answer {
 }
 
 impl Source {
-    /// Builds the client. Makes no request.
+    /// Builds the clients. Makes no request. A machine without CA certificates is an error only once TLS is needed: a simulated
+    /// tenant on loopback works without.
     pub fn new(connections: usize) -> Result<Source, MediaError> {
-        // Another part of the program may have installed it already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("cxonefs/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .http1_only()
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(connections)
-            .build()
-            .map_err(|error| MediaError::source(format!("cannot set up HTTP for media: {}", explain(error))))?;
-        Ok(Source { client, skew_s: AtomicI64::new(SKEW_UNKNOWN) })
+        crate::base::tls::install_crypto();
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("cxonefs/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .http1_only()
+                .tcp_nodelay(true)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .pool_max_idle_per_host(connections)
+        };
+        let failed = |error| format!("cannot set up HTTP for media: {}", explain(error));
+        // Plain http is for this machine only, and no proxy stands between.
+        let plain = builder().no_proxy().tls_certs_only([]).build();
+        let plain = plain.map_err(|error| MediaError::source(failed(error)))?;
+        let tls = builder().build().map_err(failed);
+        Ok(Source { tls, plain, skew_s: AtomicI64::new(SKEW_UNKNOWN) })
     }
 
     /// One GET of the bytes `range`. An error is a text without the URL, and worth another attempt.
@@ -74,8 +80,8 @@ impl Source {
             let why = "the link is neither https nor http to this machine".to_owned();
             return Err(why);
         }
-        let request = self
-            .client
+        let client = if url.scheme() == "http" { &self.plain } else { self.tls.as_ref().map_err(Clone::clone)? };
+        let request = client
             .get(url)
             .header(header::RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
             // Offsets are offsets of the object, not of an encoding of it.
