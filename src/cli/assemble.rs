@@ -161,12 +161,7 @@ fn vfs_settings(config: &Config) -> VfsSettings {
         channels: config.tree.media_types.clone(),
         resolve_on: mount.resolve_on,
         scanners: Scanners::new(&mount.deny_processes),
-        ownership: Ownership {
-            uid: mount.uid,
-            gid: mount.gid,
-            dir_mode: mount.dir_mode,
-            file_mode: mount.file_mode,
-        },
+        ownership: Ownership { uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode, file_mode: mount.file_mode },
         deadline: config.limits.deadline,
     }
 }
