@@ -5,4 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has to say so and end")]
 
 mod browse;
+mod costs;
 mod harness;
+mod media_tools;
+mod reading;
+mod tools;
