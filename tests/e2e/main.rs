@@ -5,8 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has to say so and end")]
 
 mod browse;
+mod cli;
 mod costs;
+mod crash;
+mod demo;
 mod harness;
 mod media_tools;
+mod names;
 mod reading;
 mod tools;

@@ -16,7 +16,7 @@ mod waiting;
 
 pub use self::bytes::{assert_same_bytes, read_at, true_bytes};
 pub use self::drive::Drive;
-pub use self::mount::{Ended, Mount, mount_at};
+pub use self::mount::{Ended, Mount, cxonefs, daemons_of, mount_at};
 pub use self::sandbox::Sandbox;
 pub use self::tenant::{Tenant, plain, settings};
 pub use self::tool::{Done, Tool, sh, tool};

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use super::sandbox::Sandbox;
+use super::tool::Tool;
 use super::waiting::wait_for;
 
 /// A debug build on a busy machine mounts well within this time.
@@ -39,7 +41,8 @@ pub struct Ended {
 /// The type of what is mounted at exactly that path, if anything is.
 pub fn mount_at(path: &Path) -> Option<String> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let is_there = |line: &&str| line.split(' ').nth(4).is_some_and(|point| Path::new(point) == path);
+    let is_there =
+        |line: &&str| line.split(' ').nth(4).is_some_and(|point| Path::new(&point.replace("\\040", " ")) == path);
     let line = table.lines().rfind(is_there)?;
     Some(line.split_once(" - ")?.1.split(' ').next()?.to_owned())
 }
@@ -112,9 +115,9 @@ impl Mount {
         std::fs::read_to_string(&self.stdout).unwrap_or_default()
     }
 
-    /// Whether what is mounted there has nobody behind it.
+    /// Whether what is mounted there has nobody behind it. Asked by statfs, which the kernel never answers by itself.
     pub fn is_dead(&self) -> bool {
-        self.path.symlink_metadata().is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN))
+        matches!(rustix::fs::statvfs(&self.path), Err(Errno::NOTCONN | Errno::CONNABORTED))
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -191,7 +194,8 @@ impl Drop for Mount {
 /// The program, with nothing of this machine's environment.
 pub fn program(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cxonefs"));
-    command.env_clear().env("HOME", home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    // What it leaves in its temporary directory is looked for.
+    command.env_clear().env("HOME", home).env("TMPDIR", home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.current_dir(home).stdin(Stdio::null());
     command
 }
@@ -209,4 +213,27 @@ fn launch(arguments: &[OsString], home: &Path, stdout: &Path, stderr: &Path) -> 
 
 fn appended(path: &Path) -> File {
     OpenOptions::new().create(true).append(true).open(path).unwrap()
+}
+
+/// The program with its home in a sandbox, for commands that end by themselves.
+pub fn cxonefs(home: &Path) -> Tool {
+    Tool::of(program(home))
+}
+
+/// Processes of the program, in the background or not, that were started for this sandbox.
+pub fn daemons_of(sandbox: &Sandbox) -> Vec<Pid> {
+    let root = sandbox.root().as_os_str().as_encoded_bytes();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else {
+            continue;
+        };
+        // Processes come and go while this looks.
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let program = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        if program.ends_with(b"/cxonefs") && line.windows(root.len()).any(|part| part == root) {
+            found.push(pid);
+        }
+    }
+    found
 }

@@ -35,9 +35,8 @@ pub struct Done {
 /// A tool, found in `PATH` or by its path. In the C.UTF-8 locale, so that what it says is known.
 pub fn tool(program: impl AsRef<OsStr>) -> Tool {
     let mut command = Command::new(program);
-    // A group of its own: a time limit ends the tool's children, too.
-    command.env("LC_ALL", "C.UTF-8").stdin(Stdio::null()).process_group(0);
-    Tool { command, within: TOOL_WITHIN }
+    command.env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+    Tool::of(command)
 }
 
 /// A line of shell.
@@ -47,6 +46,12 @@ pub fn sh(line: &str) -> Tool {
 }
 
 impl Tool {
+    pub fn of(mut command: Command) -> Tool {
+        // A group of its own: a time limit ends the tool's children, too.
+        command.process_group(0);
+        Tool { command, within: TOOL_WITHIN }
+    }
+
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Tool {
         self.command.arg(argument);
         self
