@@ -9,6 +9,7 @@ mod cli;
 mod costs;
 mod crash;
 mod demo;
+mod failures;
 mod harness;
 mod media_tools;
 mod names;

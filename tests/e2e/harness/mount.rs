@@ -70,6 +70,9 @@ impl Mount {
     pub fn spawn(sandbox: &Sandbox, arguments: Vec<OsString>, path: PathBuf) -> Mount {
         assert!(Path::new("/dev/fuse").exists(), "these tests need /dev/fuse; tests/README.md says how to get it");
         let (stdout, stderr) = (sandbox.path("stdout"), sandbox.path("stderr"));
+        for path in [&stdout, &stderr] {
+            File::create(path).unwrap();
+        }
         let child = launch(&arguments, &sandbox.home(), &stdout, &stderr);
         Mount { child, path, stderr, stdout, arguments, home: sandbox.home(), is_reaped: false }
     }
