@@ -165,7 +165,7 @@ fn listing_goes_on_while_the_tenant_is_away() {
     drive.tenant.shut_down();
     assert_eq!(std::fs::read_dir(&days[0]).unwrap().count(), agents);
     let started = Instant::now();
-    let refused = std::fs::read_dir(&days[1]).and_then(|entries| entries.collect::<Result<Vec<_>, _>>()).unwrap_err();
+    let refused = std::fs::read_dir(&days[1]).and_then(Iterator::collect::<Result<Vec<_>, _>>).unwrap_err();
     assert!(matches!(refused.raw_os_error(), Some(libc::EIO | libc::ETIMEDOUT)), "{refused}");
     assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     drive.tenant.start_again();
