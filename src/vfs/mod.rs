@@ -205,9 +205,9 @@ impl Vfs {
         self.node(ino).map_or_else(|_| format!("inode {ino}"), |node| self.path(node))
     }
 
-    /// How many inodes the kernel holds.
-    pub fn inodes_known(&self) -> usize {
-        self.inodes.len()
+    /// What the kernel holds: inodes, and open files.
+    pub fn held_by_kernel(&self) -> (usize, usize) {
+        (self.inodes.len(), self.files.count())
     }
 
     fn path(&self, node: Node) -> String {
@@ -247,7 +247,7 @@ impl Vfs {
     }
 
     /// The tree's first and last day, now.
-    fn days(&self) -> (Day, Day) {
+    pub fn days(&self) -> (Day, Day) {
         let today = Day::of(self.clock.now(), &self.settings.timezone);
         (self.settings.since.first_day(today), today)
     }
