@@ -195,9 +195,10 @@ impl Vfs {
         Ok(Vfs::xattr_names(self.node(ino)?))
     }
 
-    /// Files and bytes, as far as they are indexed.
+    /// Interactions and bytes, as far as they are known; never no bytes, because `df` leaves out a file system without any.
     pub fn statfs(&self) -> Result<(u64, u64), VfsError> {
-        Ok(self.catalog.totals()?)
+        let (interactions, bytes) = self.catalog.totals()?;
+        Ok((interactions, bytes.max(1)))
     }
 
     /// Where an inode is in the tree, for messages; best effort, never fails.
