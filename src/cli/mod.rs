@@ -13,8 +13,11 @@ mod mount_helper;
 mod mounts;
 mod options;
 mod preflight;
+mod refresh;
+mod report;
 mod simulate;
 mod simulator;
+mod status;
 mod umount;
 mod workspace;
 
@@ -55,6 +58,8 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Umount(args) => umount::run(&args),
         Command::Demo(args) => demo::run(args),
         Command::Simulate(args) => simulate::run(args),
+        Command::Status(args) => status::run(&args),
+        Command::Refresh(args) => refresh::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

@@ -9,8 +9,10 @@ mod mount;
 mod notices;
 mod passthrough;
 mod readahead;
+mod unmount;
 
 pub use errno::errno_name;
-pub use mount::{FuseError, MountOptions, Mounted, SUBTYPE, detach, mount};
+pub use mount::{FuseError, MountOptions, Mounted, SUBTYPE, mount};
 pub use notices::{NoticeQueue, notices};
 pub use passthrough::PassthroughState;
+pub use unmount::{Busy, unmount};

@@ -23,7 +23,7 @@ use crate::base::Clock;
 /// Victims that one reservation may cost, at most; a cold file is one, so this suffices unless the disk does not obey.
 const VICTIMS_MAX: u32 = 4096;
 /// How long a process that is just leaving may still hold the directory.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PATIENCE: Duration = crate::base::lock::PATIENCE;
 
 /// The cache.
 pub struct Cache {

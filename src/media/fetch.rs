@@ -27,7 +27,7 @@ pub struct Claim {
     id: u64,
     owned: BTreeSet<u32>,
     progress: Arc<watch::Sender<Progress>>,
-    /// Worth finishing when nobody reads any more.
+    /// A small recording: brought whole even when nobody reads any more, while its link still works.
     keep: bool,
     finished: bool,
 }
@@ -84,14 +84,12 @@ impl Claim {
         assembler: &mut Assembler,
         writer: &mut Writer,
     ) -> Result<(), MediaError> {
-        let mut asked_once = first.is_some();
         while let Some(last) = self.owned.last().copied() {
             let asked = assembler.position..bytes_of(self.recording.version.size, &(last..last + 1)).end;
             let reply = match first.take() {
                 Some(reply) => reply,
-                None => session.get(asked.clone(), || self.is_wanted(asked_once)).await?,
+                None => session.get(asked.clone(), || self.is_wanted()).await?,
             };
-            asked_once = true;
             let stopped = match reply {
                 Reply::Unwanted => return Ok(()),
                 Reply::Outside { version } => return Err(self.changed(version)),
@@ -167,7 +165,7 @@ impl Claim {
                 if self.owned.remove(&block) {
                     writer.push(block, bytes).await;
                 }
-                if self.owned.is_empty() || !self.is_wanted(true) {
+                if self.owned.is_empty() || !self.is_wanted() {
                     return Ok(true);
                 }
             }
@@ -207,12 +205,12 @@ impl Claim {
         self.owned.len() == 1 && self.owned.contains(&0)
     }
 
-    fn is_wanted(&self, begun: bool) -> bool {
+    fn is_wanted(&self) -> bool {
         if self.engine.is_closed() {
             return false;
         }
         let state = self.recording.lock();
-        state.stale.is_none() && (state.readers > 0 || begun && self.keep)
+        state.stale.is_none() && (state.readers > 0 || self.keep)
     }
 
     fn changed(&self, version: Version) -> MediaError {

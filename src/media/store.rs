@@ -17,11 +17,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::FallocateFlags;
 
 use super::geometry::{block_len, block_start};
 use super::index::{self, BadIndex, Header};
 use super::key::KeyHash;
+use crate::base::lock::lock_exclusively;
 
 const FORMAT_DIR: &str = "v1";
 /// Threads that look through the directory at start.
@@ -89,17 +90,8 @@ impl Store {
         }
         let lock_path = dir.join("lock");
         let lock = private_file().create(true).truncate(false).open(&lock_path).map_err(at(&lock_path))?;
-        let pause = Duration::from_millis(20);
-        let mut waited = Duration::ZERO;
-        while let Err(error) = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            if error != rustix::io::Errno::WOULDBLOCK {
-                return Err(at(&lock_path)(error.into()));
-            }
-            if waited >= patience {
-                return Err(StoreError::InUse { path: dir.to_owned() });
-            }
-            std::thread::sleep(pause);
-            waited += pause;
+        if !lock_exclusively(&lock, patience).map_err(at(&lock_path))? {
+            return Err(StoreError::InUse { path: dir.to_owned() });
         }
         drop_other_formats(dir).map_err(at(dir))?;
         let root = dir.join(FORMAT_DIR);

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use lru::LruCache;
 
 use crate::base::MasterId;
@@ -27,9 +28,9 @@ impl Links {
     }
 
     /// Keeps what a billed call just brought. `serial` must grow with every call.
-    pub fn store(&self, master: MasterId, playback: &Playback, serial: u64) {
+    pub fn store(&self, master: MasterId, playback: &Playback, serial: u64, now: Timestamp) {
         let links = playback.items.iter().filter_map(|item| item.media.as_ref());
-        let links = links.map(|link| Link { link: link.clone(), serial }).collect();
+        let links = links.map(|link| Link { link: link.clone(), serial, signed_at: now }).collect();
         self.lock().put(master, links);
     }
 

@@ -288,7 +288,7 @@ impl Resolver {
         let known = self.interaction(master)?;
         if let PlaybackAnswer::Found(playback) = answer {
             let serial = self.inner.signings.fetch_add(1, Ordering::Relaxed) + 1;
-            self.inner.links.store(master, playback, serial);
+            self.inner.links.store(master, playback, serial, now);
         }
         // A new link is all that a resolved interaction takes from another call: what was published stays put.
         if needs_call(&known.resolution, now) {

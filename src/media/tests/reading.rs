@@ -81,6 +81,17 @@ async fn a_small_recording_comes_whole_with_its_first_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_read_begins_it_even_from_the_head_that_the_probe_left() {
+    let bench = Bench::with(480 * KIB, |settings| settings.whole_file_below = MIB).await;
+    bench.media.probe(&key(), bench.links.clone()).await.unwrap();
+    let reader = bench.reader();
+    assert!(reader.read_cached(0, 10).is_some());
+    drop(reader);
+    eventually("complete", || bench.media.is_complete(&key(), &bench.version())).await;
+    assert_eq!(bench.host.sent_at_most(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn readers_wake_per_block_and_not_per_range() {
     let bench = Bench::with(2 * MIB, |settings| settings.whole_file_below = 4 * MIB).await;
     bench.host.switches.hold.store(true, std::sync::atomic::Ordering::SeqCst);
