@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::daemon::Plan;
 use super::failure::{Cause, Failure};
 use super::report::Report;
-use crate::base::{Clock, SystemClock};
+use crate::base::{Clock, ResolveOn, SystemClock};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
 use crate::config::Config;
 use crate::cxone::{
@@ -84,8 +84,9 @@ fn attach(
     let mounted = fuse::mount(Arc::clone(&vfs), notices, &plan.mount_point, &options, &Handle::current())
         .map_err(|error| Failure::failed(error).while_doing("mounting"))?;
     let (host, mount_point, mounted_at) = (host(config), mounted.path().to_owned(), clock.now());
-    let config = config.clone();
-    let report = Report { config, mount_point, mounted_at, host, catalog, indexer, limiter, media, vfs, clock };
+    let (config, passthrough) = (config.clone(), mounted.passthrough());
+    let report =
+        Report { config, mount_point, mounted_at, host, catalog, indexer, limiter, media, vfs, clock, passthrough };
     let control = control(Arc::new(report), mounted.path());
     Ok(Box::new(ServedMount { mounted, _control: control }))
 }
@@ -197,6 +198,8 @@ fn vfs_settings(config: &Config) -> VfsSettings {
         since: config.tree.since,
         channels: config.tree.media_types.clone(),
         resolve_on: mount.resolve_on,
+        // What the profile for backups sets, and nobody sets for anything else.
+        anticipate: mount.resolve_on == ResolveOn::List && config.limits.patience.is_none(),
         scanners: Scanners::new(&mount.deny_processes),
         ownership: Ownership { uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode, file_mode: mount.file_mode },
         deadline: config.limits.deadline,

@@ -11,10 +11,12 @@ use crate::base::{Clock, Day};
 use crate::catalog::{Catalog, Indexer};
 use crate::config::Config;
 use crate::cxone::Limiter;
+use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
 use crate::ops::control::{Controlled, Refreshed};
 use crate::ops::status::{
-    BudgetStatus, CacheStatus, KernelStatus, PlaybackStatus, Status, TenantStatus, TreeStatus, Waiting,
+    BudgetStatus, CacheStatus, KernelStatus, PassthroughStatus, PlaybackStatus, Status, TenantStatus, TreeStatus,
+    Waiting,
 };
 use crate::vfs::Vfs;
 
@@ -31,6 +33,7 @@ pub struct Report {
     pub media: Media,
     pub vfs: Arc<Vfs>,
     pub clock: Arc<dyn Clock>,
+    pub passthrough: fuse::PassthroughBooks,
 }
 
 #[async_trait]
@@ -51,7 +54,11 @@ impl Controlled for Report {
                 used_bytes: self.media.cache_used(),
                 size_bytes: self.config.cache.size,
             },
-            kernel: KernelStatus { inodes: inodes as u64, open_files: open_files as u64 },
+            kernel: KernelStatus {
+                inodes: inodes as u64,
+                open_files: open_files as u64,
+                passthrough: passthrough(self.passthrough.state()),
+            },
             memory_bytes: resident_bytes(),
         }
     }
@@ -104,6 +111,17 @@ impl Report {
     fn open_days(&self) -> Vec<Day> {
         self.catalog.open_days(self.vfs.days().0).unwrap_or_default()
     }
+}
+
+fn passthrough(state: PassthroughState) -> PassthroughStatus {
+    let (word, opens, why) = match state {
+        PassthroughState::TurnedOff => ("off", 0, None),
+        PassthroughState::NotOffered => ("not offered", 0, None),
+        PassthroughState::Untried => ("untried", 0, None),
+        PassthroughState::Working { opens } => ("working", opens, None),
+        PassthroughState::Refused { why } => ("refused", 0, Some(why)),
+    };
+    PassthroughStatus { state: word.to_owned(), opens, why }
 }
 
 /// Resident memory of this process; 0 where `/proc` does not tell.

@@ -91,6 +91,9 @@ fn table(state: &Status) -> String {
         format!("{} of {} in {}", size(state.cache.used_bytes), size(state.cache.size_bytes), state.cache.dir),
     );
     row("kernel holds", format!("{} inodes, {} open files", state.kernel.inodes, state.kernel.open_files));
+    let passthrough = &state.kernel.passthrough;
+    let why = passthrough.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    row("passthrough", format!("{}{why}, {} opens", passthrough.state, passthrough.opens));
     row("memory", size(state.memory_bytes));
     text
 }

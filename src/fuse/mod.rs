@@ -12,7 +12,7 @@ mod readahead;
 mod unmount;
 
 pub use errno::errno_name;
-pub use mount::{FuseError, MountOptions, Mounted, SUBTYPE, mount};
+pub use mount::{FuseError, MountOptions, Mounted, PassthroughBooks, SUBTYPE, mount};
 pub use notices::{NoticeQueue, notices};
 pub use passthrough::PassthroughState;
 pub use unmount::{Busy, unmount};

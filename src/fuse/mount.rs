@@ -52,6 +52,17 @@ pub struct Mounted {
     ended: oneshot::Receiver<()>,
 }
 
+/// Tells how passthrough is doing.
+#[derive(Clone)]
+pub struct PassthroughBooks(Arc<BackingModes>);
+
+impl PassthroughBooks {
+    /// As of now.
+    pub fn state(&self) -> PassthroughState {
+        self.0.state()
+    }
+}
+
 /// Mounts the tree; the kernel's handshake is done when this returns. Futures of the tree run on `runtime`.
 pub fn mount(
     vfs: Arc<Vfs>,
@@ -102,8 +113,8 @@ impl Mounted {
     }
 
     /// Whether complete recordings are read without us.
-    pub fn passthrough(&self) -> PassthroughState {
-        self.modes.state()
+    pub fn passthrough(&self) -> PassthroughBooks {
+        PassthroughBooks(Arc::clone(&self.modes))
     }
 
     /// Takes the mount out of the tree at once, busy or not; open files stay readable until they are closed.

@@ -50,9 +50,13 @@ impl Claim {
         }
     }
 
-    /// Brings the blocks in a task of its own.
-    pub fn spawn(self, runtime: &tokio::runtime::Handle, links: Arc<dyn LinkSource>) {
+    /// Brings the blocks in a task of its own. What is `asked` for goes first.
+    pub fn spawn(self, runtime: &tokio::runtime::Handle, links: Arc<dyn LinkSource>, asked: bool) {
         runtime.spawn(async move {
+            if !asked {
+                // Connections that are open already are for the read that waits.
+                tokio::task::yield_now().await;
+            }
             let mut claim = self;
             let engine = Arc::clone(&claim.engine);
             let mut session = engine.session(links.as_ref());

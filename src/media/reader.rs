@@ -89,6 +89,22 @@ impl Reader {
         tokio::time::timeout(self.engine.settings.deadline, read).await.map_err(|_| MediaError::Timeout)?
     }
 
+    /// Brings a recording that is fetched whole anyway into the cache, unless `share` of its size would fill much of the cache.
+    pub async fn fetch_small(&self, share: u64) -> Result<(), MediaError> {
+        let size = self.recording.version.size;
+        let whole = self.engine.allowance(size, &self.recording.lock()).whole;
+        if !whole || size.saturating_mul(share) > self.engine.cache.limit() / 4 {
+            return Ok(());
+        }
+        for block in 0..super::geometry::block_count(size) {
+            if !self.is_here(block) {
+                // The first one begins the fetch of all.
+                self.read(block_start(block), 1).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The data file, if every block is present and was verified in this process; for passthrough. While the answer lives,
     /// no hole is punched into the file: it is evicted by unlinking alone, and its bytes count as used.
     pub fn verified_file(&self) -> Option<VerifiedFile> {
@@ -215,19 +231,21 @@ impl Reader {
             }
             self.claims(readahead, span, &mut state)
         };
-        for claim in claims {
-            claim.spawn(runtime, Arc::clone(&self.links));
+        for (claim, asked) in claims {
+            claim.spawn(runtime, Arc::clone(&self.links), asked);
         }
         Ok(())
     }
 
-    fn claims(&self, readahead: &mut Readahead, span: &Range<u64>, state: &mut State) -> Vec<Claim> {
+    /// Each with whether a read waits for it.
+    fn claims(&self, readahead: &mut Readahead, span: &Range<u64>, state: &mut State) -> Vec<(Claim, bool)> {
         let allowance = self.engine.allowance(self.recording.version.size, state);
         let plan = plan(readahead, span, &allowance, |block| {
             state.blocks.get(block) == Block::Absent && self.engine.cache.spilled(self.recording.id, block).is_none()
         });
-        let ranges = plan.asked.into_iter().chain(plan.ahead);
-        ranges.map(|blocks| Claim::take(&self.engine, &self.recording, state, blocks)).collect()
+        let asked = plan.asked.into_iter().map(|blocks| (blocks, true));
+        let ranges = asked.chain(plan.ahead.into_iter().map(|blocks| (blocks, false)));
+        ranges.map(|(blocks, asked)| (Claim::take(&self.engine, &self.recording, state, blocks), asked)).collect()
     }
 }
 

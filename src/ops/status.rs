@@ -84,9 +84,21 @@ pub struct CacheStatus {
     pub size_bytes: u64,
 }
 
-/// What the kernel holds of this mount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the kernel holds of this mount, and what it does without asking.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelStatus {
     pub inodes: u64,
     pub open_files: u64,
+    pub passthrough: PassthroughStatus,
+}
+
+/// Whether the kernel reads complete recordings from the cache by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassthroughStatus {
+    /// `off`, `not offered`, `untried`, `working` or `refused`.
+    pub state: String,
+    /// Opens served so.
+    pub opens: u64,
+    /// Why the kernel refused.
+    pub why: Option<String>,
 }

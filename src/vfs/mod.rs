@@ -3,6 +3,7 @@
 //! Knows no type of the `fuser` crate and no HTTP. Every operation is an `async fn` that finishes at its first poll unless it truly
 //! has to wait for the network, so that the adapter can answer from memory without spawning a task.
 
+mod anticipate;
 mod attr;
 mod audit;
 mod caller;
@@ -55,6 +56,8 @@ pub struct VfsSettings {
     /// Interactions on other channels are not shown.
     pub channels: Vec<Channel>,
     pub resolve_on: ResolveOn,
+    /// Prepare what a complete backup reads next.
+    pub anticipate: bool,
     pub scanners: Scanners,
     pub ownership: Ownership,
     /// How long one request may take to list a day.
@@ -89,6 +92,7 @@ pub struct Vfs {
     rates: Mutex<HashMap<Channel, (Timestamp, Option<f64>)>>,
     /// Recordings whose object changed at the source since their last open.
     changed: Mutex<HashSet<(MasterId, u8)>>,
+    anticipation: anticipate::Anticipation,
 }
 
 impl Vfs {
@@ -107,6 +111,7 @@ impl Vfs {
             directories: Handles::new(),
             rates: Mutex::new(HashMap::new()),
             changed: Mutex::new(HashSet::new()),
+            anticipation: anticipate::Anticipation::new(),
         }
     }
 

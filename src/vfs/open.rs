@@ -55,6 +55,7 @@ impl Vfs {
             billed: calls,
             outcome: result.as_ref().map(|_| ()).map_err(VfsError::kind),
         });
+        self.anticipate(place, caller);
         result
     }
 

@@ -14,4 +14,5 @@ mod harness;
 mod media_tools;
 mod names;
 mod reading;
+mod speed;
 mod tools;
