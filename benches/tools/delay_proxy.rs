@@ -3,13 +3,20 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Pieces under way per direction and connection (of up to 64 KiB: 64 MiB), more than 40 ms hold at any speed that a machine has.
-const PIECES_MAX: usize = 1024;
-const PIECE_BYTES: usize = 64 * 1024;
+/// Pieces under way per direction and connection (of up to 256 KiB: 64 MiB), more than 40 ms hold at any speed that a machine has.
+const PIECES_MAX: usize = 256;
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Some bytes, and when they are due.
+struct Piece {
+    due: Instant,
+    bytes: Vec<u8>,
+    len: usize,
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -35,27 +42,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn pass_on(mut from: TcpStream, to: TcpStream, delay: Duration) {
     let (sender, receiver) = sync_channel(PIECES_MAX);
-    thread::spawn(move || deliver(&receiver, to));
+    // Buffers come back to be used again: fresh ones would cost more than what is measured.
+    let (used, unused) = channel();
+    thread::spawn(move || deliver(&receiver, &used, to));
     thread::spawn(move || {
         loop {
-            let mut piece = vec![0; PIECE_BYTES];
-            match from.read(&mut piece) {
+            let mut bytes = unused.try_recv().unwrap_or_else(|_| vec![0; PIECE_BYTES]);
+            let len = match from.read(&mut bytes) {
                 Ok(0) | Err(_) => return,
-                Ok(read) => piece.truncate(read),
-            }
-            if sender.send((Instant::now() + delay, piece)).is_err() {
+                Ok(read) => read,
+            };
+            if sender.send(Piece { due: Instant::now() + delay, bytes, len }).is_err() {
                 return;
             }
         }
     });
 }
 
-fn deliver(pieces: &Receiver<(Instant, Vec<u8>)>, mut to: TcpStream) {
-    while let Ok((due, piece)) = pieces.recv() {
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-        if to.write_all(&piece).is_err() {
+fn deliver(pieces: &Receiver<Piece>, used: &Sender<Vec<u8>>, mut to: TcpStream) {
+    while let Ok(piece) = pieces.recv() {
+        thread::sleep(piece.due.saturating_duration_since(Instant::now()));
+        if to.write_all(&piece.bytes[..piece.len]).is_err() {
             break;
         }
+        // Refused when nothing more is read.
+        let _ = used.send(piece.bytes);
     }
     let _ = to.shutdown(Shutdown::Both);
 }

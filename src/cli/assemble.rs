@@ -22,7 +22,7 @@ use crate::fuse;
 use crate::media::{Media, MediaSettings};
 use crate::ops::control;
 use crate::ops::rotate::Rotation;
-use crate::ops::{AuditLog, AuditRecord};
+use crate::ops::{AuditLog, AuditRecord, Trimmer};
 use crate::vfs::{
     Audit, DailyBudget, OpenEvent, Ownership, Parts, ResolveLimits, Resolver, Scanners, Vfs, VfsSettings,
 };
@@ -66,7 +66,7 @@ fn attach(
     let config = &plan.config;
     let limiter = limiter(config, &catalog, &clock)?;
     let resolver = resolver(config, &tenant, &catalog, &media, &limiter, &clock);
-    let lister = Arc::new(TenantLister(tenant));
+    let lister = Arc::new(TenantLister { tenant, trimmer: Trimmer::default() });
     let zone = config.tree.timezone.clone();
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
     let audit = AuditSink::open(&config.state.dir, Arc::clone(&clock))?;
@@ -121,7 +121,10 @@ impl Served for ServedMount {
 }
 
 /// The tenant as the catalog's lister.
-struct TenantLister(Tenant);
+struct TenantLister {
+    tenant: Tenant,
+    trimmer: Trimmer,
+}
 
 #[async_trait]
 impl Lister for TenantLister {
@@ -131,7 +134,9 @@ impl Lister for TenantLister {
         end: Timestamp,
         updated_since: Option<Timestamp>,
     ) -> Result<ContactsAnswer, ApiError> {
-        self.0.completed_contacts(start, end, updated_since).await
+        let answer = self.tenant.completed_contacts(start, end, updated_since).await;
+        self.trimmer.burst_ends();
+        answer
     }
 }
 

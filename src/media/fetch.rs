@@ -6,7 +6,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use super::assemble::Assembler;
@@ -136,17 +139,7 @@ impl Claim {
     ) -> Result<bool, MediaError> {
         let mut at = body.start;
         while at < body.end {
-            let silence = tokio::time::sleep(session.patience.silence_max);
-            tokio::pin!(silence);
-            let piece = loop {
-                tokio::select! {
-                    biased;
-                    piece = answer.piece() => break piece,
-                    () = writer.written() => {}
-                    () = &mut silence => break Err("the media host fell silent".to_owned()),
-                }
-            };
-            let mut piece = match piece {
+            let mut piece = match next_piece(answer, writer, session.patience.silence_max).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => {
                     session.setback("the media host sent less than it promised", None).await?;
@@ -241,6 +234,30 @@ impl Claim {
         }
         self.progress.send_modify(|progress| progress.outcome = Some(outcome));
         self.engine.cache.rest(&self.recording);
+    }
+}
+
+/// The next piece of the body. What waits to be written is written as soon as no piece is at hand, so that a fast host's blocks
+/// go out in few writes and a slow host's readers wait for none.
+async fn next_piece(answer: &mut Answer, writer: &mut Writer, silence_max: Duration) -> Result<Option<Bytes>, String> {
+    if let Some(piece) = answer.piece().now_or_never() {
+        return piece;
+    }
+    // The connection's own task may have the next piece already, and needs its turn to hand it over.
+    tokio::task::yield_now().await;
+    if let Some(piece) = answer.piece().now_or_never() {
+        return piece;
+    }
+    writer.kick();
+    let silence = tokio::time::sleep(silence_max);
+    tokio::pin!(silence);
+    loop {
+        tokio::select! {
+            biased;
+            piece = answer.piece() => return piece,
+            () = writer.written() => {}
+            () = &mut silence => return Err("the media host fell silent".to_owned()),
+        }
     }
 }
 

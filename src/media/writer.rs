@@ -66,17 +66,22 @@ impl Writer {
         Writer { engine: Arc::clone(engine), pending: Batch::new(recording, progress), running: None }
     }
 
-    /// Takes a block over. Waits while too much waits for the disk.
+    /// Takes a block over, to be written with those that follow at once. Waits while too much waits for the disk.
     pub async fn push(&mut self, block: u32, bytes: Pieces) {
         self.pending.blocks.push_back((block, bytes));
-        let busy = self.running.as_ref().is_some_and(|running| !running.is_finished());
-        if self.running.is_some() && (!busy || self.pending.blocks.len() >= WRITE_BATCH_BLOCKS) {
-            self.written().await;
+        if self.pending.blocks.len() >= WRITE_BATCH_BLOCKS {
+            if self.running.is_some() {
+                self.written().await;
+            }
+            self.kick();
         }
-        self.kick();
     }
 
-    fn kick(&mut self) {
+    /// Starts writing what waits, unless the batch before it is still being written.
+    pub fn kick(&mut self) {
+        if self.running.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.running = None;
+        }
         if self.running.is_some() || self.pending.blocks.is_empty() {
             return;
         }

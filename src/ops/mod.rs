@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod control;
+mod heap;
 pub mod logging;
 pub mod notify;
 pub mod privacy;
@@ -12,3 +13,4 @@ pub mod status;
 pub mod syslog;
 
 pub use audit::{AuditLog, AuditRecord};
+pub use heap::Trimmer;
