@@ -11,7 +11,7 @@ use fuser::{
     OpenFlags, ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, Request,
 };
 
-const TTL: Duration = Duration::from_secs(3600);
+const TTL: Duration = Duration::from_hours(1);
 const FILE: INodeNo = INodeNo(2);
 
 struct OneFile {

@@ -62,9 +62,7 @@ struct Inode<B, G> {
 enum Held<B, G> {
     Cached,
     /// Held until `release`: the kernel must find the registration at further opens.
-    Passthrough {
-        _backing: Arc<Backing<B, G>>,
-    },
+    Passthrough(Arc<Backing<B, G>>),
 }
 
 struct Books<B, G> {
@@ -142,7 +140,7 @@ impl<B, G> Modes<B, G> {
         } else {
             inode.cached += 1;
         }
-        let held = backing.clone().map_or(Held::Cached, |_backing| Held::Passthrough { _backing });
+        let held = backing.clone().map_or(Held::Cached, Held::Passthrough);
         books.handles.insert(handle, held);
         books.note(backing.is_some(), refused);
         backing.map_or(Mode::Cached, Mode::Passthrough)
@@ -151,11 +149,15 @@ impl<B, G> Modes<B, G> {
     /// The kernel closed `handle` of `ino`. One that was never counted is ignored.
     pub fn release(&self, ino: u64, handle: u64) {
         let mut books = self.lock();
+        let mut backing = None;
         let held = books.handles.remove(&handle);
         if let Some(inode) = books.inodes.get_mut(&ino) {
             match held {
                 Some(Held::Cached) => inode.cached = inode.cached.saturating_sub(1),
-                Some(Held::Passthrough { .. }) => inode.passthrough = inode.passthrough.saturating_sub(1),
+                Some(Held::Passthrough(held)) => {
+                    inode.passthrough = inode.passthrough.saturating_sub(1);
+                    backing = Some(held);
+                }
                 None => {}
             }
             if inode.cached == 0 && inode.passthrough == 0 {
@@ -164,7 +166,7 @@ impl<B, G> Modes<B, G> {
         }
         drop(books);
         // Only now: taking a registration back is a call to the kernel.
-        drop(held);
+        drop(backing);
     }
 
     fn lock(&self) -> MutexGuard<'_, Books<B, G>> {

@@ -9,7 +9,7 @@
 //!   │       fetch ─→ session (links, retries) ─→ source (HTTP) ─→ check (is the answer what was asked?)
 //!   │         │ assemble, writer: blocks as they arrive
 //!   ↓         ↓
-//! recording (block table) ←─ cache (room, eviction) ─→ space (accounting, LRU)
+//! recording (block table) ←─ cache (room, eviction), fill (blocks in), verify (checksums) ─→ space (accounting, LRU)
 //!                              └─→ store (files) ─→ index (format)
 //! ```
 //!
@@ -17,6 +17,7 @@
 //!
 //! - A block is brought by one fetch at a time, and never overwritten once present.
 //! - Nothing is returned that was not compared with its checksum in this process, or written by it.
+//! - One thread at a time writes blocks of a recording, several adjacent ones at once.
 //! - Room is reserved before it is written to; nothing is counted as free before it is.
 //! - Killed at any point, the cache is usable at once: see `index` for why no state of the files makes wrong bytes pass.
 //! - What it holds in memory besides the block table is bounded: fetches by [`MediaSettings::memory`], blocks that the disk
@@ -50,7 +51,7 @@ mod verify;
 mod writer;
 
 pub use error::MediaError;
-pub use key::{RecordingKey, Version};
+pub use key::{KeyHash, RecordingKey, Version};
 pub use links::{Link, LinkSource};
 pub use reader::{Reader, VerifiedFile};
 pub use settings::MediaSettings;
@@ -60,7 +61,6 @@ use std::sync::Arc;
 use crate::base::Clock;
 use engine::Engine;
 use geometry::MAX_RECORDING_BYTES;
-pub use key::KeyHash;
 use recording::Recording;
 
 /// The cache and its fetcher. Cheap to clone. Fetches end when the last clone and the last reader are gone.
