@@ -15,8 +15,11 @@ use crate::base::MasterId;
 
 const BEGIN: &str = "INSERT INTO ledger(at, master_id, reason, uid, pid, comm) VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
 const FINISH: &str = "UPDATE ledger SET outcome = ?2 WHERE id = ?1";
-pub(super) const TIMES: &str = "SELECT at FROM ledger WHERE at >= ?1 ORDER BY at";
-pub(super) const COUNT: &str = "SELECT count(*) FROM ledger WHERE at >= ?1";
+pub(super) const TIMES: &str =
+    "SELECT at FROM ledger WHERE at >= ?1 AND coalesce(outcome, '') <> 'unsent' ORDER BY at";
+// What was refused for the rate, and what never left this machine, was not billed. No outcome: it may have been.
+pub(super) const COUNT: &str =
+    "SELECT count(*) FROM ledger WHERE at >= ?1 AND coalesce(outcome, '') NOT IN ('throttled', 'unsent')";
 pub(super) const ROWS: &str =
     "SELECT id, at, master_id, reason, uid, pid, comm, outcome FROM ledger WHERE at >= ?1 ORDER BY at, id";
 
@@ -44,7 +47,7 @@ impl Catalog {
         })
     }
 
-    /// When billed calls were made since `since` (inclusive), oldest first.
+    /// When calls were made since `since` (inclusive), oldest first: all that the tenant may have counted.
     pub fn ledger_times(&self, since: Timestamp) -> Result<Vec<Timestamp>, CatalogError> {
         self.inner.db.read(|connection| {
             let mut statement = connection.prepare_cached(TIMES)?;
@@ -57,7 +60,8 @@ impl Catalog {
         })
     }
 
-    /// How many billed calls were made since `since` (inclusive).
+    /// How many billed calls were made since `since` (inclusive): not those that the tenant refused for their rate, nor those that never
+    /// left this machine.
     pub fn ledger_count(&self, since: Timestamp) -> Result<u64, CatalogError> {
         self.inner.db.read(|connection| {
             to_unsigned(connection.prepare_cached(COUNT)?.query_row([from_time(since)], |row| row.get(0))?)

@@ -12,17 +12,17 @@ use super::daemon::Plan;
 use super::failure::{Cause, Failure};
 use crate::base::{Clock, SystemClock};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
-use crate::config::Config;
+use crate::config::{Config, LimitsConfig};
 use crate::cxone::{
-    ApiError, ApiErrorKind, ClientCredentials, ContactsAnswer, Credentials, Limiter, LimiterSettings, Tenant,
-    TenantSettings,
+    ApiError, ApiErrorKind, Breaker, ClientCredentials, ContactsAnswer, Credentials, Limiter, LimiterSettings, Probe,
+    Service, Tenant, TenantSettings,
 };
 use crate::fuse;
 use crate::media::{Media, MediaSettings};
 use crate::ops::rotate::Rotation;
 use crate::ops::{AuditLog, AuditRecord};
 use crate::vfs::{
-    Audit, DailyBudget, OpenEvent, Ownership, Parts, ResolveLimits, Resolver, Scanners, Vfs, VfsSettings,
+    self, Audit, DailyBudget, OpenEvent, Ownership, Parts, ResolveLimits, Resolver, Scanners, Vfs, VfsSettings,
 };
 
 /// How long a mount that has something to show waits for the login: it must come up straight after boot, network or not.
@@ -36,6 +36,9 @@ pub trait Served: Send {
 
     /// Waits until the kernel ended the session.
     async fn ended(&mut self);
+
+    /// Takes over what may change while it is mounted: see `reload`.
+    fn reconfigure(&self, config: &Config);
 }
 
 /// Builds every part and mounts.
@@ -63,32 +66,68 @@ fn attach(
 ) -> Result<Box<dyn Served>, Failure> {
     let config = &plan.config;
     let resolver = resolver(config, &tenant, &catalog, media, &clock)?;
-    let lister = Arc::new(TenantLister(tenant));
+    let lister = Arc::new(TenantLister::new(tenant));
     let zone = config.tree.timezone.clone();
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
     let audit = AuditSink::open(&config.state.dir, Arc::clone(&clock))?;
     let (kernel, notices) = fuse::notices();
     let parts = Parts { catalog, indexer, resolver, clock, audit: Arc::new(audit), kernel };
     let vfs = Arc::new(Vfs::new(vfs_settings(config), parts));
+    vfs::start_keeping_fresh(&vfs);
     let options = fuse::MountOptions { allow_other: config.mount.allow_other };
-    let mounted = fuse::mount(vfs, notices, &plan.mount_point, &options, &Handle::current())
+    let mounted = fuse::mount(Arc::clone(&vfs), notices, &plan.mount_point, &options, &Handle::current())
         .map_err(|error| Failure::failed(error).while_doing("mounting"))?;
-    Ok(Box::new(mounted))
+    Ok(Box::new(ServedTree { mounted, vfs }))
+}
+
+/// A mount and the tree behind it.
+struct ServedTree {
+    mounted: fuse::Mounted,
+    vfs: Arc<Vfs>,
 }
 
 #[async_trait]
-impl Served for fuse::Mounted {
+impl Served for ServedTree {
     fn detach(&self) -> Result<(), Cause> {
-        Ok(fuse::Mounted::detach(self)?)
+        Ok(self.mounted.detach()?)
     }
 
     async fn ended(&mut self) {
-        fuse::Mounted::ended(self).await;
+        self.mounted.ended().await;
+    }
+
+    fn reconfigure(&self, config: &Config) {
+        let resolver = self.vfs.resolver();
+        resolver.set_limits(resolve_limits(&config.limits));
+        resolver.set_rate(rate(&config.limits));
+        self.vfs.set_scanners(Scanners::new(&config.mount.deny_processes));
     }
 }
 
-/// The tenant as the catalog's lister.
-struct TenantLister(Tenant);
+fn rate(limits: &LimitsConfig) -> LimiterSettings {
+    LimiterSettings { calls: limits.playback_requests, window: limits.playback_window }
+}
+
+/// The tenant as the catalog's lister, behind a breaker.
+struct TenantLister {
+    tenant: Tenant,
+    breaker: Breaker,
+}
+
+impl TenantLister {
+    fn new(tenant: Tenant) -> TenantLister {
+        TenantLister { breaker: Breaker::new("reporting", Arc::new(ReportingProbe(tenant.clone()))), tenant }
+    }
+}
+
+struct ReportingProbe(Tenant);
+
+#[async_trait]
+impl Probe for ReportingProbe {
+    async fn probe(&self) -> Result<(), ApiError> {
+        self.0.probe(Service::Reporting).await
+    }
+}
 
 #[async_trait]
 impl Lister for TenantLister {
@@ -98,7 +137,10 @@ impl Lister for TenantLister {
         end: Timestamp,
         updated_since: Option<Timestamp>,
     ) -> Result<ContactsAnswer, ApiError> {
-        self.0.completed_contacts(start, end, updated_since).await
+        let admitted = self.breaker.admit().await?;
+        let answer = self.tenant.completed_contacts(start, end, updated_since).await;
+        self.breaker.conclude(admitted, &answer);
+        answer
     }
 }
 
@@ -139,18 +181,20 @@ fn resolver(
     clock: &Arc<dyn Clock>,
 ) -> Result<Resolver, Failure> {
     let limits = &config.limits;
-    let window = LimiterSettings { calls: limits.playback_requests, window: limits.playback_window };
     // Calls of an earlier process count: a restart must not burst past the limit.
     let since = clock.now().saturating_sub(limits.playback_window).unwrap_or(Timestamp::MIN);
     let recent = catalog.ledger_times(since).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
-    let limiter = Limiter::new(window, recent, Arc::clone(clock));
-    let resolve_limits = ResolveLimits {
+    let limiter = Limiter::new(rate(limits), recent, vfs::learned_before(catalog), Arc::clone(clock));
+    let player = Arc::new(tenant.clone());
+    Ok(Resolver::new(player, catalog.clone(), media, limiter, Arc::clone(clock), resolve_limits(limits)))
+}
+
+fn resolve_limits(limits: &LimitsConfig) -> ResolveLimits {
+    ResolveLimits {
         budget: DailyBudget(limits.daily_budget.map(u64::from)),
         deadline: limits.deadline,
         patience: limits.patience,
-    };
-    let player = Arc::new(tenant.clone());
-    Ok(Resolver::new(player, catalog.clone(), media, limiter, Arc::clone(clock), resolve_limits))
+    }
 }
 
 fn vfs_settings(config: &Config) -> VfsSettings {
@@ -160,13 +204,13 @@ fn vfs_settings(config: &Config) -> VfsSettings {
         since: config.tree.since,
         channels: config.tree.media_types.clone(),
         resolve_on: mount.resolve_on,
-        scanners: Scanners::new(&mount.deny_processes),
         ownership: Ownership {
             uid: mount.uid,
             gid: mount.gid,
             dir_mode: mount.dir_mode,
             file_mode: mount.file_mode,
         },
+        scanners: Scanners::new(&mount.deny_processes),
         deadline: config.limits.deadline,
     }
 }

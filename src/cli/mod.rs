@@ -7,12 +7,14 @@ mod completions;
 mod daemon;
 mod demo;
 mod failure;
+mod ledger;
 mod man;
 mod mount;
 mod mount_helper;
 mod mounts;
 mod options;
 mod preflight;
+mod reload;
 mod simulate;
 mod simulator;
 mod umount;
@@ -55,6 +57,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Umount(args) => umount::run(&args),
         Command::Demo(args) => demo::run(args),
         Command::Simulate(args) => simulate::run(args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

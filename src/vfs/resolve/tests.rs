@@ -1,0 +1,1 @@
+//! Resolving with doubles for the tenant and the media host.
