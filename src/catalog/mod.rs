@@ -51,8 +51,8 @@ pub use indexer::{IndexError, Indexer, Lister};
 pub use inode::{MAX_RECORDINGS, ROOT_INO, contact_ino, day_ino, file_ino};
 pub use ledger::LedgerReader;
 pub use model::{
-    AgentFolder, CatalogSettings, DayState, FileKind, Interaction, InteractionFolder, Leg, LedgerEntry, LedgerId, LedgerRow,
-    NewResolution, Resolution, ResolvedFile,
+    AgentFolder, CatalogSettings, DayState, FileKind, Interaction, InteractionFolder, LedgerEntry, LedgerId, LedgerRow,
+    Leg, NewResolution, Resolution, ResolvedFile,
 };
 
 /// The state database. All methods block for microseconds (reads) or a disk flush (writes). Cheap to clone.

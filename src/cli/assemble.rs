@@ -204,13 +204,8 @@ fn vfs_settings(config: &Config) -> VfsSettings {
         since: config.tree.since,
         channels: config.tree.media_types.clone(),
         resolve_on: mount.resolve_on,
-        ownership: Ownership {
-            uid: mount.uid,
-            gid: mount.gid,
-            dir_mode: mount.dir_mode,
-            file_mode: mount.file_mode,
-        },
         scanners: Scanners::new(&mount.deny_processes),
+        ownership: Ownership { uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode, file_mode: mount.file_mode },
         deadline: config.limits.deadline,
     }
 }

@@ -76,11 +76,11 @@ fn mount_point_failure(path: &Path, error: io::Error) -> Failure {
 }
 
 /// A mount whose daemon is gone answers ENOTCONN, or ECONNABORTED while it goes.
+///
+/// Asked by statfs(2), which the kernel passes on each time: attributes it would answer from its cache, and a mount that died just
+/// now would look alive.
 fn is_dead(path: &Path) -> bool {
-    match path.symlink_metadata() {
-        Ok(_) => false,
-        Err(error) => matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)),
-    }
+    matches!(rustix::fs::statvfs(path), Err(rustix::io::Errno::NOTCONN | rustix::io::Errno::CONNABORTED))
 }
 
 fn clear_dead_mount(path: &Path) -> Result<(), Failure> {

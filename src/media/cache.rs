@@ -163,9 +163,9 @@ impl Cache {
             return version.size == 0;
         }
         // Under the registry's lock, so that nobody loads or evicts the file meanwhile.
-        self.store.peek(hash).is_ok_and(|(header, entries)| {
-            header.version.agrees_with(version) && entries.iter().all(Option::is_some)
-        })
+        self.store
+            .peek(hash)
+            .is_ok_and(|(header, entries)| header.version.agrees_with(version) && entries.iter().all(Option::is_some))
     }
 
     /// The open files of a recording that has some.

@@ -39,8 +39,7 @@ pub struct Engine {
 impl Engine {
     /// Opens the cache and sets up HTTP. Starts no task and makes no request.
     pub fn new(settings: MediaSettings, clock: Arc<dyn Clock>) -> Result<Engine, MediaError> {
-        let cache =
-            Cache::open(&settings.cache_dir, settings.cache_size, settings.min_free, Arc::clone(&clock))?;
+        let cache = Cache::open(&settings.cache_dir, settings.cache_size, settings.min_free, Arc::clone(&clock))?;
         let engine = Engine {
             cache,
             clock,

@@ -46,7 +46,8 @@ impl Readahead {
                 }
             }
             _ => {
-                *self = Readahead { run_end: Some(bytes.end), run_bytes: bytes.end - bytes.start, window: 0, frontier: 0 };
+                *self =
+                    Readahead { run_end: Some(bytes.end), run_bytes: bytes.end - bytes.start, window: 0, frontier: 0 };
             }
         }
     }

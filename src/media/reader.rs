@@ -223,8 +223,7 @@ impl Reader {
     fn claims(&self, readahead: &mut Readahead, span: &Range<u64>, state: &mut State) -> Vec<Claim> {
         let allowance = self.engine.allowance(self.recording.version.size, state);
         let plan = plan(readahead, span, &allowance, |block| {
-            state.blocks.get(block) == Block::Absent
-                && self.engine.cache.spilled(self.recording.id, block).is_none()
+            state.blocks.get(block) == Block::Absent && self.engine.cache.spilled(self.recording.id, block).is_none()
         });
         let ranges = plan.asked.into_iter().chain(plan.ahead);
         ranges.map(|blocks| Claim::take(&self.engine, &self.recording, state, blocks)).collect()

@@ -96,7 +96,8 @@ impl Source {
 }
 
 fn ended(expires_at: Option<Timestamp>, now: Timestamp, skew_s: i64) -> bool {
-    expires_at.is_some_and(|end| now.as_second().saturating_add(skew_s) >= end.as_second().saturating_sub(LINK_MARGIN_S))
+    expires_at
+        .is_some_and(|end| now.as_second().saturating_add(skew_s) >= end.as_second().saturating_sub(LINK_MARGIN_S))
 }
 
 /// https anywhere; http on loopback only.

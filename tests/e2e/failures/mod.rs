@@ -1,0 +1,5 @@
+//! What goes wrong says so: before mounting in one line with its remedy, on the mount as the right errno, in time, and alone.
+
+mod faults;
+mod refusals;
+mod starting;

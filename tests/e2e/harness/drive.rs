@@ -1,0 +1,55 @@
+//! A tenant and its mount, as most tests want them.
+
+use std::path::{Path, PathBuf};
+
+use cxonefs::sim::{CounterValues, SimSettings};
+
+use super::mount::Mount;
+use super::sandbox::Sandbox;
+use super::tenant::Tenant;
+use super::tree::Tree;
+
+/// Fields are dropped in this order: the mount goes first.
+pub struct Drive {
+    pub mount: Mount,
+    pub sandbox: Sandbox,
+    pub tenant: Tenant,
+    /// What has to be there.
+    pub tree: Tree,
+}
+
+impl Drive {
+    #[track_caller]
+    pub fn of(settings: SimSettings) -> Drive {
+        Drive::with(settings, &[])
+    }
+
+    /// With further flags of `cxonefs mount`.
+    #[track_caller]
+    pub fn with(settings: SimSettings, flags: &[&str]) -> Drive {
+        let tenant = Tenant::start(settings);
+        let sandbox = Sandbox::of(&tenant);
+        let mount = Mount::start(&sandbox, flags);
+        let tree = Tree::of(&tenant);
+        Drive { mount, sandbox, tenant, tree }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.mount.path()
+    }
+
+    pub fn at(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.mount.at(relative)
+    }
+
+    pub fn counters(&self) -> CounterValues {
+        self.tenant.counters()
+    }
+
+    /// Fails if anything billed, or any media, was asked for since the counters were reset.
+    #[track_caller]
+    pub fn assert_nothing_was_paid(&self, after: &str) {
+        let counters = self.counters();
+        assert_eq!((counters.playback_calls, counters.media_requests), (0, 0), "after {after}: {counters:?}");
+    }
+}

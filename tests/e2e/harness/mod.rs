@@ -1,0 +1,24 @@
+//! What every theme stands on. Must not know what is tested.
+//!
+//! ```text
+//! Drive = Tenant (the simulator, in this process) + Sandbox (directories) + Mount (the program, as a child)
+//! ```
+
+mod bytes;
+mod drive;
+mod http;
+mod mount;
+mod sandbox;
+mod tenant;
+mod tool;
+mod tree;
+mod waiting;
+
+pub use self::bytes::{assert_same_bytes, read_at, true_bytes};
+pub use self::drive::Drive;
+pub use self::mount::{Ended, Mount, cxonefs, daemons_of, mount_at};
+pub use self::sandbox::Sandbox;
+pub use self::tenant::{Tenant, plain, settings};
+pub use self::tool::{Done, Tool, sh, tool};
+pub use self::tree::{Place, Tree, recording_name};
+pub use self::waiting::{eventually, wait_for};

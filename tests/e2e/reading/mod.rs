@@ -1,0 +1,4 @@
+//! Bytes: any range, by any number of readers, through read, mmap and the usual tools.
+
+mod model;
+mod ranges;
