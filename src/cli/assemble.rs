@@ -73,7 +73,7 @@ fn attach(
     let (kernel, notices) = fuse::notices();
     let parts = Parts { catalog, indexer, resolver, clock, audit: Arc::new(audit), kernel };
     let vfs = Arc::new(Vfs::new(vfs_settings(config), parts));
-    vfs::start_keeping_fresh(&vfs);
+    vfs::start_keeping_fresh(&vfs, config.tree.refresh);
     let options = fuse::MountOptions { allow_other: config.mount.allow_other };
     let mounted = fuse::mount(Arc::clone(&vfs), notices, &plan.mount_point, &options, &Handle::current())
         .map_err(|error| Failure::failed(error).while_doing("mounting"))?;

@@ -95,7 +95,9 @@ fn reload_into(plan: &mut Plan, served: &dyn Served) {
             served.reconfigure(&config);
             plan.config = config;
         }
-        Err(failure) => tracing::error!(problem = failure.render().trim_end(), "SIGHUP: the configuration stays as it was"),
+        Err(failure) => {
+            tracing::error!(problem = failure.render().trim_end(), "SIGHUP: the configuration stays as it was")
+        }
     }
 }
 

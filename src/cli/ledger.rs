@@ -79,7 +79,12 @@ fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failu
     Ok(now.saturating_sub(ago).unwrap_or(Timestamp::MIN))
 }
 
-fn print_rows(ledger: &LedgerReader, since: Timestamp, report: &Report, output: &mut impl Write) -> Result<(), Stopped> {
+fn print_rows(
+    ledger: &LedgerReader,
+    since: Timestamp,
+    report: &Report,
+    output: &mut impl Write,
+) -> Result<(), Stopped> {
     let mut totals = Totals::default();
     let mut written = report.rows_head(output);
     let each = |row: LedgerRow| {

@@ -110,7 +110,8 @@ fn mount(request: Request) -> Result<(), Failure> {
         Side::Parent(child) => child.wait(),
         Side::Child(readiness) => {
             let (ready, failed) = readiness.into_parts();
-            serve(Plan { config, mount_point, reload }, &log, move || ready.ready()).map_err(|failure| failed.report(failure))
+            serve(Plan { config, mount_point, reload }, &log, move || ready.ready())
+                .map_err(|failure| failed.report(failure))
         }
     }
 }

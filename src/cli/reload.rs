@@ -104,7 +104,8 @@ mod tests {
         let compared = include_str!("reload.rs");
         for key in crate::config::keys::ALL {
             let info = key.info();
-            let is_secret = info.name.contains("secret") || info.name == "client_id" || info.name.contains("encryption");
+            let is_secret =
+                info.name.contains("secret") || info.name == "client_id" || info.name.contains("encryption");
             assert!(is_secret || compared.contains(&info.path()), "{}", info.path());
         }
     }

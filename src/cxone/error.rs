@@ -46,7 +46,15 @@ pub struct ApiError {
 impl ApiError {
     /// An error without a cause below it.
     pub fn new(kind: ApiErrorKind, message: impl Into<String>) -> ApiError {
-        ApiError { kind, status: None, correlation_id: None, message: message.into(), unsent: false, outage: false, source: None }
+        ApiError {
+            kind,
+            status: None,
+            correlation_id: None,
+            message: message.into(),
+            unsent: false,
+            outage: false,
+            source: None,
+        }
     }
 
     /// The same failure where the caller knows better what it means.

@@ -85,9 +85,7 @@ const HARMLESS: u64 = SIGCHLD | SIGCONT | SIGSTOP | SIGTSTP | SIGTTIN | SIGTTOU 
 /// Whether `/proc/TID/status` shows a signal that ends a wait: one that asks to stop, or one that would kill. Signals that a program
 /// merely handles do not count (Go programs such as restic have SIGURG pending all the time).
 fn ends_the_wait(status: &str) -> bool {
-    let mask = |name: &str| {
-        field(status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0)
-    };
+    let mask = |name: &str| field(status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
     let pending = mask("SigPnd") | mask("ShdPnd");
     let deliverable = pending & !mask("SigBlk") & !mask("SigIgn");
     let deadly = deliverable & !mask("SigCgt") & !HARMLESS;

@@ -16,19 +16,22 @@ use crate::vfs::error::VfsError;
 use crate::vfs::lookup::ROOT_INO;
 use crate::vfs::node::{Node, Place};
 
-/// How often it is looked whether a refresh is due. Finer than any refresh age that makes sense, and a few index reads each.
-const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// How often it is looked whether a refresh is due, at most and at least; between them as often as refreshes are wanted. A look is a
+/// few index reads.
+const LOOK_EVERY_MIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(15);
 /// After midnight by the clock, so that rounding does not make us look just before it.
 const MIDNIGHT_MARGIN: Duration = Duration::from_millis(50);
 
-/// Runs until the tree is dropped.
-pub async fn keep_fresh(vfs: Weak<Vfs>) {
+/// Runs until the tree is dropped. `refresh`: the age from which a listing is refreshed.
+async fn keep_fresh(vfs: Weak<Vfs>, refresh: Duration) {
+    let look_every = refresh.clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX);
     let Some(tree) = vfs.upgrade() else { return };
     let mut changes = tree.indexer.changes();
     let mut shown = tree.days();
     drop(tree);
     loop {
-        let Some(pause) = vfs.upgrade().map(|tree| tree.until_next_look()) else { return };
+        let Some(pause) = vfs.upgrade().map(|tree| tree.until_next_look(look_every)) else { return };
         tokio::select! {
             () = tokio::time::sleep(pause) => {
                 let Some(tree) = vfs.upgrade() else { return };
@@ -52,14 +55,14 @@ pub async fn keep_fresh(vfs: Weak<Vfs>) {
 }
 
 /// How long to wait before the next look: to midnight, if that is earlier.
-fn pause(now: Timestamp, midnight: Timestamp) -> Duration {
+fn pause(now: Timestamp, midnight: Timestamp, look_every: Duration) -> Duration {
     let left = Duration::try_from(midnight.duration_since(now)).unwrap_or_default();
-    (left + MIDNIGHT_MARGIN).min(LOOK_EVERY)
+    (left + MIDNIGHT_MARGIN).min(look_every)
 }
 
 impl Vfs {
-    fn until_next_look(&self) -> Duration {
-        pause(self.clock.now(), self.days().1.next().start(&self.settings.timezone))
+    fn until_next_look(&self, look_every: Duration) -> Duration {
+        pause(self.clock.now(), self.days().1.next().start(&self.settings.timezone), look_every)
     }
 
     /// Starts what refreshes are due, and notices a new day. Gives the days that are shown from now on.
@@ -126,21 +129,11 @@ impl Vfs {
     }
 }
 
-/// Starts [`keep_fresh`] on the current runtime.
-pub fn start_keeping_fresh(vfs: &Arc<Vfs>) {
-    tokio::spawn(keep_fresh(Arc::downgrade(vfs)));
+/// Keeps the tree fresh, in a task of the current runtime, until it is dropped. `refresh`: the age from which an open day's listing
+/// is refreshed (`tree.refresh`).
+pub fn start_keeping_fresh(vfs: &Arc<Vfs>, refresh: Duration) {
+    tokio::spawn(keep_fresh(Arc::downgrade(vfs), refresh));
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_look_is_at_midnight_if_that_is_sooner() {
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let midnight = at("2026-11-03T05:00:00Z");
-        assert_eq!(pause(at("2026-11-03T04:59:50Z"), midnight), Duration::from_secs(10) + MIDNIGHT_MARGIN);
-        assert_eq!(pause(at("2026-11-03T01:00:00Z"), midnight), LOOK_EVERY);
-        assert_eq!(pause(at("2026-11-03T05:00:01Z"), midnight), MIDNIGHT_MARGIN);
-    }
-}
+mod tests;

@@ -20,6 +20,8 @@ mod node;
 mod open;
 mod policy;
 mod resolve;
+#[cfg(test)]
+mod testing;
 mod xattr;
 
 pub use attr::{Attr, Ownership, Ttl};

@@ -165,7 +165,7 @@ impl Resolver {
     }
 
     /// An interaction's names are other ones from now on, in all its folders.
-    fn listing_changed(&self, master: MasterId) {
+    async fn listing_changed(&self, master: MasterId) {
         let Some(kernel) = self.inner.kernel.get() else { return };
         let catalog = &self.inner.catalog;
         for (day, agent) in catalog.places(master).unwrap_or_default() {
@@ -173,6 +173,8 @@ impl Resolver {
                 kernel.forget_directory(folder.ino);
             }
         }
+        // Whoever waits for the flight must not find the old names after it.
+        kernel.delivered().await;
     }
 
     /// New limits from now on (a reload of the configuration).
@@ -237,13 +239,12 @@ impl Resolver {
         let phase = self.join_flight(master, want);
         let limits = *lock(&self.inner.limits);
         let stall = Stall { answered: self.inner.answered.subscribe(), window: self.inner.limiter.snapshot().window };
-        wait::for_landing(phase, limits.patience, limits.deadline, stall).await
+        wait::for_landing(phase, limits.patience, limits.deadline, stall, &self.inner.breaker).await
     }
 
     fn interaction(&self, master: MasterId) -> Result<Interaction, VfsError> {
         self.inner.catalog.interaction(master)?.ok_or_else(VfsError::not_found)
     }
-
 }
 
 /// The cache's name for a recording.

@@ -207,7 +207,8 @@ fn plain(text: &str) -> String {
 /// One line as RFC 4180 has it. A field that a spreadsheet would take for a formula is marked as text.
 fn csv_line(fields: &[String], output: &mut impl Write) -> io::Result<()> {
     let quoted = fields.iter().map(|field| {
-        let field = if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field.clone() };
+        let field =
+            if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field.clone() };
         if field.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
     });
     write!(output, "{}\r\n", quoted.collect::<Vec<_>>().join(","))
@@ -234,7 +235,11 @@ mod tests {
 
     fn report(form: Form) -> Report {
         let zone = TimeZone::get("America/New_York").unwrap();
-        Report { form, zone, users: Users::read("root:x:0:0:root:/root:/bin/sh\nrosa:x:1000:1000::/home/rosa:/bin/sh\n#odd") }
+        Report {
+            form,
+            zone,
+            users: Users::read("root:x:0:0:root:/root:/bin/sh\nrosa:x:1000:1000::/home/rosa:/bin/sh\n#odd"),
+        }
     }
 
     fn rows() -> [LedgerRow; 4] {
@@ -272,7 +277,10 @@ mod tests {
     fn a_table_for_people() {
         let text = written(Form::Table);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1], "2026-11-01 22:59:59    701000000122  open  rosa          restic                42  found");
+        assert_eq!(
+            lines[1],
+            "2026-11-01 22:59:59    701000000122  open  rosa          restic                42  found"
+        );
         assert!(lines[2].ends_with("throttled (not billed)"));
         assert!(lines[3].contains("77 ") && lines[3].contains("evil?[2J") && lines[3].ends_with("unknown"));
         assert_eq!(lines[5], "3 calls billed, 1 call not");

@@ -92,13 +92,8 @@ impl Breaker {
     /// The breaker of a service that is taken to be up; `service` is its name in messages.
     pub fn new(service: &'static str, probe: Arc<dyn Probe>) -> Breaker {
         let state = Shared { state: State::new(), error: None, begun: 0, failed: 0 };
-        let inner = Inner {
-            service,
-            probe,
-            state: Mutex::new(state),
-            changed: watch::channel(0).0,
-            demand: Notify::new(),
-        };
+        let inner =
+            Inner { service, probe, state: Mutex::new(state), changed: watch::channel(0).0, demand: Notify::new() };
         Breaker { inner: Arc::new(inner) }
     }
 
@@ -124,6 +119,12 @@ impl Breaker {
                 return Err(self.inner.outage(&self.inner.lock()));
             }
         }
+    }
+
+    /// Fails at once if the service is down.
+    pub fn check(&self) -> Result<(), ApiError> {
+        let shared = self.inner.lock();
+        if shared.state.phase() == Phase::Down { Err(self.inner.outage(&shared)) } else { Ok(()) }
     }
 
     /// Resolves when the service is down.

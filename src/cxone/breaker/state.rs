@@ -39,7 +39,9 @@ pub(super) enum Phase {
     Up,
     Down,
     /// The service answers, but no call has succeeded yet. The time of the last call that was let through.
-    Trial { last: Option<Instant> },
+    Trial {
+        last: Option<Instant>,
+    },
 }
 
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The breaker at work, on a paused clock.
 
-use std::sync::atomic::{AtomicU32, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use super::*;
 

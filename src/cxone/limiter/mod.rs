@@ -271,7 +271,12 @@ impl InFlight {
         state.wake_next();
         drop(state);
         if changed {
-            tracing::warn!(pause_ms = pause.as_millis(), accepted, learned_limit, "the tenant throttles media playback");
+            tracing::warn!(
+                pause_ms = pause.as_millis(),
+                accepted,
+                learned_limit,
+                "the tenant throttles media playback"
+            );
         }
     }
 

@@ -188,7 +188,13 @@ async fn a_429_pauses_everyone_and_loses_no_one() {
 
 /// A tenant that allows `allowed` calls in any window of [`SETTINGS`]; it counts what it accepts. `callers` work off `calls`.
 /// Gives the refusals, and how long it took.
-async fn work_off(limiter: &Limiter, allowed: usize, callers: usize, calls: usize, latency: Duration) -> (usize, Duration) {
+async fn work_off(
+    limiter: &Limiter,
+    allowed: usize,
+    callers: usize,
+    calls: usize,
+    latency: Duration,
+) -> (usize, Duration) {
     let accepted: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let refused: Arc<Mutex<usize>> = Arc::default();
     let begun = Instant::now();

@@ -104,7 +104,7 @@ impl Resolver {
     async fn queue(&self, master: MasterId, flight: &Flight) -> Result<Option<(Permit, Admitted)>, VfsError> {
         let mut priority = flight.priority.subscribe();
         self.check_budget()?;
-        let mut admitted = self.admit().await?;
+        let admitted = self.inner.breaker.admit().await.map_err(|error| VfsError::from(Arc::new(error)))?;
         loop {
             if flight.phase.is_closed() && self.leave_board(master, flight) {
                 return Ok(None);
@@ -115,14 +115,12 @@ impl Resolver {
                 permit = self.inner.limiter.acquire(wanted) => return Ok(Some((permit, admitted))),
                 _ = priority.changed() => {}
                 // Nobody waits for the rate limit of what would not answer.
-                () = self.inner.breaker.down() => admitted = self.admit().await?,
+                () = self.inner.breaker.down() => {
+                    self.inner.breaker.check().map_err(|error| VfsError::from(Arc::new(error)))?;
+                }
                 () = flight.phase.closed() => {}
             }
         }
-    }
-
-    async fn admit(&self) -> Result<Admitted, VfsError> {
-        self.inner.breaker.admit().await.map_err(|error| VfsError::from(Arc::new(error)))
     }
 
     /// Takes a flight that nobody waits for off the board.
@@ -154,7 +152,7 @@ impl Resolver {
         self.land(under_way, &answer);
         let outcome = outcome_word(&answer);
         let stored = match answer {
-            Ok(answer) => self.store(master, &answer).map_err(Failure::Final),
+            Ok(answer) => self.store(master, &answer).await.map_err(Failure::Final),
             Err(error) => Err(failure(error)),
         };
         self.inner.catalog.ledger_finish(row, &outcome).map_err(|error| Failure::Final(error.into()))?;
@@ -181,7 +179,7 @@ impl Resolver {
         }
     }
 
-    fn store(&self, master: MasterId, answer: &PlaybackAnswer) -> Result<(), VfsError> {
+    async fn store(&self, master: MasterId, answer: &PlaybackAnswer) -> Result<(), VfsError> {
         let now = self.inner.clock.now();
         let known = self.interaction(master)?;
         if let PlaybackAnswer::Found(playback) = answer {
@@ -193,7 +191,7 @@ impl Resolver {
             let mut resolution = documents::resolution(master, known.channel, known.mtime, answer, now);
             keep_sizes(&mut resolution, &known);
             self.inner.catalog.store_resolution(master, &resolution, now)?;
-            self.listing_changed(master);
+            self.listing_changed(master).await;
         }
         Ok(())
     }

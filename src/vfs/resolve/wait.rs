@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::flight::Phase;
+use crate::cxone::Breaker;
 use crate::vfs::error::{ErrorKind, VfsError};
 
 /// Patience without end ends where no call was answered for so many windows, and at least for so long: then nothing goes through
@@ -35,9 +36,11 @@ pub async fn for_landing(
     patience: Option<Duration>,
     deadline: Duration,
     stall: Stall,
+    breaker: &Breaker,
 ) -> Result<(), VfsError> {
     let start = Instant::now();
     let mut working_since = None;
+    let mut is_down = false;
     loop {
         let now = phase.borrow_and_update().clone();
         let (until, what) = match now {
@@ -48,10 +51,19 @@ pub async fn for_landing(
             }
             Phase::Working => {
                 let since = *working_since.get_or_insert_with(Instant::now);
+                // Where nobody answers, time in the queue was no waiting for the rate limit: it counts.
+                let since = if is_down { start } else { since };
                 (since + deadline, "CXone did not answer in time")
             }
         };
-        match tokio::time::timeout_at(until, phase.changed()).await {
+        let changed = tokio::select! {
+            changed = tokio::time::timeout_at(until, phase.changed()) => changed,
+            () = breaker.down(), if !is_down => {
+                is_down = true;
+                continue;
+            }
+        };
+        match changed {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(VfsError::new(ErrorKind::Io, "the billed call ended without an answer")),
             // Calls were answered meanwhile: patience goes on.
@@ -63,9 +75,25 @@ pub async fn for_landing(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::cxone::{ApiError, ApiErrorKind, Probe};
 
     const WINDOW: Duration = Duration::from_mins(5);
+
+    struct Nobody;
+
+    #[async_trait::async_trait]
+    impl Probe for Nobody {
+        async fn probe(&self) -> Result<(), ApiError> {
+            std::future::pending().await
+        }
+    }
+
+    fn breaker() -> Breaker {
+        Breaker::new("test", Arc::new(Nobody))
+    }
 
     fn stall() -> (watch::Sender<Option<Instant>>, Stall) {
         let (sender, answered) = watch::channel(None);
@@ -78,7 +106,7 @@ mod tests {
         for (phase, seconds) in [(Phase::Queued, 7), (Phase::Working, 3)] {
             let (sender, receiver) = watch::channel(phase);
             let begun = Instant::now();
-            let waited = for_landing(receiver, Some(second * 7), second * 3, stall().1).await;
+            let waited = for_landing(receiver, Some(second * 7), second * 3, stall().1, &breaker()).await;
             assert_eq!(waited.unwrap_err().kind(), ErrorKind::TimedOut);
             assert_eq!(begun.elapsed().as_secs(), seconds);
             drop(sender);
@@ -90,7 +118,8 @@ mod tests {
         let (phase, receiver) = watch::channel(Phase::Queued);
         let (answered, stall) = stall();
         let begun = Instant::now();
-        let waiting = tokio::spawn(for_landing(receiver, None, Duration::from_secs(3), stall));
+        let waiting =
+            tokio::spawn(async move { for_landing(receiver, None, Duration::from_secs(3), stall, &breaker()).await });
         for _ in 0..100 {
             tokio::time::sleep(WINDOW).await;
             answered.send_replace(Some(Instant::now()));
@@ -100,5 +129,23 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert_eq!(begun.elapsed(), WINDOW * 103);
         drop(phase);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nobody_answers_the_queue_counts_as_work() {
+        let second = Duration::from_secs(1);
+        let (phase, receiver) = watch::channel(Phase::Queued);
+        let breaker = breaker();
+        let begun = Instant::now();
+        let waiting = tokio::spawn({
+            let breaker = breaker.clone();
+            async move { for_landing(receiver, None, second * 10, stall().1, &breaker).await }
+        });
+        tokio::time::sleep(second * 8).await;
+        phase.send_replace(Phase::Working);
+        let admitted = breaker.admit().await.unwrap();
+        breaker.conclude(admitted, &Err::<(), _>(ApiError::new(ApiErrorKind::Timeout, "silence")));
+        assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed(), second * 10);
     }
 }
