@@ -24,13 +24,14 @@ pub(super) struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Four tries, half a second apart at first; no try begins later than two call times after the first.
+    /// Four tries, half a second apart at first; no try begins later than one call time after the first: whoever waits for the listing
+    /// waits no longer, and a silence of a whole call time is news that others should have.
     pub fn listing(call_timeout: Duration) -> RetryPolicy {
         RetryPolicy {
             tries: 4,
             pause: Duration::from_millis(500),
             pause_max: Duration::from_secs(8),
-            total: call_timeout.saturating_mul(2),
+            total: call_timeout,
         }
     }
 

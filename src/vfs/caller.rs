@@ -28,11 +28,15 @@ impl Caller {
         if self.tid == 0 {
             return Vec::new();
         }
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.tid)).unwrap_or_default();
-        let process = field(&status, "Tgid").and_then(|text| text.parse().ok()).unwrap_or(self.tid);
-        let mut names: Vec<String> = [process, self.tid].into_iter().filter_map(name_of).collect();
+        let mut names: Vec<String> = [self.pid(), self.tid].into_iter().filter_map(name_of).collect();
         names.dedup();
         names
+    }
+
+    /// The process that the thread belongs to; the thread itself where that cannot be seen.
+    pub fn pid(&self) -> u32 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.tid)).unwrap_or_default();
+        field(&status, "Tgid").and_then(|text| text.parse().ok()).unwrap_or(self.tid)
     }
 
     /// Resolves when the caller has a signal pending that should end its wait. Never, if it cannot be watched.

@@ -215,7 +215,8 @@ impl Resolver {
             // A task, so that a size is learned and stored even if the asker stops waiting.
             tokio::spawn(async move { resolver.size(master, index, want).await })
         });
-        let _ = tokio::time::timeout(SIZES_GRACE, futures_util::future::join_all(sizes)).await;
+        let grace = sizes_grace(lock(&self.inner.limits).deadline);
+        let _ = tokio::time::timeout(grace, futures_util::future::join_all(sizes)).await;
         self.interaction(master)
     }
 
@@ -223,7 +224,8 @@ impl Resolver {
     /// at hand.
     pub async fn size(&self, master: MasterId, index: u8, want: Want) -> Result<Version, VfsError> {
         // Whoever opens has waited for sizes before, see `resolved`; both together must end by the deadline.
-        let deadline = lock(&self.inner.limits).deadline.saturating_sub(SIZES_GRACE).max(SIZES_GRACE);
+        let deadline = lock(&self.inner.limits).deadline;
+        let deadline = deadline.saturating_sub(sizes_grace(deadline));
         let links = Arc::new(RecordingLinks { resolver: self.clone(), master, index, want });
         let key = recording_key(master, index);
         let probe = self.inner.media.probe(&key, links);
@@ -245,6 +247,10 @@ impl Resolver {
     fn interaction(&self, master: MasterId) -> Result<Interaction, VfsError> {
         self.inner.catalog.interaction(master)?.ok_or_else(VfsError::not_found)
     }
+}
+
+fn sizes_grace(deadline: Duration) -> Duration {
+    SIZES_GRACE.min(deadline / 2)
 }
 
 /// The cache's name for a recording.

@@ -1,9 +1,9 @@
-//! What a 429 does: a pause, and a lower limit until further notice. Pure: time is passed in, jitter comes from a seed.
+//! What a 429 does: a pause, and a lower limit if it turns out to be one. Pure: time is passed in, jitter comes from a seed.
 //!
-//! A 429 although we keep to our limit means that the tenant's is lower than configured, or that someone else uses the same quota.
-//! What it had accepted of us in the window is the best guess at what it allows, so that is the limit from then on. Whether that
-//! was a passing guest or the tenant's true limit shows when the limit rises again, call by call: a second 429 at the same
-//! count confirms it, and it is then held longer each time.
+//! A 429 although we keep to our limit is a hiccup, somebody else who uses the same quota, or a limit that is lower than
+//! configured. One alone cannot be told apart, so it only pauses. A second one after as many accepted calls is a limit: what the tenant
+//! accepted in the window is what it allows. When the limit rises again later, a 429 at the same count confirms it, and
+//! it is held longer each time.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ const PAUSE_MIN: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// No pause that the tenant asks for is believed beyond this: one wrong header must not stop a mount for ever.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
-/// A single 429 may come from a guest who used the quota up before us: it takes at most seven eighths.
+/// Two 429s in a row may still be a hiccup: they take at most seven eighths. Less is believed once a whole window agrees.
 const FLOOR_DIVISOR: u32 = 8;
 /// Two counts within a tenth of each other are the same limit.
 const SAME_DIVISOR: u32 = 10;
 /// Each window of rising gives back a tenth of the configured limit.
 const RISE_DIVISOR: u32 = 10;
-/// How long a limit learned from one 429 holds: so many windows, and at least so long.
+/// How long a limit holds that is higher than what was accepted: so many windows, and at least so long.
 const GUESS_WINDOWS: u32 = 3;
 const GUESS_MIN: Duration = Duration::from_mins(5);
-/// The same for a limit that was confirmed; doubled with each further confirmation.
+/// The same for a limit that is what was accepted; doubled with each confirmation.
 const CONFIRMED_WINDOWS: u32 = 12;
 const CONFIRMED_MIN: Duration = Duration::from_hours(1);
 /// No limit is held longer without trying whether the tenant allows more by now.
@@ -63,17 +63,24 @@ impl Learned {
 pub(super) struct Brake {
     settings: LimiterSettings,
     rng: fastrand::Rng,
+    suspicion: Option<Suspicion>,
     lesson: Option<Lesson>,
     paused_until: Option<Instant>,
     /// 429s in a row, for the length of the pause.
     strikes: u32,
 }
 
-/// The last 429 that lowered the limit.
+/// 429s that came after the same number of accepted calls.
+#[derive(Clone, Copy)]
+struct Suspicion {
+    accepted: u32,
+    since: Instant,
+}
+
+/// A limit below the configured one.
 #[derive(Clone, Copy)]
 struct Lesson {
     limit: u32,
-    accepted: u32,
     hold: Duration,
     rises_from: Instant,
 }
@@ -81,7 +88,7 @@ struct Lesson {
 impl Brake {
     pub fn new(settings: LimiterSettings, seed: u64) -> Brake {
         let rng = fastrand::Rng::with_seed(seed);
-        Brake { settings, rng, lesson: None, paused_until: None, strikes: 0 }
+        Brake { settings, rng, suspicion: None, lesson: None, paused_until: None, strikes: 0 }
     }
 
     /// Goes on with what an earlier process learned under the same settings, at the wall time `wall`.
@@ -89,9 +96,9 @@ impl Brake {
         let Some(rises_at) = learned.rises_at_s.and_then(|at| Timestamp::from_second(at).ok()) else { return };
         let ahead = Duration::try_from(rises_at.duration_since(wall)).unwrap_or_default().min(HOLD_MAX);
         let behind = Duration::try_from(wall.duration_since(rises_at)).unwrap_or_default();
+        self.suspicion = Some(Suspicion { accepted: learned.accepted, since: now });
         self.lesson = Some(Lesson {
             limit: learned.limit.clamp(1, self.settings.calls),
-            accepted: learned.accepted,
             hold: Duration::from_secs(learned.hold_s).min(HOLD_MAX),
             rises_from: (now + ahead).checked_sub(behind).unwrap_or(now),
         });
@@ -110,7 +117,7 @@ impl Brake {
             calls,
             window_ms: window.as_millis().try_into().unwrap_or(u64::MAX),
             limit: self.lesson.map_or(calls, |lesson| lesson.limit),
-            accepted: self.lesson.map_or(0, |lesson| lesson.accepted),
+            accepted: self.suspicion.map_or(0, |suspicion| suspicion.accepted),
             hold_s: self.lesson.map_or(0, |lesson| lesson.hold.as_secs()),
             rises_at_s,
             proven,
@@ -125,8 +132,8 @@ impl Brake {
         }
     }
 
-    /// Takes note of a 429 when the tenant had `accepted` calls in the window; gives the length of the pause from `now`, and whether the
-    /// limit changed.
+    /// Takes note of a 429 when the tenant had `accepted` calls in the window; gives the length of the pause from `now`, and whether
+    /// it is a new one.
     pub fn throttled(&mut self, retry_after: Option<Duration>, accepted: u32, now: Instant) -> (Duration, bool) {
         let running = self.paused_until(now);
         let limit = self.limit(now);
@@ -147,24 +154,32 @@ impl Brake {
         let until = running.map_or(now + pause, |until| until.max(now + pause));
         self.paused_until = Some(until);
         if running.is_none() {
-            self.lesson = Some(self.lesson_of(accepted, limit, until));
+            self.learn(accepted, limit, now, until);
         } else if let Some(lesson) = &mut self.lesson {
             lesson.rises_from = lesson.rises_from.max(until + lesson.hold);
         }
         (until - now, running.is_none())
     }
 
-    fn lesson_of(&self, accepted: u32, limit: u32, until: Instant) -> Lesson {
+    fn learn(&mut self, accepted: u32, limit: u32, now: Instant, until: Instant) {
         let LimiterSettings { calls, window } = self.settings;
-        let confirmed =
-            self.lesson.filter(|before| before.accepted.abs_diff(accepted) <= (before.accepted / SAME_DIVISOR).max(1));
-        let (floor, hold) = match confirmed {
-            Some(before) => (1, (before.hold * 2).max(window * CONFIRMED_WINDOWS).max(CONFIRMED_MIN)),
-            None => ((calls / FLOOR_DIVISOR).max(1), (window * GUESS_WINDOWS).max(GUESS_MIN)),
+        let is_same =
+            |before: &Suspicion| before.accepted.abs_diff(accepted) <= (before.accepted / SAME_DIVISOR).max(1);
+        // A tenant that accepted nothing at all has shown no limit, only that it is not our turn.
+        let Some(suspicion) = self.suspicion.filter(|before| accepted > 0 && is_same(before)) else {
+            self.suspicion = (accepted > 0).then_some(Suspicion { accepted, since: now });
+            return;
+        };
+        let floor = if now >= suspicion.since + window { 1 } else { (calls / FLOOR_DIVISOR).max(1) };
+        let hold = if accepted >= floor {
+            let before = self.lesson.map_or(Duration::ZERO, |lesson| lesson.hold);
+            (before * 2).max(window * CONFIRMED_WINDOWS).max(CONFIRMED_MIN)
+        } else {
+            (window * GUESS_WINDOWS).max(GUESS_MIN)
         };
         let hold = hold.min(HOLD_MAX);
-        let below = limit.saturating_sub(1).max(1);
-        Lesson { limit: accepted.max(floor).min(below), accepted, hold, rises_from: until + hold }
+        let limit = accepted.max(floor).min(limit);
+        self.lesson = Some(Lesson { limit, hold, rises_from: until + hold });
     }
 
     /// The end of the pause, if there is one.
@@ -204,15 +219,24 @@ mod tests {
         }
     }
 
+    /// A brake that was told twice that so many are allowed; the second pause is over.
+    fn taught(accepted: u32) -> (Brake, Instant) {
+        let mut brake = Brake::new(SETTINGS, 7);
+        let mut now = Instant::now();
+        now += brake.throttled(None, accepted, now).0;
+        assert_eq!(brake.limit(now), 100, "one may be a hiccup");
+        now += brake.throttled(None, accepted, now).0;
+        (brake, now)
+    }
+
     #[tokio::test]
     async fn several_429s_of_one_pause_count_as_one() {
         let mut brake = Brake::new(SETTINGS, 7);
         let now = Instant::now();
-        let (pause, changed) = brake.throttled(None, 60, now);
-        assert!(changed);
-        assert_eq!(brake.limit(now), 60);
-        assert_eq!(brake.throttled(None, 10, now + SECOND), (pause.saturating_sub(SECOND), false));
-        assert_eq!(brake.limit(now), 60);
+        let (pause, is_new) = brake.throttled(None, 60, now);
+        assert!(is_new);
+        assert_eq!(brake.throttled(None, 60, now + SECOND), (pause.saturating_sub(SECOND), false));
+        assert_eq!(brake.limit(now), 100);
     }
 
     #[tokio::test]
@@ -225,32 +249,38 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_accepted_is_the_limit_and_a_second_429_there_confirms_it() {
-        let mut brake = Brake::new(SETTINGS, 7);
-        let mut now = Instant::now();
-        now += brake.throttled(None, 90, now).0;
+    async fn what_was_accepted_twice_is_the_limit_and_each_confirmation_holds_it_longer() {
+        let (mut brake, mut now) = taught(90);
         assert_eq!(brake.limit(now), 90);
-        // A guess holds for minutes, then gives way by a tenth of the configured limit per window.
-        assert_eq!(brake.limit(now + GUESS_MIN), 90);
-        now += GUESS_MIN + SECOND * 10;
-        assert_eq!(brake.limit(now), 100);
-        now += brake.throttled(None, 90, now).0;
         assert_eq!(brake.limit(now + CONFIRMED_MIN), 90);
         now += CONFIRMED_MIN + SECOND * 10;
+        assert_eq!(brake.limit(now), 100);
         now += brake.throttled(None, 91, now).0;
         assert_eq!(brake.limit(now + CONFIRMED_MIN * 2), 91, "held twice as long");
+        assert_eq!(brake.limit(now + CONFIRMED_MIN * 2 + SECOND * 10), 100);
     }
 
     #[tokio::test]
-    async fn one_429_leaves_an_eighth_and_a_second_leaves_what_is_allowed() {
+    async fn other_counts_are_other_reasons() {
         let mut brake = Brake::new(SETTINGS, 7);
         let mut now = Instant::now();
-        now += brake.throttled(None, 3, now).0;
-        assert_eq!(brake.limit(now), 12);
+        for accepted in [50, 70, 20, 40] {
+            now += brake.throttled(None, accepted, now).0;
+            assert_eq!(brake.limit(now), 100);
+        }
+        for _ in 0..5 {
+            now += brake.throttled(None, 0, now).0;
+            assert_eq!(brake.limit(now), 100, "nothing accepted shows no limit");
+        }
+    }
+
+    #[tokio::test]
+    async fn little_is_believed_once_a_whole_window_agrees() {
+        let (mut brake, mut now) = taught(3);
+        assert_eq!(brake.limit(now), 12, "an eighth, until a window of 10 s has passed");
+        now += SECOND * 10;
         now += brake.throttled(None, 3, now).0;
         assert_eq!(brake.limit(now), 3);
-        now += brake.throttled(None, 0, now).0;
-        assert!(brake.limit(now) >= 1);
     }
 
     #[tokio::test]
@@ -258,14 +288,14 @@ mod tests {
         let mut brake = Brake::new(LimiterSettings { calls: 1, ..SETTINGS }, 7);
         let now = Instant::now();
         brake.throttled(None, 1, now);
+        brake.throttled(None, 1, now + SECOND * 60);
         assert_eq!(brake.limit(now), 1);
     }
 
     #[tokio::test]
     async fn what_was_learned_goes_on_in_the_next_process() {
-        let mut brake = Brake::new(SETTINGS, 7);
-        let (now, wall) = (Instant::now(), Timestamp::from_second(1_000_000).unwrap());
-        let (pause, _) = brake.throttled(None, 40, now);
+        let (brake, now) = taught(40);
+        let wall = Timestamp::from_second(1_000_000).unwrap();
         let learned = brake.learned(0, wall, now);
         let text = serde_json::to_string(&learned).unwrap();
         let read: Learned = serde_json::from_str(&text).unwrap();
@@ -275,7 +305,7 @@ mod tests {
         let later = wall + jiff::SignedDuration::from_secs(60);
         let mut next = Brake::new(SETTINGS, 8);
         next.resume(&read, later, now);
-        let left = pause + GUESS_MIN - SECOND * 60;
+        let left = CONFIRMED_MIN - SECOND * 60;
         assert_eq!((next.limit(now), next.limit(now + left)), (40, 40));
         assert_eq!(next.limit(now + left + SECOND * 12), 50);
     }

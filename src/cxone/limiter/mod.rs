@@ -257,20 +257,20 @@ impl InFlight {
         state.wake_next();
     }
 
-    /// The tenant answered 429: no permit is handed out before `retry_after`, or an exponential pause with jitter. What it had accepted
-    /// until now is the limit for a while. Several 429s of one pause count as one.
+    /// The tenant answered 429: no permit is handed out before `retry_after`, or an exponential pause with jitter. If this
+    /// happens again after as many accepted calls, that is the limit for a while. Several 429s of one pause count as one.
     pub fn throttled(mut self, retry_after: Option<Duration>) {
         let now = Instant::now();
         let mut state = self.end();
         let accepted = state.window.accepted(now);
         state.window.finish(false, now);
         state.proof.refused();
-        let (pause, changed) = state.brake.throttled(retry_after, accepted, now);
-        state.lesson = true;
+        let (pause, is_new) = state.brake.throttled(retry_after, accepted, now);
+        state.lesson |= is_new;
         let learned_limit = state.brake.limit(now);
         state.wake_next();
         drop(state);
-        if changed {
+        if is_new {
             tracing::warn!(
                 pause_ms = pause.as_millis(),
                 accepted,

@@ -163,7 +163,7 @@ async fn a_429_pauses_everyone_and_loses_no_one() {
     limiter.acquire(Priority::Open).await.spend().throttled(Some(Duration::from_secs(7)));
     let snapshot = limiter.snapshot();
     assert_eq!(snapshot.paused_for, Duration::from_secs(7));
-    assert_eq!(snapshot.learned_limit, 16, "what the tenant had accepted");
+    assert_eq!(snapshot.learned_limit, 20, "one 429 may be a hiccup");
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..30 {
@@ -182,8 +182,6 @@ async fn a_429_pauses_everyone_and_loses_no_one() {
     assert!(served[0] >= Duration::from_secs(7));
     let at_once = served.iter().filter(|at| **at < Duration::from_secs(8)).count();
     assert_eq!(at_once as u32, snapshot.learned_limit);
-    sleep(Duration::from_mins(6)).await;
-    assert_eq!(limiter.snapshot().learned_limit, 20, "one 429 is no reason to be slow for ever");
 }
 
 /// A tenant that allows `allowed` calls in any window of [`SETTINGS`]; it counts what it accepts. `callers` work off `calls`.
@@ -229,7 +227,7 @@ async fn work_off(
 
 #[tokio::test(start_paused = true)]
 async fn a_tenant_with_a_lower_limit_is_learned_with_at_most_three_refusals() {
-    for allowed in [1, 2, 7, 10, 19] {
+    for allowed in [2, 3, 7, 10, 19] {
         for callers in [1, 50] {
             let limiter = limiter(SETTINGS);
             let calls = 30 * allowed;
@@ -252,7 +250,7 @@ async fn what_was_learned_holds_after_a_restart() {
     let limiter = Limiter::with_seed(SETTINGS, &[], Some(lesson), Timestamp::UNIX_EPOCH, 3);
     assert_eq!(limiter.snapshot().learned_limit, 10);
     sleep(SETTINGS.window).await;
-    let (refused, _) = work_off(&limiter, 10, 50, 100, 5 * MS).await;
+    let (refused, _) = work_off(&limiter, 10, 50, 300, 5 * MS).await;
     assert_eq!(refused, 0);
     let other = LimiterSettings { calls: 30, ..SETTINGS };
     let other = Limiter::with_seed(other, &[], Some(lesson), Timestamp::UNIX_EPOCH, 3);
@@ -269,6 +267,24 @@ async fn a_tenant_that_answers_slowly_is_not_left_waiting_for_proof() {
     let least = (SETTINGS.window + 200 * MS) * 49;
     // Each window of the four in which it was held back doubled what may be under way.
     assert!(took < least.mul_f64(1.08), "{took:?}, {least:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hiccup_of_three_costs_a_few_seconds_and_no_limit() {
+    let limiter = limiter(LimiterSettings { calls: 150, window: Duration::from_mins(5) });
+    for accepted in [0, 1, 5] {
+        let begun = Instant::now();
+        for _ in 0..accepted {
+            limiter.acquire(Priority::Open).await.spend().finished();
+        }
+        for _ in 0..3 {
+            limiter.acquire(Priority::Open).await.spend().throttled(Some(Duration::from_secs(1)));
+        }
+        assert!(limiter.snapshot().learned_limit >= 18, "{:?}", limiter.snapshot());
+        limiter.acquire(Priority::Open).await.spend().finished();
+        assert!(begun.elapsed() < Duration::from_secs(4));
+        sleep(Duration::from_hours(3)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

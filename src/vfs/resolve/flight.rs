@@ -197,11 +197,11 @@ impl Resolver {
     }
 
     fn enter_in_ledger(&self, master: MasterId, want: Want, reason: Priority) -> Result<LedgerId, VfsError> {
-        let comm = want.caller.comm();
+        let (comm, pid) = (want.caller.comm(), want.caller.pid());
         let _spending = lock(&self.inner.spending);
         self.check_budget()?;
         let at = self.inner.clock.now();
-        let (uid, pid) = (want.caller.uid, want.caller.tid);
+        let uid = want.caller.uid;
         Ok(self.inner.catalog.ledger_begin(&LedgerEntry { at, master_id: master, reason, uid, pid, comm })?)
     }
 

@@ -89,16 +89,19 @@ async fn a_raised_budget_and_another_rate_hold_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_loses_nothing_counts_as_nothing_and_is_remembered() {
-    let fixture = fixture(20, Some(4)).await;
-    for number in 0..3 {
-        resolve(&fixture, number).await.unwrap();
+async fn a_429_loses_nothing_counts_as_nothing_and_a_limit_is_remembered() {
+    let fixture = fixture(20, Some(8)).await;
+    for round in 0..2 {
+        for number in 0..3 {
+            resolve(&fixture, round * 4 + number).await.unwrap();
+        }
+        fixture.player.failures.lock().unwrap().push(throttled());
+        let begun = Instant::now();
+        resolve(&fixture, round * 4 + 3).await.unwrap();
+        assert!(begun.elapsed() >= SECOND * 2 && begun.elapsed() < SECOND * 6);
+        tokio::time::sleep(SECOND * 3).await;
     }
-    fixture.player.failures.lock().unwrap().push(throttled());
-    let begun = Instant::now();
-    resolve(&fixture, 3).await.unwrap();
-    assert!(begun.elapsed() >= SECOND * 2 && begun.elapsed() < SECOND * 6);
-    assert_eq!(outcomes(&fixture), ["found", "found", "found", "throttled", "found"]);
+    assert_eq!(outcomes(&fixture), ["found", "found", "found", "throttled", "found"].repeat(2));
     let learned = learned_before(&fixture.catalog).unwrap();
     assert_eq!((learned.limit, fixture.vfs.resolver().limiter().learned_limit), (3, 3));
 }
