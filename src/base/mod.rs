@@ -6,6 +6,8 @@ pub mod channel;
 pub mod choices;
 pub mod clock;
 pub mod ids;
+pub mod lock;
+pub mod tls;
 
 pub use channel::Channel;
 pub use choices::{ResolveOn, Since};

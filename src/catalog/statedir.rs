@@ -6,12 +6,16 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::CatalogError;
+use crate::base::lock::{PATIENCE, lock_exclusively};
 
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 const LOCK_NAME: &str = "cxonefs.lock";
+/// Tests know that nobody will let go.
+const LOCK_PATIENCE: Duration = if cfg!(test) { Duration::ZERO } else { PATIENCE };
 
 /// A state directory that is ours alone; held against other daemons until dropped, also when the process is killed.
 #[derive(Debug)]
@@ -31,10 +35,10 @@ impl StateDir {
         check_dir(path)?;
         let lock_path = path.join(LOCK_NAME);
         let lock = private_file(&lock_path)?;
-        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(StateDir { path: path.to_owned(), _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(CatalogError::InUse { path: path.to_owned() }),
-            Err(errno) => Err(CatalogError::io("lock", lock_path)(errno.into())),
+        match lock_exclusively(&lock, LOCK_PATIENCE) {
+            Ok(true) => Ok(StateDir { path: path.to_owned(), _lock: lock }),
+            Ok(false) => Err(CatalogError::InUse { path: path.to_owned() }),
+            Err(error) => Err(CatalogError::io("lock", lock_path)(error)),
         }
     }
 

@@ -44,8 +44,38 @@ pub enum Command {
     Demo(DemoArgs),
     Simulate(SimulateArgs),
     Ledger(LedgerArgs),
+    Status(StatusArgs),
+    Refresh(RefreshArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
+}
+
+/// Show how a mount is: rate limit, budget, cache, memory
+///
+/// Without a directory, all mounts of this user. Asks the daemon through its control socket; makes no call to the tenant.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Where it is mounted
+    #[arg(value_name = "DIR")]
+    pub mount_point: Option<PathBuf>,
+
+    /// For programs: one JSON object with DIR, else an array of them
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// List days anew, now
+///
+/// Listing is free. Open days refresh by themselves; this also reads closed days again, for instance after a correction.
+#[derive(Debug, Args)]
+pub struct RefreshArgs {
+    /// Where it is mounted
+    #[arg(value_name = "DIR")]
+    pub mount_point: PathBuf,
+
+    /// The days (YYYY-MM-DD); without any, all that are still open
+    #[arg(value_name = "DATE")]
+    pub days: Vec<Day>,
 }
 
 /// Mount the tenant's recordings at a directory

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::daemon::Plan;
 use super::failure::{Cause, Failure};
+use super::report::Report;
 use crate::base::{Clock, SystemClock};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
 use crate::config::{Config, LimitsConfig};
@@ -19,6 +20,7 @@ use crate::cxone::{
 };
 use crate::fuse;
 use crate::media::{Media, MediaSettings};
+use crate::ops::control;
 use crate::ops::rotate::Rotation;
 use crate::ops::{AuditLog, AuditRecord};
 use crate::vfs::{
@@ -65,29 +67,67 @@ fn attach(
     clock: Arc<dyn Clock>,
 ) -> Result<Box<dyn Served>, Failure> {
     let config = &plan.config;
-    let resolver = resolver(config, &tenant, &catalog, media, &clock)?;
-    let lister = Arc::new(TenantLister::new(tenant));
+    let limiter = limiter(config, &catalog, &clock)?;
+    let resolver = resolver(config, &tenant, &catalog, &media, &limiter, &clock);
+    let reporting = Breaker::new("reporting", Arc::new(ReportingProbe(tenant.clone())));
+    let lister = Arc::new(TenantLister { tenant, breaker: reporting.clone() });
     let zone = config.tree.timezone.clone();
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
     let audit = AuditSink::open(&config.state.dir, Arc::clone(&clock))?;
     let (kernel, notices) = fuse::notices();
-    let parts = Parts { catalog, indexer, resolver, clock, audit: Arc::new(audit), kernel };
+    let parts = Parts {
+        catalog: catalog.clone(),
+        indexer: indexer.clone(),
+        resolver,
+        clock: Arc::clone(&clock),
+        audit: Arc::new(audit),
+        kernel,
+    };
     let vfs = Arc::new(Vfs::new(vfs_settings(config), parts));
     vfs::start_keeping_fresh(&vfs, config.tree.refresh);
     let options = fuse::MountOptions { allow_other: config.mount.allow_other };
     let mounted = fuse::mount(Arc::clone(&vfs), notices, &plan.mount_point, &options, &Handle::current())
         .map_err(|error| Failure::failed(error).while_doing("mounting"))?;
-    Ok(Box::new(ServedTree { mounted, vfs }))
+    let (host, mount_point, mounted_at) = (host(config), mounted.path().to_owned(), clock.now());
+    let config = config.clone();
+    let report = Report {
+        config,
+        mount_point,
+        mounted_at,
+        host,
+        catalog,
+        indexer,
+        limiter,
+        media,
+        vfs: Arc::clone(&vfs),
+        reporting,
+        clock,
+    };
+    let control = control(Arc::new(report), mounted.path());
+    Ok(Box::new(ServedMount { mounted, vfs, _control: control }))
 }
 
-/// A mount and the tree behind it.
-struct ServedTree {
+/// A mount does its work without a control socket too.
+fn control(report: Arc<Report>, mount_point: &std::path::Path) -> Option<control::Server> {
+    let socket = control::socket_of(&control::runtime_dir(), mount_point);
+    match control::serve(&socket, report) {
+        Ok(server) => Some(server),
+        Err(error) => {
+            let cause = &error as &dyn std::error::Error;
+            tracing::warn!(error = cause, "no control socket: cxonefs status will not find this mount");
+            None
+        }
+    }
+}
+
+struct ServedMount {
     mounted: fuse::Mounted,
     vfs: Arc<Vfs>,
+    _control: Option<control::Server>,
 }
 
 #[async_trait]
-impl Served for ServedTree {
+impl Served for ServedMount {
     fn detach(&self) -> Result<(), Cause> {
         Ok(self.mounted.detach()?)
     }
@@ -112,12 +152,6 @@ fn rate(limits: &LimitsConfig) -> LimiterSettings {
 struct TenantLister {
     tenant: Tenant,
     breaker: Breaker,
-}
-
-impl TenantLister {
-    fn new(tenant: Tenant) -> TenantLister {
-        TenantLister { breaker: Breaker::new("reporting", Arc::new(ReportingProbe(tenant.clone()))), tenant }
-    }
 }
 
 struct ReportingProbe(Tenant);
@@ -173,20 +207,24 @@ impl Audit for AuditSink {
     }
 }
 
-fn resolver(
-    config: &Config,
-    tenant: &Tenant,
-    catalog: &Catalog,
-    media: Media,
-    clock: &Arc<dyn Clock>,
-) -> Result<Resolver, Failure> {
+fn limiter(config: &Config, catalog: &Catalog, clock: &Arc<dyn Clock>) -> Result<Limiter, Failure> {
     let limits = &config.limits;
     // Calls of an earlier process count: a restart must not burst past the limit.
     let since = clock.now().saturating_sub(limits.playback_window).unwrap_or(Timestamp::MIN);
     let recent = catalog.ledger_times(since).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
-    let limiter = Limiter::new(rate(limits), recent, vfs::learned_before(catalog), Arc::clone(clock));
-    let player = Arc::new(tenant.clone());
-    Ok(Resolver::new(player, catalog.clone(), media, limiter, Arc::clone(clock), resolve_limits(limits)))
+    Ok(Limiter::new(rate(limits), recent, vfs::learned_before(catalog), Arc::clone(clock)))
+}
+
+fn resolver(
+    config: &Config,
+    tenant: &Tenant,
+    catalog: &Catalog,
+    media: &Media,
+    limiter: &Limiter,
+    clock: &Arc<dyn Clock>,
+) -> Resolver {
+    let (player, limits) = (Arc::new(tenant.clone()), resolve_limits(&config.limits));
+    Resolver::new(player, catalog.clone(), media.clone(), limiter.clone(), Arc::clone(clock), limits)
 }
 
 fn resolve_limits(limits: &LimitsConfig) -> ResolveLimits {

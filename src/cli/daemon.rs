@@ -96,7 +96,7 @@ fn reload_into(plan: &mut Plan, served: &dyn Served) {
             plan.config = config;
         }
         Err(failure) => {
-            tracing::error!(problem = failure.render().trim_end(), "SIGHUP: the configuration stays as it was")
+            tracing::error!(problem = failure.render().trim_end(), "SIGHUP: the configuration stays as it was");
         }
     }
 }

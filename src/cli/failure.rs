@@ -15,6 +15,26 @@ pub const FAILED: u8 = 1;
 /// Exit code 2: what was asked for, or the configuration, makes no sense.
 pub const USAGE: u8 = 2;
 
+/// An error and its causes on one line.
+pub fn chain(error: &dyn Error) -> String {
+    chained(String::new(), error)
+}
+
+fn chained(mut line: String, error: &dyn Error) -> String {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string().replace('\n', " ");
+        if !line.ends_with(&text) {
+            if !line.is_empty() {
+                line.push_str(": ");
+            }
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    line
+}
+
 /// A command's failure.
 #[derive(Debug)]
 pub struct Failure {
@@ -57,19 +77,7 @@ impl Failure {
 
     /// `what: cause: cause`, on one line. A cause whose words its parent has already said is left out.
     pub fn line(&self) -> String {
-        let mut line = self.doing.clone().unwrap_or_default();
-        let mut cause: Option<&dyn Error> = Some(&*self.cause);
-        while let Some(error) = cause {
-            let text = error.to_string().replace('\n', " ");
-            if !line.ends_with(&text) {
-                if !line.is_empty() {
-                    line.push_str(": ");
-                }
-                line.push_str(&text);
-            }
-            cause = error.source();
-        }
-        line
+        chained(self.doing.clone().unwrap_or_default(), &*self.cause)
     }
 
     /// What stands on the user's terminal.

@@ -14,9 +14,12 @@ mod mount_helper;
 mod mounts;
 mod options;
 mod preflight;
+mod refresh;
 mod reload;
+mod report;
 mod simulate;
 mod simulator;
+mod status;
 mod umount;
 mod workspace;
 
@@ -58,6 +61,8 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Ledger(args) => ledger::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Refresh(args) => refresh::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

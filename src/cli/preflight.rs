@@ -5,11 +5,10 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::mount::{UnmountFlags, unmount};
-
 use super::failure::Failure;
 use super::mounts;
 use crate::config::{Config, Host};
+use crate::fuse::{Busy, unmount};
 use crate::ops::privacy;
 
 /// Checks everything; the answer is the mount point's absolute path.
@@ -85,11 +84,7 @@ fn is_dead(path: &Path) -> bool {
 
 fn clear_dead_mount(path: &Path) -> Result<(), Failure> {
     let shown = path.display();
-    let result = match unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-        Err(rustix::io::Errno::PERM) => super::umount::by_helper(path, true),
-        result => result.map_err(io::Error::from),
-    };
-    result.map_err(|error| {
+    unmount(path, Busy::Detach).map_err(|error| {
         Failure::failed(error)
             .while_doing(format!("clearing the dead mount at {shown}"))
             .remedy(format!("unmount it first: umount -l {shown}"))

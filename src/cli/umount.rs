@@ -2,14 +2,12 @@
 
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-use rustix::mount::{UnmountFlags, unmount};
 
 use super::args::UmountArgs;
 use super::failure::Failure;
 use super::mounts;
+use crate::fuse::{Busy, unmount};
 
 /// How long the mount may take to leave the table after the kernel said yes.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
@@ -28,7 +26,7 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
         Some(mount) => return Err(not_ours(format!("{shown} is not a cxonefs mount but of type {}", mount.kind))),
         None => return Err(not_ours(format!("{shown} is not a mount"))),
     }
-    take_down(&path, args.lazy).map_err(|error| {
+    unmount(&path, if args.lazy { Busy::Detach } else { Busy::Refuse }).map_err(|error| {
         let busy = error.kind() == io::ErrorKind::ResourceBusy || error.to_string().contains("busy");
         let failure = Failure::failed(error).while_doing(format!("unmounting {shown}"));
         if busy {
@@ -48,29 +46,6 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
         std::thread::sleep(LOOK_EVERY);
     }
     Ok(())
-}
-
-fn take_down(path: &Path, lazy: bool) -> io::Result<()> {
-    let flags = if lazy { UnmountFlags::NOFOLLOW | UnmountFlags::DETACH } else { UnmountFlags::NOFOLLOW };
-    match unmount(path, flags) {
-        Err(rustix::io::Errno::PERM) => by_helper(path, lazy),
-        result => result.map_err(io::Error::from),
-    }
-}
-
-/// Unmounts by `fusermount3`, for users that may not unmount themselves.
-pub fn by_helper(path: &Path, lazy: bool) -> io::Result<()> {
-    let mut command = Command::new("fusermount3");
-    command.arg(if lazy { "-uz" } else { "-u" }).arg("--").arg(path).stdin(Stdio::null());
-    let output = command.output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => io::Error::new(error.kind(), "fusermount3 is missing; install the package fuse3"),
-        _ => error,
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-    Err(io::Error::other(if text.is_empty() { format!("fusermount3 failed ({})", output.status) } else { text }))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Knows neither which call it carries nor whether it will be tried again. Redirects are never followed: a token must not
 //! travel to a host that nobody named.
 
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -56,7 +56,7 @@ impl Http {
     /// Builds the clients. Makes no request. A machine without CA certificates is an error only once TLS is needed: a simulated
     /// tenant on loopback works without.
     pub fn new(call_timeout: Duration, clock: Arc<dyn Clock>) -> Result<Http, ApiError> {
-        install_crypto();
+        crate::base::tls::install_crypto();
         let builder = || {
             Client::builder()
                 .user_agent(concat!("cxonefs/", env!("CARGO_PKG_VERSION")))
@@ -299,15 +299,6 @@ impl Answer {
     pub fn mark(&self, error: ApiError) -> ApiError {
         error.with_status(self.status.as_u16()).with_correlation_id(self.correlation_id.clone())
     }
-}
-
-/// `ring`, once for the process: reqwest is built without a provider of its own.
-fn install_crypto() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // An error means that the program has chosen a provider already, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
 }
 
 fn header(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

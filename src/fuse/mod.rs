@@ -7,7 +7,9 @@ mod answer;
 mod errno;
 mod mount;
 mod notices;
+mod unmount;
 
 pub use errno::errno_name;
-pub use mount::{FuseError, MountOptions, Mounted, SUBTYPE, detach, mount};
+pub use mount::{FuseError, MountOptions, Mounted, SUBTYPE, mount};
 pub use notices::{NoticeQueue, notices};
+pub use unmount::{Busy, unmount};

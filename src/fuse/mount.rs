@@ -6,16 +6,15 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
-use rustix::mount::{UnmountFlags, unmount};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::fuse::adapter::Adapter;
 use crate::fuse::notices::NoticeQueue;
+use crate::fuse::unmount::{Busy, unmount};
 use crate::vfs::Vfs;
 
 /// The type under which `/proc/mounts` shows the mount is `fuse.` and this.
@@ -93,27 +92,11 @@ impl Mounted {
 
     /// Takes the mount out of the tree at once, busy or not; open files stay readable until they are closed.
     pub fn detach(&self) -> Result<(), FuseError> {
-        detach(&self.path).map_err(|source| FuseError::Unmount { path: self.path.clone(), source })
+        unmount(&self.path, Busy::Detach).map_err(|source| FuseError::Unmount { path: self.path.clone(), source })
     }
 
     /// Waits until the kernel ended the session: unmounted, and the last file closed.
     pub async fn ended(&mut self) {
         let _ = (&mut self.ended).await;
-    }
-}
-
-/// Detaches whatever FUSE mount is at `path`, by the system call or, without the right to it, by `fusermount3`.
-pub fn detach(path: &Path) -> io::Result<()> {
-    match unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::PERM) => {
-            let output = Command::new("fusermount3").args(["-u", "-z", "--"]).arg(path).output()?;
-            if output.status.success() {
-                return Ok(());
-            }
-            let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            Err(io::Error::other(if text.is_empty() { String::from("fusermount3 failed") } else { text }))
-        }
-        Err(errno) => Err(errno.into()),
     }
 }

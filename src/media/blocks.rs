@@ -75,12 +75,6 @@ impl Blocks {
         self.states.len() as u32
     }
 
-    /// Number of present blocks.
-    #[must_use]
-    pub fn present(&self) -> u32 {
-        self.present
-    }
-
     /// Nothing on disk, nothing on its way, nothing being removed.
     #[must_use]
     pub fn is_idle_and_empty(&self) -> bool {

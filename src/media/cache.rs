@@ -5,27 +5,26 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lru::LruCache;
 
 use super::blocks::{Block, Blocks};
 use super::error::{MediaError, chain};
 use super::index::Header;
 use super::key::{KeyHash, Version};
 use super::recording::Recording;
-use super::settings::SPILL_BLOCKS_MAX;
 use super::space::{FileId, Space, Victim, block_charge, file_charge};
+use super::spill::Spill;
 use super::store::{Files, Store};
 use crate::base::Clock;
 
 /// Victims that one reservation may cost, at most; a cold file is one, so this suffices unless the disk does not obey.
 const VICTIMS_MAX: u32 = 4096;
 /// How long a process that is just leaving may still hold the directory.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PATIENCE: Duration = crate::base::lock::PATIENCE;
 /// One warning about a disk that does not take blocks per this many seconds.
 const WARNING_EVERY_S: i64 = 60;
 
@@ -35,10 +34,7 @@ pub struct Cache {
     clock: Arc<dyn Clock>,
     registry: Mutex<Registry>,
     space: Mutex<Space>,
-    /// Blocks that the disk did not take, for the readers that wait for them.
-    spill: Mutex<LruCache<(FileId, u32), Bytes>>,
-    /// Length of `spill`, so that the normal case asks no lock.
-    spilled: AtomicUsize,
+    spill: Spill,
     next_id: AtomicU64,
     warned_at_s: AtomicI64,
 }
@@ -71,8 +67,7 @@ impl Cache {
             clock,
             registry: Mutex::default(),
             space: Mutex::new(space),
-            spill: Mutex::new(LruCache::unbounded()),
-            spilled: AtomicUsize::new(0),
+            spill: Spill::default(),
             next_id: AtomicU64::new(1),
             warned_at_s: AtomicI64::new(i64::MIN / 2),
         })
@@ -125,7 +120,7 @@ impl Cache {
             state.files = None;
             state.blocks.is_idle_and_empty()
         };
-        self.forget_spilled(recording.id);
+        self.spill.forget(recording.id);
         if empty && registry.by_id.remove(&recording.id).is_some() {
             registry.by_hash.remove(&recording.hash);
             self.discard(recording);
@@ -146,7 +141,7 @@ impl Cache {
         let registry = lock(&self.registry);
         if let Some(recording) = registry.by_hash.get(hash) {
             self.discard(recording);
-            self.forget_spilled(recording.id);
+            self.spill.forget(recording.id);
         } else if let Some(bytes) = lock(&self.space).take_cold(hash) {
             self.unlink(hash);
             lock(&self.space).release(bytes);
@@ -179,31 +174,24 @@ impl Cache {
 
     /// Stores a block that a fetch claimed, and publishes it. If the disk does not take it, it is kept in memory for a while.
     pub fn store_block(&self, recording: &Arc<Recording>, block: u32, bytes: &Bytes) {
-        if let Err(error) = self.write(recording, block, bytes) {
-            self.warn_disk(&error);
-            let mut spill = lock(&self.spill);
-            // A copy: the bytes may be a slice of a larger receive buffer.
-            spill.put((recording.id, block), Bytes::copy_from_slice(bytes));
-            while spill.len() > SPILL_BLOCKS_MAX {
-                spill.pop_lru();
+        match self.write(recording, block, bytes) {
+            Ok(()) => self.spill.age(),
+            Err(error) => {
+                self.warn_disk(&error);
+                self.spill.put(recording.id, block, bytes);
+                recording.lock().blocks.release(block);
             }
-            self.spilled.store(spill.len(), Ordering::Release);
-            drop(spill);
-            recording.lock().blocks.release(block);
         }
     }
 
     /// A block that the disk did not take.
     pub fn spilled(&self, file: FileId, block: u32) -> Option<Bytes> {
-        if self.spilled.load(Ordering::Acquire) == 0 {
-            return None;
-        }
-        lock(&self.spill).get(&(file, block)).cloned()
+        self.spill.get(file, block)
     }
 
     /// Whether the disk does not take blocks at present, so that fetching ahead is in vain.
     pub fn is_spilling(&self) -> bool {
-        self.spilled.load(Ordering::Acquire) > 0
+        !self.spill.is_empty()
     }
 
     /// Blocks were read.
@@ -371,7 +359,6 @@ impl Cache {
     /// Removes a block that the caller took out of the LRU, and releases its bytes.
     fn remove_block(&self, recording: &Arc<Recording>, block: u32) {
         let charge = block_charge(recording.version.size, block);
-        let files = self.files(recording);
         let (begun, handed_out) = {
             let mut state = recording.lock();
             let begun = state.blocks.evict_begin(block);
@@ -381,9 +368,10 @@ impl Cache {
             (begun, state.passthrough > 0)
         };
         let mut obeyed = true;
+        // A hole would read as zeros to whoever has the file by passthrough.
         if begun && !handed_out {
-            // A hole would read as zeros to whoever has the file by passthrough.
-            obeyed = files.and_then(|files| files.remove_block(block)).is_ok();
+            // Opened only now: as long as the block is being evicted, nobody writes it into whatever files these are.
+            obeyed = self.files(recording).and_then(|files| files.remove_block(block)).is_ok();
         }
         let empty = {
             let mut state = recording.lock();
@@ -440,7 +428,7 @@ impl Cache {
         registry.by_id.remove(&recording.id);
         registry.by_hash.remove(&recording.hash);
         self.discard(recording);
-        self.forget_spilled(recording.id);
+        self.spill.forget(recording.id);
         recording.settled.notify_waiters();
     }
 
@@ -486,18 +474,6 @@ impl Cache {
         if let Err(error) = self.store.unlink(hash) {
             tracing::warn!(recording = ?hash, %error, "cannot remove a cache file");
         }
-    }
-
-    fn forget_spilled(&self, file: FileId) {
-        if self.spilled.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        let mut spill = lock(&self.spill);
-        let theirs: Vec<_> = spill.iter().map(|(key, _)| *key).filter(|key| key.0 == file).collect();
-        for key in theirs {
-            spill.pop(&key);
-        }
-        self.spilled.store(spill.len(), Ordering::Release);
     }
 
     fn warn_disk(&self, error: &io::Error) {

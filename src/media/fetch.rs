@@ -7,19 +7,18 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
+use super::assemble::Assembler;
 use super::engine::Engine;
 use super::error::MediaError;
-use super::geometry::{block_at, block_len, block_start, bytes_of};
+use super::geometry::bytes_of;
 use super::key::Version;
 use super::links::LinkSource;
 use super::recording::{FetchEntry, Progress, Recording, State};
 use super::session::{Reply, Session};
-use super::settings::WRITE_BATCH_BLOCKS;
 use super::source::Answer;
+use super::writer::Writer;
 
 /// The blocks that one fetch is to bring.
 pub struct Claim {
@@ -28,7 +27,7 @@ pub struct Claim {
     id: u64,
     owned: BTreeSet<u32>,
     progress: Arc<watch::Sender<Progress>>,
-    /// Worth finishing when nobody reads any more.
+    /// A small recording: brought whole even when nobody reads any more, while its link still works.
     keep: bool,
     finished: bool,
 }
@@ -71,7 +70,7 @@ impl Claim {
     /// Brings the blocks; `first` is an answer that is there already. `Ok` although blocks are missing: nobody wants them, or
     /// another fetch brings them.
     pub async fn drive(&mut self, session: &mut Session<'_>, first: Option<Reply>) -> Result<(), MediaError> {
-        let mut writer = Writer::new(self);
+        let mut writer = Writer::new(&self.engine, &self.recording, &self.progress);
         let mut assembler = Assembler::new(self.recording.version.size, self.owned.first().copied().unwrap_or(0));
         let outcome = self.fetch(session, first, &mut assembler, &mut writer).await;
         writer.finish().await;
@@ -85,20 +84,21 @@ impl Claim {
         assembler: &mut Assembler,
         writer: &mut Writer,
     ) -> Result<(), MediaError> {
-        let mut asked_once = first.is_some();
         while let Some(last) = self.owned.last().copied() {
             let asked = assembler.position..bytes_of(self.recording.version.size, &(last..last + 1)).end;
             let reply = match first.take() {
                 Some(reply) => reply,
-                None => session.get(asked, || self.is_wanted(asked_once)).await?,
+                None => session.get(asked.clone(), || self.is_wanted()).await?,
             };
-            asked_once = true;
             let stopped = match reply {
                 Reply::Unwanted => return Ok(()),
                 Reply::Outside { version } => return Err(self.changed(version)),
                 Reply::Partial { mut answer, bytes, version, pass: _pass } => {
                     if !self.recording.version.agrees_with(&version) {
                         return Err(self.changed(version));
+                    }
+                    if bytes.end < asked.end {
+                        session.count_short_part()?;
                     }
                     self.stream(session, &mut answer, bytes, assembler, writer).await?
                 }
@@ -165,7 +165,7 @@ impl Claim {
                 if self.owned.remove(&block) {
                     writer.push(block, bytes).await;
                 }
-                if self.owned.is_empty() || !self.is_wanted(true) {
+                if self.owned.is_empty() || !self.is_wanted() {
                     return Ok(true);
                 }
             }
@@ -195,7 +195,7 @@ impl Claim {
             }
         }
         drop(state);
-        if let Some(first) = self.owned.first().copied().filter(|first| block_start(*first) < block_floor(assembler)) {
+        if let Some(first) = self.owned.first().copied().filter(|first| *first < assembler.block()) {
             assembler.restart(first);
         }
         true
@@ -205,12 +205,12 @@ impl Claim {
         self.owned.len() == 1 && self.owned.contains(&0)
     }
 
-    fn is_wanted(&self, begun: bool) -> bool {
+    fn is_wanted(&self) -> bool {
         if self.engine.is_closed() {
             return false;
         }
         let state = self.recording.lock();
-        state.stale.is_none() && (state.readers > 0 || begun && self.keep)
+        state.stale.is_none() && (state.readers > 0 || self.keep)
     }
 
     fn changed(&self, version: Version) -> MediaError {
@@ -243,171 +243,5 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.end(Ok(()));
-    }
-}
-
-/// Cuts a stream of pieces into blocks.
-struct Assembler {
-    size: u64,
-    /// The next byte that is wanted.
-    position: u64,
-    /// The bytes of the block at `position` that are here.
-    partial: BytesMut,
-}
-
-fn block_floor(assembler: &Assembler) -> u64 {
-    block_start(block_at(assembler.position))
-}
-
-impl Assembler {
-    fn new(size: u64, first: u32) -> Assembler {
-        Assembler { size, position: block_start(first), partial: BytesMut::new() }
-    }
-
-    fn restart(&mut self, first: u32) {
-        *self = Assembler::new(self.size, first);
-    }
-
-    /// Takes from `piece`; a block when one is complete. Without copying where a piece holds all of a block.
-    fn push(&mut self, piece: &mut Bytes) -> Option<(u32, Bytes)> {
-        let block = block_at(self.position);
-        let len = block_len(self.size, block) as usize;
-        let wanted = len - self.partial.len();
-        if piece.is_empty() || wanted == 0 {
-            return None;
-        }
-        let taken = piece.split_to(wanted.min(piece.len()));
-        self.position += taken.len() as u64;
-        if taken.len() == len {
-            return Some((block, taken));
-        }
-        self.partial.reserve(wanted);
-        self.partial.extend_from_slice(&taken);
-        (self.partial.len() == len).then(|| (block, self.partial.split().freeze()))
-    }
-}
-
-/// Writes blocks on a blocking thread while the next ones arrive: one batch at a time, of what came meanwhile.
-struct Writer {
-    engine: Arc<Engine>,
-    pending: Batch,
-    running: Option<JoinHandle<()>>,
-}
-
-/// Claimed blocks on their way to disk; gives back what it did not store when dropped.
-struct Batch {
-    recording: Arc<Recording>,
-    progress: Arc<watch::Sender<Progress>>,
-    blocks: std::collections::VecDeque<(u32, Bytes)>,
-}
-
-impl Batch {
-    fn new(recording: &Arc<Recording>, progress: &Arc<watch::Sender<Progress>>) -> Batch {
-        Batch {
-            recording: Arc::clone(recording),
-            progress: Arc::clone(progress),
-            blocks: std::collections::VecDeque::new(),
-        }
-    }
-
-    fn store(mut self, engine: &Engine) {
-        while let Some((block, bytes)) = self.blocks.front() {
-            engine.cache.store_block(&self.recording, *block, bytes);
-            self.blocks.pop_front();
-            self.progress.send_modify(|progress| progress.settled += 1);
-        }
-    }
-}
-
-impl Drop for Batch {
-    fn drop(&mut self) {
-        if self.blocks.is_empty() {
-            return;
-        }
-        let mut state = self.recording.lock();
-        for (block, _) in &self.blocks {
-            state.blocks.release(*block);
-        }
-        drop(state);
-        self.progress.send_modify(|_| {});
-    }
-}
-
-impl Writer {
-    fn new(claim: &Claim) -> Writer {
-        let pending = Batch::new(&claim.recording, &claim.progress);
-        Writer { engine: Arc::clone(&claim.engine), pending, running: None }
-    }
-
-    /// Takes a block over. Waits while too much waits for the disk.
-    async fn push(&mut self, block: u32, bytes: Bytes) {
-        self.pending.blocks.push_back((block, bytes));
-        if self.pending.blocks.len() >= WRITE_BATCH_BLOCKS && self.running.is_some() {
-            self.written().await;
-        }
-        self.kick();
-    }
-
-    fn kick(&mut self) {
-        if self.running.is_some() || self.pending.blocks.is_empty() {
-            return;
-        }
-        let next = Batch::new(&self.pending.recording, &self.pending.progress);
-        let batch = std::mem::replace(&mut self.pending, next);
-        let engine = Arc::clone(&self.engine);
-        self.running = Some(tokio::task::spawn_blocking(move || batch.store(&engine)));
-    }
-
-    /// Ends with the running batch, after starting the next one; never if none runs. Cancel-safe.
-    async fn written(&mut self) {
-        match &mut self.running {
-            Some(running) => {
-                if let Err(error) = running.await {
-                    tracing::error!(%error, "writing to the cache ended abnormally");
-                }
-                self.running = None;
-                self.kick();
-            }
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn finish(&mut self) {
-        while self.running.is_some() || !self.pending.blocks.is_empty() {
-            self.kick();
-            self.written().await;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::geometry::BLOCK_SIZE;
-    use super::*;
-
-    proptest! {
-        /// However a stream is cut, the blocks are the same.
-        #[test]
-        fn pieces_become_blocks(cuts in prop::collection::vec(1usize..200_000, 1..20), tail in 1u64..BLOCK_SIZE) {
-            let size = 3 * BLOCK_SIZE + tail;
-            let truth: Vec<u8> = (0..size).map(|byte| (byte * 7 / 3) as u8).collect();
-            let mut stream = Bytes::from(truth[BLOCK_SIZE as usize..].to_vec());
-            let mut assembler = Assembler::new(size, 1);
-            let mut next = 1;
-            for cut in cuts.into_iter().chain([usize::MAX]) {
-                let mut piece = stream.split_to(cut.min(stream.len()));
-                while let Some((block, bytes)) = assembler.push(&mut piece) {
-                    prop_assert_eq!(block, next);
-                    let start = block_start(block) as usize;
-                    prop_assert_eq!(&bytes[..], &truth[start..start + block_len(size, block) as usize]);
-                    next += 1;
-                }
-                prop_assert!(piece.is_empty());
-            }
-            prop_assert_eq!(next, 4);
-            prop_assert_eq!(assembler.position, size);
-        }
     }
 }

@@ -169,7 +169,7 @@ mod tests {
             "01000000",
             "00000100",
             "0403020100000000",
-            "807ae86a00000000",
+            "407be86a00000000",
             "abababababababababababababababababababababababababababababababab",
             "0600",
             "000000000000",
@@ -177,7 +177,7 @@ mod tests {
         );
         assert_eq!(hex(&bytes[..78]), golden);
         assert!(bytes[78..508].iter().all(|byte| *byte == 0));
-        assert_eq!(hex(&bytes[508..]), "PIN");
+        assert_eq!(hex(&bytes[508..]), "576f0f42");
         assert_eq!(hex(&encode_present(0xdead_beef)), "01000000efbeadde");
         assert_eq!(entry_offset(3), 536);
         assert_eq!(index_len(BLOCK_SIZE + 1), 528);

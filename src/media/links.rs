@@ -1,6 +1,7 @@
 //! Where links come from, as the media layer sees it.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::error::MediaError;
 use crate::cxone::MediaLink;
@@ -11,6 +12,8 @@ pub struct Link {
     pub link: MediaLink,
     /// Grows with every signing of this recording.
     pub serial: u64,
+    /// When it was signed, by this machine's clock.
+    pub signed_at: Timestamp,
 }
 
 /// Gives links to a recording's bytes. Implementations sign at most once at a time per recording.

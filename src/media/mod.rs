@@ -7,7 +7,7 @@
 //!   │         │
 //!   │         ↓
 //!   │       fetch ─→ session (links, retries) ─→ source (HTTP) ─→ check (is the answer what was asked?)
-//!   │         │ blocks as they arrive
+//!   │         │ assemble, writer: blocks as they arrive
 //!   ↓         ↓
 //! recording (block table) ←─ cache (room, eviction) ─→ space (accounting, LRU)
 //!                              └─→ store (files) ─→ index (format)
@@ -22,6 +22,7 @@
 //! - What it holds in memory besides the block table is bounded: fetches by [`MediaSettings::memory`], blocks that the disk
 //!   does not take by a constant.
 
+mod assemble;
 mod blocks;
 mod cache;
 mod check;
@@ -40,9 +41,11 @@ mod session;
 mod settings;
 mod source;
 mod space;
+mod spill;
 mod store;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use error::MediaError;
 pub use key::{RecordingKey, Version};

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ pub struct Reader {
     recording: Arc<Recording>,
     links: Arc<dyn LinkSource>,
     readahead: Mutex<Readahead>,
+    /// Nothing was read yet: the first read begins to fetch a small recording whole, even if it finds its own bytes here.
+    untouched: AtomicBool,
     _lifeline: Arc<Lifeline>,
 }
 
@@ -43,7 +46,14 @@ enum Step {
 impl Reader {
     pub(super) fn new(lifeline: Arc<Lifeline>, recording: Arc<Recording>, links: Arc<dyn LinkSource>) -> Reader {
         let engine = Arc::clone(&lifeline.engine);
-        Reader { engine, recording, links, readahead: Mutex::default(), _lifeline: lifeline }
+        Reader {
+            engine,
+            recording,
+            links,
+            readahead: Mutex::default(),
+            untouched: AtomicBool::new(true),
+            _lifeline: lifeline,
+        }
     }
 
     /// Bytes at `offset` if they are all in the cache; shorter than `len` only at the end of the recording.
@@ -193,7 +203,8 @@ impl Reader {
     fn note_read(&self, span: &Range<u64>, stalled: bool) {
         let mut readahead = self.readahead.lock().unwrap_or_else(PoisonError::into_inner);
         readahead.observe(span, stalled);
-        if stalled || !readahead.is_due(super::geometry::block_count(self.recording.version.size)) {
+        let first = self.untouched.swap(false, Ordering::Relaxed) && self.engine.is_small(self.recording.version.size);
+        if stalled || !(first || readahead.is_due(super::geometry::block_count(self.recording.version.size))) {
             return;
         }
         // Failing to read ahead fails nothing: the read that needs the bytes asks again.

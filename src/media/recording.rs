@@ -115,11 +115,15 @@ impl Recording {
 
     /// Appends the bytes `span`, whose blocks must all be present, to `out`. Blocks that no one verified in this process
     /// are compared with their checksums first. On anything but [`Copied::Done`], `out` is as it was.
-    pub fn copy(&self, files: &Files, span: &Range<u64>, out: &mut Vec<u8>) -> Copied {
+    pub fn copy(&self, files: &Arc<Files>, span: &Range<u64>, out: &mut Vec<u8>) -> Copied {
         let blocks = blocks_of(span);
         let before = self.evictions.load(Ordering::SeqCst);
         let unverified = {
             let state = self.lock();
+            // The block table speaks of the current files; others, unlinked before, may have holes where it promises bytes.
+            if !state.files.as_ref().is_some_and(|current| Arc::ptr_eq(current, files)) {
+                return Copied::Moved;
+            }
             let mut unverified = Vec::new();
             for block in blocks.clone() {
                 match state.blocks.get(block) {

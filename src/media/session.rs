@@ -79,15 +79,19 @@ pub enum Reply {
 
 /// One fetch's conversation.
 pub struct Session<'a> {
-    pub source: &'a Source,
-    pub gate: &'a Gate,
-    pub clock: &'a dyn Clock,
-    pub links: &'a dyn LinkSource,
+    source: &'a Source,
+    gate: &'a Gate,
+    clock: &'a dyn Clock,
+    links: &'a dyn LinkSource,
     pub patience: Patience,
-    pub refused: Option<u64>,
-    pub refusals: u32,
-    pub barren: u32,
-    pub attempts: u32,
+    /// The last link that was refused.
+    refused: Option<u64>,
+    /// Links refused since the last byte.
+    refusals: u32,
+    /// Setbacks since the last byte.
+    barren: u32,
+    /// Setbacks in all.
+    attempts: u32,
 }
 
 impl<'a> Session<'a> {
@@ -171,6 +175,15 @@ impl<'a> Session<'a> {
         let pause = after.map_or(pause, |after| after.clamp(pause, self.patience.pause_max.max(pause)));
         tracing::debug!(why, attempt = self.attempts, ?pause, "will ask again");
         tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
+    /// The host sent a shorter part than asked: no failure, but no host may do so for ever.
+    pub fn count_short_part(&mut self) -> Result<(), MediaError> {
+        self.attempts += 1;
+        if self.attempts >= self.patience.attempts_max {
+            return Err(MediaError::source("the media host sends crumbs"));
+        }
         Ok(())
     }
 

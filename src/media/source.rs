@@ -28,7 +28,8 @@ const SKEW_UNKNOWN: i64 = i64::MIN;
 /// The HTTP side of the media layer.
 #[derive(Debug)]
 pub struct Source {
-    client: reqwest::Client,
+    tls: Result<reqwest::Client, String>,
+    plain: reqwest::Client,
     /// Seconds by which the host's clock is ahead of ours.
     skew_s: AtomicI64,
 }
@@ -49,22 +50,27 @@ impl Answer {
 }
 
 impl Source {
-    /// Builds the client. Makes no request.
+    /// Builds the clients. Makes no request. A machine without CA certificates is an error only once TLS is needed: a simulated
+    /// tenant on loopback works without.
     pub fn new(connections: usize) -> Result<Source, MediaError> {
-        // Another part of the program may have installed it already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("cxonefs/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .http1_only()
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(connections)
-            .build()
-            .map_err(|error| MediaError::source(format!("cannot set up HTTP for media: {}", explain(error))))?;
-        Ok(Source { client, skew_s: AtomicI64::new(SKEW_UNKNOWN) })
+        crate::base::tls::install_crypto();
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("cxonefs/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .http1_only()
+                .tcp_nodelay(true)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .pool_max_idle_per_host(connections)
+        };
+        let failed = |error| format!("cannot set up HTTP for media: {}", explain(error));
+        // Plain http is for this machine only, and no proxy stands between.
+        let plain = builder().no_proxy().tls_certs_only([]).build();
+        let plain = plain.map_err(|error| MediaError::source(failed(error)))?;
+        let tls = builder().build().map_err(failed);
+        Ok(Source { tls, plain, skew_s: AtomicI64::new(SKEW_UNKNOWN) })
     }
 
     /// One GET of the bytes `range`. An error is a text without the URL, and worth another attempt.
@@ -74,8 +80,8 @@ impl Source {
             let why = "the link is neither https nor http to this machine".to_owned();
             return Err(why);
         }
-        let request = self
-            .client
+        let client = if url.scheme() == "http" { &self.plain } else { self.tls.as_ref().map_err(Clone::clone)? };
+        let request = client
             .get(url)
             .header(header::RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
             // Offsets are offsets of the object, not of an encoding of it.
@@ -91,13 +97,16 @@ impl Source {
     /// Whether a link is past the end that it states, by the host's clock as far as that is known.
     pub fn has_ended(&self, link: &Link, now: Timestamp) -> bool {
         let skew = self.skew_s.load(Ordering::Relaxed);
-        skew != SKEW_UNKNOWN && ended(link.link.expires_at, now, skew)
+        skew != SKEW_UNKNOWN && link.link.expires_at.is_some_and(|end| ended(end, link.signed_at, now, skew))
     }
 }
 
-fn ended(expires_at: Option<Timestamp>, now: Timestamp, skew_s: i64) -> bool {
-    expires_at
-        .is_some_and(|end| now.as_second().saturating_add(skew_s) >= end.as_second().saturating_sub(LINK_MARGIN_S))
+/// A link that was past its stated end when it was signed states nonsense: asking for another would cost a billed call each time,
+/// and trying it costs nothing.
+fn ended(end: Timestamp, signed_at: Timestamp, now: Timestamp, skew_s: i64) -> bool {
+    let by_host = |instant: Timestamp| instant.as_second().saturating_add(skew_s);
+    let end = end.as_second().saturating_sub(LINK_MARGIN_S);
+    by_host(signed_at) < end && by_host(now) >= end
 }
 
 /// https anywhere; http on loopback only.
@@ -131,9 +140,16 @@ mod tests {
     #[test]
     fn a_link_ends_by_the_clock_of_the_host() {
         let second = |second| Timestamp::from_second(second).unwrap();
-        assert!(!ended(None, second(1000), 0));
-        assert!(!ended(Some(second(1060)), second(1000), 0));
-        assert!(ended(Some(second(1060)), second(1000), 60));
-        assert!(!ended(Some(second(1000)), second(1000), -60));
+        let signed = second(900);
+        assert!(!ended(second(1060), signed, second(1000), 0));
+        assert!(ended(second(1060), signed, second(1000), 60));
+        assert!(!ended(second(1000), signed, second(1000), -60));
+    }
+
+    #[test]
+    fn a_link_that_was_born_dead_is_tried() {
+        let second = |second| Timestamp::from_second(second).unwrap();
+        assert!(!ended(second(1000), second(1000), second(1001), 0));
+        assert!(!ended(second(1000), second(5000), second(9000), 0));
     }
 }

@@ -3,10 +3,12 @@
 //! Knows nothing of how a file is read.
 
 pub mod audit;
+pub mod control;
 pub mod logging;
 pub mod notify;
 pub mod privacy;
 pub mod rotate;
+pub mod status;
 pub mod syslog;
 
 pub use audit::{AuditLog, AuditRecord};

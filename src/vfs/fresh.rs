@@ -37,9 +37,9 @@ async fn keep_fresh(vfs: Weak<Vfs>, refresh: Duration) {
                 let Some(tree) = vfs.upgrade() else { return };
                 shown = tree.look(shown).await;
             }
-            changed = changes.recv() => {
+            heard = changes.recv() => {
                 let Some(tree) = vfs.upgrade() else { return };
-                let days = match changed {
+                let days = match heard {
                     Ok(day) => vec![day],
                     Err(RecvError::Lagged(_)) => tree.known_open_days(),
                     Err(RecvError::Closed) => return,

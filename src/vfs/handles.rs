@@ -53,6 +53,11 @@ impl<T> Handles<T> {
     pub fn remove(&self, handle: u64) -> Option<Arc<T>> {
         self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&handle)
     }
+
+    /// How many are open.
+    pub fn count(&self) -> usize {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
 }
 
 impl<T> Default for Handles<T> {

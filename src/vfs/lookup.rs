@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 
+use jiff::Timestamp;
+
 use crate::base::Day;
 use crate::catalog::{
     AgentFolder, FileKind, Interaction, InteractionFolder, Resolution, contact_ino, day_ino, file_ino,
@@ -63,14 +65,12 @@ impl Vfs {
     pub(super) async fn entry(&self, node: Node, caller: Caller) -> Result<Entry, VfsError> {
         match node {
             Node::Root => {
-                let time = self.days().1.start(&self.settings.timezone);
+                let time = self.day_time(self.days().1)?;
                 Ok(Entry { node, attr: self.settings.ownership.directory(ROOT_INO, time), ttl: Ttl::OPEN_DAY })
             }
             Node::Day(day) => {
-                let state = self.catalog.day(day)?;
-                let time = state.map_or_else(|| day.start(&self.settings.timezone), |state| state.mtime);
-                let ttl = if state.is_some_and(|state| state.closed) { Ttl::FINAL } else { Ttl::OPEN_DAY };
-                Ok(Entry { node, attr: self.settings.ownership.directory(day_ino(day), time), ttl })
+                let attr = self.settings.ownership.directory(day_ino(day), self.day_time(day)?);
+                Ok(Entry { node, attr, ttl: self.day_ttl(day)? })
             }
             Node::Agent(day, agent) => {
                 let folder = self.catalog.agent(day, agent)?.ok_or_else(VfsError::not_found)?;
@@ -152,6 +152,11 @@ impl Vfs {
     pub(super) fn folder(&self, place: Place) -> Result<InteractionFolder, VfsError> {
         let folder = self.catalog.interaction_folder(place.day, place.agent, place.master)?;
         folder.ok_or_else(VfsError::not_found)
+    }
+
+    /// The newest child's time; of a day that was never listed, its start: looking at it must not list it.
+    fn day_time(&self, day: Day) -> Result<Timestamp, VfsError> {
+        Ok(self.catalog.day(day)?.map_or_else(|| day.start(&self.settings.timezone), |state| state.mtime))
     }
 
     fn day_ttl(&self, day: Day) -> Result<Ttl, VfsError> {

@@ -200,9 +200,10 @@ impl Vfs {
         Ok(Vfs::xattr_names(self.node(ino)?))
     }
 
-    /// Files and bytes, as far as they are indexed.
+    /// Interactions and bytes, as far as they are known; never no bytes, because `df` leaves out a file system without any.
     pub fn statfs(&self) -> Result<(u64, u64), VfsError> {
-        Ok(self.catalog.totals()?)
+        let (interactions, bytes) = self.catalog.totals()?;
+        Ok((interactions, bytes.max(1)))
     }
 
     /// Where an inode is in the tree, for messages; best effort, never fails.
@@ -210,9 +211,9 @@ impl Vfs {
         self.node(ino).map_or_else(|_| format!("inode {ino}"), |node| self.path(node))
     }
 
-    /// How many inodes the kernel holds.
-    pub fn inodes_known(&self) -> usize {
-        self.inodes.len()
+    /// What the kernel holds: inodes, and open files.
+    pub fn held_by_kernel(&self) -> (usize, usize) {
+        (self.inodes.len(), self.files.count())
     }
 
     fn path(&self, node: Node) -> String {
@@ -262,7 +263,7 @@ impl Vfs {
     }
 
     /// The tree's first and last day, now.
-    fn days(&self) -> (Day, Day) {
+    pub fn days(&self) -> (Day, Day) {
         let today = Day::of(self.clock.now(), &self.settings.timezone);
         (self.settings.since.first_day(today), today)
     }

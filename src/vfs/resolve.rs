@@ -192,6 +192,11 @@ impl Resolver {
         self.inner.limiter.snapshot()
     }
 
+    /// The budget in force.
+    pub fn budget(&self) -> DailyBudget {
+        lock(&self.inner.limits).budget
+    }
+
     /// Whether Media Playback answers.
     pub fn service(&self) -> ServiceState {
         self.inner.breaker.state()

@@ -1,4 +1,4 @@
-//! `cxonefs demo DIR`, as a newcomer runs it.
+//! `cxonefs demo DIR`, and `simulate` with `mount`, as a newcomer runs them.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -84,4 +84,32 @@ fn control_c_before_it_is_ready_leaves_nothing() {
         eventually("the mount is gone", Duration::from_secs(2), || mount_at(&path).is_none());
         assert!(!mount.stderr().contains("panicked"), "{}", mount.stderr());
     }
+}
+
+/// `simulate --print-config` in one terminal, `mount` with what it printed in another.
+#[test]
+fn a_simulated_tenant_is_mounted_by_its_printed_configuration() {
+    let sandbox = Sandbox::empty();
+    let (port_file, work) = (sandbox.path("port"), sandbox.path("work"));
+    let line = format!(
+        "exec '{}' simulate --agents 3 --contacts-per-day 5 --port-file '{}' --print-config --dir '{}' > '{}'",
+        env!("CARGO_BIN_EXE_cxonefs"),
+        port_file.display(),
+        work.display(),
+        sandbox.config().display()
+    );
+    let mut simulator = sh(&line).start();
+    eventually("it listens", Duration::from_secs(10), || {
+        std::fs::read_to_string(&port_file).is_ok_and(|port| port.trim().parse::<u16>().is_ok())
+    });
+    let mut mount = Mount::start(&sandbox, &[]);
+    let days = std::fs::read_dir(mount.path()).unwrap().count();
+    assert_eq!(days, 3, "{}", mount.stderr());
+    let found = crate::harness::tool("find").arg(mount.path()).args(["-name", "contact.json"]).ok();
+    assert!(found.lines().len() >= 20, "{}", found.stdout);
+    mount.terminate();
+    let pid = rustix::process::Pid::from_child(&simulator.0);
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    let ended = wait_for(Duration::from_secs(5), || simulator.0.try_wait().unwrap());
+    assert!(ended.is_some_and(|status| status.success()), "Ctrl-C: {ended:?}");
 }

@@ -22,7 +22,9 @@ fn odd_names_are_distinct_legal_and_complete() {
             std::fs::read_dir(&day).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         let folded: BTreeSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
         assert_eq!(folded.len(), names.len(), "alike where case does not count: {names:?}");
-        names.iter().for_each(|name| assert_legal(name));
+        for name in &names {
+            assert_legal(name);
+        }
         let ids: BTreeSet<&str> = names.iter().map(|name| name.rsplit('_').next().unwrap()).collect();
         assert_eq!(ids.len(), names.len());
         if !names.is_empty() {

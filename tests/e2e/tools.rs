@@ -167,6 +167,28 @@ fn restic_backs_up_restores_and_finds_nothing_new() {
     day.drive.assert_nothing_was_paid("a backup of an unchanged tree");
 }
 
+#[test]
+fn borg_backs_up_restores_and_finds_nothing_new() {
+    let mut day = day();
+    let (repository, home) = (day.drive.sandbox.path("borg"), day.drive.sandbox.home());
+    let borg = |arguments: &[&str]| {
+        let tool = tool("borg").args(arguments).env("BORG_REPO", &repository).env("BORG_BASE_DIR", &home);
+        tool.env("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "yes")
+    };
+    borg(&["init", "-e", "none"]).ok();
+    borg(&["create", "::first", "."]).in_dir(&day.source()).ok();
+    let restored = day.drive.sandbox.dir("restored");
+    borg(&["extract", "::first"]).in_dir(&restored).ok();
+    day.assert_copied(&restored);
+
+    day.drive.mount.remount();
+    borg(&["create", "::second", "."]).in_dir(&day.source()).ok();
+    day.drive.mount.remount();
+    day.drive.tenant.reset_counters();
+    borg(&["create", "::third", "."]).in_dir(&day.source()).ok();
+    day.drive.assert_nothing_was_paid("a backup of an unchanged tree");
+}
+
 /// With the backup profile a listed name never fails to open, even where half of the calls have no recording.
 #[test]
 fn the_backup_profile_makes_complete_backups() {

@@ -156,7 +156,7 @@ impl Report {
         };
         let mut groups: Vec<(&String, &Totals)> = groups.iter().collect();
         if by != LedgerBy::Day {
-            groups.sort_by(|one, other| other.1.billed.cmp(&one.1.billed));
+            groups.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.billed));
         }
         match self.form {
             Form::Table => {

@@ -305,7 +305,7 @@ mod tests {
         let later = wall + jiff::SignedDuration::from_secs(60);
         let mut next = Brake::new(SETTINGS, 8);
         next.resume(&read, later, now);
-        let left = CONFIRMED_MIN - SECOND * 60;
+        let left = Duration::from_mins(59);
         assert_eq!((next.limit(now), next.limit(now + left)), (40, 40));
         assert_eq!(next.limit(now + left + SECOND * 12), 50);
     }

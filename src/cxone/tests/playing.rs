@@ -100,8 +100,8 @@ async fn plain_links_are_for_a_tenant_on_loopback() {
     assert_eq!(local.items[0].media.as_ref().unwrap().extension, "wav");
     let remote =
         json!({"interactions": [{"data": {"fileToPlayUrl": "http://media.example/topsecret.wav?sig=topsecret"}}]});
-    let error = answer(Reply::json(&remote)).await.unwrap_err();
-    assert!(whole_text(&error).contains("media.example"));
+    let remote = found(&remote).await;
+    assert!(remote.items.len() == 1 && remote.items[0].media.is_none(), "the rest of a paid answer stands");
 }
 
 #[tokio::test]

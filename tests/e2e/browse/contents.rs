@@ -1,7 +1,7 @@
 //! Every file of ten interactions is byte-equal to what the tenant says it is, and the listing is exact once they are opened.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -83,7 +83,8 @@ fn assert_contact_json(path: &Path, records: &[&Value]) {
 fn means(shown: &Value, sent: &Value) -> bool {
     match (shown, sent) {
         (Value::Number(number), Value::String(text)) => {
-            text.replace(',', "").parse().is_ok_and(|sent: f64| number.as_f64().is_some_and(|shown| shown == sent))
+            let sent: Option<f64> = text.replace(',', "").parse().ok();
+            sent.zip(number.as_f64()).is_some_and(|(sent, shown)| (sent - shown).abs() < 1e-9)
         }
         (Value::Bool(flag), Value::String(text)) => text.eq_ignore_ascii_case(&flag.to_string()),
         _ => shown == sent,
@@ -129,7 +130,7 @@ fn assert_texts(folder: &Path, played: &Value) {
     for data in elements(played) {
         if let Some(messages) = data["messages"].as_array() {
             let fields = ["timeStamp", "participantType", "participantName", "text"];
-            let json: Value = serde_json::from_slice(&read(folder.join("transcript.json"))).unwrap();
+            let json: Value = serde_json::from_slice(&read(&folder.join("transcript.json"))).unwrap();
             for (shown, said) in json.as_array().unwrap().iter().zip(messages) {
                 assert!(fields.iter().all(|field| shown[field] == said[field]), "{shown}\n{said}");
             }
@@ -138,16 +139,16 @@ fn assert_texts(folder: &Path, played: &Value) {
                 let [time, kind, name, text] = fields.map(|field| message[field].as_str().unwrap());
                 format!("[{time}] {name} ({}): {}\n", kind.to_lowercase(), text.replace('\n', "\n    "))
             });
-            assert_eq!(String::from_utf8(read(folder.join("transcript.txt"))).unwrap(), lines.collect::<String>());
+            assert_eq!(String::from_utf8(read(&folder.join("transcript.txt"))).unwrap(), lines.collect::<String>());
         }
         if let Some(content) = data.get("content") {
-            assert_email(&String::from_utf8(read(folder.join("email.eml"))).unwrap(), content);
+            assert_email(&String::from_utf8(read(&folder.join("email.eml"))).unwrap(), content);
         }
     }
 }
 
-fn read(path: PathBuf) -> Vec<u8> {
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Headers by their words, the body after its transfer encoding is undone.

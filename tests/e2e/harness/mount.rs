@@ -105,10 +105,6 @@ impl Mount {
         self.path.join(relative)
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What the program wrote to standard error, over all its starts.
     pub fn stderr(&self) -> String {
         std::fs::read_to_string(&self.stderr).unwrap_or_default()

@@ -1,0 +1,31 @@
+//! `cxonefs refresh`: has a mount list days anew, now.
+
+use super::args::RefreshArgs;
+use super::failure::Failure;
+use super::{daemon, status};
+use crate::ops::control::{self, RefreshRequest, Refreshed};
+
+/// Asks the daemon and says what became of each day.
+pub fn run(args: &RefreshArgs) -> Result<(), Failure> {
+    let socket = status::socket(&control::runtime_dir(), &args.mount_point)?;
+    let request = RefreshRequest { days: args.days.iter().map(ToString::to_string).collect() };
+    let answers: Vec<Refreshed> =
+        daemon::runtime()?.block_on(control::post(&socket, "/refresh", &request)).map_err(|error| {
+            Failure::failed(error)
+                .remedy("is it mounted, and by you? cxonefs mounts are shown by: findmnt -t fuse.cxonefs")
+        })?;
+    let mut failed = 0;
+    for answer in &answers {
+        match &answer.error {
+            None => println!("{} refreshed", answer.day),
+            Some(error) => {
+                failed += 1;
+                eprintln!("cxonefs: {}: {error}", answer.day);
+            }
+        }
+    }
+    if failed > 0 {
+        return Err(Failure::failed(format!("{failed} of {} days could not be refreshed", answers.len())));
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What a mount tells of itself through its control socket: gathers from the parts, decides nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::base::{Clock, Day};
+use crate::catalog::{Catalog, Indexer};
+use crate::config::Config;
+use crate::cxone::{Breaker, Limiter, ServiceState};
+use crate::media::Media;
+use crate::ops::control::{Controlled, Refreshed};
+use crate::ops::status::{
+    BudgetStatus, CacheStatus, KernelStatus, PlaybackStatus, ServiceStatus, Status, TenantStatus, TreeStatus, Waiting,
+};
+use crate::vfs::Vfs;
+
+/// The parts that are asked.
+pub struct Report {
+    pub config: Config,
+    pub mount_point: PathBuf,
+    pub mounted_at: Timestamp,
+    /// Host that logs us in.
+    pub host: String,
+    pub catalog: Catalog,
+    pub indexer: Indexer,
+    pub limiter: Limiter,
+    pub media: Media,
+    pub vfs: Arc<Vfs>,
+    /// Whether Reporting answers.
+    pub reporting: Breaker,
+    pub clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Controlled for Report {
+    fn status(&self) -> Status {
+        let (inodes, open_files) = self.vfs.held_by_kernel();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            mount_point: self.mount_point.display().to_string(),
+            mounted_at: self.mounted_at.to_string(),
+            tenant: TenantStatus { host: self.host.clone(), access_key_id: self.config.tenant.access_key_id.clone() },
+            tree: self.tree(),
+            playback: self.playback(),
+            services: [self.vfs.resolver().service(), self.reporting.state()].map(service).into(),
+            budget: self.budget(),
+            cache: CacheStatus {
+                dir: self.config.cache.dir.display().to_string(),
+                used_bytes: self.media.cache_used(),
+                size_bytes: self.config.cache.size,
+            },
+            kernel: KernelStatus { inodes: inodes as u64, open_files: open_files as u64 },
+            memory_bytes: resident_bytes(),
+        }
+    }
+
+    async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed> {
+        let days = if days.is_empty() { self.open_days() } else { days };
+        let mut answers = Vec::with_capacity(days.len());
+        for day in days {
+            let error = self.indexer.refresh(day).await.err().map(|error| super::failure::chain(&error));
+            answers.push(Refreshed { day: day.to_string(), error });
+        }
+        answers
+    }
+}
+
+impl Report {
+    fn tree(&self) -> TreeStatus {
+        let (first, last) = self.vfs.days();
+        TreeStatus {
+            first_day: first.to_string(),
+            last_day: last.to_string(),
+            days_open: self.open_days().len() as u64,
+            interactions: self.catalog.totals().map_or(0, |(interactions, _)| interactions),
+            resolve_on: self.config.mount.resolve_on.word().to_owned(),
+        }
+    }
+
+    fn playback(&self) -> PlaybackStatus {
+        let limiter = self.limiter.snapshot();
+        let [open, stat, list, warm] = limiter.waiting;
+        PlaybackStatus {
+            limit: limiter.calls,
+            window_s: limiter.window.as_secs_f64(),
+            learned_limit: limiter.learned_limit,
+            used: limiter.used,
+            waiting: Waiting { open, stat, list, warm },
+            paused_for_s: limiter.paused_for.as_secs_f64(),
+        }
+    }
+
+    fn budget(&self) -> BudgetStatus {
+        let today = Day::of(self.clock.now(), &TimeZone::UTC).start(&TimeZone::UTC);
+        let spent_today = self.catalog.ledger_count(today).unwrap_or_else(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot read the ledger");
+            0
+        });
+        // Not the configuration's, which may have been read again since.
+        BudgetStatus { limit: self.vfs.resolver().budget().0, spent_today }
+    }
+
+    fn open_days(&self) -> Vec<Day> {
+        self.catalog.open_days(self.vfs.days().0).unwrap_or_default()
+    }
+}
+
+fn service(state: ServiceState) -> ServiceStatus {
+    let ServiceState { service, down_for, error } = state;
+    ServiceStatus { name: service.to_owned(), down_for_s: down_for.map(|down_for| down_for.as_secs_f64()), error }
+}
+
+/// Resident memory of this process; 0 where `/proc` does not tell.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
+}

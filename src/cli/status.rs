@@ -1,0 +1,135 @@
+//! `cxonefs status`: how a mount is, for people and, with `--json`, for programs.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::args::StatusArgs;
+use super::failure::Failure;
+use super::{daemon, mounts};
+use crate::ops::control::{self, ControlError};
+use crate::ops::status::Status;
+
+/// Prints the state of the mount at a directory, or of all mounts of this user.
+pub fn run(args: &StatusArgs) -> Result<(), Failure> {
+    let dir = control::runtime_dir();
+    let sockets = match &args.mount_point {
+        Some(mount_point) => vec![socket(&dir, mount_point)?],
+        None => {
+            control::sockets(&dir).map_err(|error| Failure::failed(error).while_doing(dir.display().to_string()))?
+        }
+    };
+    let named = args.mount_point.is_some();
+    let states = daemon::runtime()?.block_on(ask_all(&sockets, named))?;
+    if states.is_empty() && !named {
+        return Err(Failure::failed("no cxonefs mount of this user is running").remedy("cxonefs mount DIR"));
+    }
+    if args.json {
+        let text = match (named, states.as_slice()) {
+            (true, [state]) => serde_json::to_string_pretty(state),
+            _ => serde_json::to_string_pretty(&states),
+        };
+        println!("{}", text.map_err(Failure::failed)?);
+    } else {
+        let tables: Vec<String> = states.iter().map(table).collect();
+        print!("{}", tables.join("\n"));
+    }
+    Ok(())
+}
+
+/// The socket of the mount at a directory.
+pub fn socket(dir: &Path, mount_point: &Path) -> Result<PathBuf, Failure> {
+    let path = mounts::resolve(mount_point)
+        .map_err(|error| Failure::failed(error).while_doing(mount_point.display().to_string()))?;
+    Ok(control::socket_of(dir, &path))
+}
+
+async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failure> {
+    let mut states = Vec::new();
+    for socket in sockets {
+        match control::get::<Status>(socket, "/status").await {
+            Ok(state) => states.push(state),
+            // A daemon that was killed leaves its socket behind.
+            Err(ControlError::NoDaemon { .. }) if !named => {}
+            Err(error @ ControlError::NoDaemon { .. }) => {
+                return Err(Failure::failed(error)
+                    .remedy("is it mounted, and by you? cxonefs mounts are shown by: findmnt -t fuse.cxonefs"));
+            }
+            Err(error) => return Err(Failure::failed(error)),
+        }
+    }
+    Ok(states)
+}
+
+fn table(state: &Status) -> String {
+    let mut text = format!("{} (cxonefs {}, pid {})\n", state.mount_point, state.version, state.pid);
+    let mut row = |name: &str, value: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<14} {value}");
+    };
+    let (tree, playback, budget) = (&state.tree, &state.playback, &state.budget);
+    row("tenant", format!("{} as {}", state.tenant.host, state.tenant.access_key_id));
+    row("mounted", state.mounted_at.clone());
+    row("tree", format!("{} to {}, {} interactions indexed", tree.first_day, tree.last_day, tree.interactions));
+    row("open days", tree.days_open.to_string());
+    row("resolve on", tree.resolve_on.clone());
+    let window = format!("{} of {} calls in {} s", playback.used, playback.learned_limit, playback.window_s);
+    let learned = if playback.learned_limit < playback.limit {
+        format!(" (lowered from {} after the tenant throttled)", playback.limit)
+    } else {
+        String::new()
+    };
+    row("rate limit", window + &learned);
+    let waiting = playback.waiting;
+    row(
+        "waiting",
+        format!("{} open, {} stat, {} list, {} warm", waiting.open, waiting.stat, waiting.list, waiting.warm),
+    );
+    for service in &state.services {
+        let why = service.error.as_deref().unwrap_or("no reason known");
+        let down = |seconds: f64| format!("down for {seconds:.0} s: {why}");
+        row(&service.name, service.down_for_s.map_or_else(|| String::from("answers"), down));
+    }
+    let limit = budget.limit.map_or_else(|| String::from("unlimited"), |limit| limit.to_string());
+    row("billed today", format!("{} of {limit} (UTC day)", budget.spent_today));
+    row(
+        "cache",
+        format!("{} of {} in {}", size(state.cache.used_bytes), size(state.cache.size_bytes), state.cache.dir),
+    );
+    row("kernel holds", format!("{} inodes, {} open files", state.kernel.inodes, state.kernel.open_files));
+    row("memory", size(state.memory_bytes));
+    text
+}
+
+/// Bytes for people.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_for_people() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(10 << 30), "10.0 GiB");
+        assert!(size(u64::MAX).ends_with("TiB"));
+    }
+
+    #[test]
+    fn a_mount_that_is_not_there_is_said_with_a_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let args = StatusArgs { mount_point: Some(dir.path().to_owned()), json: false };
+        let said = run(&args).unwrap_err().render();
+        assert!(said.contains("no cxonefs daemon answers") && said.contains("findmnt"), "{said}");
+    }
+}

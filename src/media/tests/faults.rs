@@ -1,0 +1,165 @@
+//! What the media host and the disk do to us.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_link_is_signed_anew_and_the_read_goes_on() {
+    let bench = Bench::new(2 * MIB).await;
+    let reader = bench.reader();
+    reader.read(0, 1000).await.unwrap();
+    bench.host.switches.refused_up_to.store(1, Ordering::SeqCst);
+    bench.read_all(&reader).await;
+    assert_eq!(bench.links.signings.load(Ordering::SeqCst), 2);
+    assert_eq!(bench.host.sent_at_most(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_fresh_link_is_the_end() {
+    let bench = Bench::new(MIB).await;
+    bench.host.switches.refused_up_to.store(u64::MAX, Ordering::SeqCst);
+    assert!(matches!(bench.reader().read(0, 10).await, Err(MediaError::Denied)));
+    assert!(matches!(bench.media.probe(&key(), bench.links.clone()).await, Err(MediaError::Denied)));
+    assert_eq!(bench.host.requests(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_replaced_before_its_end_by_the_hosts_clock() {
+    let bench = Bench::new(2 * MIB).await;
+    // Our clock stands at 1,800,000,000; the link ends 60 s later; the host is 90 s ahead.
+    *bench.links.expires_at.lock().unwrap() = Some(jiff::Timestamp::from_second(1_800_000_060).unwrap());
+    let reader = bench.reader();
+    reader.read(0, 10).await.unwrap();
+    assert_eq!(bench.links.signings.load(Ordering::SeqCst), 1);
+    *bench.host.switches.skew_s.lock().unwrap() = 90;
+    reader.read(MIB, 10).await.unwrap();
+    reader.read(2 * MIB - 10, 10).await.unwrap();
+    assert_eq!(bench.links.signings.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_link_source_tells_its_reason() {
+    let bench = Bench::new(MIB).await;
+    bench.links.fails.store(true, Ordering::SeqCst);
+    let error = bench.reader().read(0, 10).await.unwrap_err();
+    assert_eq!(crate::media::error::chain(&error), "no link to the recording: no budget");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cuts_resume_where_they_were() {
+    let bench = Bench::with(2 * MIB, |settings| settings.whole_file_below = 4 * MIB).await;
+    bench.host.switches.cut_after.store(100_000, Ordering::SeqCst);
+    bench.host.switches.cuts.store(5, Ordering::SeqCst);
+    bench.read_all(&bench.reader()).await;
+    // What was sent and lost on the way is asked again; what arrived is not.
+    assert!(bench.host.bytes_sent() <= bench.truth.len() as u64 + 5 * 100_000);
+    assert!(bench.host.requests() >= 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_are_retried_within_reason() {
+    let bench = Bench::new(MIB).await;
+    bench.host.switches.unavailable.store(2, Ordering::SeqCst);
+    bench.host.switches.wrong_ranges.store(1, Ordering::SeqCst);
+    assert_eq!(bench.reader().read(0, 1000).await.unwrap(), bench.range(0, 1000));
+    assert_eq!(bench.host.requests(), 4);
+    bench.host.switches.unavailable.store(usize::MAX, Ordering::SeqCst);
+    let error = bench.reader().read(MIB / 2, 10).await.unwrap_err();
+    assert!(matches!(&error, MediaError::Source(why) if why.contains("503")), "{error}");
+    assert_eq!(bench.host.requests(), 4 + 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_mended_is_not_retried() {
+    let bench = Bench::new(MIB).await;
+    for (status, text) in [(404, "no such"), (410, "no such"), (302, "redirects"), (418, "418")] {
+        bench.host.switches.status.store(status, Ordering::SeqCst);
+        let before = bench.host.requests();
+        let error = bench.reader().read(0, 10).await.unwrap_err();
+        assert!(error.to_string().contains(text), "{error}");
+        assert_eq!(bench.host.requests(), before + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_error_holds_a_signature() {
+    let bench = Bench::with(MIB, |settings| settings.deadline = Duration::from_secs(9)).await;
+    let links = bench.links.clone();
+    drop(bench.host);
+    let media = open(&MediaSettings { cache_dir: bench.settings.cache_dir.join("b"), ..bench.settings });
+    let error = media.probe(&key(), links).await.unwrap_err();
+    let text = format!("{error:?} {}", crate::media::error::chain(&error));
+    assert!(!text.contains("hush") && !text.contains("serial"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_ignores_ranges_is_streamed_once() {
+    let bench = Bench::new(3 * MIB + 9).await;
+    bench.host.switches.ignore_range.store(true, Ordering::SeqCst);
+    let version = bench.media.probe(&key(), bench.links.clone()).await.unwrap();
+    assert_eq!(version, bench.version());
+    let reader = bench.reader();
+    assert_eq!(reader.read(2 * MIB, 1000).await.unwrap(), bench.range(2 * MIB, 1000));
+    bench.read_all(&reader).await;
+    assert_eq!(bench.host.requests(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_object_is_stale_for_its_readers() {
+    let bench = Bench::new(2 * MIB).await;
+    let reader = bench.reader();
+    reader.read(0, 1000).await.unwrap();
+    *bench.host.switches.content.lock().unwrap() = Arc::new(content(MIB, 99));
+    *bench.host.switches.etag.lock().unwrap() = "\"two\"".into();
+    let new = Version { size: MIB, validator: "\"two\"".into() };
+    let error = reader.read(100 * KIB, 10).await.unwrap_err();
+    assert!(matches!(&error, MediaError::Changed(version) if *version == new), "{error:?}");
+    assert!(reader.read_cached(0, 10).is_none());
+    assert!(matches!(reader.read(0, 10).await, Err(MediaError::Changed(_))));
+    let version = bench.media.probe(&key(), bench.links.clone()).await.unwrap();
+    let fresh = bench.media.reader(&key(), &version, bench.links.clone()).unwrap();
+    assert_eq!(fresh.read(MIB - 10, 100).await.unwrap(), content(MIB, 99)[MIB as usize - 10..]);
+    assert_eq!(fresh.read_cached(0, 10).unwrap(), content(MIB, 99)[..10]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shrunken_object_has_changed() {
+    let bench = Bench::new(2 * MIB).await;
+    *bench.host.switches.content.lock().unwrap() = Arc::new(content(KIB, 1));
+    assert!(matches!(bench.reader().read(MIB, 10).await, Err(MediaError::Changed(version)) if version.size == KIB));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_host_costs_no_more_than_the_deadline() {
+    let bench = Bench::with(MIB, |settings| settings.deadline = Duration::from_millis(300)).await;
+    bench.host.switches.delay_ms.store(60_000, Ordering::SeqCst);
+    let started = tokio::time::Instant::now();
+    assert!(matches!(bench.reader().read(0, 10).await, Err(MediaError::Timeout)));
+    assert!(matches!(bench.media.probe(&key(), bench.links.clone()).await, Err(MediaError::Timeout)));
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cleared_cache_directory_is_made_anew() {
+    let bench = Bench::new(MIB).await;
+    bench.read_all(&bench.reader()).await;
+    std::fs::remove_dir_all(bench.settings.cache_dir.join("v1")).unwrap();
+    let reader = bench.reader();
+    bench.read_all(&reader).await;
+    assert_eq!(reader.read_cached(0, 10).unwrap(), bench.range(0, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_takes_nothing_means_uncached_reads() {
+    for whole_file_below in [0, 16 * MIB] {
+        let adjust = |settings: &mut MediaSettings| {
+            settings.min_free = u64::MAX / 2;
+            settings.whole_file_below = whole_file_below;
+        };
+        let bench = Bench::with(3 * MIB, adjust).await;
+        let readers: Vec<Reader> = (0..3).map(|_| bench.reader()).collect();
+        futures_util::future::join_all(readers.iter().map(|reader| bench.read_all(reader))).await;
+        assert!(bench.media.cache_used() <= 8 * KIB);
+    }
+}

@@ -1,0 +1,115 @@
+//! What stays when the process goes.
+
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use super::*;
+
+/// The one file of the cache with this ending.
+fn cache_file(dir: &Path, ending: &str) -> PathBuf {
+    let mut files = walkdir::WalkDir::new(dir).into_iter().filter_map(Result::ok);
+    files.find(|entry| entry.path().extension().is_some_and(|found| found == ending)).unwrap().into_path()
+}
+
+/// Reads everything once and starts anew on the same directory.
+async fn reopened(size: u64) -> Bench {
+    let mut bench = Bench::new(size).await;
+    bench.read_all(&bench.reader()).await;
+    let used = bench.media.cache_used();
+    restart(&mut bench, |_| {}).await;
+    // Found sizes are what the disk says; charges before were upper bounds of it.
+    assert!(bench.media.cache_used() <= used && bench.media.cache_used() >= size);
+    bench
+}
+
+/// Starts anew, after `between` had its way with the directory.
+async fn restart(bench: &mut Bench, between: impl FnOnce(&Path)) {
+    let elsewhere = tempfile::tempdir().unwrap();
+    bench.media = open(&settings(elsewhere.path()));
+    between(&bench.settings.cache_dir);
+    let settings = bench.settings.clone();
+    bench.media = tokio::task::spawn_blocking(move || open(&settings)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_needs_no_request() {
+    let bench = reopened(3 * MIB + 5).await;
+    let requests = bench.host.requests();
+    assert!(bench.media.is_complete(&key(), &bench.version()));
+    let reader = bench.reader();
+    for offset in (0..3 * MIB).step_by(100_000) {
+        assert_eq!(reader.read_cached(offset, 100_000).unwrap(), bench.range(offset, 100_000));
+    }
+    assert_eq!(bench.host.requests(), requests);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_of_the_same_version_keeps_the_blocks() {
+    let bench = reopened(MIB).await;
+    bench.media.probe(&key(), bench.links.clone()).await.unwrap();
+    assert!(bench.media.is_complete(&key(), &bench.version()));
+    *bench.host.switches.etag.lock().unwrap() = "\"two\"".into();
+    let version = bench.media.probe(&key(), bench.links.clone()).await.unwrap();
+    assert!(!bench.media.is_complete(&key(), &version) && !bench.media.is_complete(&key(), &bench.version()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_block_is_fetched_again_and_no_other() {
+    let mut bench = reopened(MIB).await;
+    let damage = |dir: &Path| {
+        let file = std::fs::OpenOptions::new().write(true).open(cache_file(dir, "data")).unwrap();
+        file.write_all_at(b"damage", 5 * 65536 + 100).unwrap();
+    };
+    restart(&mut bench, damage).await;
+    let before = bench.host.bytes_sent();
+    let reader = bench.reader();
+    assert!(reader.read_cached(5 * 65536 + 10, 10).is_none());
+    bench.read_all(&reader).await;
+    assert_eq!(bench.host.bytes_sent() - before, 65536);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_files_are_dropped() {
+    for ending in ["data", "idx"] {
+        for len in [0, 10, 300, 600] {
+            let mut bench = reopened(MIB).await;
+            restart(&mut bench, |dir| {
+                let file = std::fs::OpenOptions::new().write(true).open(cache_file(dir, ending)).unwrap();
+                file.set_len(len).unwrap();
+            })
+            .await;
+            bench.read_all(&bench.reader()).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_that_nobody_vouches_for_are_freed() {
+    let mut bench = reopened(MIB).await;
+    restart(&mut bench, |dir| {
+        let file = std::fs::OpenOptions::new().write(true).open(cache_file(dir, "idx")).unwrap();
+        file.write_all_at(&[0; 8 * 8], super::super::index::entry_offset(4)).unwrap();
+    })
+    .await;
+    let reader = bench.reader();
+    assert!(reader.read_cached(4 * 65536, 1).is_none() && reader.read_cached(0, 4 * 65536).is_some());
+    assert!(occupied(&bench.settings.cache_dir) < 600 * KIB);
+    bench.read_all(&reader).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verified_file_is_complete_and_survives_eviction() {
+    let bench = reopened(MIB).await;
+    let reader = bench.reader();
+    assert!(reader.verified_file().is_none(), "nothing was verified in this process yet");
+    assert!(reader.verify_all().await);
+    let verified = reader.verified_file().unwrap();
+    let used = bench.media.cache_used();
+    bench.media.purge(&key());
+    assert_eq!(bench.media.cache_used(), used, "the bytes count until the last handle closes");
+    let mut bytes = vec![0; bench.truth.len()];
+    verified.file.read_exact_at(&mut bytes, 0).unwrap();
+    assert!(bytes == bench.truth);
+    drop(verified);
+    assert!(bench.media.cache_used() < used - MIB / 2);
+}
