@@ -25,16 +25,30 @@ pub(super) const ROWS: &str =
 impl Catalog {
     /// Writes a row for a call that is about to be made; on disk when this returns.
     pub fn ledger_begin(&self, entry: &LedgerEntry) -> Result<LedgerId, CatalogError> {
+        let rows = self.ledger_begin_all([entry])?;
+        rows.into_iter().next().ok_or(CatalogError::Refused("the ledger took no row"))
+    }
+
+    /// As [`Catalog::ledger_begin`] for several calls, with one flush of the disk.
+    pub fn ledger_begin_all<'a>(
+        &self,
+        entries: impl IntoIterator<Item = &'a LedgerEntry>,
+    ) -> Result<Vec<LedgerId>, CatalogError> {
         self.inner.db.write(|transaction| {
-            transaction.prepare_cached(BEGIN)?.execute(params![
-                from_time(entry.at),
-                entry.master_id.0,
-                entry.reason.word(),
-                entry.uid,
-                entry.pid,
-                entry.comm,
-            ])?;
-            Ok(LedgerId(transaction.last_insert_rowid()))
+            let mut begin = transaction.prepare_cached(BEGIN)?;
+            let mut rows = Vec::new();
+            for entry in entries {
+                begin.execute(params![
+                    from_time(entry.at),
+                    entry.master_id.0,
+                    entry.reason.word(),
+                    entry.uid,
+                    entry.pid,
+                    entry.comm,
+                ])?;
+                rows.push(LedgerId(transaction.last_insert_rowid()));
+            }
+            Ok(rows)
         })
     }
 

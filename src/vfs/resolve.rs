@@ -5,6 +5,7 @@
 //! always finished and stored. `flight` has its life, `wait` how long an asker stays.
 
 mod flight;
+mod purse;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -31,6 +32,7 @@ use crate::vfs::kernel::KernelCache;
 use crate::vfs::links::{Links, RecordingLinks};
 use crate::vfs::policy::DailyBudget;
 use flight::Flight;
+use purse::Purse;
 use wait::Stall;
 
 /// Makes billed calls: the tenant, or a double in tests.
@@ -104,8 +106,7 @@ struct Inner {
     flights: Mutex<HashMap<MasterId, Arc<Flight>>>,
     /// Tells when the last billed call was answered.
     answered: watch::Sender<Option<tokio::time::Instant>>,
-    /// Serializes "is there budget left?" with "write the ledger row".
-    spending: Mutex<()>,
+    purse: Purse,
     signings: AtomicU64,
     /// Who is told of listings that became exact.
     kernel: OnceLock<Arc<dyn KernelCache>>,
@@ -120,7 +121,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Makes no call.
+    /// Makes no call. Within a runtime.
     pub fn new(
         player: Arc<dyn Player>,
         catalog: Catalog,
@@ -132,6 +133,7 @@ impl Resolver {
         Resolver {
             inner: Arc::new(Inner {
                 breaker: Breaker::new("media playback", Arc::new(PlayerProbe(player.clone()))),
+                purse: Purse::new(catalog.clone()),
                 player,
                 catalog,
                 media,
@@ -141,7 +143,6 @@ impl Resolver {
                 links: Links::new(),
                 flights: Mutex::new(HashMap::new()),
                 answered: watch::channel(None).0,
-                spending: Mutex::new(()),
                 signings: AtomicU64::new(0),
                 kernel: OnceLock::new(),
                 budget_logged_on: AtomicI64::new(i64::MIN),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::purse::{spent_error, spent_on_day_of};
 use super::{LEARNED_FACT, Resolver, Want, lock};
 use crate::base::{Day, MasterId};
 use crate::catalog::{Interaction, LedgerEntry, LedgerId, NewResolution, Resolution};
@@ -18,6 +19,7 @@ use crate::cxone::{ApiError, ApiErrorKind, InFlight, Permit, PlaybackAnswer, Pri
 use crate::vfs::children::needs_call;
 use crate::vfs::documents;
 use crate::vfs::error::{ErrorKind, VfsError};
+use crate::vfs::policy::DailyBudget;
 
 /// Tries of one billed call that fails in a way that may pass (5xx, cut connection).
 const TRIES_MAX: u32 = 3;
@@ -144,7 +146,7 @@ impl Resolver {
         admitted: Admitted,
     ) -> Result<(), Failure> {
         let reason = *flight.priority.borrow();
-        let row = self.enter_in_ledger(master, want, reason).map_err(Failure::Final)?;
+        let row = self.enter_in_ledger(master, want, reason).await.map_err(Failure::Final)?;
         let under_way = permit.spend();
         let admitted = admitted.now();
         let answer = self.inner.player.playback(master).await;
@@ -155,8 +157,12 @@ impl Resolver {
             Ok(answer) => self.store(master, &answer).await.map_err(Failure::Final),
             Err(error) => Err(failure(error)),
         };
-        self.inner.catalog.ledger_finish(row, &outcome).map_err(|error| Failure::Final(error.into()))?;
-        stored
+        let catalog = self.inner.catalog.clone();
+        match tokio::task::spawn_blocking(move || catalog.ledger_finish(row, &outcome)).await {
+            Ok(Ok(())) => stored,
+            Ok(Err(error)) => Err(Failure::Final(error.into())),
+            Err(_) => Err(Failure::Final(VfsError::new(ErrorKind::Io, "the ledger was interrupted"))),
+        }
     }
 
     /// Tells the limiter how the call ended, and keeps what it learned.
@@ -190,35 +196,43 @@ impl Resolver {
         if needs_call(&known.resolution, now) {
             let mut resolution = documents::resolution(master, known.channel, known.mtime, answer, now);
             keep_sizes(&mut resolution, &known);
-            self.inner.catalog.store_resolution(master, &resolution, now)?;
+            let catalog = self.inner.catalog.clone();
+            // A flush of the disk, which must not keep a worker from reading the next answer.
+            let stored = tokio::task::spawn_blocking(move || catalog.store_resolution(master, &resolution, now)).await;
+            stored.map_err(|_| VfsError::new(ErrorKind::Io, "storing what CXone said was interrupted"))??;
             self.listing_changed(master).await;
         }
         Ok(())
     }
 
-    fn enter_in_ledger(&self, master: MasterId, want: Want, reason: Priority) -> Result<LedgerId, VfsError> {
-        let (comm, pid) = (want.caller.comm(), want.caller.pid());
-        let _spending = lock(&self.inner.spending);
-        self.check_budget()?;
-        let at = self.inner.clock.now();
-        let uid = want.caller.uid;
-        Ok(self.inner.catalog.ledger_begin(&LedgerEntry { at, master_id: master, reason, uid, pid, comm })?)
+    async fn enter_in_ledger(&self, master: MasterId, want: Want, reason: Priority) -> Result<LedgerId, VfsError> {
+        let (uid, pid, comm) = (want.caller.uid, want.caller.pid(), want.caller.comm());
+        let entry = LedgerEntry { at: self.inner.clock.now(), master_id: master, reason, uid, pid, comm };
+        let budget = lock(&self.inner.limits).budget;
+        let row = self.inner.purse.spend(entry, budget).await;
+        if row.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent) {
+            self.log_spent_budget(budget);
+        }
+        row
     }
 
+    /// Says no before the queue; what decides is [`Purse::spend`](super::purse::Purse::spend), after it.
     fn check_budget(&self) -> Result<(), VfsError> {
         let budget = lock(&self.inner.limits).budget;
-        if budget.0.is_none() {
+        if budget.0.is_none() || budget.allows(spent_on_day_of(&self.inner.catalog, self.inner.clock.now())?) {
             return Ok(());
         }
+        self.log_spent_budget(budget);
+        Err(spent_error())
+    }
+
+    /// Once a day.
+    fn log_spent_budget(&self, budget: DailyBudget) {
         let today = Day::of(self.inner.clock.now(), &jiff::tz::TimeZone::UTC);
-        let spent = self.inner.catalog.ledger_count(today.start(&jiff::tz::TimeZone::UTC))?;
-        if budget.allows(spent) {
-            return Ok(());
-        }
         if self.inner.budget_logged_on.swap(i64::from(today.0), Ordering::Relaxed) != i64::from(today.0) {
-            tracing::warn!(spent, utc_day = %today, "daily budget of billed calls is spent; raise limits.daily_budget to go on");
+            let limit = budget.0.unwrap_or(u64::MAX);
+            tracing::warn!(limit, utc_day = %today, "daily budget of billed calls is spent; raise limits.daily_budget to go on");
         }
-        Err(VfsError::new(ErrorKind::BudgetSpent, "the daily budget of billed calls is spent"))
     }
 }
 
