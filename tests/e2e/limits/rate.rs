@@ -48,8 +48,7 @@ fn five_hundred_opens_from_fifty_threads_use_the_limit_and_never_pass_it() {
     assert_eq!((counters.playback_429, counters.playback_billed), (0, 500), "{counters:?}");
     assert!(counters.playback_peak_window <= 20, "{counters:?}");
     let least = implied(500, 20, WINDOW);
-    // A second for the last window's calls themselves: a debug build on a busy machine.
-    assert!(took.mul_f64(0.97) <= least + Duration::from_secs(1), "{took:?} for what may take {least:?}");
+    assert!(took.mul_f64(0.97) <= least, "{took:?} for what may take {least:?}");
     // Fair within a class: nobody is overtaken by more than those who wait at the same time.
     let order: Vec<Instant> = opened.iter().map(|opened| opened.unwrap()).collect();
     for (number, at) in order.iter().enumerate() {
