@@ -47,7 +47,7 @@ impl Controlled for Report {
             tenant: TenantStatus { host: self.host.clone(), access_key_id: self.config.tenant.access_key_id.clone() },
             tree: self.tree(),
             playback: self.playback(),
-            services: [self.vfs.resolver().service(), self.reporting.state()].map(service).into(),
+            services: self.services(),
             budget: self.budget(),
             cache: CacheStatus {
                 dir: self.config.cache.dir.display().to_string(),
@@ -71,6 +71,11 @@ impl Controlled for Report {
 }
 
 impl Report {
+    fn services(&self) -> Vec<ServiceStatus> {
+        let tenant = [self.vfs.resolver().service(), self.reporting.state()];
+        tenant.into_iter().chain(self.media.hosts()).map(service).collect()
+    }
+
     fn tree(&self) -> TreeStatus {
         let (first, last) = self.vfs.days();
         TreeStatus {
@@ -112,7 +117,7 @@ impl Report {
 
 fn service(state: ServiceState) -> ServiceStatus {
     let ServiceState { service, down_for, error } = state;
-    ServiceStatus { name: service.to_owned(), down_for_s: down_for.map(|down_for| down_for.as_secs_f64()), error }
+    ServiceStatus { name: service.to_string(), down_for_s: down_for.map(|down_for| down_for.as_secs_f64()), error }
 }
 
 /// Resident memory of this process; 0 where `/proc` does not tell.

@@ -30,6 +30,7 @@ mod engine;
 mod error;
 mod fetch;
 pub mod geometry;
+mod hosts;
 pub mod index;
 mod key;
 mod links;
@@ -56,6 +57,7 @@ pub use settings::MediaSettings;
 use std::sync::Arc;
 
 use crate::base::Clock;
+use crate::cxone::ServiceState;
 use engine::Engine;
 use geometry::MAX_RECORDING_BYTES;
 use key::KeyHash;
@@ -129,6 +131,11 @@ impl Media {
     /// Whether every byte of this version is in the cache. Cheap; touches no network.
     pub fn is_complete(&self, key: &RecordingKey, version: &Version) -> bool {
         self.lifeline.engine.cache.is_complete(&KeyHash::of(key), version)
+    }
+
+    /// How the media hosts are, for `status`.
+    pub fn hosts(&self) -> Vec<ServiceState> {
+        self.lifeline.engine.hosts()
     }
 
     /// Bytes that the cache occupies on disk.

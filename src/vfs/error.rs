@@ -109,8 +109,9 @@ impl From<MediaError> for VfsError {
             MediaError::Changed(_) => ErrorKind::Changed,
             MediaError::Denied => ErrorKind::Denied,
             MediaError::Timeout => ErrorKind::TimedOut,
-            MediaError::Gone | MediaError::Source(_) => ErrorKind::Io,
+            MediaError::Gone | MediaError::Source(_) | MediaError::Down(_) => ErrorKind::Io,
         };
-        VfsError::because(kind, "reading the recording failed", Arc::new(error))
+        let outage = matches!(error, MediaError::Down(_));
+        VfsError::because(kind, "reading the recording failed", Arc::new(error)).during_outage(outage)
     }
 }

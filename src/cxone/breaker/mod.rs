@@ -61,7 +61,7 @@ impl Admitted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceState {
     /// In the words of messages.
-    pub service: &'static str,
+    pub service: Arc<str>,
     /// How long it has been down; `None` if it is up.
     pub down_for: Option<Duration>,
     /// What failed last, while it is down.
@@ -69,7 +69,7 @@ pub struct ServiceState {
 }
 
 struct Inner {
-    service: &'static str,
+    service: Arc<str>,
     probe: Arc<dyn Probe>,
     state: Mutex<Shared>,
     /// Counts changes that may interest a waiter.
@@ -90,7 +90,8 @@ struct Shared {
 
 impl Breaker {
     /// The breaker of a service that is taken to be up; `service` is its name in messages.
-    pub fn new(service: &'static str, probe: Arc<dyn Probe>) -> Breaker {
+    pub fn new(service: impl Into<Arc<str>>, probe: Arc<dyn Probe>) -> Breaker {
+        let service = service.into();
         let state = Shared { state: State::new(), error: None, begun: 0, failed: 0 };
         let inner =
             Inner { service, probe, state: Mutex::new(state), changed: watch::channel(0).0, demand: Notify::new() };
@@ -154,7 +155,7 @@ impl Breaker {
         if shared.state.phase() == Phase::Up {
             shared.error = None;
         }
-        let service = self.inner.service;
+        let service = &*self.inner.service;
         match change {
             Some(Change::WentDown) => {
                 let error = shared.error.clone();
@@ -176,7 +177,7 @@ impl Breaker {
     pub fn state(&self) -> ServiceState {
         let shared = self.inner.lock();
         ServiceState {
-            service: self.inner.service,
+            service: self.inner.service.clone(),
             down_for: shared.state.down_since().map(|since| since.elapsed()),
             error: shared.error.as_ref().map(ToString::to_string),
         }
@@ -260,7 +261,7 @@ async fn probe_once(inner: &Inner) -> bool {
         shared.failed = round;
     }
     drop(shared);
-    tracing::debug!(service = inner.service, answered, admitted, "probed");
+    tracing::debug!(service = &*inner.service, answered, admitted, "probed");
     inner.changed.send_modify(|count| *count += 1);
     admitted
 }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use cxonefs::sim::{Endpoint, Fault, FaultRule};
+use cxonefs::sim::{Endpoint, Fault, FaultRule, SimSettings};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{billed_files, drive, open};
-use crate::harness::{Drive, tool, wait_for};
+use crate::harness::{Drive, plain, tool, wait_for};
 
 const DEADLINE: Duration = Duration::from_secs(4);
 const FLAGS: [&str; 2] = ["--set", "limits.deadline=4s"];
@@ -141,5 +141,42 @@ fn only_playback_silent_is_found_out_and_comes_back_too() {
     assert!(opened.is_some());
     for path in &files {
         open(path).unwrap();
+    }
+}
+
+/// Answers every request with 404, so that it is there at all.
+fn a_host_that_answers(port: u16) -> std::thread::JoinHandle<()> {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(20) {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 8192];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    })
+}
+
+#[test]
+fn a_media_host_that_is_down_is_found_out_once_while_documents_still_open() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let media_base_url = Some(format!("http://127.0.0.1:{port}/").parse().unwrap());
+    let drive = Drive::of(SimSettings { media_base_url, ..plain(2, 10) });
+    let files = billed_files(&drive);
+    for path in &files {
+        let begun = Instant::now();
+        open(path).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(2) + SLACK, "{:?}", begun.elapsed());
+        assert_eq!(open(&path.with_file_name("recording.mp4")), Err(libc::EIO));
+        assert!(begun.elapsed() < Duration::from_secs(4) + SLACK, "{:?}", begun.elapsed());
+    }
+    assert_eq!(drive.counters().playback_billed, files.len() as u64, "a host that is down costs no second call");
+    assert_eq!(drive.mount.stderr().matches("down: what needs it").count(), 1, "{}", drive.mount.stderr());
+    let _host = a_host_that_answers(port);
+    let begun = Instant::now();
+    while !drive.mount.stderr().contains("answers again") {
+        let _ = open(&files[0].with_file_name("recording.mp4"));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{}", drive.mount.stderr());
     }
 }
