@@ -15,24 +15,40 @@ use crate::base::MasterId;
 
 const BEGIN: &str = "INSERT INTO ledger(at, master_id, reason, uid, pid, comm) VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
 const FINISH: &str = "UPDATE ledger SET outcome = ?2 WHERE id = ?1";
-pub(super) const TIMES: &str = "SELECT at FROM ledger WHERE at >= ?1 ORDER BY at";
-pub(super) const COUNT: &str = "SELECT count(*) FROM ledger WHERE at >= ?1";
+pub(super) const TIMES: &str = "SELECT at FROM ledger WHERE at >= ?1 AND coalesce(outcome, '') <> 'unsent' ORDER BY at";
+// What was refused for the rate, and what never left this machine, was not billed. No outcome: it may have been.
+pub(super) const COUNT: &str =
+    "SELECT count(*) FROM ledger WHERE at >= ?1 AND coalesce(outcome, '') NOT IN ('throttled', 'unsent')";
 pub(super) const ROWS: &str =
     "SELECT id, at, master_id, reason, uid, pid, comm, outcome FROM ledger WHERE at >= ?1 ORDER BY at, id";
 
 impl Catalog {
     /// Writes a row for a call that is about to be made; on disk when this returns.
     pub fn ledger_begin(&self, entry: &LedgerEntry) -> Result<LedgerId, CatalogError> {
+        let rows = self.ledger_begin_all([entry])?;
+        rows.into_iter().next().ok_or(CatalogError::Refused("the ledger took no row"))
+    }
+
+    /// As [`Catalog::ledger_begin`] for several calls, with one flush of the disk.
+    pub fn ledger_begin_all<'a>(
+        &self,
+        entries: impl IntoIterator<Item = &'a LedgerEntry>,
+    ) -> Result<Vec<LedgerId>, CatalogError> {
         self.inner.db.write(|transaction| {
-            transaction.prepare_cached(BEGIN)?.execute(params![
-                from_time(entry.at),
-                entry.master_id.0,
-                entry.reason.word(),
-                entry.uid,
-                entry.pid,
-                entry.comm,
-            ])?;
-            Ok(LedgerId(transaction.last_insert_rowid()))
+            let mut begin = transaction.prepare_cached(BEGIN)?;
+            let mut rows = Vec::new();
+            for entry in entries {
+                begin.execute(params![
+                    from_time(entry.at),
+                    entry.master_id.0,
+                    entry.reason.word(),
+                    entry.uid,
+                    entry.pid,
+                    entry.comm,
+                ])?;
+                rows.push(LedgerId(transaction.last_insert_rowid()));
+            }
+            Ok(rows)
         })
     }
 
@@ -44,7 +60,7 @@ impl Catalog {
         })
     }
 
-    /// When billed calls were made since `since` (inclusive), oldest first.
+    /// When calls were made since `since` (inclusive), oldest first: all that the tenant may have counted.
     pub fn ledger_times(&self, since: Timestamp) -> Result<Vec<Timestamp>, CatalogError> {
         self.inner.db.read(|connection| {
             let mut statement = connection.prepare_cached(TIMES)?;
@@ -57,7 +73,8 @@ impl Catalog {
         })
     }
 
-    /// How many billed calls were made since `since` (inclusive).
+    /// How many billed calls were made since `since` (inclusive): not those that the tenant refused for their rate, nor those that never
+    /// left this machine.
     pub fn ledger_count(&self, since: Timestamp) -> Result<u64, CatalogError> {
         self.inner.db.read(|connection| {
             to_unsigned(connection.prepare_cached(COUNT)?.query_row([from_time(since)], |row| row.get(0))?)

@@ -156,3 +156,11 @@ pub struct LedgerRow {
     /// `None`: the process ended before the answer came. It counts as billed.
     pub outcome: Option<String>,
 }
+
+impl LedgerRow {
+    /// Whether it counts as billed: the tenant did not refuse it for its rate, and it may have left this machine.
+    #[must_use]
+    pub fn is_billed(&self) -> bool {
+        !matches!(self.outcome.as_deref(), Some("throttled" | "unsent"))
+    }
+}

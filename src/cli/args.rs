@@ -43,6 +43,7 @@ pub enum Command {
     Umount(UmountArgs),
     Demo(DemoArgs),
     Simulate(SimulateArgs),
+    Ledger(LedgerArgs),
     Status(StatusArgs),
     Refresh(RefreshArgs),
     Completions(CompletionsArgs),
@@ -312,6 +313,55 @@ pub struct TenantLimits {
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = units::parse_duration)]
     pub token_life: Duration,
 }
+
+/// Show every billed call: when, for which interaction, why, who and what came of it
+///
+/// Reads the state directory only; a mount may be using it. docs/COSTS.md says what makes a call and what counts.
+#[derive(Debug, Args)]
+#[command(after_help = LEDGER_EXAMPLES)]
+pub struct LedgerArgs {
+    /// The configuration file that names the state directory; else the usual places
+    #[arg(short, long, value_name = "FILE", env = "CXONEFS_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+
+    /// The state directory itself
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Calls from then on: a date, a time such as 2026-11-02T08:00:00Z, or how long ago, such as 7d or 12h
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub since: Option<String>,
+
+    /// Totals instead of single calls
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub by: Option<LedgerBy>,
+
+    /// One JSON object per line
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+
+    /// Comma-separated values with a header
+    #[arg(long)]
+    pub csv: bool,
+}
+
+/// What calls are added up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LedgerBy {
+    /// UTC days, as the budget
+    Day,
+    /// Names of processes
+    Program,
+    /// Users
+    User,
+}
+
+const LEDGER_EXAMPLES: &str = "\
+Examples:
+  cxonefs ledger --since 1d
+  cxonefs ledger --by day
+  cxonefs ledger --since 2026-11-01 --by program
+  cxonefs ledger --json | jq -r 'select(.billed) | .interaction'";
 
 /// Print a completion script for a shell
 #[derive(Debug, Args)]

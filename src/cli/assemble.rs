@@ -13,10 +13,10 @@ use super::failure::{Cause, Failure};
 use super::report::Report;
 use crate::base::{Clock, ResolveOn, SystemClock};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
-use crate::config::Config;
+use crate::config::{Config, LimitsConfig};
 use crate::cxone::{
-    ApiError, ApiErrorKind, ClientCredentials, ContactsAnswer, Credentials, Limiter, LimiterSettings, Tenant,
-    TenantSettings,
+    ApiError, ApiErrorKind, Breaker, ClientCredentials, ContactsAnswer, Credentials, Limiter, LimiterSettings, Probe,
+    Service, Tenant, TenantSettings,
 };
 use crate::fuse;
 use crate::media::{Media, MediaSettings};
@@ -24,7 +24,7 @@ use crate::ops::control;
 use crate::ops::rotate::Rotation;
 use crate::ops::{AuditLog, AuditRecord, Trimmer};
 use crate::vfs::{
-    Audit, DailyBudget, OpenEvent, Ownership, Parts, ResolveLimits, Resolver, Scanners, Vfs, VfsSettings,
+    self, Audit, DailyBudget, OpenEvent, Ownership, Parts, ResolveLimits, Resolver, Scanners, Vfs, VfsSettings,
 };
 
 /// How long a mount that has something to show waits for the login: it must come up straight after boot, network or not.
@@ -38,6 +38,9 @@ pub trait Served: Send {
 
     /// Waits until the kernel ended the session.
     async fn ended(&mut self);
+
+    /// Takes over what may change while it is mounted: see `reload`.
+    fn reconfigure(&self, config: &Config);
 }
 
 /// Builds every part and mounts.
@@ -66,7 +69,8 @@ fn attach(
     let config = &plan.config;
     let limiter = limiter(config, &catalog, &clock)?;
     let resolver = resolver(config, &tenant, &catalog, &media, &limiter, &clock);
-    let lister = Arc::new(TenantLister { tenant, trimmer: Trimmer::default() });
+    let reporting = Breaker::new("reporting", Arc::new(ReportingProbe(tenant.clone())));
+    let lister = Arc::new(TenantLister { tenant, breaker: reporting.clone(), trimmer: Trimmer::default() });
     let zone = config.tree.timezone.clone();
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
     let audit = AuditSink::open(&config.state.dir, Arc::clone(&clock))?;
@@ -80,15 +84,28 @@ fn attach(
         kernel,
     };
     let vfs = Arc::new(Vfs::new(vfs_settings(config), parts));
+    vfs::start_keeping_fresh(&vfs, config.tree.refresh);
     let options = fuse::MountOptions { allow_other: config.mount.allow_other, passthrough: config.mount.passthrough };
     let mounted = fuse::mount(Arc::clone(&vfs), notices, &plan.mount_point, &options, &Handle::current())
         .map_err(|error| Failure::failed(error).while_doing("mounting"))?;
     let (host, mount_point, mounted_at) = (host(config), mounted.path().to_owned(), clock.now());
     let (config, passthrough) = (config.clone(), mounted.passthrough());
-    let report =
-        Report { config, mount_point, mounted_at, host, catalog, indexer, limiter, media, vfs, clock, passthrough };
+    let report = Report {
+        config,
+        mount_point,
+        mounted_at,
+        host,
+        catalog,
+        indexer,
+        limiter,
+        media,
+        vfs: Arc::clone(&vfs),
+        reporting,
+        clock,
+        passthrough,
+    };
     let control = control(Arc::new(report), mounted.path());
-    Ok(Box::new(ServedMount { mounted, _control: control }))
+    Ok(Box::new(ServedMount { mounted, vfs, _control: control }))
 }
 
 /// A mount does its work without a control socket too.
@@ -106,6 +123,7 @@ fn control(report: Arc<Report>, mount_point: &std::path::Path) -> Option<control
 
 struct ServedMount {
     mounted: fuse::Mounted,
+    vfs: Arc<Vfs>,
     _control: Option<control::Server>,
 }
 
@@ -118,12 +136,33 @@ impl Served for ServedMount {
     async fn ended(&mut self) {
         self.mounted.ended().await;
     }
+
+    fn reconfigure(&self, config: &Config) {
+        let resolver = self.vfs.resolver();
+        resolver.set_limits(resolve_limits(&config.limits));
+        resolver.set_rate(rate(&config.limits));
+        self.vfs.set_scanners(Scanners::new(&config.mount.deny_processes));
+    }
 }
 
-/// The tenant as the catalog's lister.
+fn rate(limits: &LimitsConfig) -> LimiterSettings {
+    LimiterSettings { calls: limits.playback_requests, window: limits.playback_window }
+}
+
+/// The tenant as the catalog's lister, behind a breaker.
 struct TenantLister {
     tenant: Tenant,
+    breaker: Breaker,
     trimmer: Trimmer,
+}
+
+struct ReportingProbe(Tenant);
+
+#[async_trait]
+impl Probe for ReportingProbe {
+    async fn probe(&self) -> Result<(), ApiError> {
+        self.0.probe(Service::Reporting).await
+    }
 }
 
 #[async_trait]
@@ -134,7 +173,9 @@ impl Lister for TenantLister {
         end: Timestamp,
         updated_since: Option<Timestamp>,
     ) -> Result<ContactsAnswer, ApiError> {
+        let admitted = self.breaker.admit().await?;
         let answer = self.tenant.completed_contacts(start, end, updated_since).await;
+        self.breaker.conclude(admitted, &answer);
         self.trimmer.burst_ends();
         answer
     }
@@ -171,11 +212,10 @@ impl Audit for AuditSink {
 
 fn limiter(config: &Config, catalog: &Catalog, clock: &Arc<dyn Clock>) -> Result<Limiter, Failure> {
     let limits = &config.limits;
-    let window = LimiterSettings { calls: limits.playback_requests, window: limits.playback_window };
     // Calls of an earlier process count: a restart must not burst past the limit.
     let since = clock.now().saturating_sub(limits.playback_window).unwrap_or(Timestamp::MIN);
     let recent = catalog.ledger_times(since).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
-    Ok(Limiter::new(window, recent, Arc::clone(clock)))
+    Ok(Limiter::new(rate(limits), recent, vfs::learned_before(catalog), Arc::clone(clock)))
 }
 
 fn resolver(
@@ -186,14 +226,16 @@ fn resolver(
     limiter: &Limiter,
     clock: &Arc<dyn Clock>,
 ) -> Resolver {
-    let limits = &config.limits;
-    let resolve_limits = ResolveLimits {
+    let (player, limits) = (Arc::new(tenant.clone()), resolve_limits(&config.limits));
+    Resolver::new(player, catalog.clone(), media.clone(), limiter.clone(), Arc::clone(clock), limits)
+}
+
+fn resolve_limits(limits: &LimitsConfig) -> ResolveLimits {
+    ResolveLimits {
         budget: DailyBudget(limits.daily_budget.map(u64::from)),
         deadline: limits.deadline,
         patience: limits.patience,
-    };
-    let player = Arc::new(tenant.clone());
-    Resolver::new(player, catalog.clone(), media.clone(), limiter.clone(), Arc::clone(clock), resolve_limits)
+    }
 }
 
 fn vfs_settings(config: &Config) -> VfsSettings {

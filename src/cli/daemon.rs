@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::assemble::{self, Served};
 use super::failure::Failure;
+use super::reload::{self, Reload};
 use crate::config::Config;
 use crate::ops::notify::{self, State};
 
@@ -24,6 +25,8 @@ pub struct Plan {
     pub config: Config,
     /// Absolute, checked.
     pub mount_point: PathBuf,
+    /// Where a new configuration comes from, if there can be one.
+    pub reload: Option<Reload>,
 }
 
 /// Mounts, calls `ready` with the mount point, and serves until it is unmounted or a signal ends it.
@@ -43,7 +46,7 @@ pub fn runtime() -> Result<Runtime, Failure> {
 }
 
 /// [`run`] inside a runtime.
-pub async fn serve(plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
+pub async fn serve(mut plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
     // Before anything is mounted, so that a signal at any time leaves no mount behind.
     let mut signals = Signals::listen()?;
     let mut served = tokio::select! {
@@ -63,14 +66,37 @@ pub async fn serve(plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), Fail
         return Err(failure);
     }
     notify::notify(State::Ready);
-    tokio::select! {
-        () = served.ended() => {
-            tracing::info!("unmounted from outside");
-            Ok(())
+    loop {
+        tokio::select! {
+            () = served.ended() => {
+                tracing::info!("unmounted from outside");
+                return Ok(());
+            }
+            heard = signals.any() => match heard {
+                Heard::Reload => reload_into(&mut plan, &*served),
+                Heard::End(name) => {
+                    tracing::info!(signal = name, "unmounting");
+                    return take_down(&mut *served, &mut signals).await;
+                }
+            },
         }
-        name = signals.next() => {
-            tracing::info!(signal = name, "unmounting");
-            take_down(&mut *served, &mut signals).await
+    }
+}
+
+/// Reads the configuration again. One that cannot be used changes nothing.
+fn reload_into(plan: &mut Plan, served: &dyn Served) {
+    let Some(source) = &plan.reload else {
+        tracing::info!("SIGHUP: this mount has no configuration that could change");
+        return;
+    };
+    match source.read() {
+        Ok(config) => {
+            reload::log(&reload::changes(&plan.config, &config));
+            served.reconfigure(&config);
+            plan.config = config;
+        }
+        Err(failure) => {
+            tracing::error!(problem = failure.render().trim_end(), "SIGHUP: the configuration stays as it was");
         }
     }
 }
@@ -89,10 +115,20 @@ async fn take_down(served: &mut dyn Served, signals: &mut Signals) -> Result<(),
     Ok(())
 }
 
-/// SIGTERM and SIGINT.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// To end; the signal's name.
+    End(&'static str),
+    /// To read the configuration again.
+    Reload,
+}
+
+/// SIGTERM and SIGINT, which end it, and SIGHUP, which does not.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -100,10 +136,23 @@ impl Signals {
     pub fn listen() -> Result<Signals, Failure> {
         let listen =
             |kind| signal(kind).map_err(|error: io::Error| Failure::failed(error).while_doing("listening for signals"));
-        Ok(Signals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
-    /// Waits for one; its name.
+    /// Waits for any of them.
+    pub async fn any(&mut self) -> Heard {
+        tokio::select! {
+            _ = self.terminate.recv() => Heard::End("SIGTERM"),
+            _ = self.interrupt.recv() => Heard::End("SIGINT"),
+            _ = self.hangup.recv() => Heard::Reload,
+        }
+    }
+
+    /// Waits for one that ends it; its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -132,6 +181,8 @@ mod tests {
             self.detached.store(true, Ordering::SeqCst);
             Ok(())
         }
+
+        fn reconfigure(&self, _config: &Config) {}
 
         async fn ended(&mut self) {
             if self.busy {

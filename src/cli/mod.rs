@@ -7,6 +7,7 @@ mod completions;
 mod daemon;
 mod demo;
 mod failure;
+mod ledger;
 mod man;
 mod mount;
 mod mount_helper;
@@ -14,6 +15,7 @@ mod mounts;
 mod options;
 mod preflight;
 mod refresh;
+mod reload;
 mod report;
 mod simulate;
 mod simulator;
@@ -58,6 +60,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Umount(args) => umount::run(&args),
         Command::Demo(args) => demo::run(args),
         Command::Simulate(args) => simulate::run(args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Refresh(args) => refresh::run(&args),
         Command::Completions(args) => completions::run(&args),

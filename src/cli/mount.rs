@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::mount_helper::HelperRequest;
 use super::options::{MountOptions, Writer};
 use super::preflight;
+use super::reload::Reload;
 use crate::config::{self, Assignment, Config, Host, Profile};
 use crate::ops::logging::{self, Format, LogSettings, Target};
 use crate::ops::privacy;
@@ -86,21 +87,31 @@ fn flag_assignments(flags: &SettingFlags) -> Vec<Assignment> {
 fn mount(request: Request) -> Result<(), Failure> {
     let host = Host::of_process();
     let named = request.config.filter(|path| !path.as_os_str().is_empty());
-    let config = config::load(named.as_deref(), std::env::vars_os(), request.profile, request.assignments, &host)?;
+    // Absolute, because a daemon leaves the current directory and may read it again.
+    let named = named.map(std::path::absolute).transpose();
+    let named = named.map_err(|error| Failure::usage(error).while_doing("--config"))?;
+    let (profile, assignments, starting_host) = (request.profile, request.assignments, host.clone());
+    let read = move || {
+        let variables = std::env::vars_os();
+        Ok(config::load(named.as_deref(), variables, profile, assignments.clone(), &starting_host)?)
+    };
+    let config = read()?;
+    let reload = Some(Reload::new(read));
     let log = log_settings(&request.log, "info", request.background, Some(&config))?;
     let mount_point = preflight::check(&request.mount_point, &config, &host)?;
     if request.fake {
         return Ok(());
     }
     if !request.background {
-        return serve(Plan { config, mount_point }, &log, || Ok(()));
+        return serve(Plan { config, mount_point, reload }, &log, || Ok(()));
     }
     // Before any thread exists: a fork copies only the thread that calls it.
     match background::split()? {
         Side::Parent(child) => child.wait(),
         Side::Child(readiness) => {
             let (ready, failed) = readiness.into_parts();
-            serve(Plan { config, mount_point }, &log, move || ready.ready()).map_err(|failure| failed.report(failure))
+            serve(Plan { config, mount_point, reload }, &log, move || ready.ready())
+                .map_err(|failure| failed.report(failure))
         }
     }
 }

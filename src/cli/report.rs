@@ -10,13 +10,13 @@ use jiff::tz::TimeZone;
 use crate::base::{Clock, Day};
 use crate::catalog::{Catalog, Indexer};
 use crate::config::Config;
-use crate::cxone::Limiter;
+use crate::cxone::{Breaker, Limiter, ServiceState};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
 use crate::ops::control::{Controlled, Refreshed};
 use crate::ops::status::{
-    BudgetStatus, CacheStatus, KernelStatus, PassthroughStatus, PlaybackStatus, Status, TenantStatus, TreeStatus,
-    Waiting,
+    BudgetStatus, CacheStatus, KernelStatus, PassthroughStatus, PlaybackStatus, ServiceStatus, Status, TenantStatus,
+    TreeStatus, Waiting,
 };
 use crate::vfs::Vfs;
 
@@ -32,6 +32,8 @@ pub struct Report {
     pub limiter: Limiter,
     pub media: Media,
     pub vfs: Arc<Vfs>,
+    /// Whether Reporting answers.
+    pub reporting: Breaker,
     pub clock: Arc<dyn Clock>,
     pub passthrough: fuse::PassthroughBooks,
 }
@@ -48,6 +50,7 @@ impl Controlled for Report {
             tenant: TenantStatus { host: self.host.clone(), access_key_id: self.config.tenant.access_key_id.clone() },
             tree: self.tree(),
             playback: self.playback(),
+            services: self.services(),
             budget: self.budget(),
             cache: CacheStatus {
                 dir: self.config.cache.dir.display().to_string(),
@@ -75,6 +78,11 @@ impl Controlled for Report {
 }
 
 impl Report {
+    fn services(&self) -> Vec<ServiceStatus> {
+        let tenant = [self.vfs.resolver().service(), self.reporting.state()];
+        tenant.into_iter().chain(self.media.hosts()).map(service).collect()
+    }
+
     fn tree(&self) -> TreeStatus {
         let (first, last) = self.vfs.days();
         TreeStatus {
@@ -105,7 +113,8 @@ impl Report {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot read the ledger");
             0
         });
-        BudgetStatus { limit: self.config.limits.daily_budget.map(u64::from), spent_today }
+        // Not the configuration's, which may have been read again since.
+        BudgetStatus { limit: self.vfs.resolver().budget().0, spent_today }
     }
 
     fn open_days(&self) -> Vec<Day> {
@@ -122,6 +131,11 @@ fn passthrough(state: PassthroughState) -> PassthroughStatus {
         PassthroughState::Refused { why } => ("refused", 0, Some(why)),
     };
     PassthroughStatus { state: word.to_owned(), opens, why }
+}
+
+fn service(state: ServiceState) -> ServiceStatus {
+    let ServiceState { service, down_for, error } = state;
+    ServiceStatus { name: service.to_string(), down_for_s: down_for.map(|down_for| down_for.as_secs_f64()), error }
 }
 
 /// Resident memory of this process; 0 where `/proc` does not tell.

@@ -84,6 +84,11 @@ fn table(state: &Status) -> String {
         "waiting",
         format!("{} open, {} stat, {} list, {} warm", waiting.open, waiting.stat, waiting.list, waiting.warm),
     );
+    for service in &state.services {
+        let why = service.error.as_deref().unwrap_or("no reason known");
+        let down = |seconds: f64| format!("down for {seconds:.0} s: {why}");
+        row(&service.name, service.down_for_s.map_or_else(|| String::from("answers"), down));
+    }
     let limit = budget.limit.map_or_else(|| String::from("unlimited"), |limit| limit.to_string());
     row("billed today", format!("{} of {limit} (UTC day)", budget.spent_today));
     row(

@@ -49,3 +49,14 @@ pub fn load(
     }
     resolve(&Sources { file, environment, profile, flags }, host)
 }
+
+/// Where the state directory is, as [`load`] would say; without a configuration the usual place.
+pub fn load_state_dir(
+    named: Option<&Path>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    host: &Host,
+) -> Result<std::path::PathBuf, ConfigError> {
+    let environment = env::read(variables)?;
+    let file = locate::find(named, &locate::places(host), host)?;
+    resolve::state_dir(&Sources { file, environment, ..Sources::default() }, host)
+}

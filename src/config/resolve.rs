@@ -26,6 +26,17 @@ pub struct Sources {
     pub flags: Vec<Assignment>,
 }
 
+/// Settles `state.dir` alone, for commands that look into it: needs no tenant and reads no secret.
+pub fn state_dir(sources: &Sources, host: &Host) -> Result<PathBuf, ConfigError> {
+    let mut layer = match &sources.file {
+        Some(file) => raw::parse_file(file)?,
+        None => Layer::new(),
+    };
+    layer.extend(sources.environment.layer.clone());
+    layer.extend(raw::parse_assignments(&sources.flags)?);
+    Resolver { layer, sources, host }.directory(&keys::STATE_DIR, host.state_dir())
+}
+
 /// Settles every key. Reads the files that hold secrets and touches nothing else.
 pub fn resolve(sources: &Sources, host: &Host) -> Result<Config, ConfigError> {
     let mut layer = match &sources.file {

@@ -35,6 +35,10 @@ pub struct ApiError {
     /// The `CorrelationId` of the request, by which the tenant's operator finds it; `None` where none was sent.
     pub correlation_id: Option<Arc<str>>,
     message: String,
+    /// The request never left this machine.
+    unsent: bool,
+    /// Said for a service that was known to be down.
+    outage: bool,
     #[source]
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -42,7 +46,15 @@ pub struct ApiError {
 impl ApiError {
     /// An error without a cause below it.
     pub fn new(kind: ApiErrorKind, message: impl Into<String>) -> ApiError {
-        ApiError { kind, status: None, correlation_id: None, message: message.into(), source: None }
+        ApiError {
+            kind,
+            status: None,
+            correlation_id: None,
+            message: message.into(),
+            unsent: false,
+            outage: false,
+            source: None,
+        }
     }
 
     /// The same failure where the caller knows better what it means.
@@ -50,6 +62,33 @@ impl ApiError {
     pub(super) fn with_kind(mut self, kind: ApiErrorKind) -> ApiError {
         self.kind = kind;
         self
+    }
+
+    /// The request never left this machine: no connection, no login.
+    #[must_use]
+    pub fn unsent(mut self) -> ApiError {
+        self.unsent = true;
+        self
+    }
+
+    /// Whether the request is known never to have left this machine, so that nobody can have counted it.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        self.unsent
+    }
+
+    /// Marks what is said to all who need a service that is down.
+    #[must_use]
+    pub(super) fn during_outage(mut self) -> ApiError {
+        self.outage = true;
+        self.unsent = true;
+        self
+    }
+
+    /// Whether this is but one more consequence of an outage that the log has a line about.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        self.outage
     }
 
     /// Adds the HTTP status.

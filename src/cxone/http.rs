@@ -25,8 +25,8 @@ pub(super) const REPORTING_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(super) const PLAYBACK_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of an error's body that are looked at; the rest is not read.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
-/// No host needs longer to accept a connection.
-const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// No host needs longer to accept a connection; where packets vanish, this is how long the first caller waits to hear of it.
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 /// Idle connections kept per host: as many as a listing opens at once.
 const IDLE_CONNECTIONS: usize = 4;
 
@@ -310,6 +310,7 @@ fn header(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 /// The error of an exchange that gave no whole answer. The URL is taken out: its query may be a secret.
 fn cut_off(call: Call, host: &str, error: reqwest::Error) -> ApiError {
     let error = error.without_url();
+    let is_unsent = error.is_connect();
     let (kind, what) = if error.is_timeout() {
         (ApiErrorKind::Timeout, "took too long")
     } else if error.is_connect() {
@@ -317,7 +318,8 @@ fn cut_off(call: Call, host: &str, error: reqwest::Error) -> ApiError {
     } else {
         (ApiErrorKind::Unavailable, "broke the connection off")
     };
-    ApiError::new(kind, format!("{}: {host} {what}", call.operation)).with_source(error)
+    let error = ApiError::new(kind, format!("{}: {host} {what}", call.operation)).with_source(error);
+    if is_unsent { error.unsent() } else { error }
 }
 
 fn http_date(text: &str) -> Option<Timestamp> {

@@ -15,9 +15,11 @@
 //! | `playback`, `interaction`, `link`, `scrub` | the billed call: request, document, signed link, what may be stored |
 //! | `lenient`, `instant` | numbers, booleans, texts and times in every spelling seen |
 //! | [`limiter`] | when the next billed call may be made |
+//! | [`breaker`] | whether a service is worth asking at all |
 
 mod address;
 mod auth;
+pub mod breaker;
 mod contact;
 mod endpoints;
 pub mod error;
@@ -42,11 +44,12 @@ mod tenant;
 mod tests;
 mod text;
 
+pub use breaker::{Breaker, Probe, ServiceState};
 pub use error::{ApiError, ApiErrorKind};
-pub use limiter::{InFlight, Limiter, LimiterSettings, LimiterSnapshot, Permit, Priority};
+pub use limiter::{InFlight, Learned, Limiter, LimiterSettings, LimiterSnapshot, Permit, Priority};
 pub use model::{
     ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer, PlaybackItem,
     SecretUrl,
 };
 pub use settings::{ClientCredentials, Credentials, TenantSettings};
-pub use tenant::Tenant;
+pub use tenant::{Service, Tenant};

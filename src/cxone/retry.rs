@@ -7,6 +7,9 @@ use tokio::time::Instant;
 
 use super::error::{ApiError, ApiErrorKind};
 
+/// Tries of a call that finds nobody to talk to.
+const UNSENT_TRIES_MAX: u32 = 2;
+
 /// How often and how long. All durations are upper bounds that hold for one call with all its tries.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetryPolicy {
@@ -21,13 +24,14 @@ pub(super) struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Four tries, half a second apart at first; no try begins later than two call times after the first.
+    /// Four tries, half a second apart at first; no try begins later than one call time after the first: whoever waits for the listing
+    /// waits no longer, and a silence of a whole call time is news that others should have.
     pub fn listing(call_timeout: Duration) -> RetryPolicy {
         RetryPolicy {
             tries: 4,
             pause: Duration::from_millis(500),
             pause_max: Duration::from_secs(8),
-            total: call_timeout.saturating_mul(2),
+            total: call_timeout,
         }
     }
 
@@ -45,7 +49,9 @@ impl RetryPolicy {
         elapsed: Duration,
         jitter: f64,
     ) -> Option<Duration> {
-        if !error.is_transient() || failures >= self.tries {
+        // Where nobody accepts a connection, more tries only make people wait.
+        let tries = if error.is_unsent() { self.tries.min(UNSENT_TRIES_MAX) } else { self.tries };
+        if !error.is_transient() || failures >= tries {
             return None;
         }
         let doubled = self.pause.saturating_mul(1_u32 << (failures - 1).min(16)).min(self.pause_max);

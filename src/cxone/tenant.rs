@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::auth::{Auth, Session};
 use super::endpoints::Endpoints;
 use super::error::{ApiError, ApiErrorKind};
-use super::http::{Answer, Call, Http};
+use super::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
 use super::model::{ContactsAnswer, PlaybackAnswer};
 use super::reporting::Window;
 use super::retry::RetryPolicy;
@@ -76,6 +76,28 @@ impl Tenant {
     pub async fn playback(&self, master: MasterId) -> Result<PlaybackAnswer, ApiError> {
         playback::playback(&self.inner, master).await
     }
+
+    /// Whether a service answers at all: a login if one is due, and one request that costs nothing to the service's host.
+    pub async fn probe(&self, service: Service) -> Result<(), ApiError> {
+        let session = self.inner.session().await?;
+        let base = match service {
+            Service::Playback => &session.endpoints.playback,
+            Service::Reporting => &session.endpoints.api,
+        };
+        // Any answer will do but 5xx, so no token is sent, and the address need not exist.
+        let url = address::join(base, ".well-known/cxone-configuration");
+        let answer = self.inner.http.send(PROBE, self.inner.http.request(Method::GET, url)?).await?;
+        if answer.status.is_server_error() { Err(answer.error()) } else { Ok(()) }
+    }
+}
+
+const PROBE: Call = Call { operation: "probing", body_max: LOGIN_BYTES_MAX };
+
+/// The parts of a tenant that can be down by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Playback,
+    Reporting,
 }
 
 impl Inner {
@@ -91,12 +113,13 @@ impl Inner {
         call: Call,
         url_of: impl Fn(&Endpoints) -> Url,
     ) -> Result<(Answer, Arc<Session>), ApiError> {
-        let session = self.auth.session().await?;
+        let session = self.auth.session().await.map_err(ApiError::unsent)?;
         let answer = self.get_with(call, &session, url_of(&session.endpoints)).await?;
         if answer.status != reqwest::StatusCode::UNAUTHORIZED {
             return Ok((answer, session));
         }
-        let session = self.auth.session_after(session.serial).await?;
+        // What was sent was refused at the gate, so it counts as not sent.
+        let session = self.auth.session_after(session.serial).await.map_err(ApiError::unsent)?;
         let answer = self.get_with(call, &session, url_of(&session.endpoints)).await?;
         Ok((answer, session))
     }

@@ -91,6 +91,10 @@ fn report(vfs: &Vfs, asked: Asked, error: &VfsError) -> Errno {
         ErrorKind::Interrupted | ErrorKind::BudgetSpent => {
             tracing::debug!(operation, path = vfs.path_of(ino), unique, error = chain(error), "refused");
         }
+        // The outage itself has its line.
+        _ if error.is_outage() => {
+            tracing::debug!(operation, path = vfs.path_of(ino), unique, error = chain(error), "failed in an outage");
+        }
         _ => {
             let (path, comm) = (vfs.path_of(ino), caller.comm());
             let (uid, pid) = (caller.uid, caller.tid);

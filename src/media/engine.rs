@@ -17,6 +17,7 @@ use super::session::{Gate, Session};
 use super::settings::{MediaSettings, Patience};
 use super::source::Source;
 use crate::base::Clock;
+use crate::cxone::ServiceState;
 
 /// The answer of a probe under way.
 pub type ProbeAnswer = watch::Receiver<Option<Result<Version, MediaError>>>;
@@ -62,6 +63,11 @@ impl Engine {
     /// The start of a conversation with the media host.
     pub fn session<'a>(&'a self, links: &'a dyn LinkSource) -> Session<'a> {
         Session::new(&self.source, &self.gate, self.clock.as_ref(), links, self.patience)
+    }
+
+    /// How the media hosts are.
+    pub fn hosts(&self) -> Vec<ServiceState> {
+        self.source.hosts()
     }
 
     /// A number that no other fetch has.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::key::Version;
+use crate::cxone::ApiError;
 
 /// What can go wrong with a recording's bytes. `Clone`, because one failure answers every reader that waits for it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum MediaError {
     /// Refused with a fresh link.
     #[error("the media host refused a fresh link")]
     Denied,
+    /// The media host was known to be down.
+    #[error("the media host is not asked now")]
+    Down(#[source] Arc<ApiError>),
     /// The time for it was up.
     #[error("the media host did not answer in time")]
     Timeout,

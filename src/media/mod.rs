@@ -32,6 +32,7 @@ mod error;
 mod fetch;
 mod fill;
 pub mod geometry;
+mod hosts;
 pub mod index;
 mod key;
 mod links;
@@ -59,6 +60,7 @@ pub use settings::MediaSettings;
 use std::sync::Arc;
 
 use crate::base::Clock;
+use crate::cxone::ServiceState;
 use engine::Engine;
 use geometry::MAX_RECORDING_BYTES;
 use recording::Recording;
@@ -131,6 +133,11 @@ impl Media {
     /// Whether every byte of this version is in the cache. Cheap; touches no network.
     pub fn is_complete(&self, key: &RecordingKey, version: &Version) -> bool {
         self.lifeline.engine.cache.is_complete(&KeyHash::of(key), version)
+    }
+
+    /// How the media hosts are, for `status`.
+    pub fn hosts(&self) -> Vec<ServiceState> {
+        self.lifeline.engine.hosts()
     }
 
     /// Bytes that the cache occupies on disk.

@@ -8,11 +8,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::check::Verdict;
 use super::error::MediaError;
+use super::hosts::ailing;
 use super::key::Version;
 use super::links::{Link, LinkSource};
 use super::settings::{FETCH_MEMORY_BYTES, Patience};
 use super::source::{Answer, Source};
 use crate::base::Clock;
+use crate::cxone::Breaker;
+use crate::cxone::breaker::Admitted;
 
 /// Unit of the memory semaphore (bytes).
 const MEMORY_UNIT: u64 = 1024;
@@ -84,6 +87,8 @@ pub struct Session<'a> {
     clock: &'a dyn Clock,
     links: &'a dyn LinkSource,
     pub patience: Patience,
+    /// Given for the first request.
+    leave: Option<Admitted>,
     /// The last link that was refused.
     refused: Option<u64>,
     /// Links refused since the last byte.
@@ -102,28 +107,44 @@ impl<'a> Session<'a> {
         links: &'a dyn LinkSource,
         patience: Patience,
     ) -> Session<'a> {
-        Session { source, gate, clock, links, patience, refused: None, refusals: 0, barren: 0, attempts: 0 }
+        Session {
+            source,
+            gate,
+            clock,
+            links,
+            patience,
+            leave: None,
+            refused: None,
+            refusals: 0,
+            barren: 0,
+            attempts: 0,
+        }
     }
 
     /// Asks for the bytes `range` until there is a usable answer, or none to be had. `wanted` is asked before each attempt.
     pub async fn get(&mut self, range: Range<u64>, wanted: impl Fn() -> bool) -> Result<Reply, MediaError> {
         loop {
             let link = self.link().await?;
+            let target = self.source.target(&link).map_err(MediaError::source)?;
+            let leave = self.leave(&target.breaker).await?;
             let pass = self.gate.enter().await?;
             if !wanted() {
                 return Ok(Reply::Unwanted);
             }
-            let answer = self.source.get(&link, &range, self.clock);
-            let answer = match tokio::time::timeout(self.patience.silence_max, answer).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(why)) => {
+            let answer = self.source.get(&target, &range, self.clock);
+            let answer = tokio::time::timeout(self.patience.silence_max, answer).await;
+            let answer = answer.unwrap_or_else(|_| Err(ailing("the media host did not answer")));
+            let judged = match &answer {
+                Ok(Answer { verdict: Verdict::Transient { why, .. }, .. }) => Err(ailing(why)),
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.clone()),
+            };
+            target.breaker.conclude(leave, &judged);
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
                     drop(pass);
-                    self.setback(&why, None).await?;
-                    continue;
-                }
-                Err(_) => {
-                    drop(pass);
-                    self.setback("the media host did not answer", None).await?;
+                    self.setback(&error.to_string(), None).await?;
                     continue;
                 }
             };
@@ -156,6 +177,16 @@ impl<'a> Session<'a> {
                 Verdict::Broken { why } => return Err(MediaError::source(why)),
             }
         }
+    }
+
+    /// Whether the host may be asked. Only the first request waits for the answer: later ones are retries of their own.
+    async fn leave(&mut self, breaker: &Breaker) -> Result<Admitted, MediaError> {
+        let leave = match self.leave {
+            Some(leave) => leave.now(),
+            None => breaker.admit().await.map_err(|error| MediaError::Down(Arc::new(error)))?,
+        };
+        self.leave = Some(leave);
+        Ok(leave)
     }
 
     /// A byte arrived: what failed before does not count any more.

@@ -14,8 +14,10 @@ use url::{Host, Url};
 
 use super::check::{self, Verdict};
 use super::error::{MediaError, chain};
+use super::hosts::{Hosts, unreached};
 use super::links::Link;
 use crate::base::Clock;
+use crate::cxone::{ApiError, Breaker, ServiceState};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Media hosts close idle connections after some tens of seconds; ours go first.
@@ -26,12 +28,19 @@ const LINK_MARGIN_S: i64 = 1;
 const SKEW_UNKNOWN: i64 = i64::MIN;
 
 /// The HTTP side of the media layer.
-#[derive(Debug)]
 pub struct Source {
     tls: Result<reqwest::Client, String>,
     plain: reqwest::Client,
+    hosts: Hosts,
     /// Seconds by which the host's clock is ahead of ours.
     skew_s: AtomicI64,
+}
+
+/// Where a link leads, and whether one may go there now.
+pub struct Target<'a> {
+    pub breaker: Breaker,
+    client: &'a reqwest::Client,
+    url: Url,
 }
 
 /// A checked answer and its body.
@@ -70,23 +79,33 @@ impl Source {
         let plain = builder().no_proxy().tls_certs_only([]).build();
         let plain = plain.map_err(|error| MediaError::source(failed(error)))?;
         let tls = builder().build().map_err(failed);
-        Ok(Source { tls, plain, skew_s: AtomicI64::new(SKEW_UNKNOWN) })
+        Ok(Source { tls, plain, hosts: Hosts::new(), skew_s: AtomicI64::new(SKEW_UNKNOWN) })
     }
 
-    /// One GET of the bytes `range`. An error is a text without the URL, and worth another attempt.
-    pub async fn get(&self, link: &Link, range: &Range<u64>, clock: &dyn Clock) -> Result<Answer, String> {
+    /// What a link leads to. An error is a text without the URL.
+    pub fn target(&self, link: &Link) -> Result<Target<'_>, String> {
         let url = Url::parse(link.link.url.expose()).map_err(|_| "the link is not a URL".to_owned())?;
         if !may_be_fetched(&url) {
-            let why = "the link is neither https nor http to this machine".to_owned();
-            return Err(why);
+            return Err("the link is neither https nor http to this machine".to_owned());
         }
         let client = if url.scheme() == "http" { &self.plain } else { self.tls.as_ref().map_err(Clone::clone)? };
-        let request = client
-            .get(url)
+        Ok(Target { breaker: self.hosts.breaker(&url, client), client, url })
+    }
+
+    /// How the media hosts are.
+    pub fn hosts(&self) -> Vec<ServiceState> {
+        self.hosts.states()
+    }
+
+    /// One GET of the bytes `range`. An error holds no URL, and is worth another attempt.
+    pub async fn get(&self, target: &Target<'_>, range: &Range<u64>, clock: &dyn Clock) -> Result<Answer, ApiError> {
+        let request = target
+            .client
+            .get(target.url.clone())
             .header(header::RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
             // Offsets are offsets of the object, not of an encoding of it.
             .header(header::ACCEPT_ENCODING, "identity");
-        let body = request.send().await.map_err(explain)?;
+        let body = request.send().await.map_err(unreached)?;
         if let Some(date) = check::date(body.headers()) {
             self.skew_s.store(date.as_second() - clock.now().as_second(), Ordering::Relaxed);
         }

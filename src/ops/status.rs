@@ -14,6 +14,9 @@ pub struct Status {
     pub tenant: TenantStatus,
     pub tree: TreeStatus,
     pub playback: PlaybackStatus,
+    /// What can be down by itself.
+    #[serde(default)]
+    pub services: Vec<ServiceStatus>,
     pub budget: BudgetStatus,
     pub cache: CacheStatus,
     pub kernel: KernelStatus,
@@ -56,6 +59,16 @@ pub struct PlaybackStatus {
     pub waiting: Waiting,
     /// How long a pause after throttling still lasts.
     pub paused_for_s: f64,
+}
+
+/// One of the tenant's services.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    pub name: String,
+    /// How long it has been down; `null`: it is up.
+    pub down_for_s: Option<f64>,
+    /// What failed last, while it is down.
+    pub error: Option<String>,
 }
 
 /// Requests that wait for the rate limit.

@@ -20,12 +20,23 @@ const WATCH_EVERY: Duration = Duration::from_millis(200);
 impl Caller {
     /// The process's name as the kernel keeps it (15 bytes); empty if it is gone or unseen.
     pub fn comm(&self) -> String {
+        self.names().into_iter().next().unwrap_or_default()
+    }
+
+    /// The names of the process and, if it is another, of the thread that asks.
+    pub fn names(&self) -> Vec<String> {
         if self.tid == 0 {
-            return String::new();
+            return Vec::new();
         }
-        std::fs::read(format!("/proc/{}/comm", self.tid))
-            .map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
-            .unwrap_or_default()
+        let mut names: Vec<String> = [self.pid(), self.tid].into_iter().filter_map(name_of).collect();
+        names.dedup();
+        names
+    }
+
+    /// The process that the thread belongs to; the thread itself where that cannot be seen.
+    pub fn pid(&self) -> u32 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.tid)).unwrap_or_default();
+        field(&status, "Tgid").and_then(|text| text.parse().ok()).unwrap_or(self.tid)
     }
 
     /// Resolves when the caller has a signal pending that should end its wait. Never, if it cannot be watched.
@@ -44,6 +55,16 @@ impl Caller {
             }
         }
     }
+}
+
+fn name_of(tid: u32) -> Option<String> {
+    let bytes = std::fs::read(format!("/proc/{tid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
+}
+
+/// A field of `/proc/TID/status`.
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
 }
 
 const SIGHUP: u64 = 1 << 0;
@@ -68,13 +89,7 @@ const HARMLESS: u64 = SIGCHLD | SIGCONT | SIGSTOP | SIGTSTP | SIGTTIN | SIGTTOU 
 /// Whether `/proc/TID/status` shows a signal that ends a wait: one that asks to stop, or one that would kill. Signals that a program
 /// merely handles do not count (Go programs such as restic have SIGURG pending all the time).
 fn ends_the_wait(status: &str) -> bool {
-    let mask = |name: &str| {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-            .unwrap_or(0)
-    };
+    let mask = |name: &str| field(status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
     let pending = mask("SigPnd") | mask("ShdPnd");
     let deliverable = pending & !mask("SigBlk") & !mask("SigIgn");
     let deadly = deliverable & !mask("SigCgt") & !HARMLESS;
@@ -84,6 +99,25 @@ fn ends_the_wait(status: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_has_its_name_and_its_process_one() {
+        let thread = std::thread::Builder::new().name("pool-worker".into());
+        let names = thread
+            .spawn(|| {
+                // PID/task/TID
+                let link = std::fs::read_link("/proc/thread-self").unwrap();
+                let tid = link.file_name().unwrap().to_str().unwrap().parse().unwrap();
+                Caller { uid: 0, gid: 0, tid }.names()
+            })
+            .unwrap()
+            .join()
+            .unwrap();
+        assert_eq!(names.len(), 2);
+        assert_eq!(names[1], "pool-worker");
+        assert_eq!(names[0], name_of(std::process::id()).unwrap());
+        assert!(Caller { uid: 0, gid: 0, tid: 0 }.names().is_empty());
+    }
 
     fn status(pending: u64, blocked: u64, ignored: u64, caught: u64) -> String {
         format!(

@@ -30,6 +30,7 @@ type Cause = Arc<dyn Error + Send + Sync>;
 pub struct VfsError {
     kind: ErrorKind,
     message: Arc<str>,
+    outage: bool,
     #[source]
     cause: Option<Cause>,
 }
@@ -37,7 +38,7 @@ pub struct VfsError {
 impl VfsError {
     /// An error without a cause below it.
     pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> VfsError {
-        VfsError { kind, message: message.into(), cause: None }
+        VfsError { kind, message: message.into(), outage: false, cause: None }
     }
 
     /// No such name, or no recording.
@@ -46,7 +47,17 @@ impl VfsError {
     }
 
     fn because(kind: ErrorKind, message: &str, cause: Cause) -> VfsError {
-        VfsError { kind, message: message.into(), cause: Some(cause) }
+        VfsError { kind, message: message.into(), outage: false, cause: Some(cause) }
+    }
+
+    fn during_outage(mut self, outage: bool) -> VfsError {
+        self.outage = outage;
+        self
+    }
+
+    /// Whether this is but one more consequence of an outage that the log has a line about.
+    pub fn is_outage(&self) -> bool {
+        self.outage
     }
 
     /// What the caller is told.
@@ -65,7 +76,8 @@ fn kind_of_api(error: &ApiError) -> ErrorKind {
 
 impl From<Arc<ApiError>> for VfsError {
     fn from(error: Arc<ApiError>) -> VfsError {
-        VfsError::because(kind_of_api(&error), "asking CXone failed", error)
+        let outage = error.is_outage();
+        VfsError::because(kind_of_api(&error), "asking CXone failed", error).during_outage(outage)
     }
 }
 
@@ -81,7 +93,8 @@ impl From<IndexError> for VfsError {
             IndexError::Api(api) => kind_of_api(api),
             IndexError::Catalog(_) | IndexError::Interrupted => ErrorKind::Io,
         };
-        VfsError::because(kind, "listing the day failed", Arc::new(error))
+        let outage = matches!(&error, IndexError::Api(api) if api.is_outage());
+        VfsError::because(kind, "listing the day failed", Arc::new(error)).during_outage(outage)
     }
 }
 
@@ -96,8 +109,9 @@ impl From<MediaError> for VfsError {
             MediaError::Changed(_) => ErrorKind::Changed,
             MediaError::Denied => ErrorKind::Denied,
             MediaError::Timeout => ErrorKind::TimedOut,
-            MediaError::Gone | MediaError::Source(_) => ErrorKind::Io,
+            MediaError::Gone | MediaError::Source(_) | MediaError::Down(_) => ErrorKind::Io,
         };
-        VfsError::because(kind, "reading the recording failed", Arc::new(error))
+        let outage = matches!(error, MediaError::Down(_));
+        VfsError::because(kind, "reading the recording failed", Arc::new(error)).during_outage(outage)
     }
 }

@@ -11,6 +11,7 @@ mod children;
 mod documents;
 mod error;
 mod estimate;
+mod fresh;
 mod handles;
 mod kernel;
 mod links;
@@ -20,24 +21,27 @@ mod node;
 mod open;
 mod policy;
 mod resolve;
+#[cfg(test)]
+mod testing;
 mod xattr;
 
 pub use attr::{Attr, Ownership, Ttl};
 pub use audit::{Audit, NoAudit, OpenEvent};
 pub use caller::Caller;
 pub use error::{ErrorKind, VfsError};
+pub use fresh::start_keeping_fresh;
 pub use kernel::{KernelCache, NoKernel};
 pub use listing::DirEntry;
 pub use lookup::{Entry, ROOT_INO};
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
 pub use policy::{DailyBudget, Scanners};
-pub use resolve::{Player, ResolveLimits, Resolver, Want};
+pub use resolve::{Player, ResolveLimits, Resolver, Want, learned_before};
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,8 +62,8 @@ pub struct VfsSettings {
     pub resolve_on: ResolveOn,
     /// Prepare what a complete backup reads next.
     pub anticipate: bool,
-    pub scanners: Scanners,
     pub ownership: Ownership,
+    pub scanners: Scanners,
     /// How long one request may take to list a day.
     pub deadline: Duration,
 }
@@ -80,6 +84,8 @@ pub struct Parts {
 /// The tree.
 pub struct Vfs {
     settings: VfsSettings,
+    /// May change while the tree is in use.
+    scanners: RwLock<Scanners>,
     catalog: Catalog,
     indexer: Indexer,
     resolver: Resolver,
@@ -98,7 +104,9 @@ pub struct Vfs {
 impl Vfs {
     /// Touches no network.
     pub fn new(settings: VfsSettings, parts: Parts) -> Vfs {
+        parts.resolver.tell(parts.kernel.clone());
         Vfs {
+            scanners: RwLock::new(settings.scanners.clone()),
             settings,
             catalog: parts.catalog,
             indexer: parts.indexer,
@@ -137,14 +145,11 @@ impl Vfs {
 
     /// Opens a directory. The second value: whether the kernel may keep the listing from one open to the next.
     pub fn opendir(&self, ino: u64) -> Result<(u64, bool), VfsError> {
-        let keep = match self.node(ino)? {
-            Node::Day(day) | Node::Agent(day, _) => self.is_closed(day)?,
-            // The root grows at midnight; an interaction's names change when it is resolved.
-            Node::Root | Node::Folder(_) => false,
-            Node::Contact(_) | Node::Shared(..) => {
-                return Err(VfsError::new(ErrorKind::NotADirectory, "not a directory"));
-            }
-        };
+        let node = self.node(ino)?;
+        if matches!(node, Node::Contact(_) | Node::Shared(..)) {
+            return Err(VfsError::new(ErrorKind::NotADirectory, "not a directory"));
+        }
+        let keep = self.may_be_kept(node)?;
         Ok((self.directories.insert(OpenDir::default()), keep))
     }
 
@@ -238,6 +243,16 @@ impl Vfs {
         }
     }
 
+    /// Who resolves: limits, budget, the state of the service.
+    pub fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
+    /// Other scanners from now on.
+    pub fn set_scanners(&self, scanners: Scanners) {
+        *self.scanners.write().unwrap_or_else(PoisonError::into_inner) = scanners;
+    }
+
     fn node(&self, ino: u64) -> Result<Node, VfsError> {
         if ino == ROOT_INO {
             return Ok(Node::Root);
@@ -273,8 +288,9 @@ impl Vfs {
 
     /// A scanner may look, but never causes a billed call.
     fn refuse_scanner(&self, caller: Caller) -> Result<(), VfsError> {
-        let comm = caller.comm();
-        if self.settings.scanners.matches(&comm) {
+        let scanners = self.scanners.read().unwrap_or_else(PoisonError::into_inner);
+        // A scanner may have named the thread that asks otherwise than itself.
+        if let Some(comm) = caller.names().into_iter().find(|name| scanners.matches(name)) {
             let message = format!("{comm} is in mount.deny_processes and may not cause a billed call");
             return Err(VfsError::new(ErrorKind::Denied, message));
         }

@@ -11,6 +11,7 @@ mod crash;
 mod demo;
 mod failures;
 mod harness;
+mod limits;
 mod media_tools;
 mod names;
 mod reading;

@@ -1,10 +1,14 @@
-//! What a 429 does: a pause, and a lower limit for a while. Pure: time is passed in, jitter comes from a seed.
+//! What a 429 does: a pause, and a lower limit if it turns out to be one. Pure: time is passed in, jitter comes from a seed.
 //!
-//! A 429 although we keep to our limit means that someone else uses the same quota, or that it is lower than configured. Which of
-//! the two cannot be told, so the limit is lowered step by step and raised again window by window.
+//! A 429 although we keep to our limit is a hiccup, somebody else who uses the same quota, or a limit that is lower than
+//! configured. One alone cannot be told apart, so it only pauses. A second one after as many accepted calls is a limit: what the tenant
+//! accepted in the window is what it allows. When the limit rises again later, a 429 at the same count confirms it, and
+//! it is held longer each time.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::LimiterSettings;
@@ -15,41 +19,127 @@ const PAUSE_MIN: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// No pause that the tenant asks for is believed beyond this: one wrong header must not stop a mount for ever.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
-/// One 429 takes at most a quarter of the limit, and all of them together at most seven eighths.
-const DROP_DIVISOR: u32 = 4;
+/// Two 429s in a row may still be a hiccup: they take at most seven eighths. Less is believed once a whole window agrees.
 const FLOOR_DIVISOR: u32 = 8;
-/// Each window without a 429 gives back a tenth of the configured limit.
+/// Two counts within a tenth of each other are the same limit.
+const SAME_DIVISOR: u32 = 10;
+/// Each window of rising gives back a tenth of the configured limit.
 const RISE_DIVISOR: u32 = 10;
+/// How long a limit holds that is higher than what was accepted: so many windows, and at least so long.
+const GUESS_WINDOWS: u32 = 3;
+const GUESS_MIN: Duration = Duration::from_mins(5);
+/// The same for a limit that is what was accepted; doubled with each confirmation.
+const CONFIRMED_WINDOWS: u32 = 12;
+const CONFIRMED_MIN: Duration = Duration::from_hours(1);
+/// No limit is held longer without trying whether the tenant allows more by now.
+const HOLD_MAX: Duration = Duration::from_hours(24);
+
+/// What was learned of the tenant's limit, in a form that outlives the process. Of use only under the settings it was learned under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// The configured limit at the time.
+    pub calls: u32,
+    pub window_ms: u64,
+    /// The limit in force until `rises_at_s`.
+    pub limit: u32,
+    /// Calls that the tenant had accepted in the window of the last 429.
+    pub accepted: u32,
+    /// How long the limit was to be held, in seconds.
+    pub hold_s: u64,
+    /// From when on it rises, in seconds since 1970; absent where no 429 was seen.
+    pub rises_at_s: Option<i64>,
+    /// The most calls that the tenant is known to accept in one window.
+    pub proven: u32,
+}
+
+impl Learned {
+    /// Whether this was learned under these settings.
+    #[must_use]
+    pub fn is_for(&self, settings: LimiterSettings) -> bool {
+        self.calls == settings.calls && u128::from(self.window_ms) == settings.window.as_millis()
+    }
+}
 
 pub(super) struct Brake {
     settings: LimiterSettings,
     rng: fastrand::Rng,
-    /// The limit as of the last 429 or rise.
-    limit: u32,
-    /// From when on the limit rises.
-    rises_from: Option<Instant>,
+    suspicion: Option<Suspicion>,
+    lesson: Option<Lesson>,
     paused_until: Option<Instant>,
     /// 429s in a row, for the length of the pause.
     strikes: u32,
 }
 
+/// 429s that came after the same number of accepted calls.
+#[derive(Clone, Copy)]
+struct Suspicion {
+    accepted: u32,
+    since: Instant,
+}
+
+/// A limit below the configured one.
+#[derive(Clone, Copy)]
+struct Lesson {
+    limit: u32,
+    hold: Duration,
+    rises_from: Instant,
+}
+
 impl Brake {
     pub fn new(settings: LimiterSettings, seed: u64) -> Brake {
         let rng = fastrand::Rng::with_seed(seed);
-        Brake { settings, rng, limit: settings.calls, rises_from: None, paused_until: None, strikes: 0 }
+        Brake { settings, rng, suspicion: None, lesson: None, paused_until: None, strikes: 0 }
     }
 
-    /// Takes note of a 429 while `used` slots were taken; gives the length of the pause from `now`.
-    pub fn throttled(&mut self, retry_after: Option<Duration>, used: u32, now: Instant) -> Duration {
-        let limit = self.limit(now);
+    /// Goes on with what an earlier process learned under the same settings, at the wall time `wall`.
+    pub fn resume(&mut self, learned: &Learned, wall: Timestamp, now: Instant) {
+        let Some(rises_at) = learned.rises_at_s.and_then(|at| Timestamp::from_second(at).ok()) else { return };
+        let ahead = Duration::try_from(rises_at.duration_since(wall)).unwrap_or_default().min(HOLD_MAX);
+        let behind = Duration::try_from(wall.duration_since(rises_at)).unwrap_or_default();
+        self.suspicion = Some(Suspicion { accepted: learned.accepted, since: now });
+        self.lesson = Some(Lesson {
+            limit: learned.limit.clamp(1, self.settings.calls),
+            hold: Duration::from_secs(learned.hold_s).min(HOLD_MAX),
+            rises_from: (now + ahead).checked_sub(behind).unwrap_or(now),
+        });
+    }
+
+    /// What is to be kept for the next process.
+    pub fn learned(&self, proven: u32, wall: Timestamp, now: Instant) -> Learned {
+        let LimiterSettings { calls, window } = self.settings;
+        let rises_at_s = self.lesson.map(|lesson| {
+            let ahead = lesson.rises_from.saturating_duration_since(now);
+            let behind = now.saturating_duration_since(lesson.rises_from);
+            let shifted = wall.saturating_add(ahead).and_then(|at| at.saturating_sub(behind));
+            shifted.unwrap_or(wall).as_second()
+        });
+        Learned {
+            calls,
+            window_ms: window.as_millis().try_into().unwrap_or(u64::MAX),
+            limit: self.lesson.map_or(calls, |lesson| lesson.limit),
+            accepted: self.suspicion.map_or(0, |suspicion| suspicion.accepted),
+            hold_s: self.lesson.map_or(0, |lesson| lesson.hold.as_secs()),
+            rises_at_s,
+            proven,
+        }
+    }
+
+    /// Another configured limit. What was learned stays, as far as it is lower.
+    pub fn reconfigure(&mut self, settings: LimiterSettings) {
+        self.settings = settings;
+        if let Some(lesson) = &mut self.lesson {
+            lesson.limit = lesson.limit.min(settings.calls);
+        }
+    }
+
+    /// Takes note of a 429 when the tenant had `accepted` calls in the window; gives the length of the pause from `now`, and whether
+    /// it is a new one.
+    pub fn throttled(&mut self, retry_after: Option<Duration>, accepted: u32, now: Instant) -> (Duration, bool) {
         let running = self.paused_until(now);
+        let limit = self.limit(now);
         if running.is_none() {
-            let calm = self.rises_from.is_none_or(|from| now >= from + self.settings.window);
+            let calm = self.paused_until.is_none_or(|until| now >= until + self.settings.window);
             self.strikes = if calm { 1 } else { self.strikes.saturating_add(1) };
-            // One call fewer than were just too many, but no cliff: most of `used` may be old calls.
-            let floor = (self.settings.calls / FLOOR_DIVISOR).max(1);
-            let dropped = limit - (limit / DROP_DIVISOR).max(1).min(limit - 1);
-            self.limit = used.saturating_sub(1).clamp(dropped, limit.saturating_sub(1).max(dropped)).max(floor);
         }
         let pause = match (retry_after, running) {
             (Some(asked), _) => asked.min(RETRY_AFTER_MAX),
@@ -63,8 +153,33 @@ impl Brake {
         };
         let until = running.map_or(now + pause, |until| until.max(now + pause));
         self.paused_until = Some(until);
-        self.rises_from = Some(until);
-        until - now
+        if running.is_none() {
+            self.learn(accepted, limit, now, until);
+        } else if let Some(lesson) = &mut self.lesson {
+            lesson.rises_from = lesson.rises_from.max(until + lesson.hold);
+        }
+        (until - now, running.is_none())
+    }
+
+    fn learn(&mut self, accepted: u32, limit: u32, now: Instant, until: Instant) {
+        let LimiterSettings { calls, window } = self.settings;
+        let is_same =
+            |before: &Suspicion| before.accepted.abs_diff(accepted) <= (before.accepted / SAME_DIVISOR).max(1);
+        // A tenant that accepted nothing at all has shown no limit, only that it is not our turn.
+        let Some(suspicion) = self.suspicion.filter(|before| accepted > 0 && is_same(before)) else {
+            self.suspicion = (accepted > 0).then_some(Suspicion { accepted, since: now });
+            return;
+        };
+        let floor = if now >= suspicion.since + window { 1 } else { (calls / FLOOR_DIVISOR).max(1) };
+        let hold = if accepted >= floor {
+            let before = self.lesson.map_or(Duration::ZERO, |lesson| lesson.hold);
+            (before * 2).max(window * CONFIRMED_WINDOWS).max(CONFIRMED_MIN)
+        } else {
+            (window * GUESS_WINDOWS).max(GUESS_MIN)
+        };
+        let hold = hold.min(HOLD_MAX);
+        let limit = accepted.max(floor).min(limit);
+        self.lesson = Some(Lesson { limit, hold, rises_from: until + hold });
     }
 
     /// The end of the pause, if there is one.
@@ -73,17 +188,13 @@ impl Brake {
     }
 
     /// The limit in force.
-    pub fn limit(&mut self, now: Instant) -> u32 {
-        let calls = self.settings.calls;
-        let Some(from) = self.rises_from else { return calls };
-        let window = self.settings.window;
-        if window.is_zero() {
-            return calls;
-        }
-        let windows =
-            (now.saturating_duration_since(from).as_nanos() / window.as_nanos()).min(u128::from(u32::MAX)) as u32;
+    pub fn limit(&self, now: Instant) -> u32 {
+        let LimiterSettings { calls, window } = self.settings;
+        let Some(lesson) = self.lesson.filter(|_| !window.is_zero()) else { return calls };
+        let since = now.saturating_duration_since(lesson.rises_from);
+        let windows = (since.as_nanos() / window.as_nanos()).min(u128::from(u32::MAX)) as u32;
         let risen = windows.saturating_mul((calls / RISE_DIVISOR).max(1));
-        self.limit.saturating_add(risen).min(calls)
+        lesson.limit.saturating_add(risen).min(calls)
     }
 }
 
@@ -99,7 +210,7 @@ mod tests {
         let mut brake = Brake::new(LimiterSettings { window: Duration::from_mins(5), ..SETTINGS }, 7);
         let mut now = Instant::now();
         for least in [2, 4, 8, 16, 32, 60, 60] {
-            let pause = brake.throttled(None, 100, now);
+            let (pause, _) = brake.throttled(None, 100, now);
             assert!(
                 pause >= SECOND * least && pause <= (SECOND * least).mul_f64(1.25).min(SECOND * 60),
                 "{pause:?} {least}"
@@ -108,39 +219,68 @@ mod tests {
         }
     }
 
+    /// A brake that was told twice that so many are allowed; the second pause is over.
+    fn taught(accepted: u32) -> (Brake, Instant) {
+        let mut brake = Brake::new(SETTINGS, 7);
+        let mut now = Instant::now();
+        now += brake.throttled(None, accepted, now).0;
+        assert_eq!(brake.limit(now), 100, "one may be a hiccup");
+        now += brake.throttled(None, accepted, now).0;
+        (brake, now)
+    }
+
     #[tokio::test]
     async fn several_429s_of_one_pause_count_as_one() {
         let mut brake = Brake::new(SETTINGS, 7);
         let now = Instant::now();
-        let pause = brake.throttled(None, 100, now);
-        let limit = brake.limit(now);
-        assert_eq!(brake.throttled(None, 100, now + SECOND), pause.saturating_sub(SECOND));
-        assert_eq!(brake.limit(now), limit);
+        let (pause, is_new) = brake.throttled(None, 60, now);
+        assert!(is_new);
+        assert_eq!(brake.throttled(None, 60, now + SECOND), (pause.saturating_sub(SECOND), false));
+        assert_eq!(brake.limit(now), 100);
     }
 
     #[tokio::test]
     async fn the_tenants_wish_counts_and_is_bounded() {
         let mut brake = Brake::new(SETTINGS, 7);
         let now = Instant::now();
-        assert_eq!(brake.throttled(Some(SECOND * 30), 100, now), SECOND * 30);
-        assert_eq!(brake.throttled(Some(SECOND), 100, now), SECOND * 30, "a shorter wish does not end a pause");
-        assert_eq!(brake.throttled(Some(Duration::MAX), 100, now), RETRY_AFTER_MAX);
+        assert_eq!(brake.throttled(Some(SECOND * 30), 100, now).0, SECOND * 30);
+        assert_eq!(brake.throttled(Some(SECOND), 100, now).0, SECOND * 30, "a shorter wish does not end a pause");
+        assert_eq!(brake.throttled(Some(Duration::MAX), 100, now).0, RETRY_AFTER_MAX);
     }
 
     #[tokio::test]
-    async fn the_limit_falls_by_steps_and_rises_by_windows() {
+    async fn what_was_accepted_twice_is_the_limit_and_each_confirmation_holds_it_longer() {
+        let (mut brake, mut now) = taught(90);
+        assert_eq!(brake.limit(now), 90);
+        assert_eq!(brake.limit(now + CONFIRMED_MIN), 90);
+        now += CONFIRMED_MIN + SECOND * 10;
+        assert_eq!(brake.limit(now), 100);
+        now += brake.throttled(None, 91, now).0;
+        assert_eq!(brake.limit(now + CONFIRMED_MIN * 2), 91, "held twice as long");
+        assert_eq!(brake.limit(now + CONFIRMED_MIN * 2 + SECOND * 10), 100);
+    }
+
+    #[tokio::test]
+    async fn other_counts_are_other_reasons() {
         let mut brake = Brake::new(SETTINGS, 7);
         let mut now = Instant::now();
-        now += brake.throttled(None, 90, now);
-        assert_eq!(brake.limit(now), 89, "one fewer than were too many");
-        now += brake.throttled(None, 3, now);
-        assert_eq!(brake.limit(now), 67, "no cliff");
-        for _ in 0..20 {
-            now += brake.throttled(None, 1, now);
+        for accepted in [50, 70, 20, 40] {
+            now += brake.throttled(None, accepted, now).0;
+            assert_eq!(brake.limit(now), 100);
         }
-        assert_eq!(brake.limit(now), 12, "a floor");
-        assert_eq!(brake.limit(now + SECOND * 10), 22);
-        assert_eq!(brake.limit(now + SECOND * 1000), 100);
+        for _ in 0..5 {
+            now += brake.throttled(None, 0, now).0;
+            assert_eq!(brake.limit(now), 100, "nothing accepted shows no limit");
+        }
+    }
+
+    #[tokio::test]
+    async fn little_is_believed_once_a_whole_window_agrees() {
+        let (mut brake, mut now) = taught(3);
+        assert_eq!(brake.limit(now), 12, "an eighth, until a window of 10 s has passed");
+        now += SECOND * 10;
+        now += brake.throttled(None, 3, now).0;
+        assert_eq!(brake.limit(now), 3);
     }
 
     #[tokio::test]
@@ -148,6 +288,25 @@ mod tests {
         let mut brake = Brake::new(LimiterSettings { calls: 1, ..SETTINGS }, 7);
         let now = Instant::now();
         brake.throttled(None, 1, now);
+        brake.throttled(None, 1, now + SECOND * 60);
         assert_eq!(brake.limit(now), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_learned_goes_on_in_the_next_process() {
+        let (brake, now) = taught(40);
+        let wall = Timestamp::from_second(1_000_000).unwrap();
+        let learned = brake.learned(0, wall, now);
+        let text = serde_json::to_string(&learned).unwrap();
+        let read: Learned = serde_json::from_str(&text).unwrap();
+        assert!(read == learned && read.is_for(SETTINGS));
+        assert!(!read.is_for(LimiterSettings { calls: 99, ..SETTINGS }));
+
+        let later = wall + jiff::SignedDuration::from_secs(60);
+        let mut next = Brake::new(SETTINGS, 8);
+        next.resume(&read, later, now);
+        let left = Duration::from_mins(59);
+        assert_eq!((next.limit(now), next.limit(now + left)), (40, 40));
+        assert_eq!(next.limit(now + left + SECOND * 12), 50);
     }
 }

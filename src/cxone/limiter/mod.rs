@@ -1,13 +1,14 @@
 //! The sliding window for billed calls: never more than `calls` in any `window`, served by priority, then first come
 //! first served.
 //!
-//! Decisions are in `window` (slots), `queue` (order) and `brake` (429s), none of which waits or reads a clock. This file keeps
-//! them behind one mutex, which is never held across an await, and does the waiting: the waiter that is next sleeps until a slot
+//! Decisions are in `window` (slots), `queue` (order), `brake` (429s) and `proof` (how many calls the tenant is known to accept),
+//! none of which waits or reads a clock. This file keeps them behind one mutex, which is never held across an await, and does the waiting: the waiter that is next sleeps until a slot
 //! is free, all others until they are next. There is no task of its own.
 //!
 //! Knows neither HTTP nor what a call is for. Time inside is monotonic; wall times come in only as the seed.
 
 mod brake;
+mod proof;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -21,8 +22,11 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+pub use brake::Learned;
+
 use crate::base::Clock;
 use brake::Brake;
+use proof::Proof;
 use queue::{Queue, Ticket};
 use window::{FreeAt, Window};
 
@@ -52,7 +56,7 @@ impl Priority {
 }
 
 /// The limit: `calls` in any `window`. No calls at all counts as one; a window of zero does not limit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimiterSettings {
     pub calls: u32,
     pub window: Duration,
@@ -64,7 +68,7 @@ pub struct LimiterSnapshot {
     /// The configured limit.
     pub calls: u32,
     pub window: Duration,
-    /// The limit in force: lower than `calls` after a 429, rising again by a tenth of `calls` per window without one.
+    /// The limit in force: lower than `calls` after a 429, by what the tenant was seen to accept; kept across restarts.
     pub learned_limit: u32,
     /// Slots that are taken: permits handed out, calls under way, and calls that ended less than a window ago.
     pub used: u32,
@@ -97,17 +101,21 @@ pub struct Permit {
 #[must_use = "keep it until the call has ended"]
 pub struct InFlight {
     shared: Arc<Shared>,
+    ended: bool,
 }
 
 struct Shared {
-    settings: LimiterSettings,
     state: Mutex<State>,
 }
 
 struct State {
+    settings: LimiterSettings,
     window: Window,
     queue: Queue<Arc<Notify>>,
     brake: Brake,
+    proof: Proof,
+    /// Something was learned that the next process should know.
+    lesson: bool,
 }
 
 /// What a waiter has to do next.
@@ -120,23 +128,61 @@ enum Step {
 }
 
 impl Limiter {
-    /// `recent`: when calls were made in the last window, by this or an earlier process.
+    /// `recent`: when calls were made in the last window, by this or an earlier process; `learned`: what that one knew of the limit.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "the house passes the clock by value, and the seed is of no further use"
     )]
-    pub fn new(settings: LimiterSettings, recent: Vec<Timestamp>, clock: Arc<dyn Clock>) -> Limiter {
+    pub fn new(
+        settings: LimiterSettings,
+        recent: Vec<Timestamp>,
+        learned: Option<Learned>,
+        clock: Arc<dyn Clock>,
+    ) -> Limiter {
         let seed = clock.now().as_nanosecond() as u64;
-        Limiter::with_seed(settings, &recent, clock.now(), seed)
+        Limiter::with_seed(settings, &recent, learned, clock.now(), seed)
     }
 
-    /// As [`Limiter::new`], at the wall time `now`, with the seed for the jitter of pauses.
-    pub fn with_seed(settings: LimiterSettings, recent: &[Timestamp], now: Timestamp, seed: u64) -> Limiter {
+    /// As [`Limiter::new`], at the wall time `wall`, with the seed for the jitter of pauses.
+    pub fn with_seed(
+        settings: LimiterSettings,
+        recent: &[Timestamp],
+        learned: Option<Learned>,
+        wall: Timestamp,
+        seed: u64,
+    ) -> Limiter {
         let settings = LimiterSettings { calls: settings.calls.max(1), window: settings.window };
-        let window = Window::seeded(settings, recent, now, Instant::now());
-        let brake = Brake::new(settings, seed);
-        let state = State { window, queue: Queue::default(), brake };
-        Limiter { shared: Arc::new(Shared { settings, state: Mutex::new(state) }) }
+        let now = Instant::now();
+        let learned = learned.filter(|learned| learned.is_for(settings));
+        let mut brake = Brake::new(settings, seed);
+        if let Some(learned) = &learned {
+            brake.resume(learned, wall, now);
+        }
+        let state = State {
+            settings,
+            window: Window::seeded(settings, recent, wall, now),
+            queue: Queue::default(),
+            brake,
+            proof: Proof::new(learned.map_or(0, |learned| learned.proven)),
+            lesson: false,
+        };
+        Limiter { shared: Arc::new(Shared { state: Mutex::new(state) }) }
+    }
+
+    /// Another configured limit from now on.
+    pub fn reconfigure(&self, settings: LimiterSettings) {
+        let settings = LimiterSettings { calls: settings.calls.max(1), window: settings.window };
+        let mut state = self.shared.lock();
+        state.settings = settings;
+        state.window.resize(settings.window);
+        state.brake.reconfigure(settings);
+        state.wake_next();
+    }
+
+    /// What was learned since this was last asked, if anything; to be kept for [`Limiter::new`]. `wall` is the present.
+    pub fn take_lesson(&self, wall: Timestamp) -> Option<Learned> {
+        let mut state = self.shared.lock();
+        std::mem::take(&mut state.lesson).then(|| state.brake.learned(state.proof.proven(), wall, Instant::now()))
     }
 
     /// Waits for a slot. Dropping the future leaves the queue without a trace.
@@ -156,27 +202,13 @@ impl Limiter {
         }
     }
 
-    /// The tenant answered 429: no permit is handed out before `retry_after`, or an exponential pause with jitter. Lowers the limit
-    /// for a while. Several 429s of one pause count as one.
-    pub fn throttled(&self, retry_after: Option<Duration>) {
-        let now = Instant::now();
-        let mut state = self.shared.lock();
-        let State { window, brake, .. } = &mut *state;
-        let pause = brake.throttled(retry_after, window.used(now), now);
-        tracing::warn!(
-            pause_ms = pause.as_millis(),
-            learned_limit = brake.limit(now),
-            "the tenant throttles media playback"
-        );
-    }
-
     /// What the limiter is doing.
     pub fn snapshot(&self) -> LimiterSnapshot {
         let now = Instant::now();
         let mut state = self.shared.lock();
         LimiterSnapshot {
-            calls: self.shared.settings.calls,
-            window: self.shared.settings.window,
+            calls: state.settings.calls,
+            window: state.settings.window,
             learned_limit: state.brake.limit(now),
             used: state.window.used(now),
             waiting: state.queue.waiting(),
@@ -190,7 +222,7 @@ impl Permit {
     pub fn spend(mut self) -> InFlight {
         self.spent = true;
         self.shared.lock().window.spend();
-        InFlight { shared: self.shared.clone() }
+        InFlight { shared: self.shared.clone(), ended: false }
     }
 }
 
@@ -205,15 +237,62 @@ impl Drop for Permit {
 }
 
 impl InFlight {
-    /// The call has ended; the same as dropping this.
-    pub fn finished(self) {}
+    /// The tenant answered, and counts the call. Merely dropping this says that nobody knows what became of the call.
+    pub fn finished(mut self) {
+        let now = Instant::now();
+        let mut state = self.end();
+        state.window.finish(true, now);
+        let accepted = state.window.accepted(now);
+        let (before, limit) = (state.proof.proven(), state.brake.limit(now));
+        state.proof.accepted(accepted);
+        // Kept once, when the whole limit is proven, and not with every call on the way.
+        state.lesson |= before < limit && state.proof.proven() >= limit;
+        state.wake_next();
+    }
+
+    /// The call came to nothing before it left this machine: its slot is free at once.
+    pub fn unsent(mut self) {
+        let mut state = self.end();
+        state.window.unspend();
+        state.wake_next();
+    }
+
+    /// The tenant answered 429: no permit is handed out before `retry_after`, or an exponential pause with jitter. If this
+    /// happens again after as many accepted calls, that is the limit for a while. Several 429s of one pause count as one.
+    pub fn throttled(mut self, retry_after: Option<Duration>) {
+        let now = Instant::now();
+        let mut state = self.end();
+        let accepted = state.window.accepted(now);
+        state.window.finish(false, now);
+        state.proof.refused();
+        let (pause, is_new) = state.brake.throttled(retry_after, accepted, now);
+        state.lesson |= is_new;
+        let learned_limit = state.brake.limit(now);
+        state.wake_next();
+        drop(state);
+        if is_new {
+            tracing::warn!(
+                pause_ms = pause.as_millis(),
+                accepted,
+                learned_limit,
+                "the tenant throttles media playback"
+            );
+        }
+    }
+
+    fn end(&mut self) -> MutexGuard<'_, State> {
+        self.ended = true;
+        self.shared.lock()
+    }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.window.finish(Instant::now());
-        state.wake_next();
+        if !self.ended {
+            let mut state = self.shared.lock();
+            state.window.finish(false, Instant::now());
+            state.wake_next();
+        }
     }
 }
 
@@ -232,6 +311,11 @@ impl Shared {
         let free_at = state.window.free_at(limit, now);
         match (free_at, state.brake.paused_until(now)) {
             (FreeAt::Now, None) => {
+                let used = state.window.used(now);
+                if !state.proof.admits(used, state.window.outstanding()) {
+                    let window = state.settings.window;
+                    return Step::Sleep(state.proof.hold_back(now, window));
+                }
                 state.window.take();
                 state.queue.leave(ticket);
                 state.wake_next();

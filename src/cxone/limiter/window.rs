@@ -15,9 +15,10 @@ use super::LimiterSettings;
 /// Clocks run at different speeds: 100 parts in a million is what an undisciplined quartz may be off. The window is made longer by
 /// this part of it (30 ms in 5 minutes).
 const CLOCK_DRIFT_DIVISOR: u32 = 10_000;
-/// A call of an earlier process is known by its beginning; this part of the window, at most [`SEED_FLIGHT_MAX`], is allowed for its
-/// way to the tenant.
+/// A call of an earlier process is known by its row in the ledger; this part of the window, within these bounds, is allowed for
+/// writing the row and for the call's way to the tenant.
 const SEED_FLIGHT_DIVISOR: u32 = 20;
+const SEED_FLIGHT_MIN: Duration = Duration::from_millis(250);
 const SEED_FLIGHT_MAX: Duration = Duration::from_secs(2);
 
 /// When a slot is free.
@@ -38,15 +39,23 @@ pub(super) struct Window {
     reserved: u32,
     /// Calls under way.
     in_flight: u32,
-    /// When the slots of ended calls are free, in order.
-    releases: VecDeque<Instant>,
+    /// The slots of ended calls, in the order in which they come free.
+    ended: VecDeque<Ended>,
+}
+
+/// A call that has ended and still counts.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    free_at: Instant,
+    /// The tenant accepted it, as far as we know.
+    accepted: bool,
 }
 
 impl Window {
     /// A window in which calls began at these wall times. Times in the future (a clock was set back) count as the present.
     pub fn seeded(settings: LimiterSettings, recent: &[Timestamp], wall_now: Timestamp, now: Instant) -> Window {
-        let hold = settings.window + settings.window / CLOCK_DRIFT_DIVISOR;
-        let allowance = (settings.window / SEED_FLIGHT_DIVISOR).min(SEED_FLIGHT_MAX);
+        let hold = hold(settings.window);
+        let allowance = (settings.window / SEED_FLIGHT_DIVISOR).clamp(SEED_FLIGHT_MIN, SEED_FLIGHT_MAX);
         let mut ages: Vec<Duration> = recent
             .iter()
             .map(|begun| Duration::try_from(wall_now.duration_since(*begun)).unwrap_or(Duration::ZERO))
@@ -57,8 +66,8 @@ impl Window {
         ages.sort_unstable_by(|one, other| other.cmp(one));
         // Of more calls than the limit, only the latest decide when there is room again.
         let surplus = ages.len().saturating_sub(settings.calls as usize);
-        let releases = ages[surplus..].iter().map(|age| now + hold.saturating_sub(*age)).collect();
-        Window { hold, reserved: 0, in_flight: 0, releases }
+        let slot = |age: &Duration| Ended { free_at: now + hold.saturating_sub(*age), accepted: true };
+        Window { hold, reserved: 0, in_flight: 0, ended: ages[surplus..].iter().map(slot).collect() }
     }
 
     /// When a further slot is free under this limit.
@@ -69,7 +78,7 @@ impl Window {
         }
         // So many slots have to come free; ended calls' slots do so by themselves, in order.
         let needed = (used - limit) as usize;
-        self.releases.get(needed).map_or(FreeAt::AfterACall, |release| FreeAt::At(*release))
+        self.ended.get(needed).map_or(FreeAt::AfterACall, |slot| FreeAt::At(slot.free_at))
     }
 
     /// Takes a slot for a permit.
@@ -89,20 +98,53 @@ impl Window {
         self.in_flight += 1;
     }
 
-    /// A call has ended.
-    pub fn finish(&mut self, now: Instant) {
+    /// A call has ended; `accepted` if the tenant is known to have accepted it.
+    pub fn finish(&mut self, accepted: bool, now: Instant) {
+        self.unspend();
+        let free_at = now + self.hold;
+        // In order even after the window became shorter.
+        let place = self.ended.partition_point(|slot| slot.free_at <= free_at);
+        self.ended.insert(place, Ended { free_at, accepted });
+    }
+
+    /// A call came to nothing before it left this machine.
+    pub fn unspend(&mut self) {
         debug_assert!(self.in_flight > 0, "a call that was never begun");
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.releases.push_back(now + self.hold);
     }
 
     /// Slots that are taken.
     pub fn used(&mut self, now: Instant) -> u32 {
-        while self.releases.front().is_some_and(|release| *release <= now) {
-            self.releases.pop_front();
+        while self.ended.front().is_some_and(|slot| slot.free_at <= now) {
+            self.ended.pop_front();
         }
-        self.reserved + self.in_flight + self.releases.len() as u32
+        self.outstanding() + self.ended.len() as u32
     }
+
+    /// Permits handed out and calls under way.
+    pub fn outstanding(&self) -> u32 {
+        self.reserved + self.in_flight
+    }
+
+    /// Calls that still count and that the tenant accepted.
+    pub fn accepted(&mut self, now: Instant) -> u32 {
+        self.used(now);
+        self.ended.iter().filter(|slot| slot.accepted).count() as u32
+    }
+
+    /// Another window, for calls that end from now on; slots that are taken keep the time for which they were taken, or the new
+    /// one if that is longer.
+    pub fn resize(&mut self, window: Duration) {
+        let longer = hold(window).saturating_sub(self.hold);
+        self.hold = hold(window);
+        for slot in &mut self.ended {
+            slot.free_at += longer;
+        }
+    }
+}
+
+fn hold(window: Duration) -> Duration {
+    window + window / CLOCK_DRIFT_DIVISOR
 }
 
 #[cfg(test)]

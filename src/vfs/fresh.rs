@@ -1,0 +1,139 @@
+//! Keeping what the kernel knows fresh: it keeps whole directories and asks for none of them twice, so open days that it knows are
+//! refreshed on a timer, what changed is dropped from its cache, and a new day appears at local midnight.
+//!
+//! Decides which days and which directories; the indexer decides whether a refresh is due, and asks.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::base::{Day, ResolveOn};
+use crate::catalog::{Resolution, contact_ino, day_ino};
+use crate::vfs::Vfs;
+use crate::vfs::error::VfsError;
+use crate::vfs::lookup::ROOT_INO;
+use crate::vfs::node::{Node, Place};
+
+/// How often it is looked whether a refresh is due, at most and at least; between them as often as refreshes are wanted. A look is a
+/// few index reads.
+const LOOK_EVERY_MIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(15);
+/// After midnight by the clock, so that rounding does not make us look just before it.
+const MIDNIGHT_MARGIN: Duration = Duration::from_millis(50);
+
+/// Runs until the tree is dropped. `refresh`: the age from which a listing is refreshed.
+async fn keep_fresh(vfs: Weak<Vfs>, refresh: Duration) {
+    let look_every = refresh.clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX);
+    let Some(tree) = vfs.upgrade() else { return };
+    let mut changes = tree.indexer.changes();
+    let mut shown = tree.days();
+    drop(tree);
+    loop {
+        let Some(pause) = vfs.upgrade().map(|tree| tree.until_next_look(look_every)) else { return };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {
+                let Some(tree) = vfs.upgrade() else { return };
+                shown = tree.look(shown).await;
+            }
+            heard = changes.recv() => {
+                let Some(tree) = vfs.upgrade() else { return };
+                let days = match heard {
+                    Ok(day) => vec![day],
+                    Err(RecvError::Lagged(_)) => tree.known_open_days(),
+                    Err(RecvError::Closed) => return,
+                };
+                // Many rows of a large day are read: not on a worker that others need.
+                let told = tokio::task::spawn_blocking(move || days.iter().try_for_each(|day| tree.day_changed(*day)));
+                if let Ok(Err(error)) = told.await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the kernel may show a changed day as it was");
+                }
+            }
+        }
+    }
+}
+
+/// How long to wait before the next look: to midnight, if that is earlier.
+fn pause(now: Timestamp, midnight: Timestamp, look_every: Duration) -> Duration {
+    let left = Duration::try_from(midnight.duration_since(now)).unwrap_or_default();
+    (left + MIDNIGHT_MARGIN).min(look_every)
+}
+
+impl Vfs {
+    fn until_next_look(&self, look_every: Duration) -> Duration {
+        pause(self.clock.now(), self.days().1.next().start(&self.settings.timezone), look_every)
+    }
+
+    /// Starts what refreshes are due, and notices a new day. Gives the days that are shown from now on.
+    async fn look(&self, shown: (Day, Day)) -> (Day, Day) {
+        let days = self.days();
+        if days != shown {
+            self.kernel.forget_directory(ROOT_INO);
+            tracing::debug!(first = %days.0, last = %days.1, "another day");
+        }
+        for day in self.known_open_days() {
+            // Answers at once, for the day is in the index; a refresh runs behind, and says itself when it fails.
+            if let Err(error) = self.indexer.ensure(day).await {
+                tracing::debug!(%day, %error, "no refresh was begun");
+            }
+        }
+        days
+    }
+
+    /// Indexed days that are not final and that the kernel knows.
+    fn known_open_days(&self) -> Vec<Day> {
+        let open = self.catalog.open_days(self.days().0).unwrap_or_default();
+        open.into_iter().filter(|day| self.inodes.get(day_ino(*day)).is_some()).collect()
+    }
+
+    /// Has the kernel drop what it keeps of a day whose listing changed: names of the day and of its agents, times and sizes of the
+    /// interactions. No more than it knows.
+    fn day_changed(&self, day: Day) -> Result<(), VfsError> {
+        if self.inodes.get(day_ino(day)).is_none() {
+            return Ok(());
+        }
+        self.kernel.forget_directory(day_ino(day));
+        for agent in self.catalog.agents(day, &self.settings.channels)? {
+            if self.inodes.get(agent.ino).is_none() {
+                continue;
+            }
+            self.kernel.forget_directory(agent.ino);
+            for folder in self.catalog.interactions(day, agent.agent_id, &self.settings.channels)? {
+                for ino in [folder.ino, contact_ino(folder.ino)] {
+                    if self.inodes.get(ino).is_some() {
+                        self.kernel.forget_attributes(ino);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel may keep a directory's listing until it is told to drop it.
+    pub(super) fn may_be_kept(&self, node: Node) -> Result<bool, VfsError> {
+        match node {
+            // Dropped at midnight, and when a refresh brings something.
+            Node::Root | Node::Day(_) | Node::Agent(..) => Ok(true),
+            Node::Folder(Place { master, .. }) => {
+                let Some(interaction) = self.catalog.interaction(master)? else { return Ok(false) };
+                Ok(match interaction.resolution {
+                    // Dropped when it is resolved; but where listing resolves, every listing must reach us until then.
+                    Resolution::Unresolved => self.settings.resolve_on < ResolveOn::List,
+                    // What is missing now is shown again when it may be asked for again.
+                    Resolution::Resolved { recheck_at, .. } => recheck_at.is_none(),
+                })
+            }
+            Node::Contact(_) | Node::Shared(..) => Ok(false),
+        }
+    }
+}
+
+/// Keeps the tree fresh, in a task of the current runtime, until it is dropped. `refresh`: the age from which an open day's listing
+/// is refreshed (`tree.refresh`).
+pub fn start_keeping_fresh(vfs: &Arc<Vfs>, refresh: Duration) {
+    tokio::spawn(keep_fresh(Arc::downgrade(vfs), refresh));
+}
+
+#[cfg(test)]
+mod tests;

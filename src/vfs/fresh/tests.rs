@@ -1,0 +1,91 @@
+//! The timer at work, with doubles for the tenant and the kernel. Both clocks are moved together.
+
+use std::ffi::OsStr;
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::vfs::testing::{CALLER, Fixture, contact, fixture, zone};
+
+const REFRESH: Duration = Duration::from_mins(5);
+
+/// Lets so much time pass, second by second, so that what is due is done when it is due.
+async fn pass(fixture: &Fixture, time: Duration) {
+    for _ in 0..time.as_secs() {
+        fixture.clock.advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Looks a path up as the kernel would; gives the inode numbers on the way.
+async fn walk(vfs: &Vfs, names: &[&str]) -> Vec<u64> {
+    let mut inodes = vec![ROOT_INO];
+    for name in names {
+        let entry = vfs.lookup(inodes[inodes.len() - 1], OsStr::new(name), CALLER).await.unwrap();
+        inodes.push(entry.attr.ino);
+    }
+    inodes
+}
+
+#[test]
+fn the_next_look_is_at_midnight_if_that_is_sooner() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let midnight = at("2026-11-03T05:00:00Z");
+    let every = LOOK_EVERY_MAX;
+    assert_eq!(pause(at("2026-11-03T04:59:50Z"), midnight, every), Duration::from_secs(10) + MIDNIGHT_MARGIN);
+    assert_eq!(pause(at("2026-11-03T01:00:00Z"), midnight, every), every);
+    assert_eq!(pause(at("2026-11-03T05:00:01Z"), midnight, every), MIDNIGHT_MARGIN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_day_is_refreshed_and_what_changed_is_dropped() {
+    let fixture = fixture(10, None).await;
+    start_keeping_fresh(&fixture.vfs, REFRESH);
+    // Nobody looked at the day yet.
+    pass(&fixture, REFRESH * 2).await;
+    assert_eq!(fixture.lister.calls.load(Ordering::SeqCst), 1);
+    let inodes = walk(&fixture.vfs, &["2026-11-02", "Keller_Rosa_7", "100000_digital_in_1000", "contact.json"]).await;
+    pass(&fixture, Duration::from_mins(1)).await;
+    fixture.kernel.told();
+    let calls = fixture.lister.calls.load(Ordering::SeqCst);
+    pass(&fixture, REFRESH * 3).await;
+    let refreshes = fixture.lister.calls.load(Ordering::SeqCst) - calls;
+    assert!((2..=3).contains(&refreshes), "{refreshes}");
+    assert_eq!(fixture.kernel.told(), [] as [i64; 0], "nothing changed");
+
+    fixture.lister.records.lock().unwrap().push(contact(2000, "2026-11-02T16:00:00Z"));
+    pass(&fixture, REFRESH + Duration::from_secs(30)).await;
+    let told = fixture.kernel.told();
+    let [_, day, agent, folder, contact] = inodes[..] else { panic!("{inodes:?}") };
+    assert_eq!(told, [day as i64, agent as i64, -(folder as i64), -(contact as i64)], "no more than it knows");
+    let folders = fixture.catalog.interactions(
+        "2026-11-02".parse().unwrap(),
+        crate::base::AgentId(7),
+        &crate::base::Channel::NAMED,
+    );
+    assert_eq!(folders.unwrap().len(), 101);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_day_appears_at_local_midnight() {
+    let fixture = fixture(10, None).await;
+    start_keeping_fresh(&fixture.vfs, REFRESH);
+    let midnight: Timestamp = "2026-11-03T05:00:00Z".parse().unwrap();
+    let just_before = midnight.saturating_sub(Duration::from_secs(40)).unwrap();
+    fixture.clock.advance(Duration::try_from(just_before.duration_since(fixture.vfs.clock.now())).unwrap());
+    pass(&fixture, Duration::from_secs(39)).await;
+    assert_eq!(fixture.kernel.told(), [] as [i64; 0]);
+    assert!(fixture.vfs.lookup(ROOT_INO, OsStr::new("2026-11-03"), CALLER).await.is_err());
+    pass(&fixture, Duration::from_secs(3)).await;
+    assert_eq!(fixture.kernel.told(), [ROOT_INO as i64]);
+    assert!(fixture.vfs.lookup(ROOT_INO, OsStr::new("2026-11-03"), CALLER).await.is_ok());
+    assert_eq!(Day::of(fixture.vfs.clock.now(), &zone()).to_string(), "2026-11-03");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_timer_ends_with_the_tree() {
+    let fixture = fixture(10, None).await;
+    let timer = tokio::spawn(keep_fresh(Arc::downgrade(&fixture.vfs), REFRESH));
+    tokio::task::yield_now().await;
+    drop(fixture);
+    tokio::time::timeout(Duration::from_mins(1), timer).await.unwrap().unwrap();
+}

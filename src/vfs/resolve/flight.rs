@@ -1,0 +1,297 @@
+//! The life of one billed call: breaker, budget, rate limit, ledger row, call, storing. In a task of its own, so that no asker's leaving
+//! harms it.
+//!
+//! Order of writes: ledger row (synced), call, documents and listing (synced), ledger outcome.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::purse::{spent_error, spent_on_day_of};
+use super::{LEARNED_FACT, Resolver, Want, lock};
+use crate::base::{Day, MasterId};
+use crate::catalog::{Interaction, LedgerEntry, LedgerId, NewResolution, Resolution};
+use crate::cxone::breaker::Admitted;
+use crate::cxone::{ApiError, ApiErrorKind, InFlight, Permit, PlaybackAnswer, Priority};
+use crate::vfs::children::needs_call;
+use crate::vfs::documents;
+use crate::vfs::error::{ErrorKind, VfsError};
+use crate::vfs::policy::DailyBudget;
+
+/// Tries of one billed call that fails in a way that may pass (5xx, cut connection).
+const TRIES_MAX: u32 = 3;
+/// Pause before the second try; doubled before the third.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Debug)]
+pub enum Phase {
+    /// Waiting for the rate limit.
+    Queued,
+    /// The call is being made.
+    Working,
+    Done(Result<(), VfsError>),
+}
+
+/// One billed call under way, as its askers see it.
+pub struct Flight {
+    phase: watch::Sender<Phase>,
+    /// The most urgent of all askers so far.
+    priority: watch::Sender<Priority>,
+}
+
+/// How one try ended.
+enum Failure {
+    /// 429: the limiter pauses, the request is not lost.
+    Throttled,
+    /// Worth another try.
+    Passing(VfsError),
+    Final(VfsError),
+}
+
+impl Resolver {
+    /// The flight of an interaction, begun if there is none.
+    pub(super) fn join_flight(&self, master: MasterId, want: Want) -> watch::Receiver<Phase> {
+        let mut flights = lock(&self.inner.flights);
+        if let Some(flight) = flights.get(&master) {
+            flight.priority.send_if_modified(|priority| {
+                let more_urgent = want.priority < *priority;
+                if more_urgent {
+                    *priority = want.priority;
+                }
+                more_urgent
+            });
+            return flight.phase.subscribe();
+        }
+        let (phase, receiver) = watch::channel(Phase::Queued);
+        let flight = Arc::new(Flight { phase, priority: watch::channel(want.priority).0 });
+        flights.insert(master, flight.clone());
+        drop(flights);
+        let resolver = self.clone();
+        tokio::spawn(async move {
+            let _board = OnBoard { resolver: &resolver, master, flight: &flight };
+            resolver.fly(master, want, &flight).await;
+        });
+        receiver
+    }
+
+    async fn fly(&self, master: MasterId, want: Want, flight: &Arc<Flight>) {
+        let mut tries = 0;
+        let result = loop {
+            flight.phase.send_replace(Phase::Queued);
+            let (permit, admitted) = match self.queue(master, flight).await {
+                Ok(Some(leave)) => leave,
+                Ok(None) => return,
+                Err(error) => break Err(error),
+            };
+            flight.phase.send_replace(Phase::Working);
+            tries += 1;
+            match self.call(master, want, flight, permit, admitted).await {
+                Ok(()) => break Ok(()),
+                Err(Failure::Throttled) => {}
+                Err(Failure::Passing(_)) if tries < TRIES_MAX => {
+                    tokio::time::sleep(RETRY_PAUSE * 2u32.pow(tries - 1)).await;
+                }
+                Err(Failure::Passing(error) | Failure::Final(error)) => break Err(error),
+            }
+        };
+        // Off the board first: whoever comes from now on reads the catalog.
+        lock(&self.inner.flights).remove(&master);
+        flight.phase.send_replace(Phase::Done(result));
+    }
+
+    /// Waits until the call may be made. `None` if everybody left; then the flight is off the board.
+    async fn queue(&self, master: MasterId, flight: &Flight) -> Result<Option<(Permit, Admitted)>, VfsError> {
+        let mut priority = flight.priority.subscribe();
+        self.check_budget()?;
+        let admitted = self.inner.breaker.admit().await.map_err(|error| VfsError::from(Arc::new(error)))?;
+        loop {
+            if flight.phase.is_closed() && self.leave_board(master, flight) {
+                return Ok(None);
+            }
+            let wanted = *priority.borrow_and_update();
+            tokio::select! {
+                biased;
+                permit = self.inner.limiter.acquire(wanted) => return Ok(Some((permit, admitted))),
+                _ = priority.changed() => {}
+                // Nobody waits for the rate limit of what would not answer.
+                () = self.inner.breaker.down() => {
+                    self.inner.breaker.check().map_err(|error| VfsError::from(Arc::new(error)))?;
+                }
+                () = flight.phase.closed() => {}
+            }
+        }
+    }
+
+    /// Takes a flight that nobody waits for off the board.
+    fn leave_board(&self, master: MasterId, flight: &Flight) -> bool {
+        let mut flights = lock(&self.inner.flights);
+        // Somebody may have joined between the last one's leaving and this lock.
+        let left = flight.phase.is_closed();
+        if left {
+            flights.remove(&master);
+        }
+        left
+    }
+
+    /// One billed call with its ledger row, its outcome stored.
+    async fn call(
+        &self,
+        master: MasterId,
+        want: Want,
+        flight: &Flight,
+        permit: Permit,
+        admitted: Admitted,
+    ) -> Result<(), Failure> {
+        let reason = *flight.priority.borrow();
+        let row = self.enter_in_ledger(master, want, reason).await.map_err(Failure::Final)?;
+        let under_way = permit.spend();
+        let admitted = admitted.now();
+        let answer = self.inner.player.playback(master).await;
+        self.inner.breaker.conclude(admitted, &answer);
+        self.land(under_way, &answer);
+        let outcome = outcome_word(&answer);
+        let stored = match answer {
+            Ok(answer) => self.store(master, &answer).await.map_err(Failure::Final),
+            Err(error) => Err(failure(error)),
+        };
+        let catalog = self.inner.catalog.clone();
+        match tokio::task::spawn_blocking(move || catalog.ledger_finish(row, &outcome)).await {
+            Ok(Ok(())) => stored,
+            Ok(Err(error)) => Err(Failure::Final(error.into())),
+            Err(_) => Err(Failure::Final(VfsError::new(ErrorKind::Io, "the ledger was interrupted"))),
+        }
+    }
+
+    /// Tells the limiter how the call ended, and keeps what it learned.
+    fn land(&self, under_way: InFlight, answer: &Result<PlaybackAnswer, ApiError>) {
+        match answer {
+            Ok(_) => {
+                under_way.finished();
+                self.inner.answered.send_replace(Some(Instant::now()));
+            }
+            Err(error) => match error.kind {
+                ApiErrorKind::RateLimited { retry_after } => under_way.throttled(retry_after),
+                _ if error.is_unsent() => under_way.unsent(),
+                _ => drop(under_way),
+            },
+        }
+        let Some(learned) = self.inner.limiter.take_lesson(self.inner.clock.now()) else { return };
+        let kept = serde_json::to_string(&learned).map(|text| self.inner.catalog.set_fact(LEARNED_FACT, &text));
+        if !matches!(kept, Ok(Ok(()))) {
+            tracing::warn!("what was learned of the tenant's limit cannot be kept for the next start");
+        }
+    }
+
+    async fn store(&self, master: MasterId, answer: &PlaybackAnswer) -> Result<(), VfsError> {
+        let now = self.inner.clock.now();
+        let known = self.interaction(master)?;
+        if let PlaybackAnswer::Found(playback) = answer {
+            let serial = self.inner.signings.fetch_add(1, Ordering::Relaxed) + 1;
+            self.inner.links.store(master, playback, serial, now);
+        }
+        // A new link is all that a resolved interaction takes from another call: what was published stays put.
+        if needs_call(&known.resolution, now) {
+            let mut resolution = documents::resolution(master, known.channel, known.mtime, answer, now);
+            keep_sizes(&mut resolution, &known);
+            let catalog = self.inner.catalog.clone();
+            // A flush of the disk, which must not keep a worker from reading the next answer.
+            let stored = tokio::task::spawn_blocking(move || catalog.store_resolution(master, &resolution, now)).await;
+            stored.map_err(|_| VfsError::new(ErrorKind::Io, "storing what CXone said was interrupted"))??;
+            self.listing_changed(master).await;
+        }
+        Ok(())
+    }
+
+    async fn enter_in_ledger(&self, master: MasterId, want: Want, reason: Priority) -> Result<LedgerId, VfsError> {
+        let (uid, pid, comm) = (want.caller.uid, want.caller.pid(), want.caller.comm());
+        let entry = LedgerEntry { at: self.inner.clock.now(), master_id: master, reason, uid, pid, comm };
+        let budget = lock(&self.inner.limits).budget;
+        let row = self.inner.purse.spend(entry, budget).await;
+        if row.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent) {
+            self.log_spent_budget(budget);
+        }
+        row
+    }
+
+    /// Says no before the queue; what decides is [`Purse::spend`](super::purse::Purse::spend), after it.
+    fn check_budget(&self) -> Result<(), VfsError> {
+        let budget = lock(&self.inner.limits).budget;
+        if budget.0.is_none() || budget.allows(spent_on_day_of(&self.inner.catalog, self.inner.clock.now())?) {
+            return Ok(());
+        }
+        self.log_spent_budget(budget);
+        Err(spent_error())
+    }
+
+    /// Once a day.
+    fn log_spent_budget(&self, budget: DailyBudget) {
+        let today = Day::of(self.inner.clock.now(), &jiff::tz::TimeZone::UTC);
+        if self.inner.budget_logged_on.swap(i64::from(today.0), Ordering::Relaxed) != i64::from(today.0) {
+            let limit = budget.0.unwrap_or(u64::MAX);
+            tracing::warn!(limit, utc_day = %today, "daily budget of billed calls is spent; raise limits.daily_budget to go on");
+        }
+    }
+}
+
+/// Takes a flight off the board however its task ends, a panic included: nobody may join a flight that will not land.
+struct OnBoard<'a> {
+    resolver: &'a Resolver,
+    master: MasterId,
+    flight: &'a Arc<Flight>,
+}
+
+impl Drop for OnBoard<'_> {
+    fn drop(&mut self) {
+        let mut flights = lock(&self.resolver.inner.flights);
+        if flights.get(&self.master).is_some_and(|flight| Arc::ptr_eq(flight, self.flight)) {
+            flights.remove(&self.master);
+        }
+    }
+}
+
+fn failure(error: ApiError) -> Failure {
+    let kind = error.kind;
+    let error = || VfsError::from(Arc::new(error));
+    match kind {
+        ApiErrorKind::RateLimited { .. } => Failure::Throttled,
+        ApiErrorKind::Unavailable => Failure::Passing(error()),
+        // After a silence of the whole deadline nobody waits any more, and it may have been billed.
+        ApiErrorKind::Timeout | ApiErrorKind::Configuration | ApiErrorKind::Denied | ApiErrorKind::BadAnswer => {
+            Failure::Final(error())
+        }
+    }
+}
+
+/// What the ledger says of a call. `throttled` and `unsent` are no billed calls, see [`crate::catalog::Catalog::ledger_count`].
+fn outcome_word(answer: &Result<PlaybackAnswer, ApiError>) -> String {
+    let error = match answer {
+        Ok(PlaybackAnswer::Found(_)) => return "found".to_owned(),
+        Ok(PlaybackAnswer::NotFound) => return "not found".to_owned(),
+        Err(error) => error,
+    };
+    match (error.kind, error.status) {
+        (ApiErrorKind::RateLimited { .. }, _) => "throttled".to_owned(),
+        _ if error.is_unsent() => "unsent".to_owned(),
+        (_, Some(status)) => format!("error {status}"),
+        (ApiErrorKind::Timeout, None) => "timeout".to_owned(),
+        (_, None) => "error".to_owned(),
+    }
+}
+
+/// A second signing must not forget a size that the first one's head request learned.
+fn keep_sizes(resolution: &mut NewResolution, known: &Interaction) {
+    let Resolution::Resolved { files: known, .. } = &known.resolution else { return };
+    for (file, _) in &mut resolution.files {
+        if file.size.is_none()
+            && let Some(before) = known.iter().find(|before| before.kind == file.kind && before.size.is_some())
+        {
+            file.size = before.size;
+            file.validator.clone_from(&before.validator);
+            // The published name stays: the bytes are the same recording.
+            file.name = before.name.clone();
+        }
+    }
+}

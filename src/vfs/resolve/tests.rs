@@ -1,0 +1,164 @@
+//! Resolving with doubles for the tenant, on a paused clock.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout};
+
+use super::*;
+use crate::cxone::ApiErrorKind;
+use crate::vfs::testing::{Fixture, OPEN, fixture};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn master(number: i64) -> MasterId {
+    MasterId(1000 + number)
+}
+
+async fn resolve(fixture: &Fixture, number: i64) -> Result<(), ErrorKind> {
+    fixture.vfs.resolver().resolved(master(number), OPEN).await.map(drop).map_err(|error| error.kind())
+}
+
+fn outcomes(fixture: &Fixture) -> Vec<String> {
+    let mut outcomes = Vec::new();
+    fixture.catalog.ledger_rows(Timestamp::MIN, |row| outcomes.push(row.outcome.unwrap_or_default())).unwrap();
+    outcomes
+}
+
+fn refused() -> ApiError {
+    ApiError::new(ApiErrorKind::Unavailable, "cannot be reached").unsent()
+}
+
+fn throttled() -> ApiError {
+    ApiError::new(ApiErrorKind::RateLimited { retry_after: None }, "too many")
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_who_ask_share_one_call_and_the_next_needs_none() {
+    let fixture = fixture(20, None).await;
+    *fixture.player.latency.lock().unwrap() = SECOND;
+    let all = join_all((0..10).map(|_| resolve(&fixture, 1))).await;
+    assert_eq!(all, vec![Ok(()); 10]);
+    resolve(&fixture, 1).await.unwrap();
+    assert_eq!((fixture.player.calls.load(Ordering::SeqCst), outcomes(&fixture)), (1, vec![String::from("found")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_before_the_call_pays_nothing_and_after_it_keeps_what_was_paid() {
+    let fixture = fixture(1, None).await;
+    resolve(&fixture, 1).await.unwrap();
+    // The only slot is taken: nobody calls.
+    assert!(timeout(SECOND, resolve(&fixture, 2)).await.is_err());
+    tokio::time::sleep(SECOND * 5).await;
+    assert_eq!(fixture.player.calls.load(Ordering::SeqCst), 1);
+    *fixture.player.latency.lock().unwrap() = SECOND;
+    assert!(timeout(SECOND / 2, resolve(&fixture, 3)).await.is_err());
+    tokio::time::sleep(SECOND).await;
+    resolve(&fixture, 3).await.unwrap();
+    assert_eq!(outcomes(&fixture), ["found", "found"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_ends_and_begins_again_with_the_utc_day() {
+    let fixture = fixture(1000, Some(10)).await;
+    for number in 0..10 {
+        resolve(&fixture, number).await.unwrap();
+    }
+    assert_eq!(resolve(&fixture, 10).await, Err(ErrorKind::BudgetSpent));
+    resolve(&fixture, 3).await.unwrap();
+    // From 17:00 UTC to just before midnight, and past it.
+    fixture.clock.advance(SECOND * (7 * 3600 - 1));
+    assert_eq!(resolve(&fixture, 10).await, Err(ErrorKind::BudgetSpent));
+    fixture.clock.advance(SECOND);
+    resolve(&fixture, 10).await.unwrap();
+    assert_eq!(outcomes(&fixture).len(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_raised_budget_and_another_rate_hold_at_once() {
+    let fixture = fixture(1000, Some(1)).await;
+    resolve(&fixture, 0).await.unwrap();
+    assert_eq!(resolve(&fixture, 1).await, Err(ErrorKind::BudgetSpent));
+    let resolver = fixture.vfs.resolver();
+    resolver.set_limits(ResolveLimits { budget: DailyBudget(Some(2)), deadline: SECOND, patience: None });
+    resolve(&fixture, 1).await.unwrap();
+    resolver.set_rate(LimiterSettings { calls: 7, window: SECOND });
+    assert_eq!(resolver.limiter().calls, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_loses_nothing_counts_as_nothing_and_a_limit_is_remembered() {
+    let fixture = fixture(20, Some(8)).await;
+    for round in 0..2 {
+        for number in 0..3 {
+            resolve(&fixture, round * 4 + number).await.unwrap();
+        }
+        fixture.player.failures.lock().unwrap().push(throttled());
+        let begun = Instant::now();
+        resolve(&fixture, round * 4 + 3).await.unwrap();
+        assert!(begun.elapsed() >= SECOND * 2 && begun.elapsed() < SECOND * 6);
+        tokio::time::sleep(SECOND * 3).await;
+    }
+    assert_eq!(outcomes(&fixture), ["found", "found", "found", "throttled", "found"].repeat(2));
+    let learned = learned_before(&fixture.catalog).unwrap();
+    assert_eq!((learned.limit, fixture.vfs.resolver().limiter().learned_limit), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_tenant_is_away_nobody_waits_pays_or_takes_a_slot() {
+    let fixture = fixture(3, Some(5)).await;
+    *fixture.player.down.lock().unwrap() = Some(refused());
+    for number in 0..50 {
+        let begun = Instant::now();
+        assert_eq!(resolve(&fixture, number).await, Err(ErrorKind::Io));
+        assert!(begun.elapsed() <= SECOND * 2, "{:?}", begun.elapsed());
+    }
+    assert!(fixture.player.calls.load(Ordering::SeqCst) <= 2, "one call found out; the rest was probing");
+    assert!(fixture.vfs.resolver().service().down_for.is_some());
+    *fixture.player.down.lock().unwrap() = None;
+    let begun = Instant::now();
+    resolve(&fixture, 1).await.unwrap();
+    resolve(&fixture, 2).await.unwrap();
+    resolve(&fixture, 3).await.unwrap();
+    assert!(begun.elapsed() < SECOND * 5, "slots were free: {:?}", begun.elapsed());
+    assert_eq!(fixture.vfs.resolver().service().down_for, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_is_silent_is_asked_once_and_who_waits_is_told_in_time() {
+    let fixture = fixture(100, None).await;
+    *fixture.player.latency.lock().unwrap() = SECOND * 30;
+    *fixture.player.down.lock().unwrap() = Some(ApiError::new(ApiErrorKind::Timeout, "silence"));
+    let begun = Instant::now();
+    assert_eq!(join_all((0..64).map(|number| resolve(&fixture, number))).await, vec![Err(ErrorKind::TimedOut); 64]);
+    assert!(begun.elapsed() <= SECOND * 31, "{:?}", begun.elapsed());
+    let (calls, begun) = (fixture.player.calls.load(Ordering::SeqCst), Instant::now());
+    assert_eq!(resolve(&fixture, 70).await, Err(ErrorKind::TimedOut));
+    assert!(begun.elapsed() <= SECOND * 2);
+    assert_eq!(fixture.player.calls.load(Ordering::SeqCst), calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_or_a_5xx_is_tried_three_times_and_one_bad_interaction_stops_no_other() {
+    let fixture = fixture(100, None).await;
+    let broken = || ApiError::new(ApiErrorKind::Unavailable, "503").with_status(503);
+    fixture.player.failures.lock().unwrap().extend([broken(), broken()]);
+    resolve(&fixture, 0).await.unwrap();
+    fixture.player.failures.lock().unwrap().extend([broken(), broken(), broken()]);
+    assert_eq!(resolve(&fixture, 1).await, Err(ErrorKind::Io));
+    resolve(&fixture, 2).await.unwrap();
+    assert_eq!(outcomes(&fixture).iter().filter(|outcome| *outcome == "error 503").count(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_becomes_exact_is_dropped_from_the_kernel() {
+    let fixture = fixture(100, None).await;
+    let (day, agent) = fixture.catalog.places(master(5)).unwrap()[0];
+    let folder = fixture.catalog.interaction_folder(day, agent, master(5)).unwrap().unwrap();
+    resolve(&fixture, 5).await.unwrap();
+    assert_eq!(fixture.kernel.told(), [folder.ino as i64]);
+    resolve(&fixture, 5).await.unwrap();
+    assert_eq!(fixture.kernel.told(), [] as [i64; 0]);
+}

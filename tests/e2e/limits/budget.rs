@@ -1,0 +1,87 @@
+//! The daily budget and the scanner guard.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::{billed_files, drive, open};
+use crate::harness::{eventually, sh, tool};
+
+const BUDGET_OF_TEN: [&str; 2] = ["--set", "limits.daily_budget=10"];
+
+#[test]
+fn the_eleventh_is_refused_and_what_is_paid_still_opens() {
+    let mut drive = drive(2, 10, (1000, 2), &BUDGET_OF_TEN);
+    let files = billed_files(&drive);
+    for file in &files[..10] {
+        open(file).unwrap();
+    }
+    for file in &files[10..] {
+        assert_eq!(open(file), Err(libc::EDQUOT));
+    }
+    drive.mount.remount();
+    assert_eq!(open(&files[10]), Err(libc::EDQUOT), "a restart does not forget");
+    for file in &files[..10] {
+        assert!(!std::fs::read(file).unwrap().is_empty());
+    }
+    assert_eq!(drive.counters().playback_billed, 10);
+    assert_eq!(drive.mount.stderr().matches("daily budget").count(), 2, "one line per start, not per request");
+}
+
+#[test]
+fn a_raised_budget_holds_without_a_remount() {
+    let drive = drive(2, 10, (1000, 2), &[]);
+    let files = billed_files(&drive);
+    let config = std::fs::read_to_string(drive.sandbox.config()).unwrap();
+    let with_budget = |budget: u32| {
+        let line = format!("daily_budget = {budget}");
+        let text = match config.split_once("[limits]") {
+            Some((head, tail)) => format!("{head}[limits]\n{line}\n{tail}"),
+            None => format!("{config}\n[limits]\n{line}\n"),
+        };
+        std::fs::write(drive.sandbox.config(), text).unwrap();
+        drive.mount.signal(Signal::HUP);
+    };
+    with_budget(3);
+    eventually("the budget is lowered", Duration::from_secs(10), || {
+        drive.mount.stderr().contains("limits.daily_budget")
+    });
+    let outcomes: Vec<Result<(), i32>> = files[..5].iter().map(open).collect();
+    assert_eq!(outcomes, [Ok(()), Ok(()), Ok(()), Err(libc::EDQUOT), Err(libc::EDQUOT)]);
+    with_budget(5);
+    eventually("the budget is raised", Duration::from_secs(10), || open(&files[3]).is_ok());
+    open(&files[4]).unwrap();
+    std::fs::write(drive.sandbox.config(), "nonsense = 1").unwrap();
+    drive.mount.signal(Signal::HUP);
+    eventually("it says that it stays as it was", Duration::from_secs(10), || {
+        drive.mount.stderr().contains("stays as it was")
+    });
+    assert_eq!(open(&files[5]), Err(libc::EDQUOT));
+}
+
+/// A copy of a tool under another name, which is what the kernel says of it.
+fn renamed(program: &str, name: &str, dir: &Path) -> PathBuf {
+    let found = sh(&format!("readlink -f \"$(command -v {program})\"")).ok();
+    let copy = dir.join(name);
+    std::fs::copy(found.stdout.trim(), &copy).unwrap();
+    copy
+}
+
+#[test]
+fn scanners_cost_nothing_and_a_grep_over_all_stops_at_the_budget() {
+    let drive = drive(3, 10, (1000, 2), &BUDGET_OF_TEN);
+    let bin = drive.sandbox.dir("bin");
+    for (program, name) in [("find", "updatedb"), ("cat", "tumblerd")] {
+        let tool = tool(renamed(program, name, &bin));
+        let done = match program {
+            "find" => tool.arg(drive.path()).arg("-ls").run(),
+            _ => tool.args(billed_files(&drive)).run(),
+        };
+        assert_eq!(program == "find", done.status.success(), "{name}: {}", done.stderr);
+        drive.assert_nothing_was_paid(name);
+    }
+    let done = tool("grep").args(["-r", "-c", "no such text"]).arg(drive.path()).run();
+    assert!(done.stderr.contains("quota"), "{}", done.stderr);
+    assert_eq!(drive.counters().playback_billed, 10);
+}
