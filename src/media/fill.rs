@@ -18,25 +18,21 @@ use super::store::Files;
 const WARNING_EVERY_S: i64 = 60;
 
 impl Cache {
-    /// Stores adjacent blocks that a fetch claimed, each given as its pieces, and publishes them. What the disk does not take is
-    /// kept in memory for a while.
-    pub fn store_run(&self, recording: &Arc<Recording>, first: u32, run: &[&[Bytes]]) {
-        match self.write(recording, first, run) {
-            Ok(()) => self.spill.age(),
-            // Many at once may not fit where one does, and one that cannot be written must not take the others with it.
-            Err(_) if run.len() > 1 => {
-                for (block, pieces) in (first..).zip(run) {
-                    self.store_run(recording, block, &[pieces]);
-                }
-            }
-            Err(error) => {
+    /// Stores adjacent blocks that a fetch claimed, each given as its pieces, and publishes them. A single block that the disk does
+    /// not take is kept in memory for a while. False: nothing was done; give them one by one, for many at once may not fit
+    /// where one does, and one that cannot be written must not take the others with it.
+    #[must_use]
+    pub fn store_run(&self, recording: &Arc<Recording>, first: u32, run: &[&[Bytes]]) -> bool {
+        match (self.write(recording, first, run), run) {
+            (Ok(()), _) => self.spill.age(),
+            (Err(error), [pieces]) => {
                 self.warn_disk(&error);
-                for (block, pieces) in (first..).zip(run) {
-                    self.spill.put(recording.id, block, pieces.concat().into());
-                    recording.lock().blocks.release(block);
-                }
+                self.spill.put(recording.id, first, pieces.concat().into());
+                recording.lock().blocks.release(first);
             }
+            (Err(_), _) => return false,
         }
+        true
     }
 
     /// All of them, or none.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::geometry::{BLOCK_SIZE, block_at, blocks_of};
 
 /// Bytes of readahead per byte that the reader has read in this run.
-pub const WINDOW_PER_READ_BYTE: u64 = 8;
+pub const WINDOW_PER_READ_BYTE: u64 = 6;
 /// The largest window, in blocks (64 MiB): enough to hide 40 ms of round trip at 1,600 MB/s.
 pub const WINDOW_BLOCKS_MAX: u32 = 1024;
 /// The longest range of one request, in blocks (4 MiB).
@@ -18,10 +18,6 @@ pub const RANGE_BLOCKS_MAX: u32 = 64;
 /// How far a read may lie from the end of the run and still belong to it (bytes): the kernel sends its own readahead in
 /// pieces of 128 KiB to 1 MiB, which may arrive in any order.
 pub const RUN_SLACK_BYTES: u64 = 1 << 20;
-
-/// A first read at the start of a recording and as large as this (bytes) says by its size that a copy or a player's download
-/// begins, for the kernel makes it so large for programs only that read far more at a time than a prober does.
-pub const BOLD_READ_BYTES: u64 = 512 << 10;
 
 /// Where one reader is and how far ahead of it was planned.
 #[derive(Clone, Debug, Default)]
@@ -49,10 +45,8 @@ impl Readahead {
                 }
             }
             _ => {
-                let run_bytes = bytes.end - bytes.start;
-                let bold = self.run_end.is_none() && bytes.start == 0 && run_bytes >= BOLD_READ_BYTES;
-                let window = if bold && stalled { earned(run_bytes) } else { 0 };
-                *self = Readahead { run_end: Some(bytes.end), run_bytes, window, frontier: 0 };
+                *self =
+                    Readahead { run_end: Some(bytes.end), run_bytes: bytes.end - bytes.start, window: 0, frontier: 0 };
             }
         }
     }
@@ -246,24 +240,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bold_first_read_is_read_ahead_of_at_once() {
-        let window_after = |bytes: Range<u64>, stalled| {
-            let mut readahead = Readahead::default();
-            readahead.observe(&bytes, stalled);
-            readahead.window()
-        };
-        assert_eq!(window_after(0..MIB, true), 128);
-        assert_eq!(window_after(0..MIB, false), 0);
-        assert_eq!(window_after(0..256 * KIB, true), 0);
-        assert_eq!(window_after(MIB..2 * MIB, true), 0);
-    }
-
-    #[test]
     fn a_seek_ends_the_run() {
         let mut readahead = Readahead::default();
         readahead.observe(&(0..128 * KIB), true);
         readahead.observe(&(128 * KIB..256 * KIB), true);
-        assert_eq!(readahead.window(), 32);
+        assert_eq!(readahead.window(), 24);
         readahead.observe(&(50 * MIB..51 * MIB), true);
         assert_eq!(readahead.window(), 0);
     }

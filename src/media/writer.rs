@@ -34,12 +34,18 @@ impl Batch {
         // One writer per file at a time: the kernel would have the others spin for the inode's lock.
         let recording = Arc::clone(&self.recording);
         let _turn = recording.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run_max = usize::MAX;
         while let Some((first, _)) = self.blocks.front() {
             let first = *first;
             let blocks = self.blocks.make_contiguous();
-            let adjacent = blocks.iter().zip(first..).take_while(|((block, _), expected)| block == expected).count();
+            let adjacent = blocks.iter().zip(first..).take_while(|((block, _), expected)| block == expected);
+            let adjacent = adjacent.take(run_max).count();
             let run: Vec<&[bytes::Bytes]> = blocks[..adjacent].iter().map(|(_, pieces)| pieces.as_slice()).collect();
-            engine.cache.store_run(&recording, first, &run);
+            if !engine.cache.store_run(&recording, first, &run) {
+                // Where room is short, each is shown to its readers before the next one may push it out.
+                run_max = 1;
+                continue;
+            }
             self.blocks.drain(..adjacent);
             self.progress.send_modify(|progress| progress.settled += adjacent as u32);
         }
@@ -107,8 +113,11 @@ impl Writer {
 
     /// Ends when everything is stored.
     pub async fn finish(&mut self) {
-        while self.running.is_some() || !self.pending.blocks.is_empty() {
+        loop {
             self.kick();
+            if self.running.is_none() {
+                return;
+            }
             self.written().await;
         }
     }
