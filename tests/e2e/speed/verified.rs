@@ -46,7 +46,7 @@ fn fio(path: &Path, arguments: &str) {
     let path = path.display().to_string().replace(':', "\\:");
     sh(&format!(
         "fio --name=known '--filename={path}' --size={FILE_BYTES} --bs=4k --ioengine=psync --verify=crc32c \
-         --verify_fatal=1 --randseed=7 --output=/dev/null {arguments}"
+         --verify_fatal=1 --verify_state_save=0 --randseed=7 --output=/dev/null {arguments}"
     ))
     .ok();
 }
