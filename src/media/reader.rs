@@ -16,7 +16,7 @@ use super::geometry::{block_at, block_start, blocks_of, clamp};
 use super::key::Version;
 use super::links::LinkSource;
 use super::plan::{Readahead, plan};
-use super::recording::{Copied, Progress, Recording, State};
+use super::recording::{Copied, FetchEntry, Progress, Recording, State};
 use super::{Lifeline, Passthrough};
 
 /// One open of one recording.
@@ -138,25 +138,32 @@ impl Reader {
                     let wanted = (at - start) as usize..bytes.len().min((span.end - start) as usize);
                     out.extend_from_slice(bytes.get(wanted).unwrap_or_default());
                 }
-                Step::Wait(mut progress) => {
-                    // The sender lives until it has told the outcome; should it be gone, looking again is right.
-                    let _ = progress.changed().await;
-                    let failed = progress.borrow().outcome.clone();
-                    if let Some(Err(error)) = failed
-                        && !self.is_here(block_at(at))
-                    {
-                        return Err(error);
-                    }
-                }
+                Step::Wait(progress) => self.wait(progress, at).await?,
                 Step::Settling => {
                     // Rung without a memory: the eviction may have ended between the look and the wait.
                     let pause = std::time::Duration::from_millis(5);
                     let _ = tokio::time::timeout(pause, settled).await;
                 }
-                Step::Fetch => self.fetch(&(at..span.end))?,
+                // Waited for without another look: a fetch that has failed by then would be begun again, and its links signed again.
+                Step::Fetch => {
+                    if let Some(progress) = self.fetch(&(at..span.end))? {
+                        self.wait(progress, at).await?;
+                    }
+                }
             }
         }
         Ok(Bytes::from(out))
+    }
+
+    /// Ends when a fetch brought something or ended; fails with it, if the byte at `at` is not here then.
+    async fn wait(&self, mut progress: watch::Receiver<Progress>, at: u64) -> Result<(), MediaError> {
+        // The sender lives until it has told the outcome; should it be gone, looking again is right.
+        let _ = progress.changed().await;
+        let failed = progress.borrow().outcome.clone();
+        match failed {
+            Some(Err(error)) if !self.is_here(block_at(at)) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn step(&self, at: u64, end: u64) -> Result<Step, MediaError> {
@@ -168,11 +175,7 @@ impl Reader {
         Ok(match state.blocks.get(block) {
             Block::Present { .. } => Step::Copy(state.present_until(at, end)),
             Block::InFlight => match state.fetch_of(block) {
-                Some(fetch) => {
-                    let mut progress = fetch.progress.clone();
-                    progress.mark_unchanged();
-                    Step::Wait(progress)
-                }
+                Some(fetch) => Step::Wait(fetch.watch()),
                 // Its fetch has ended; its last batch is still being written.
                 None => Step::Settling,
             },
@@ -217,24 +220,30 @@ impl Reader {
         let _ = self.start(&mut readahead, span);
     }
 
-    fn fetch(&self, span: &Range<u64>) -> Result<(), MediaError> {
+    /// Starts what a read needs; the progress of what brings its first byte.
+    fn fetch(&self, span: &Range<u64>) -> Result<Option<watch::Receiver<Progress>>, MediaError> {
         let mut readahead = self.readahead.lock().unwrap_or_else(PoisonError::into_inner);
         self.start(&mut readahead, span)
     }
 
-    fn start(&self, readahead: &mut Readahead, span: &Range<u64>) -> Result<(), MediaError> {
+    fn start(
+        &self,
+        readahead: &mut Readahead,
+        span: &Range<u64>,
+    ) -> Result<Option<watch::Receiver<Progress>>, MediaError> {
         let runtime = self.engine.runtime().ok_or_else(|| MediaError::source("no runtime to fetch on"))?;
-        let claims = {
+        let (claims, progress) = {
             let mut state = self.recording.lock();
             if state.stale.is_some() {
-                return Ok(());
+                return Ok(None);
             }
-            self.claims(readahead, span, &mut state)
+            let claims = self.claims(readahead, span, &mut state);
+            (claims, state.fetch_of(block_at(span.start)).map(FetchEntry::watch))
         };
         for (claim, asked) in claims {
             claim.spawn(runtime, Arc::clone(&self.links), asked);
         }
-        Ok(())
+        Ok(progress)
     }
 
     /// Each with whether a read waits for it.

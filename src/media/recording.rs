@@ -178,6 +178,15 @@ impl Recording {
     }
 }
 
+impl FetchEntry {
+    /// Rings at whatever happens from now on. With the recording's state locked, so that nothing can have happened since the look.
+    pub fn watch(&self) -> watch::Receiver<Progress> {
+        let mut progress = self.progress.clone();
+        progress.mark_unchanged();
+        progress
+    }
+}
+
 impl State {
     /// The end of the run of present blocks that begins at byte `start`, at most `end`; `start` if there is none.
     pub fn present_until(&self, start: u64, end: u64) -> u64 {
