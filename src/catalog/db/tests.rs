@@ -1,3 +1,5 @@
+//! The file on disk: whose it is, who holds it, what becomes of a damaged one.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::super::model::{FileKind, NewResolution, Resolution, ResolvedFile};

@@ -1,3 +1,5 @@
+//! When a day is listed, when it is refreshed, and that each is asked for once at a time.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;

@@ -1,3 +1,5 @@
+//! Rows stand before their calls, and what counts as billed.
+
 use super::super::testing::{catalog, settings, time};
 use super::*;
 use crate::cxone::Priority;

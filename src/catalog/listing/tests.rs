@@ -1,3 +1,5 @@
+//! Folders are read by index, in order of name, and nothing is left out.
+
 use super::super::testing::{catalog, record, settings, time};
 use super::super::{days, facts, ledger, rates, record as recorder, resolution};
 use super::*;

@@ -1,3 +1,5 @@
+//! Writing days: published names stay, repetitions change nothing, a large day is quick.
+
 use proptest::prelude::*;
 
 use super::super::testing::{ALL, catalog, dump, narrowed, record, settings, time};

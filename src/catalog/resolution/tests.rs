@@ -1,3 +1,5 @@
+//! What a billed call said is kept whole, and sizes once known stay.
+
 use super::super::testing::{catalog, record, settings, time};
 use super::*;
 use crate::base::{Channel, Day};

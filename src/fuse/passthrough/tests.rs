@@ -1,3 +1,5 @@
+//! The rule of modes: cached and passed-through opens of one file never meet.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
