@@ -68,7 +68,7 @@ fn host() -> Host {
         home: Some("/home/u".into()),
         xdg_cache: Some("/xc".into()),
         xdg_state: Some("/xs".into()),
-        current_dir: "/work".into(),
+        current_dir: "/srv/here".into(),
         ..Host::default()
     }
 }
@@ -131,7 +131,7 @@ fn paths_start_where_they_were_written() {
     assert_eq!(config.cache.dir, Path::new("/etc/x/c"));
     assert_eq!(config.state.dir, Path::new("/home/u/s"));
     let config = given(&file).flag("cache.dir=c").resolve().unwrap();
-    assert_eq!(config.cache.dir, Path::new("/work/c"));
+    assert_eq!(config.cache.dir, Path::new("/srv/here/c"));
 }
 
 #[test]
