@@ -105,6 +105,7 @@ pub struct DoctorArgs {
 /// within the rate limit and the daily budget. What was brought stays: interrupted, it goes on where it was when run again. The mount does
 /// the work; it ends when this command does.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(after_help = WARM_EXAMPLES)]
 pub struct WarmArgs {
     /// Days, agents, interactions or files of one mount, or the mount itself

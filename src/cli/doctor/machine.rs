@@ -9,7 +9,7 @@ use crate::config::{Config, Host};
 
 /// The first kernel with FUSE passthrough.
 const PASSTHROUGH_SINCE: (u32, u32) = (6, 9);
-/// CAP_SYS_ADMIN, as a bit of `CapEff`.
+/// `CAP_SYS_ADMIN`, as a bit of `CapEff`.
 const ADMINISTRATOR: u64 = 1 << 21;
 
 /// The machine and who asks.
@@ -190,19 +190,27 @@ mod tests {
         use Outcome::{Failed, Hint};
         type Break = fn(&Path);
         let cases: [(&str, Outcome, &str, Break); 8] = [
-            ("fuse device", Failed, "modprobe fuse", |dir| std::fs::remove_file(dir.join("dev/fuse")).unwrap()),
+            ("fuse device", Failed, "modprobe fuse", |dir| {
+                std::fs::remove_file(dir.join("dev/fuse")).unwrap();
+            }),
             ("fusermount3", Failed, "install the package fuse3", |dir| {
-                std::fs::remove_file(dir.join("bin/fusermount3")).unwrap()
+                std::fs::remove_file(dir.join("bin/fusermount3")).unwrap();
             }),
             ("user_allow_other", Failed, "echo user_allow_other >>", |dir| {
-                write(dir, "etc/fuse.conf", "#user_allow_other\n")
+                write(dir, "etc/fuse.conf", "#user_allow_other\n");
             }),
-            ("kernel", Failed, "from 4.20 on", |dir| write(dir, "proc/sys/kernel/osrelease", "4.19.0-27\n")),
-            ("kernel", Hint, "4.20 or later", |dir| write(dir, "proc/sys/kernel/osrelease", "strange\n")),
+            ("kernel", Failed, "from 4.20 on", |dir| {
+                write(dir, "proc/sys/kernel/osrelease", "4.19.0-27\n");
+            }),
+            ("kernel", Hint, "4.20 or later", |dir| {
+                write(dir, "proc/sys/kernel/osrelease", "strange\n");
+            }),
             ("passthrough", Hint, "Linux 6.9 or later", |dir| {
-                write(dir, "proc/sys/kernel/osrelease", "6.1.0-18-amd64\n")
+                write(dir, "proc/sys/kernel/osrelease", "6.1.0-18-amd64\n");
             }),
-            ("passthrough", Hint, "mount as root", |dir| write(dir, "proc/self/status", "CapEff:\t0000000000000000\n")),
+            ("passthrough", Hint, "mount as root", |dir| {
+                write(dir, "proc/self/status", "CapEff:\t0000000000000000\n");
+            }),
             ("apparmor", Hint, "/etc/apparmor.d/local/fusermount3", |dir| {
                 write(dir, "sys/module/apparmor/parameters/enabled", "Y\n");
                 write(dir, "etc/apparmor.d/fusermount3", "");

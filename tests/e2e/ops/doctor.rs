@@ -72,7 +72,10 @@ fn what_the_tenant_refuses_is_told_apart() {
     // Asking whether Media Playback answers is asking for a description, like discovery.
     assert_failed(&refuse(Endpoint::Discovery, 503), "playback", "tenant.playback_endpoint", 1);
     let text = std::fs::read_to_string(sandbox.config()).unwrap();
-    let discovering: Vec<&str> = text.lines().filter(|line| !line.starts_with("api_endpoint") && !line.starts_with("playback_endpoint")).collect();
+    let discovering: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with("api_endpoint") && !line.starts_with("playback_endpoint"))
+        .collect();
     std::fs::write(sandbox.config(), discovering.join("\n")).unwrap();
     assert_failed(&doctor(&sandbox, &["--json"]), "discovery", "tenant.api_endpoint", 1);
     tenant.heal();
