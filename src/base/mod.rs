@@ -5,6 +5,7 @@
 pub mod channel;
 pub mod choices;
 pub mod clock;
+pub mod histogram;
 pub mod ids;
 pub mod lock;
 pub mod tls;
@@ -12,4 +13,5 @@ pub mod tls;
 pub use channel::Channel;
 pub use choices::{ResolveOn, Since};
 pub use clock::{Clock, SystemClock};
+pub use histogram::{Counted, Histogram};
 pub use ids::{AgentId, ContactId, Day, MasterId};

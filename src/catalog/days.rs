@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Catalog;
-use super::convert::{from_time, to_optional_time, to_time};
+use super::convert::{from_time, to_optional_time, to_time, to_unsigned};
 use super::error::CatalogError;
 use super::model::DayState;
 use crate::base::Day;
@@ -18,6 +18,14 @@ impl Catalog {
     /// What the index says of a day; `None` if it was never listed.
     pub fn day(&self, day: Day) -> Result<Option<DayState>, CatalogError> {
         self.inner.db.read(|connection| get(connection, day))
+    }
+
+    /// How many days are in the index.
+    pub fn days_indexed(&self) -> Result<u64, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT count(*) FROM days")?;
+            to_unsigned(statement.query_row([], |row| row.get(0))?)
+        })
     }
 
     /// Days in the index from `since` on that are not final, oldest first.

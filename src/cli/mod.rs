@@ -8,7 +8,9 @@ mod daemon;
 mod demo;
 mod doctor;
 mod failure;
+mod init;
 mod ledger;
+mod log_level;
 mod man;
 mod mount;
 mod mount_helper;
@@ -71,6 +73,8 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args),
         Command::Refresh(args) => refresh::run(&args),
         Command::Warm(args) => warm::run(&args),
+        Command::LogLevel(args) => log_level::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use fuser::{Errno, Request};
 use tokio::runtime::Handle;
@@ -41,6 +42,7 @@ where
     F: Future<Output = Result<T, VfsError>> + Send + 'static,
     R: FnOnce(Result<T, Errno>) + Send + 'static,
 {
+    let started = Instant::now();
     let mut future = Box::pin(future);
     let first = {
         let _context = runtime.enter();
@@ -49,16 +51,16 @@ where
         catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context)))
     };
     match first {
-        Ok(Poll::Ready(result)) => reply(result.map_err(|error| report(vfs, asked, &error))),
+        Ok(Poll::Ready(result)) => reply(conclude(vfs, asked, started, result)),
         Ok(Poll::Pending) => {
             let vfs = vfs.clone();
             // If this task panics, the reply is dropped, which answers EIO.
             runtime.spawn(async move {
                 let result = future.await;
-                reply(result.map_err(|error| report(&vfs, asked, &error)));
+                reply(conclude(&vfs, asked, started, result));
             });
         }
-        Err(panic) => reply(Err(report(vfs, asked, &panicked(panic.as_ref())))),
+        Err(panic) => reply(conclude(vfs, asked, started, Err(panicked(panic.as_ref())))),
     }
 }
 
@@ -69,8 +71,16 @@ pub fn answer_now<T>(
     work: impl FnOnce() -> Result<T, VfsError>,
     reply: impl FnOnce(Result<T, Errno>),
 ) {
+    let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-    reply(result.map_err(|error| report(vfs, asked, &error)));
+    reply(conclude(vfs, asked, started, result));
+}
+
+/// Counts the request and, if it failed, says so.
+fn conclude<T>(vfs: &Vfs, asked: Asked, started: Instant, result: Result<T, VfsError>) -> Result<T, Errno> {
+    let error = result.as_ref().err().map(VfsError::kind);
+    vfs.note_request(asked.operation, asked.ino, started.elapsed(), error);
+    result.map_err(|error| report(vfs, asked, &error))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> VfsError {

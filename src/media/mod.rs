@@ -145,6 +145,11 @@ impl Media {
         self.lifeline.engine.cache.used()
     }
 
+    /// Bytes that arrived from media hosts so far.
+    pub fn brought_bytes(&self) -> u64 {
+        self.lifeline.engine.brought_bytes()
+    }
+
     /// Bytes that the cache may occupy on disk.
     pub fn cache_size(&self) -> u64 {
         self.lifeline.engine.settings.cache_size

@@ -6,11 +6,13 @@ pub mod audit;
 pub mod control;
 mod heap;
 pub mod logging;
+pub mod metrics;
 pub mod notify;
 pub mod privacy;
 pub mod rotate;
 pub mod status;
 pub mod syslog;
+pub mod version;
 pub mod warm;
 
 pub use audit::{AuditLog, AuditRecord};

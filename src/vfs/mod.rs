@@ -17,6 +17,7 @@ mod kernel;
 mod links;
 mod listing;
 mod lookup;
+mod meters;
 mod node;
 mod open;
 mod policy;
@@ -34,6 +35,7 @@ pub use fresh::start_keeping_fresh;
 pub use kernel::{KernelCache, NoKernel};
 pub use listing::DirEntry;
 pub use lookup::{Entry, ROOT_INO};
+pub use meters::{Measured, OPERATIONS, Reads, Slow};
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
 pub use policy::{DailyBudget, Scanners};
@@ -100,6 +102,7 @@ pub struct Vfs {
     /// Recordings whose object changed at the source since their last open.
     changed: Mutex<HashSet<(MasterId, u8)>>,
     anticipation: anticipate::Anticipation,
+    meters: meters::Meters,
 }
 
 impl Vfs {
@@ -121,6 +124,7 @@ impl Vfs {
             rates: Mutex::new(HashMap::new()),
             changed: Mutex::new(HashSet::new()),
             anticipation: anticipate::Anticipation::new(),
+            meters: meters::Meters::default(),
         }
     }
 
