@@ -80,7 +80,7 @@ fn attach(
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
     let audit = AuditSink::open(&config.state.dir, Arc::clone(&clock))?;
     // Before anything is mounted: an address that cannot be had is said at once.
-    let listener = plan.metrics.map(|address| metrics::Listener::bind(address)).transpose();
+    let listener = plan.metrics.map(metrics::Listener::bind).transpose();
     let listener = listener.map_err(|error| metrics_failure(plan, error))?;
     let (kernel, notices) = fuse::notices();
     let parts = Parts {

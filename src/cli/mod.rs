@@ -6,6 +6,8 @@ mod background;
 mod completions;
 mod daemon;
 mod demo;
+#[cfg(test)]
+mod docs;
 mod doctor;
 mod failure;
 mod init;

@@ -1,4 +1,4 @@
-//! From measures to the OpenMetrics text.
+//! From measures to the `OpenMetrics` text.
 
 use std::fmt;
 
