@@ -122,7 +122,10 @@ fn link(
             let base = base.as_str().trim_end_matches('/');
             Url::parse(&format!("{base}/{master}_{}.mp4", element.number)).ok()?
         }
-        None => Url::parse(&format!("{}{}", tenant.url, object_path(interaction, element))).ok()?,
+        None => {
+            let origin = switches.media_origin.as_deref().unwrap_or(&tenant.url);
+            Url::parse(&format!("{origin}{}", object_path(interaction, element))).ok()?
+        }
     };
     let signature = sign(tenant.settings().seed, url.path(), &date, life, version);
     url.query_pairs_mut()

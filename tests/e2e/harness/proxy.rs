@@ -70,7 +70,8 @@ impl Proxy {
     /// Two proxies, for the API and for the media host, and a tenant behind them; the flags lead a mount there.
     pub fn around(settings: SimSettings) -> (Proxy, Proxy, Tenant, Vec<String>) {
         let (api, media) = (Proxy::start(), Proxy::start());
-        let tenant = Tenant::start(SimSettings { media_base_url: Some(media.url().parse().unwrap()), ..settings });
+        let tenant = Tenant::start(settings);
+        tenant.switch(|switches| switches.media_origin = Some(media.url()));
         for proxy in [&api, &media] {
             *proxy.upstream.lock().unwrap() = Some(tenant.address());
         }
