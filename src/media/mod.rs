@@ -23,6 +23,7 @@
 //! - What it holds in memory besides the block table is bounded: fetches by [`MediaSettings::memory`], blocks that the disk
 //!   does not take by a constant.
 
+mod again;
 mod assemble;
 mod blocks;
 mod cache;

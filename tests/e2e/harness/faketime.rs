@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use cxonefs::base::{Clock, SystemClock};
 use jiff::Timestamp;
 
 use super::mount::Environment;
@@ -43,8 +44,7 @@ impl FakeTime {
     /// It is this time from now on, and time passes.
     pub fn set(&self, time: &str) {
         let time: Timestamp = time.parse().unwrap();
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        self.ahead(time.as_second() - now.as_secs() as i64);
+        self.ahead(time.as_second() - SystemClock.now().as_second());
     }
 
     /// So many seconds before (or, negative, behind) the true time.

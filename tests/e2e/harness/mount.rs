@@ -146,11 +146,6 @@ impl Mount {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What `cxonefs status --json` says of it.
     #[track_caller]
     pub fn status(&self) -> serde_json::Value {

@@ -164,31 +164,37 @@ async fn connection(client: TcpStream, upstream: SocketAddr, weather: watch::Rec
 }
 
 /// Passes on what comes, as the weather allows.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, weather: watch::Receiver<Weather>, answers: bool) {
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Weather>, answers: bool) {
     let mut passed = 0;
     let mut buffer = vec![0; 64 * 1024];
-    loop {
-        is(weather.clone(), |weather| !matches!(weather, Weather::Silent | Weather::Lost)).await;
-        let now = *weather.borrow();
-        let room = match now {
-            Weather::Cuts { after } if answers => after.saturating_sub(passed),
-            Weather::Crawls { bytes_per_s } if answers => (bytes_per_s / 10).max(1) as usize,
-            _ => buffer.len(),
-        };
-        if room == 0 {
-            return;
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        let mut rest = &buffer[..length];
+        while !rest.is_empty() {
+            // What was on its way when silence falls is lost in it, too.
+            is(weather.clone(), |weather| !matches!(weather, Weather::Silent | Weather::Lost)).await;
+            let now = *weather.borrow_and_update();
+            let room = match now {
+                Weather::Cuts { after } if answers => after.saturating_sub(passed),
+                Weather::Crawls { .. } if answers => 1,
+                _ => rest.len(),
+            };
+            if room == 0 {
+                return;
+            }
+            if let (Weather::Crawls { bytes_per_s }, true) = (now, answers) {
+                let pause = sleep(Duration::from_secs_f64(1.0 / bytes_per_s.max(1) as f64));
+                tokio::select! {
+                    () = pause => {}
+                    _ = weather.changed() => continue,
+                }
+            }
+            let (piece, more) = rest.split_at(room.min(rest.len()));
+            if to.write_all(piece).await.is_err() {
+                return;
+            }
+            passed += piece.len();
+            rest = more;
         }
-        let room = room.min(buffer.len());
-        let Ok(length @ 1..) = from.read(&mut buffer[..room]).await else { break };
-        if let (Weather::Crawls { bytes_per_s }, true) = (now, answers) {
-            sleep(Duration::from_secs_f64(length as f64 / bytes_per_s.max(1) as f64)).await;
-        }
-        // What was on its way when silence fell is lost in it, too.
-        is(weather.clone(), |weather| !matches!(weather, Weather::Silent | Weather::Lost)).await;
-        if to.write_all(&buffer[..length]).await.is_err() {
-            return;
-        }
-        passed += length;
     }
     let _ = to.shutdown().await;
 }
