@@ -17,8 +17,9 @@ use crate::media::Media;
 use crate::ops::control::{Controlled, Peer, Refreshed, WarmLines};
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
-    BudgetStatus, CacheStatus, KernelStatus, LoginStatus, PassthroughStatus, PlaybackStatus, ReadStatus, ServiceStatus,
-    SlowRequest, Status, TenantStatus, TreeStatus, Waiting,
+    BudgetStatus, CacheStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus, PassthroughStatus,
+    PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, Status, TenantStatus, TreeStatus, Waiting,
+    WorkStatus,
 };
 use crate::ops::version;
 use crate::ops::warm::{WarmCost, WarmRequest};
@@ -60,6 +61,9 @@ impl Controlled for Report {
             },
             tree: self.tree(),
             playback: self.playback(),
+            reporting: self.reporting(),
+            media: self.media(),
+            work: self.work(),
             services: self.services(),
             budget: self.budget(),
             cache: CacheStatus {
@@ -144,6 +148,44 @@ impl Report {
             used: limiter.used,
             waiting: Waiting { open, stat, list, warm },
             paused_for_s: limiter.paused_for.as_secs_f64(),
+            refused: limiter.refused,
+        }
+    }
+
+    fn reporting(&self) -> ReportingStatus {
+        let limiter = self.tenant.reporting_rate();
+        ReportingStatus {
+            limit: limiter.calls,
+            window_s: limiter.window.as_secs_f64(),
+            learned_limit: limiter.learned_limit,
+            used: limiter.used,
+            waiting: limiter.waiting.iter().sum(),
+            paused_for_s: limiter.paused_for.as_secs_f64(),
+            refused: limiter.refused,
+        }
+    }
+
+    fn media(&self) -> MediaStatus {
+        let gate = self.media.gate();
+        let hosts = gate.hosts.into_iter().map(|used| MediaHostStatus {
+            host: used.host.0.to_string(),
+            connections: used.connections,
+            waiting: used.waiting,
+        });
+        MediaStatus {
+            connections_limit: gate.connections_max,
+            buffer_limit_bytes: gate.buffer_bytes,
+            hosts: hosts.collect(),
+        }
+    }
+
+    fn work(&self) -> WorkStatus {
+        let fetches = self.media.gate().hosts.iter().map(|used| used.connections + used.waiting).sum();
+        WorkStatus {
+            resolving: self.vfs.resolver().flights(),
+            sizes: self.media.probes(),
+            fetches,
+            tasks: tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks()),
         }
     }
 

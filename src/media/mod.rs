@@ -23,6 +23,7 @@
 //! - What it holds in memory besides the block table is bounded: fetches by [`MediaSettings::memory`], blocks that the disk
 //!   does not take by a constant.
 
+mod again;
 mod assemble;
 mod blocks;
 mod cache;
@@ -31,6 +32,7 @@ mod engine;
 mod error;
 mod fetch;
 mod fill;
+mod gate;
 pub mod geometry;
 mod hosts;
 pub mod index;
@@ -52,6 +54,7 @@ mod verify;
 mod writer;
 
 pub use error::MediaError;
+pub use gate::{GateSnapshot, HostUse};
 pub use key::{KeyHash, RecordingKey, Version};
 pub use links::{Link, LinkSource};
 pub use reader::{Reader, VerifiedFile};
@@ -138,6 +141,16 @@ impl Media {
     /// How the media hosts are, for `status`.
     pub fn hosts(&self) -> Vec<ServiceState> {
         self.lifeline.engine.hosts()
+    }
+
+    /// What fetches under way take of connections and memory.
+    pub fn gate(&self) -> GateSnapshot {
+        self.lifeline.engine.gate()
+    }
+
+    /// Recordings whose size is being asked for.
+    pub fn probes(&self) -> usize {
+        self.lifeline.engine.probes().len()
     }
 
     /// Bytes that the cache occupies on disk.
