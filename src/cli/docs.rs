@@ -1,6 +1,7 @@
 //! Tests that hold the documents against the code: `docs/COMMANDS.md` and the manual pages know every command and flag, the
 //! documents' links lead somewhere. `UPDATE_DOCS=1 cargo test --lib cli::docs` rewrites `docs/COMMANDS.md`.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
@@ -30,7 +31,7 @@ fn markdown() -> String {
     for (name, mut command) in commands() {
         let help = command.render_long_help().to_string();
         let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
-        text.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end()));
+        write!(text, "\n## {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end()).unwrap();
     }
     text
 }
@@ -54,7 +55,10 @@ fn the_document_is_up_to_date() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(root().join("docs/COMMANDS.md"), markdown()).unwrap();
     }
-    assert!(read("docs/COMMANDS.md") == markdown(), "docs/COMMANDS.md is not what the commands say; run with UPDATE_DOCS=1");
+    assert!(
+        read("docs/COMMANDS.md") == markdown(),
+        "docs/COMMANDS.md is not what the commands say; run with UPDATE_DOCS=1"
+    );
 }
 
 #[test]
@@ -100,13 +104,17 @@ fn links(text: &str) -> Vec<(usize, String)> {
 /// A heading as links name it.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim_start_matches('#').trim().to_lowercase();
-    kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_')).map(|c| if c == ' ' { '-' } else { c }).collect()
+    kept.chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
 }
 
 fn documents() -> Vec<PathBuf> {
     let docs = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let top = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
-    let mut found: Vec<PathBuf> = docs.chain(top).filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
+    let mut found: Vec<PathBuf> =
+        docs.chain(top).filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
     found.push(root().join("tests/README.md"));
     found
 }
@@ -121,7 +129,8 @@ fn links_lead_somewhere() {
             }
             let place = format!("{}:{line}: {target}", document.display());
             let (file, heading) = target.split_once('#').unwrap_or((&target, ""));
-            let path = if file.is_empty() { document.clone() } else { document.parent().unwrap_or(Path::new("/")).join(file) };
+            let path =
+                if file.is_empty() { document.clone() } else { document.parent().unwrap_or(Path::new("/")).join(file) };
             assert!(path.exists(), "{place}: there is no such file");
             if !heading.is_empty() {
                 let text = std::fs::read_to_string(&path).unwrap();

@@ -10,7 +10,7 @@ pub fn roff() -> String {
     let mut text = String::from(HEAD);
     for section in keys::sections() {
         // Writing to a String cannot fail.
-        let _ = write!(text, ".SH [{section}]\n");
+        let _ = writeln!(text, ".SH [{section}]");
         for key in keys::ALL.iter().filter(|key| key.info().section == section) {
             write_key(&mut text, *key);
         }
@@ -54,8 +54,10 @@ fn write_key(text: &mut String, key: &dyn AnyKey) {
 /// Text as roff reads it back: no control line, no escape, plain hyphens.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
-    let lines: Vec<String> =
-        text.lines().map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line.to_owned() }).collect();
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line.to_owned() })
+        .collect();
     lines.join("\n")
 }
 

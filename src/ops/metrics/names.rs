@@ -148,7 +148,8 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap();
         serde_json::from_str::<serde_json::Value>(&text).unwrap();
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let shown: std::collections::HashSet<&str> = text.split(|c| !is_part(c)).filter(|word| word.starts_with("cxonefs_")).collect();
+        let shown: std::collections::HashSet<&str> =
+            text.split(|c| !is_part(c)).filter(|word| word.starts_with("cxonefs_")).collect();
         for metric in ALL {
             let name = metric.full_name();
             assert!(shown.iter().any(|word| word.starts_with(&name)), "{name} is not shown");
