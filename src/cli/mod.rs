@@ -3,10 +3,12 @@
 mod args;
 mod assemble;
 mod background;
+mod cache;
 mod completions;
 mod daemon;
 mod demo;
 mod failure;
+mod keeping;
 mod ledger;
 mod man;
 mod mount;
@@ -63,6 +65,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Ledger(args) => ledger::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Refresh(args) => refresh::run(&args),
+        Command::Cache(args) => cache::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

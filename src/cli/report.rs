@@ -14,6 +14,7 @@ use crate::cxone::{Breaker, Limiter, ServiceState};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
 use crate::ops::control::{Controlled, Refreshed};
+use crate::ops::keeping::Keeping;
 use crate::ops::status::{
     BudgetStatus, CacheStatus, KernelStatus, PassthroughStatus, PlaybackStatus, ServiceStatus, Status, TenantStatus,
     TreeStatus, Waiting,
@@ -32,6 +33,7 @@ pub struct Report {
     pub limiter: Limiter,
     pub media: Media,
     pub vfs: Arc<Vfs>,
+    pub keeper: Arc<dyn Keeping>,
     /// Whether Reporting answers.
     pub reporting: Breaker,
     pub clock: Arc<dyn Clock>,
@@ -64,6 +66,10 @@ impl Controlled for Report {
             },
             memory_bytes: resident_bytes(),
         }
+    }
+
+    fn keeper(&self) -> Arc<dyn Keeping> {
+        Arc::clone(&self.keeper)
     }
 
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed> {

@@ -43,6 +43,13 @@ pub fn socket(dir: &Path, mount_point: &Path) -> Result<PathBuf, Failure> {
     Ok(control::socket_of(dir, &path))
 }
 
+const IS_IT_MOUNTED: &str = "is it mounted, and by you? cxonefs mounts are shown by: findmnt -t fuse.cxonefs";
+
+/// There is no mount at a directory.
+pub fn not_mounted(mount_point: &Path) -> Failure {
+    Failure::failed(format!("no cxonefs daemon answers for {}", mount_point.display())).remedy(IS_IT_MOUNTED)
+}
+
 async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failure> {
     let mut states = Vec::new();
     for socket in sockets {
@@ -50,10 +57,7 @@ async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failur
             Ok(state) => states.push(state),
             // A daemon that was killed leaves its socket behind.
             Err(ControlError::NoDaemon { .. }) if !named => {}
-            Err(error @ ControlError::NoDaemon { .. }) => {
-                return Err(Failure::failed(error)
-                    .remedy("is it mounted, and by you? cxonefs mounts are shown by: findmnt -t fuse.cxonefs"));
-            }
+            Err(error @ ControlError::NoDaemon { .. }) => return Err(Failure::failed(error).remedy(IS_IT_MOUNTED)),
             Err(error) => return Err(Failure::failed(error)),
         }
     }
@@ -104,7 +108,7 @@ fn table(state: &Status) -> String {
 }
 
 /// Bytes for people.
-fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = 0;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reqwest::ClientBuilder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -24,28 +25,35 @@ pub enum ControlError {
 
 /// GET of `what`.
 pub async fn get<T: DeserializeOwned>(socket: &Path, what: &str) -> Result<T, ControlError> {
-    let client = client(socket)?;
+    let client = client(socket, in_time)?;
     read(client.get(url(what)).send().await).await
 }
 
 /// POST of a JSON body to `what`.
 pub async fn post<T: DeserializeOwned>(socket: &Path, what: &str, body: &impl Serialize) -> Result<T, ControlError> {
-    let client = client(socket)?;
+    let client = client(socket, in_time)?;
     read(client.post(url(what)).json(body).send().await).await
 }
 
-fn url(what: &str) -> String {
+pub(super) fn url(what: &str) -> String {
     // The host is not looked up: the socket stands for it.
     format!("http://localhost{what}")
 }
 
-fn client(socket: &Path) -> Result<reqwest::Client, ControlError> {
+fn in_time(builder: ClientBuilder) -> ClientBuilder {
+    builder.timeout(ANSWER_WITHIN)
+}
+
+pub(super) fn client(
+    socket: &Path,
+    limits: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> Result<reqwest::Client, ControlError> {
     // A refused connection says more here than inside an HTTP client's error.
     let reached = std::os::unix::net::UnixStream::connect(socket);
     reached.map_err(|source| ControlError::NoDaemon { path: socket.to_owned(), source })?;
     crate::base::tls::install_crypto();
-    let builder = reqwest::Client::builder().unix_socket(socket.to_owned()).no_proxy().timeout(ANSWER_WITHIN);
-    builder.tls_certs_only([]).build().map_err(ControlError::Exchange)
+    let builder = reqwest::Client::builder().unix_socket(socket.to_owned()).no_proxy();
+    limits(builder).tls_certs_only([]).build().map_err(ControlError::Exchange)
 }
 
 async fn read<T: DeserializeOwned>(answer: Result<reqwest::Response, reqwest::Error>) -> Result<T, ControlError> {

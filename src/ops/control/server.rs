@@ -14,6 +14,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 use crate::base::Day;
+use crate::ops::keeping::Keeping;
 use crate::ops::privacy::{self, PrivacyError};
 use crate::ops::status::Status;
 
@@ -25,6 +26,9 @@ pub trait Controlled: Send + Sync + 'static {
 
     /// Lists days anew; without any, those that are still open.
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed>;
+
+    /// Who looks after what this mount keeps on disk.
+    fn keeper(&self) -> Arc<dyn Keeping>;
 }
 
 /// What became of one day.
@@ -67,7 +71,8 @@ pub fn serve(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, Pri
     let listener = UnixListener::bind(path).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     let inode = inode(path).unwrap_or_default();
-    let router = Router::new().route("/status", get(status)).route("/refresh", post(refresh)).with_state(controlled);
+    let router = Router::new().route("/status", get(status)).route("/refresh", post(refresh));
+    let router = router.merge(super::long::routes()).with_state(controlled);
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::warn!(%error, "the control socket ended");
