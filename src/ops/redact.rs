@@ -9,6 +9,7 @@ use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use memchr::memmem;
 use serde_json::{Map, Value};
 
 /// What a line becomes of which nothing may be kept.
@@ -128,7 +129,7 @@ fn has_number(line: &[u8], number: &[u8]) -> bool {
         return false;
     }
     let mut at = 0;
-    while let Some(found) = find(line.get(at..).unwrap_or_default(), number) {
+    while let Some(found) = memmem::find(line.get(at..).unwrap_or_default(), number) {
         let (start, end) = (at + found, at + found + number.len());
         let digit = |index: Option<usize>| index.and_then(|index| line.get(index)).is_some_and(u8::is_ascii_digit);
         if !digit(start.checked_sub(1)) && !digit(Some(end)) {
@@ -137,10 +138,6 @@ fn has_number(line: &[u8], number: &[u8]) -> bool {
         at = start + 1;
     }
     false
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|part| part == needle)
 }
 
 #[cfg(test)]
