@@ -219,6 +219,7 @@ fn keys(masters: &[MasterId]) -> impl Iterator<Item = RecordingKey> + '_ {
     masters.iter().flat_map(|master| (0..MAX_RECORDINGS).map(|index| vfs::recording_key(*master, index)))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn say(error: CatalogError) -> String {
     chain(&error)
 }

@@ -7,6 +7,7 @@ mod cache;
 mod completions;
 mod daemon;
 mod demo;
+mod doctor;
 mod failure;
 mod keeping;
 mod ledger;
@@ -22,7 +23,13 @@ mod report;
 mod simulate;
 mod simulator;
 mod status;
+#[cfg(test)]
+mod testing;
 mod umount;
+mod units;
+mod warm;
+mod warming;
+mod within;
 mod workspace;
 
 use std::ffi::OsString;
@@ -66,6 +73,8 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args),
         Command::Refresh(args) => refresh::run(&args),
         Command::Cache(args) => cache::run(&args),
+        Command::Warm(args) => warm::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

@@ -1,5 +1,6 @@
 //! What fuzzing begins with: answers of a simulated tenant, taken from its HTTP server as a client would get them.
 
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -122,7 +123,8 @@ async fn answers(client: &Client, documents: &[Vec<u8>]) -> Result<Vec<Vec<u8>>,
         let answer = client.get(&link).header("range", range).send().await?;
         let mut text = format!("{} {start} {len}\n", answer.status().as_u16());
         for (name, value) in answer.headers() {
-            text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
         }
         text.push_str(&link);
         answers.push(text.into_bytes());

@@ -230,7 +230,9 @@ impl Cache {
     /// As [`Cache::erase`], all of them.
     pub fn erase_all(&self, each: &mut dyn FnMut(u64, u64)) {
         let open: Vec<KeyHash> = lock(&self.registry).by_hash.keys().copied().collect();
-        open.iter().for_each(|hash| self.erase(hash));
+        for hash in &open {
+            self.erase(hash);
+        }
         self.purge_all(each);
     }
 

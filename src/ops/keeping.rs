@@ -88,6 +88,8 @@ pub struct PurgeReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Told<T> {
+    /// It goes on.
+    Alive,
     Progress(Progress),
     Done(T),
     Failed(String),

@@ -13,6 +13,7 @@ pub mod redact;
 pub mod rotate;
 pub mod status;
 pub mod syslog;
+pub mod warm;
 
 pub use audit::{AuditLog, AuditRecord};
 pub use heap::Trimmer;

@@ -26,6 +26,7 @@ mod policy;
 mod resolve;
 #[cfg(test)]
 mod testing;
+pub mod warm;
 mod xattr;
 
 pub use attr::{Attr, Ownership, Ttl};
@@ -39,7 +40,7 @@ pub use lookup::{Entry, ROOT_INO};
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
 pub use policy::{DailyBudget, Scanners};
-pub use resolve::{Player, ResolveLimits, Resolver, Want, learned_before, recording_key};
+pub use resolve::{Player, ResolveLimits, Resolver, Want, learned_before, outcome_word, recording_key};
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;

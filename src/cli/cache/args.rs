@@ -1,8 +1,5 @@
 //! The command line of `cxonefs cache`.
 
-// Doc comments here are the help, which is plain text.
-#![expect(clippy::doc_markdown)]
-
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};

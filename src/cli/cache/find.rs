@@ -11,7 +11,7 @@ use crate::cli::keeping::Keeper;
 use crate::cli::{assemble, daemon, status};
 use crate::config::{self, Host, Stores};
 use crate::media::Media;
-use crate::ops::control;
+use crate::ops::control::{self, ControlError};
 use crate::ops::keeping::Keeping;
 use crate::ops::status::Status;
 
@@ -28,13 +28,15 @@ pub fn find(place: &Where) -> Result<Kept, Failure> {
     let runtime_dir = control::runtime_dir();
     if let Some(mount_point) = &place.mount_point {
         let socket = status::socket(&runtime_dir, mount_point)?;
-        if answers(&socket)?.is_some() {
-            return Ok(Kept::Mounted(socket));
-        }
+        let absent = match daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status")) {
+            Ok(_) => return Ok(Kept::Mounted(socket)),
+            Err(absent @ ControlError::NoDaemon { .. }) => absent,
+            Err(error) => return Err(Failure::failed(error)),
+        };
         // Not mounted now; the configuration may tell what it would use.
         return match stores(place) {
             Ok(stores) => directly_or_mounted(&runtime_dir, &stores),
-            Err(_) => Err(status::not_mounted(mount_point)),
+            Err(_) => Err(status::not_answered(absent)),
         };
     }
     match stores(place) {
@@ -101,7 +103,7 @@ fn all(runtime_dir: &Path) -> Result<Vec<(PathBuf, Status)>, Failure> {
 fn answers(socket: &Path) -> Result<Option<Status>, Failure> {
     match daemon::runtime()?.block_on(control::get::<Status>(socket, "/status")) {
         Ok(status) => Ok(Some(status)),
-        Err(control::ControlError::NoDaemon { .. }) => Ok(None),
+        Err(ControlError::NoDaemon { .. }) => Ok(None),
         Err(error) => Err(Failure::failed(error)),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::cli::status::size;
+use crate::cli::units::size;
 use crate::config::units;
 use crate::ops::keeping::{CacheReport, PurgeReport, VerifyReport, What};
 

@@ -21,10 +21,8 @@ use crate::ops::keeping::{CacheReport, Progress, PurgeRequest, Told};
 
 /// Lines that may wait for a reader; progress beyond it is left out.
 const LINES_WAITING_MAX: usize = 64;
-/// Rewriting a large state database says nothing for a while.
-const SILENCE_MAX: Duration = Duration::from_mins(30);
-/// The outcome of a purge names interactions; bytes.
-const LINE_BYTES_MAX: usize = 16 << 20;
+/// Rewriting a large state database tells nothing for a while; whoever waits is told that it goes on.
+const ALIVE_EVERY: Duration = Duration::from_secs(15);
 
 /// The routes of `cxonefs cache`.
 pub(super) fn routes() -> Router<Arc<dyn Controlled>> {
@@ -67,7 +65,9 @@ fn told<T: Serialize + Send + 'static>(
         let _ = sender.blocking_send(line(&done.map_or_else(Told::Failed, Told::Done)));
     });
     let lines = stream::unfold(receiver, async |mut receiver| {
-        receiver.recv().await.map(|line| (Ok::<_, Infallible>(line), receiver))
+        let next = tokio::time::timeout(ALIVE_EVERY, receiver.recv()).await;
+        let next = next.unwrap_or_else(|_| Some(line(&Told::<()>::Alive)));
+        next.map(|line| (Ok::<_, Infallible>(line), receiver))
     });
     Body::from_stream(lines)
 }
@@ -86,26 +86,14 @@ pub async fn follow<T: DeserializeOwned>(
     body: &impl Serialize,
     mut progress: impl FnMut(Progress),
 ) -> Result<T, ControlError> {
-    let client = client::client(socket, |builder| builder.read_timeout(SILENCE_MAX))?;
-    let mut answer = client.post(client::url(what)).json(body).send().await.map_err(ControlError::Exchange)?;
-    if !answer.status().is_success() {
-        return Err(ControlError::Refused(answer.status().to_string()));
-    }
-    let mut waiting = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(ControlError::Exchange)? {
-        waiting.extend_from_slice(&chunk);
-        while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = waiting.drain(..=end).collect();
-            match serde_json::from_slice::<Told<T>>(&line) {
-                Ok(Told::Progress(at)) => progress(at),
-                Ok(Told::Done(done)) => return Ok(done),
-                Ok(Told::Failed(why)) => return Err(ControlError::Refused(why)),
-                Err(_) => return Err(ControlError::Refused(String::from("it answered with something else"))),
-            }
-        }
-        if waiting.len() > LINE_BYTES_MAX {
-            return Err(ControlError::Refused(String::from("its answer does not end")));
+    let mut lines = client::lines(socket, what, body).await?;
+    while let Some(told) = lines.next::<Told<T>>().await? {
+        match told {
+            Told::Alive => {}
+            Told::Progress(at) => progress(at),
+            Told::Done(done) => return Ok(done),
+            Told::Failed(why) => return Err(ControlError::Refused(why)),
         }
     }
-    Err(ControlError::Refused(String::from("it ended before it had answered")))
+    Err(ControlError::Refused(String::from("the daemon ended before it had answered")))
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cxonefs::sim::{Shares, SimSettings};
+use memchr::memmem;
 use serde_json::Value;
 
 use crate::harness::{Done, Drive, Place, cxonefs, eventually, plain};
@@ -40,16 +41,23 @@ fn marks(drive: &Drive, master: i64) -> Vec<Vec<u8>> {
     let mut marks: Vec<Vec<u8>> = ids.iter().map(|id| id.to_string().into_bytes()).collect();
     marks.push(master.to_be_bytes()[2..].to_vec());
     let folder = drive.at(&places[0].path);
-    let words_of =
-        |path: &Path| words(&serde_json::from_slice(&std::fs::read(path.join("metadata.json")).unwrap()).unwrap());
     let others = drive.tree.places.iter().filter(|place| place.master != master);
-    let others: BTreeSet<String> = others.flat_map(|place| words_of(&drive.at(&place.path))).collect();
-    let own: Vec<String> = words_of(&folder).difference(&others).cloned().collect();
+    let others: BTreeSet<String> = others.flat_map(|place| metadata_words(&drive.at(&place.path))).collect();
+    let own: Vec<String> = metadata_words(&folder).difference(&others).cloned().collect();
     assert!(own.len() > 3, "its metadata says something of its own: {own:?}");
     marks.extend(own.into_iter().map(String::into_bytes));
-    let bytes = std::fs::read(folder.join("recording.mp4")).unwrap();
-    marks.push(bytes[bytes.len() / 2..][..SAMPLE].to_vec());
+    marks.push(sample(&folder));
     marks
+}
+
+fn metadata_words(folder: &Path) -> BTreeSet<String> {
+    words(&serde_json::from_slice(&std::fs::read(folder.join("metadata.json")).unwrap()).unwrap())
+}
+
+/// Bytes from the middle of a recording.
+fn sample(folder: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(folder.join("recording.mp4")).unwrap();
+    bytes[bytes.len() / 2..][..SAMPLE].to_vec()
 }
 
 /// Texts of a document that are long enough to be somebody's.
@@ -70,15 +78,18 @@ fn traces(drive: &Drive, marks: &[Vec<u8>]) -> Vec<String> {
             walkdir::WalkDir::new(dir).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file())
         {
             let bytes = std::fs::read(entry.path()).unwrap();
-            let there = marks.iter().filter(|mark| bytes.windows(mark.len()).any(|part| part == mark.as_slice()));
+            let there = marks.iter().filter(|mark| memmem::find(&bytes, mark).is_some());
             found.extend(there.map(|mark| format!("{} in {}", mark.escape_ascii(), entry.path().display())));
         }
     }
     found
 }
 
+/// Path, inode number, and of a file size and time.
+type Seen = (PathBuf, u64, Option<(u64, i64)>);
+
 /// Names, numbers, sizes and times of everything but one interaction, and of directories only their numbers: theirs change by listing less.
-fn others(drive: &Drive, master: i64) -> BTreeSet<(PathBuf, u64, Option<(u64, i64)>)> {
+fn others(drive: &Drive, master: i64) -> BTreeSet<Seen> {
     let master = master.to_string();
     let entries = walkdir::WalkDir::new(drive.path()).min_depth(2).into_iter().map(Result::unwrap);
     let entries = entries.filter(|entry| !entry.path().to_string_lossy().contains(&master));
@@ -215,7 +226,9 @@ fn bytes_of_all_recordings_go_and_nothing_is_paid_again() {
 fn everything_about_everybody_can_be_erased_under_a_mount_that_goes_on() {
     let drive = Drive::of(transferred());
     read_everything(&drive);
-    let all: Vec<Vec<u8>> = drive.tree.interactions.keys().flat_map(|master| marks(&drive, *master)).collect();
+    let ids = drive.tree.interactions.keys().map(|master| master.to_string().into_bytes());
+    let samples = drive.tree.places.iter().map(|place| sample(&drive.at(&place.path)));
+    let all: Vec<Vec<u8>> = ids.chain(samples).chain([b"voice-only".to_vec(), b"AGENT".to_vec()]).collect();
     assert!(!traces(&drive, &all).is_empty());
     let calls = drive.counters().playback_calls;
     let done = purge(&drive, &["--all", "--yes"]);
