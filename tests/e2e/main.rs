@@ -15,6 +15,7 @@ mod limits;
 mod media_tools;
 mod names;
 mod ops;
+mod privacy;
 mod reading;
 mod speed;
 mod tools;
