@@ -43,6 +43,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use days::KnownDays;
 use db::Db;
 use inode::InodeNumbers;
 
@@ -67,6 +68,7 @@ struct Inner {
     db: Db,
     timezone: TimeZone,
     numbers: InodeNumbers,
+    known_days: KnownDays,
 }
 
 impl Catalog {
@@ -81,6 +83,6 @@ impl Catalog {
     fn open_with(dir: &Path, settings: CatalogSettings, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
         let db = Db::open(dir)?;
         zone::adopt(&db, &settings.timezone)?;
-        Ok(Catalog { inner: Arc::new(Inner { db, timezone: settings.timezone, numbers }) })
+        Ok(Catalog { inner: Arc::new(Inner { db, timezone: settings.timezone, numbers, known_days: KnownDays::default() }) })
     }
 }
