@@ -18,10 +18,12 @@ const AGENTS: &str = "SELECT a.agent_id, a.name, a.ino, a.mtime, c.channel FROM 
 const AGENT: &str = "SELECT agent_id, name, ino, mtime FROM agents WHERE day = ?1 AND agent_id = ?2";
 const AGENT_BY_NAME: &str = "SELECT agent_id, name, ino, mtime FROM agents WHERE day = ?1 AND name = ?2";
 const AGENT_CHANNELS: &str = "SELECT channel FROM agent_channels WHERE day = ?1 AND agent_id = ?2";
-const FOLDERS: &str = "SELECT f.master_id, f.channel, f.name, f.ino, f.contact_mtime, f.contact_size, i.mtime, i.ino_base
+const FOLDERS: &str =
+    "SELECT f.master_id, f.channel, f.name, f.ino, f.contact_mtime, f.contact_size, i.mtime, i.ino_base
     FROM folders f CROSS JOIN interactions i ON i.master_id = f.master_id
     WHERE f.day = ?1 AND f.agent_id = ?2 ORDER BY f.name";
-const FOLDER: &str = "SELECT f.master_id, f.channel, f.name, f.ino, f.contact_mtime, f.contact_size, i.mtime, i.ino_base
+const FOLDER: &str =
+    "SELECT f.master_id, f.channel, f.name, f.ino, f.contact_mtime, f.contact_size, i.mtime, i.ino_base
     FROM folders f CROSS JOIN interactions i ON i.master_id = f.master_id
     WHERE f.master_id = ?3 AND f.day = ?1 AND f.agent_id = ?2";
 const FOLDER_BY_NAME: &str =

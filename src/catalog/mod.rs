@@ -83,6 +83,8 @@ impl Catalog {
     fn open_with(dir: &Path, settings: CatalogSettings, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
         let db = Db::open(dir)?;
         zone::adopt(&db, &settings.timezone)?;
-        Ok(Catalog { inner: Arc::new(Inner { db, timezone: settings.timezone, numbers, known_days: KnownDays::default() }) })
+        Ok(Catalog {
+            inner: Arc::new(Inner { db, timezone: settings.timezone, numbers, known_days: KnownDays::default() }),
+        })
     }
 }

@@ -15,7 +15,8 @@ use super::{Catalog, rates};
 use crate::base::MasterId;
 
 // One row per file, or one without a file: a single statement sees a single state, and is all that most listings cost.
-pub(super) const ONE: &str = "SELECT i.channel, i.ino_base, i.mtime, i.first_start, i.last_end, i.places, i.resolved_at, i.recheck_at,
+pub(super) const ONE: &str =
+    "SELECT i.channel, i.ino_base, i.mtime, i.first_start, i.last_end, i.places, i.resolved_at, i.recheck_at,
     f.kind, f.name, f.size, f.validator FROM interactions i LEFT JOIN files f ON f.master_id = i.master_id
     WHERE i.master_id = ?1 ORDER BY f.kind";
 pub(super) const FILES: &str = "SELECT kind, name, size, validator FROM files WHERE master_id = ?1 ORDER BY kind";

@@ -246,7 +246,8 @@ impl Filesystem for Adapter {
         let future = async move { vfs.readdir(ino.0, last, asked.caller).await };
         answer(&self.runtime, &self.vfs, asked, future, move |result| match result {
             Ok(page) => {
-                let dots = [(ino.0, 1, "."), (ROOT_INO, AFTER_DOTS, "..")].into_iter().skip(offset.min(AFTER_DOTS) as usize);
+                let dots =
+                    [(ino.0, 1, "."), (ROOT_INO, AFTER_DOTS, "..")].into_iter().skip(offset.min(AFTER_DOTS) as usize);
                 let dots = dots.filter(|_| last.is_none()).map(|(ino, next, name)| (ino, next, true, name));
                 // The inode number says where the next request goes on: it stays, whatever appears meanwhile.
                 let named = page.entries().iter().map(|entry| (entry.ino, entry.ino, entry.is_dir, &*entry.name));

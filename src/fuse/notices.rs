@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -34,7 +34,8 @@ pub fn steps(document: &str) -> Vec<Step> {
         } else if let Some(language) = text.trim_start().strip_prefix("```") {
             let indent = text.len() - text.trim_start().len();
             let block = lines.by_ref().take_while(|(_, text)| text.trim() != "```");
-            let block: Vec<(usize, &str)> = block.map(|(line, text)| (line, text.get(indent..).unwrap_or(""))).collect();
+            let block: Vec<(usize, &str)> =
+                block.map(|(line, text)| (line, text.get(indent..).unwrap_or(""))).collect();
             if language == "console" && !std::mem::take(&mut skipped) {
                 steps.extend(commands(&block));
             }
@@ -75,7 +76,9 @@ fn commands(block: &[(usize, &str)]) -> Vec<Step> {
 pub fn is_as_shown(output: &[&str], shown: &[String]) -> bool {
     match shown.split_first() {
         None => output.is_empty(),
-        Some((first, rest)) if first == "…" => (0..=output.len()).any(|skipped| is_as_shown(&output[skipped..], rest)),
+        Some((first, rest)) if first == "…" => {
+            (0..=output.len()).any(|skipped| is_as_shown(&output[skipped..], rest))
+        }
         Some((first, rest)) => output
             .split_first()
             .is_some_and(|(line, others)| is_line_as_shown(line.trim_end(), first) && is_as_shown(others, rest)),

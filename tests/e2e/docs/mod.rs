@@ -32,3 +32,8 @@ fn walk(document: &str) {
         other => panic!("{document}: the test does not know how to {other}"),
     });
 }
+
+#[test]
+fn semantics() {
+    walk("docs/SEMANTICS.md");
+}

@@ -54,7 +54,10 @@ impl Session {
             Some((bytes.len(), said.to_owned(), code))
         });
         let Some((seen, said, code)) = ended else {
-            panic!("took longer than {COMMAND_WITHIN:?}: {command}\n{}", std::fs::read_to_string(&self.output).unwrap());
+            panic!(
+                "took longer than {COMMAND_WITHIN:?}: {command}\n{}",
+                std::fs::read_to_string(&self.output).unwrap()
+            );
         };
         self.seen = seen;
         (said, code)
