@@ -10,7 +10,7 @@ mod purse;
 mod tests;
 mod wait;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -171,8 +171,9 @@ impl Resolver {
         let (catalog, master, now) = (&self.inner.catalog, before.master_id, self.inner.clock.now());
         let Ok(Some(after)) = catalog.interaction(master) else { return };
         let (old, new) = (billed_children(before, now), billed_children(&after, now));
-        for child in old.iter().chain(&new) {
-            kernel.forget_attributes(file_ino(after.ino_base, child.kind));
+        let kinds: BTreeSet<FileKind> = old.iter().chain(&new).map(|child| child.kind).collect();
+        for kind in kinds {
+            kernel.forget_attributes(file_ino(after.ino_base, kind));
         }
         if old.iter().map(|child| &child.name).eq(new.iter().map(|child| &child.name)) {
             return;

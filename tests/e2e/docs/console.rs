@@ -109,7 +109,7 @@ fn commands_are_found_with_what_they_print() {
         Step::Remark { line: 5, text: String::from("remount") },
         command(7, "echo a # why", &["a"]),
         command(10, "cat <<X\nb\nX", &["b", "…"]),
-        command(21, "true", &[]),
+        command(22, "true", &[]),
     ];
     assert_eq!(steps(document), expected);
 }

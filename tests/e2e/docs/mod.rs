@@ -8,12 +8,16 @@ mod session;
 
 use cxonefs::sim::SimSettings;
 
-use crate::harness::{Drive, settings};
+use jiff::tz::TimeZone;
+
+use crate::harness::Drive;
 pub use session::Session;
 
-/// A tenant of three days and few agents, mounted at `~/recordings` with its configuration where `cxonefs` looks for it.
-fn prepare(settings: SimSettings, flags: &[&str]) -> (Drive, Session) {
-    let drive = Drive::with(settings, flags);
+/// A tenant of three days and few agents, mounted at `~/recordings` with its configuration where `cxonefs` looks for it. It is the one of
+/// `cxonefs simulate --agents 3 --contacts-per-day 12 --timezone America/New_York --last-day 2026-11-02`.
+fn prepare(flags: &[&str]) -> (Drive, Session) {
+    let timezone = TimeZone::get("America/New_York").unwrap();
+    let drive = Drive::with(SimSettings { agents: 3, contacts_per_day: 12, timezone, ..SimSettings::default() }, flags);
     let home = drive.sandbox.home();
     std::fs::create_dir_all(home.join(".config/cxonefs")).unwrap();
     std::fs::copy(drive.sandbox.config(), home.join(".config/cxonefs/config.toml")).unwrap();
@@ -24,7 +28,7 @@ fn prepare(settings: SimSettings, flags: &[&str]) -> (Drive, Session) {
 
 /// Goes through a document on a mount of a small tenant; the remarks `remount` and `reset counters` are understood.
 fn walk(document: &str) {
-    let (mut drive, mut session) = prepare(settings(3, 12), &[]);
+    let (mut drive, mut session) = prepare(&[]);
     session.go_through(document, |remark| match remark {
         "remount" => drive.mount.remount(),
         "reset counters" => drive.tenant.reset_counters(),

@@ -77,7 +77,7 @@ impl Session {
                 Step::Remark { text, .. } => remark(&text),
                 Step::Command { line, text, shown } => {
                     let (said, code) = self.run(&text);
-                    let lines: Vec<&str> = said.lines().collect();
+                    let lines: Vec<&str> = said.trim_end_matches('\n').lines().collect();
                     // A command that fails says why, and the document shows that.
                     if !is_as_shown(&lines, &shown) || (code != 0 && shown.is_empty()) {
                         wrong.push(format!("{document}:{line}: {text}\nends with {code} and prints\n{said}"));
