@@ -210,7 +210,8 @@ impl Audit for AuditSink {
     }
 }
 
-fn limiter(config: &Config, catalog: &Catalog, clock: &Arc<dyn Clock>) -> Result<Limiter, Failure> {
+/// The limiter, with the calls of earlier processes.
+pub fn limiter(config: &Config, catalog: &Catalog, clock: &Arc<dyn Clock>) -> Result<Limiter, Failure> {
     let limits = &config.limits;
     // Calls of an earlier process count: a restart must not burst past the limit.
     let since = clock.now().saturating_sub(limits.playback_window).unwrap_or(Timestamp::MIN);
@@ -318,7 +319,8 @@ fn is_fatal(kind: ApiErrorKind, indexed: bool) -> bool {
     }
 }
 
-fn login_failure(error: ApiError, config: &Config) -> Failure {
+/// A login that failed, with what to do about it.
+pub fn login_failure(error: ApiError, config: &Config) -> Failure {
     let id = &config.tenant.access_key_id;
     let host = host(config);
     let doing = format!("logging in to {host} with access key {id}");
@@ -340,7 +342,7 @@ fn login_failure(error: ApiError, config: &Config) -> Failure {
 }
 
 /// The host that logs us in, with its port.
-fn host(config: &Config) -> String {
+pub fn host(config: &Config) -> String {
     let url = config.tenant.auth_endpoint.as_ref().unwrap_or(&config.tenant.issuer);
     match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),

@@ -7,17 +7,19 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::warming;
 use crate::base::{Clock, Day};
 use crate::catalog::{Catalog, Indexer};
 use crate::config::Config;
 use crate::cxone::{Breaker, Limiter, ServiceState};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
-use crate::ops::control::{Controlled, Refreshed};
+use crate::ops::control::{Controlled, Peer, Refreshed, WarmLines};
 use crate::ops::status::{
     BudgetStatus, CacheStatus, KernelStatus, PassthroughStatus, PlaybackStatus, ServiceStatus, Status, TenantStatus,
     TreeStatus, Waiting,
 };
+use crate::ops::warm::{WarmCost, WarmRequest};
 use crate::vfs::Vfs;
 
 /// The parts that are asked.
@@ -74,6 +76,14 @@ impl Controlled for Report {
             answers.push(Refreshed { day: day.to_string(), error });
         }
         answers
+    }
+
+    async fn warm_cost(&self, request: WarmRequest) -> Result<WarmCost, String> {
+        warming::cost(&self.vfs, &request).await
+    }
+
+    async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String> {
+        warming::begin(&self.vfs, &request, peer).await
     }
 }
 

@@ -60,6 +60,20 @@ impl Tenant {
         self.inner.auth.session().await.map(drop)
     }
 
+    /// Asks the issuer for its description without logging in: whether anybody answers, and what time it is there. Any answer will do.
+    pub async fn greet(&self) -> Result<Option<Timestamp>, ApiError> {
+        let url = address::join(&self.inner.settings.issuer, ".well-known/cxone-configuration");
+        let answer = self.inner.http.send(GREETING, self.inner.http.request(Method::GET, url)?).await?;
+        Ok(answer.date)
+    }
+
+    /// Logs in if need be; then where Reporting and Media Playback are (host and port).
+    pub async fn endpoints(&self) -> Result<(String, String), ApiError> {
+        let session = self.inner.session().await?;
+        let Endpoints { api, playback, .. } = &session.endpoints;
+        Ok((address::host_and_port(api), address::host_and_port(playback)))
+    }
+
     /// All completed contact legs whose start lies in `[start, end)`, or of those only the ones that changed since `updated_since`.
     ///
     /// Costs nothing. Transient failures of a page are retried up to four times; if a page fails for good, the whole answer does.
@@ -91,6 +105,7 @@ impl Tenant {
     }
 }
 
+const GREETING: Call = Call { operation: "connecting", body_max: LOGIN_BYTES_MAX };
 const PROBE: Call = Call { operation: "probing", body_max: LOGIN_BYTES_MAX };
 
 /// The parts of a tenant that can be down by themselves.

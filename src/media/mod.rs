@@ -145,6 +145,11 @@ impl Media {
         self.lifeline.engine.cache.used()
     }
 
+    /// Bytes that the cache may occupy on disk.
+    pub fn cache_size(&self) -> u64 {
+        self.lifeline.engine.settings.cache_size
+    }
+
     /// Removes every byte of a recording from the cache. Open readers fetch again what they still need.
     pub fn purge(&self, key: &RecordingKey) {
         self.lifeline.engine.cache.purge(&KeyHash::of(key));

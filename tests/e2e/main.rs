@@ -15,6 +15,7 @@ mod harness;
 mod limits;
 mod media_tools;
 mod names;
+mod ops;
 mod reading;
 mod speed;
 mod tools;
