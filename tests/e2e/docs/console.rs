@@ -1,4 +1,4 @@
-//! Documents as they are run: the commands of their ```console blocks with the output that they show, and remarks to the test that
+//! Documents as they are run: the commands of their `console` blocks with the output that they show, and remarks to the test that
 //! readers do not see. Text only; knows no shell.
 //!
 //! ```text

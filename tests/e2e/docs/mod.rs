@@ -1,4 +1,4 @@
-//! The documents, executed: every ```console block of those named here runs on a mounted demo tenant and prints what it shows.
+//! The documents, executed: every `console` block of those named here runs on a mounted demo tenant and prints what it shows.
 //!
 //! `console` says how a block is written, `session` runs it. To add a document: a test here that prepares what it speaks of and calls
 //! [`walk`], or [`Session::go_through`] where it needs more than a mount.

@@ -11,7 +11,7 @@ use super::console::{Step, is_as_shown, steps};
 use crate::harness::{Sandbox, wait_for};
 
 /// Enough for every command that a document shows, on a slow machine.
-const COMMAND_WITHIN: Duration = Duration::from_secs(60);
+const COMMAND_WITHIN: Duration = Duration::from_mins(1);
 /// Stands between the outputs of two commands.
 const MARK: char = '\u{1e}';
 
