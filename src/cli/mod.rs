@@ -3,6 +3,7 @@
 mod args;
 mod assemble;
 mod background;
+mod cache;
 mod completions;
 mod daemon;
 mod demo;
@@ -11,6 +12,7 @@ mod docs;
 mod doctor;
 mod failure;
 mod init;
+mod keeping;
 mod ledger;
 mod log_level;
 mod man;
@@ -74,6 +76,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Ledger(args) => ledger::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Refresh(args) => refresh::run(&args),
+        Command::Cache(args) => cache::run(&args),
         Command::Warm(args) => warm::run(&args),
         Command::LogLevel(args) => log_level::run(&args),
         Command::Init(args) => init::run(&args),

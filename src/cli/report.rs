@@ -15,6 +15,7 @@ use crate::cxone::{Breaker, Limiter, LoginState, Priority, ServiceState, Tenant}
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
 use crate::ops::control::{Controlled, Peer, Refreshed, WarmLines};
+use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
     BudgetStatus, CacheStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus, PassthroughStatus,
@@ -38,6 +39,7 @@ pub struct Report {
     pub limiter: Limiter,
     pub media: Media,
     pub vfs: Arc<Vfs>,
+    pub keeper: Arc<dyn Keeping>,
     /// Whether Reporting answers.
     pub reporting: Breaker,
     pub clock: Arc<dyn Clock>,
@@ -80,6 +82,10 @@ impl Controlled for Report {
             slowest: measured.slowest.into_iter().map(slow).collect(),
             memory_bytes: resident_bytes(),
         }
+    }
+
+    fn keeper(&self) -> Arc<dyn Keeping> {
+        Arc::clone(&self.keeper)
     }
 
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed> {
