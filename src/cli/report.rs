@@ -30,7 +30,6 @@ pub struct Report {
     /// Host that logs us in.
     pub host: String,
     pub catalog: Catalog,
-    pub indexer: Indexer,
     pub limiter: Limiter,
     pub media: Media,
     pub vfs: Arc<Vfs>,
@@ -72,7 +71,7 @@ impl Controlled for Report {
         let days = if days.is_empty() { self.open_days() } else { days };
         let mut answers = Vec::with_capacity(days.len());
         for day in days {
-            let error = self.indexer.refresh(day).await.err().map(|error| super::failure::chain(&error));
+            let error = self.vfs.refresh(day).await.err().map(|error| super::failure::chain(&error));
             answers.push(Refreshed { day: day.to_string(), error });
         }
         answers

@@ -18,4 +18,5 @@ mod names;
 mod ops;
 mod reading;
 mod speed;
+mod stability;
 mod tools;
