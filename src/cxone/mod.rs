@@ -24,6 +24,8 @@ mod contact;
 mod endpoints;
 pub mod error;
 mod gather;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod http;
 mod instant;
 mod interaction;
@@ -35,6 +37,7 @@ mod login;
 pub mod model;
 mod paging;
 mod playback;
+mod progress;
 mod reporting;
 mod retry;
 mod scrub;
@@ -51,5 +54,6 @@ pub use model::{
     ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer, PlaybackItem,
     SecretUrl,
 };
+pub use progress::ListingProgress;
 pub use settings::{ClientCredentials, Credentials, TenantSettings};
 pub use tenant::{Service, Tenant};

@@ -1,8 +1,10 @@
 //! The listing: `contacts/completed` in pages, the others in parallel once the first has told how many there are.
 //!
-//! Free of charge. Knows requests and pages; what a row means is `contact`'s business, what comes next `paging`'s.
+//! Free of charge, under a rate limit of its own. Knows requests and pages; what a row means is `contact`'s business, what comes next
+//! `paging`'s, how many go out `limiter`'s.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -13,14 +15,23 @@ use url::Url;
 use super::endpoints::Endpoints;
 use super::error::{ApiError, ApiErrorKind};
 use super::gather::Gather;
-use super::http::{Call, REPORTING_BYTES_MAX};
+use super::http::{Answer, Call, REPORTING_BYTES_MAX};
+use super::limiter::{InFlight, LimiterSettings, Priority};
 use super::model::ContactsAnswer;
 use super::paging::{self, PAGE_ROWS, PAGES_MAX, PageFacts, Plan, Position};
+use super::progress::ListingProgress;
 use super::tenant::Inner;
 use super::{address, instant, lenient};
 
 /// Pages fetched at once.
 const PAGES_AT_ONCE: usize = 4;
+
+/// Pages in any window. No limit is published for Reporting, so this is a guess that nobody who looks around meets and no tenant should
+/// mind: a year of days at once, or ten pages a second for ever. A tenant that refuses more is listened to.
+pub(super) const RATE: LimiterSettings = LimiterSettings { calls: 600, window: Duration::from_mins(1) };
+
+/// A listing of more rows says in the log how far it is.
+const LARGE_ROWS: u64 = 5000;
 
 const LISTING: Call = Call { operation: "listing contacts", body_max: REPORTING_BYTES_MAX };
 
@@ -38,7 +49,11 @@ struct Page {
     last_poll: Option<Timestamp>,
 }
 
-pub(super) async fn completed_contacts(inner: &Arc<Inner>, window: Window) -> Result<ContactsAnswer, ApiError> {
+pub(super) async fn completed_contacts(
+    inner: &Arc<Inner>,
+    window: Window,
+    progress: &ListingProgress,
+) -> Result<ContactsAnswer, ApiError> {
     let mut gather = Gather::new(window.start, window.end);
     if window.start >= window.end {
         return Ok(gather.finish(None));
@@ -52,6 +67,10 @@ pub(super) async fn completed_contacts(inner: &Arc<Inner>, window: Window) -> Re
     let mut plan = paging::after_first(&first.facts, may_follow);
     let mut seen = first.facts.rows;
     let mut pages = 1;
+    if let Some(total) = total {
+        progress.expect(total);
+    }
+    note_progress(progress, window, seen);
     gather.add(first.rows);
     loop {
         match plan {
@@ -61,13 +80,14 @@ pub(super) async fn completed_contacts(inner: &Arc<Inner>, window: Window) -> Re
                 return Err(ApiError::new(ApiErrorKind::BadAnswer, message));
             }
             Plan::Pages { skips } => {
-                seen += fetch_all(inner, window, skips, &mut gather).await?;
+                seen += fetch_all(inner, window, skips, &mut gather, progress).await?;
                 break;
             }
             Plan::OneMore(position) => {
                 let page = fetch(inner.clone(), window, position.clone()).await?;
                 seen += page.facts.rows;
                 pages += 1;
+                note_progress(progress, window, page.facts.rows);
                 let at = if let Position::Link(url) = &position { Some(url) } else { None };
                 plan = paging::after_next(&page.facts, seen, pages, at, may_follow);
                 gather.add(page.rows);
@@ -83,7 +103,13 @@ pub(super) async fn completed_contacts(inner: &Arc<Inner>, window: Window) -> Re
 }
 
 /// Fetches pages a few at once and adds them in order, up to the first empty one. Gives the rows that came.
-async fn fetch_all(inner: &Arc<Inner>, window: Window, skips: Vec<u64>, gather: &mut Gather) -> Result<u64, ApiError> {
+async fn fetch_all(
+    inner: &Arc<Inner>,
+    window: Window,
+    skips: Vec<u64>,
+    gather: &mut Gather,
+    progress: &ListingProgress,
+) -> Result<u64, ApiError> {
     let fetches = skips.into_iter().map(|skip| fetch(inner.clone(), window, Position::Row(skip)));
     let mut pages = stream::iter(fetches).buffered(PAGES_AT_ONCE);
     let mut seen = 0;
@@ -93,9 +119,18 @@ async fn fetch_all(inner: &Arc<Inner>, window: Window, skips: Vec<u64>, gather: 
             break;
         }
         seen += page.facts.rows;
+        note_progress(progress, window, page.facts.rows);
         gather.add(page.rows);
     }
     Ok(seen)
+}
+
+/// Says of a listing of many pages how far it is.
+fn note_progress(progress: &ListingProgress, window: Window, rows: u64) {
+    let (is_quarter, (rows, total)) = (progress.add(rows), progress.get());
+    if is_quarter && total > LARGE_ROWS {
+        tracing::info!(start = %window.start, rows, total, "listing");
+    }
 }
 
 /// One page, with retries.
@@ -105,16 +140,37 @@ async fn fetch(inner: Arc<Inner>, window: Window, position: Position) -> Result<
         Position::Link(url) => url.clone(),
         Position::Row(skip) => page_url(&endpoints.api, version, window, *skip),
     };
-    inner.retry.run(|| inner.http.jitter(), || fetch_once(&inner, url_of)).await
+    // A refresh is made behind an answer from the index; nobody waits for it.
+    let urgency = if window.updated_since.is_some() { Priority::Warm } else { Priority::Open };
+    inner.retry.run(|| inner.http.jitter(), || fetch_once(&inner, urgency, url_of)).await
 }
 
-async fn fetch_once(inner: &Inner, url_of: impl Fn(&Endpoints) -> Url) -> Result<Page, ApiError> {
-    let (answer, _session) = inner.get(LISTING, url_of).await?;
-    let answer = answer.ok()?;
+async fn fetch_once(inner: &Inner, urgency: Priority, url_of: impl Fn(&Endpoints) -> Url) -> Result<Page, ApiError> {
+    let permit = tokio::time::timeout(inner.settings.call_timeout, inner.reporting.acquire(urgency)).await;
+    let permit = permit.map_err(|_| {
+        let message = format!("{}: its rate limit leaves no room", LISTING.operation);
+        ApiError::new(ApiErrorKind::RateLimited { retry_after: None }, message)
+    })?;
+    let under_way = permit.spend();
+    let answer = inner.get(LISTING, url_of).await.and_then(|(answer, _session)| answer.ok());
+    conclude(under_way, &answer);
+    let answer = answer?;
     if answer.is_empty() {
         return Ok(Page { rows: Vec::new(), facts: PageFacts::default(), last_poll: None });
     }
     read_page(answer.json()?).ok_or_else(|| answer.bad("the answer holds no list of contacts"))
+}
+
+/// Tells the limiter how a call ended.
+fn conclude(under_way: InFlight, answer: &Result<Answer, ApiError>) {
+    match answer {
+        Ok(_) => under_way.finished(),
+        Err(error) => match error.kind {
+            ApiErrorKind::RateLimited { retry_after } => under_way.throttled(retry_after),
+            _ if error.is_unsent() => under_way.unsent(),
+            _ => drop(under_way),
+        },
+    }
 }
 
 /// No `orderBy`: the effect of a name that the tenant's version does not know is unknown, so the order is made here.
@@ -147,6 +203,12 @@ fn read_page(body: Value) -> Option<Page> {
         _ => return None,
     };
     Some(Page { facts: PageFacts { rows: rows.len() as u64, total, next }, rows, last_poll })
+}
+
+/// For fuzzing: the rows, what they say of other pages, and the tenant's time.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_page_of(body: Value) -> Option<(Vec<Value>, PageFacts, Option<Timestamp>)> {
+    read_page(body).map(|page| (page.rows, page.facts, page.last_poll))
 }
 
 #[cfg(test)]

@@ -125,9 +125,8 @@ fn select(tenant: &Tenant, wanted: &Wanted, now: Timestamp) -> (usize, Vec<Leg>)
     }
     let last = wanted.end.map_or(settings.last_day, |end| settings.last_day.min(day_of(end)));
     let amended = tenant.switches().amendments;
-    let is_changed = |leg: &Leg, since| {
-        amended.records.contains_key(&leg.contact.0) || last_update(world, leg, now) >= since
-    };
+    let is_changed =
+        |leg: &Leg, since| amended.records.contains_key(&leg.contact.0) || last_update(world, leg, now) >= since;
     let listed = |leg: &&Leg| {
         wanted.takes(leg)
             && leg.listed <= now

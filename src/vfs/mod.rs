@@ -12,8 +12,11 @@ mod children;
 mod documents;
 mod error;
 mod estimate;
+mod forget;
 mod fresh;
 mod handles;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod kernel;
 mod links;
 mod listing;
@@ -40,7 +43,7 @@ pub use lookup::{Entry, Found, ROOT_INO};
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
 pub use policy::{DailyBudget, Scanners};
-pub use resolve::{Player, ResolveLimits, Resolver, Want, learned_before, outcome_word};
+pub use resolve::{Player, ResolveLimits, Resolver, Want, learned_before, outcome_word, recording_key};
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;

@@ -203,6 +203,11 @@ impl Resolver {
         self.inner.limiter.snapshot()
     }
 
+    /// Interactions being resolved, waiting ones included.
+    pub fn flights(&self) -> usize {
+        lock(&self.inner.flights).len()
+    }
+
     /// The budget in force.
     pub fn budget(&self) -> DailyBudget {
         lock(&self.inner.limits).budget

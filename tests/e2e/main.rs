@@ -16,6 +16,7 @@ mod limits;
 mod media_tools;
 mod names;
 mod ops;
+mod privacy;
 mod reading;
 mod speed;
 mod stability;

@@ -7,7 +7,8 @@ use super::dump;
 use crate::harness::{Drive, cxonefs, settings, tool};
 
 /// Empties the index and leaves what was published and paid for; what a change of the time zone and back does.
-const WITHOUT_INDEX: &str = "DELETE FROM days; DELETE FROM agents; DELETE FROM agent_channels; DELETE FROM folders; DELETE FROM legs;
+const WITHOUT_INDEX: &str =
+    "DELETE FROM days; DELETE FROM agents; DELETE FROM agent_channels; DELETE FROM folders; DELETE FROM legs;
     UPDATE interactions SET places = 0;";
 
 #[test]

@@ -23,7 +23,8 @@ fn kernel_and_daemon_agree_under_stress() {
     let shares = Shares { chat: 200, transferred: 200, ..Shares::plain() };
     let population = SimSettings { shares, days: 2, recording_seconds: (1.0, 4.0), ..plain(4, 25) };
     // So small a cache that reading evicts, and no limit that would make walkers wait.
-    let flags = ["cache.size=16MiB", "cache.min_free=1MiB", "limits.daily_budget=unlimited", "limits.playback_requests=100000"];
+    let flags =
+        ["cache.size=16MiB", "cache.min_free=1MiB", "limits.daily_budget=unlimited", "limits.playback_requests=100000"];
     let flags: Vec<&str> = flags.iter().flat_map(|setting| ["--set", setting]).collect();
     let drive = Drive::with(SimSettings { playback_requests: 100_000, ..population }, &flags);
     let always: BTreeSet<PathBuf> = drive.tree.places.iter().map(|place| place.path.clone()).collect();
