@@ -16,8 +16,8 @@ use crate::base::{Clock, ResolveOn, SystemClock};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
 use crate::config::{CacheConfig, Config, LimitsConfig};
 use crate::cxone::{
-    ApiError, ApiErrorKind, Breaker, ClientCredentials, ContactsAnswer, Credentials, Limiter, LimiterSettings, Probe,
-    Service, Tenant, TenantSettings,
+    ApiError, ApiErrorKind, Breaker, ClientCredentials, ContactsAnswer, Credentials, Limiter, LimiterSettings,
+    ListingProgress, Probe, Service, Tenant, TenantSettings,
 };
 use crate::fuse;
 use crate::media::{Media, MediaSettings};
@@ -187,9 +187,10 @@ impl Lister for TenantLister {
         start: Timestamp,
         end: Timestamp,
         updated_since: Option<Timestamp>,
+        progress: &ListingProgress,
     ) -> Result<ContactsAnswer, ApiError> {
         let admitted = self.breaker.admit().await?;
-        let answer = self.tenant.completed_contacts(start, end, updated_since).await;
+        let answer = self.tenant.completed_contacts_telling(start, end, updated_since, progress).await;
         self.breaker.conclude(admitted, &answer);
         self.trimmer.burst_ends();
         answer

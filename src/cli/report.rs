@@ -17,8 +17,8 @@ use crate::media::Media;
 use crate::ops::control::{Controlled, Peer, Refreshed, WarmLines};
 use crate::ops::keeping::Keeping;
 use crate::ops::status::{
-    BudgetStatus, CacheStatus, KernelStatus, MediaHostStatus, MediaStatus, PassthroughStatus, PlaybackStatus,
-    ReportingStatus, ServiceStatus, Status, TenantStatus, TreeStatus, Waiting, WorkStatus,
+    BudgetStatus, CacheStatus, IndexingStatus, KernelStatus, MediaHostStatus, MediaStatus, PassthroughStatus,
+    PlaybackStatus, ReportingStatus, ServiceStatus, Status, TenantStatus, TreeStatus, Waiting, WorkStatus,
 };
 use crate::ops::warm::{WarmCost, WarmRequest};
 use crate::vfs::Vfs;
@@ -82,7 +82,7 @@ impl Controlled for Report {
         let days = if days.is_empty() { self.open_days() } else { days };
         let mut answers = Vec::with_capacity(days.len());
         for day in days {
-            let error = self.indexer.refresh(day).await.err().map(|error| super::failure::chain(&error));
+            let error = self.vfs.refresh(day).await.err().map(|error| super::failure::chain(&error));
             answers.push(Refreshed { day: day.to_string(), error });
         }
         answers
@@ -95,6 +95,10 @@ impl Controlled for Report {
     async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String> {
         warming::begin(&self.vfs, &request, peer).await
     }
+}
+
+fn indexing((day, rows, total): (Day, u64, u64)) -> IndexingStatus {
+    IndexingStatus { day: day.to_string(), rows, total: (total > 0).then_some(total) }
 }
 
 impl Report {
@@ -111,6 +115,7 @@ impl Report {
             days_open: self.open_days().len() as u64,
             interactions: self.catalog.totals().map_or(0, |(interactions, _)| interactions),
             resolve_on: self.config.mount.resolve_on.word().to_owned(),
+            indexing: self.indexer.under_way().into_iter().map(indexing).collect(),
         }
     }
 

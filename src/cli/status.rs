@@ -79,6 +79,10 @@ fn table(state: &Status) -> String {
     row("mounted", state.mounted_at.clone());
     row("tree", format!("{} to {}, {} interactions indexed", tree.first_day, tree.last_day, tree.interactions));
     row("open days", tree.days_open.to_string());
+    for day in &tree.indexing {
+        let total = day.total.map_or_else(String::new, |total| format!(" of {total}"));
+        row("indexing", format!("{}: {}{total} contacts", day.day, day.rows));
+    }
     row("resolve on", tree.resolve_on.clone());
     let window = format!("{} of {} calls in {} s", playback.used, playback.learned_limit, playback.window_s);
     let learned = if playback.learned_limit < playback.limit {

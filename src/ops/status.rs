@@ -52,6 +52,19 @@ pub struct TreeStatus {
     pub interactions: u64,
     /// When a billed call may be made: open, stat or list.
     pub resolve_on: String,
+    /// Days that are being listed now.
+    #[serde(default)]
+    pub indexing: Vec<IndexingStatus>,
+}
+
+/// A day that is being listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexingStatus {
+    pub day: String,
+    /// Contacts that came so far.
+    pub rows: u64,
+    /// How many there are; `null` until the tenant has told.
+    pub total: Option<u64>,
 }
 
 /// The rate limit of billed calls.

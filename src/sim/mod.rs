@@ -15,6 +15,7 @@
 //! What it does not simulate: data extraction, legacy files, Interaction Analytics, the facade's host (a client is given the
 //! playback endpoint), TLS.
 
+mod amendments;
 mod answers;
 mod config_text;
 mod control;
@@ -44,6 +45,7 @@ mod truth;
 mod window;
 mod world;
 
+pub use self::amendments::Amendments;
 pub use self::config_text::Login;
 pub use self::counters::CounterValues;
 pub use self::people::Agent;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::amendments::Amendments;
 use super::settings::{Naming, SimSettings};
 
 /// The switchboard's state.
@@ -41,6 +42,8 @@ pub struct Switches {
     pub latency_ms: BTreeMap<Endpoint, u64>,
     /// Faults; the first that matches a request and is due takes it.
     pub faults: Vec<FaultRule>,
+    /// What is otherwise than the seed says.
+    pub amendments: Amendments,
 }
 
 /// What a request is for. Limits, delays, faults and counters go by it.
@@ -231,6 +234,7 @@ impl Default for Switches {
             clock_offset_s: 0,
             latency_ms: BTreeMap::new(),
             faults: Vec::new(),
+            amendments: Amendments::default(),
         }
     }
 }

@@ -19,4 +19,5 @@ mod ops;
 mod privacy;
 mod reading;
 mod speed;
+mod stability;
 mod tools;

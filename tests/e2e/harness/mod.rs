@@ -23,7 +23,7 @@ pub use self::mount::{Ended, Mount, cxonefs, daemons_of, mount_at};
 pub use self::proxy::{Proxy, Weather};
 pub use self::sandbox::Sandbox;
 pub use self::tenant::{Tenant, plain, settings};
-pub use self::tool::{Done, Tool, sh, tool};
+pub use self::tool::{Done, Running, Tool, sh, tool};
 pub use self::tree::{Place, Tree, recording_name};
 pub use self::waiting::{eventually, wait_for};
 
