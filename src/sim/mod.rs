@@ -23,6 +23,7 @@ mod dates;
 mod dispatch;
 mod draft;
 mod faults;
+mod handed;
 mod login;
 mod mix;
 mod people;
@@ -46,6 +47,7 @@ mod world;
 
 pub use self::config_text::Login;
 pub use self::counters::CounterValues;
+pub use self::handed::HandedOut;
 pub use self::people::Agent;
 pub use self::recordings::Recording;
 pub use self::running::{RunningSim, Sim, SimError};

@@ -125,6 +125,7 @@ fn link(
         None => Url::parse(&format!("{}{}", tenant.url, object_path(interaction, element))).ok()?,
     };
     let signature = sign(tenant.settings().seed, url.path(), &date, life, version);
+    tenant.handed_out.note(&signature);
     url.query_pairs_mut()
         .append_pair("X-Amz-Algorithm", "AWS4-HMAC-SHA256")
         .append_pair("X-Amz-Credential", &format!("ASIASIMULATED/{}/us-west-2/s3/aws4_request", &date[..8]))

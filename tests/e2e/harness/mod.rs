@@ -7,6 +7,7 @@
 mod bytes;
 mod drive;
 mod http;
+mod leaks;
 mod mount;
 mod sandbox;
 mod tenant;
