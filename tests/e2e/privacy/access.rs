@@ -95,6 +95,9 @@ const SESSION: &str = r#"
     find mnt -type f | wc -l
     cat mnt/*/*/*/recording.mp4 | wc -c
     cxonefs status --json mnt | jq -r .mount_point
+    pid=$(cxonefs status --json mnt | jq -r .pid)
+    grep "Max core file size" "/proc/$pid/limits" | tr -s ' '
+    stat --format %u "/proc/$pid/environ"
     cxonefs umount mnt
     ! findmnt mnt
     stat --format %a state cache state/cxonefs.db
@@ -147,6 +150,8 @@ fn a_user_without_privileges_mounts_reads_and_unmounts() {
     };
     let said = std::fs::read_to_string(home.join("state/cxonefs.log")).unwrap_or_default();
     assert_eq!(done.code(), 0, "{}{}{said}", done.stdout, done.stderr);
+    // The sandbox's search would find it.
+    std::fs::remove_file(home.join("secret")).unwrap();
     let lines = done.lines();
     let options: Vec<&str> = lines[0].split_whitespace().nth(1).unwrap().split(',').collect();
     assert!(lines[0].starts_with("fuse.cxonefs"), "{lines:?}");
@@ -157,5 +162,8 @@ fn a_user_without_privileges_mounts_reads_and_unmounts() {
     let sizes = tenant.truth().iter().flat_map(|truth| &truth.media).map(|media| media.bytes).sum::<u64>();
     assert_eq!(lines[2], sizes.to_string());
     assert_eq!(lines[3], home.join("mnt").display().to_string());
-    assert_eq!(lines[4..], ["700", "700", "600", "well"]);
+    // No core is dumped; and who cannot be dumped can be looked into by root alone.
+    assert!(lines[4].starts_with("Max core file size 0 0"), "{}", lines[4]);
+    assert_eq!(lines[5], "0");
+    assert_eq!(lines[6..], ["700", "700", "600", "well"]);
 }
