@@ -47,6 +47,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use days::KnownDays;
 use db::Db;
 use inode::InodeNumbers;
 
@@ -72,6 +73,7 @@ struct Inner {
     db: Db,
     timezone: TimeZone,
     numbers: InodeNumbers,
+    known_days: KnownDays,
 }
 
 impl Catalog {
@@ -90,13 +92,20 @@ impl Catalog {
             return Ok(None);
         }
         let db = Db::open(dir)?;
-        let inner = Inner { db, timezone: TimeZone::UTC, numbers: InodeNumbers::default() };
+        let inner = Inner {
+            db,
+            timezone: TimeZone::UTC,
+            numbers: InodeNumbers::default(),
+            known_days: KnownDays::default(),
+        };
         Ok(Some(Catalog { inner: Arc::new(inner) }))
     }
 
     fn open_with(dir: &Path, settings: CatalogSettings, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
         let db = Db::open(dir)?;
         zone::adopt(&db, &settings.timezone)?;
-        Ok(Catalog { inner: Arc::new(Inner { db, timezone: settings.timezone, numbers }) })
+        Ok(Catalog {
+            inner: Arc::new(Inner { db, timezone: settings.timezone, numbers, known_days: KnownDays::default() }),
+        })
     }
 }

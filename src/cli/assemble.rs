@@ -71,7 +71,8 @@ fn attach(
     let limiter = limiter(config, &catalog, &clock)?;
     let resolver = resolver(config, &tenant, &catalog, &media, &limiter, &clock);
     let reporting = Breaker::new("reporting", Arc::new(ReportingProbe(tenant.clone())));
-    let lister = Arc::new(TenantLister { tenant, breaker: reporting.clone(), trimmer: Trimmer::default() });
+    let lister =
+        Arc::new(TenantLister { tenant: tenant.clone(), breaker: reporting.clone(), trimmer: Trimmer::default() });
     let zone = config.tree.timezone.clone();
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
     let audit = AuditSink::open(&config.state.dir, Arc::clone(&clock))?;
@@ -107,6 +108,7 @@ fn attach(
         mount_point,
         mounted_at,
         host,
+        tenant,
         catalog,
         indexer,
         limiter,

@@ -86,12 +86,19 @@ fn table(state: &Status) -> String {
     } else {
         String::new()
     };
-    row("rate limit", window + &learned);
+    row("rate limit", window + &learned + &refused(playback.refused, playback.paused_for_s));
     let waiting = playback.waiting;
     row(
         "waiting",
         format!("{} open, {} stat, {} list, {} warm", waiting.open, waiting.stat, waiting.list, waiting.warm),
     );
+    let listing = &state.reporting;
+    let window = format!("{} of {} pages in {} s", listing.used, listing.learned_limit, listing.window_s);
+    row("listing", window + &refused(listing.refused, listing.paused_for_s));
+    let hosts = state.media.hosts.iter();
+    let hosts = hosts.map(|host| format!("{} of {} to {}", host.connections, state.media.connections_limit, host.host));
+    let hosts: Vec<String> = hosts.collect();
+    row("media", if hosts.is_empty() { String::from("no connection in use") } else { hosts.join(", ") });
     for service in &state.services {
         let why = service.error.as_deref().unwrap_or("no reason known");
         let down = |seconds: f64| format!("down for {seconds:.0} s: {why}");
@@ -109,6 +116,15 @@ fn table(state: &Status) -> String {
     row("passthrough", format!("{}{why}, {} opens", passthrough.state, passthrough.opens));
     row("memory", size(state.memory_bytes));
     text
+}
+
+/// What throttling there was, if any.
+fn refused(times: u64, paused_for_s: f64) -> String {
+    match (times, paused_for_s > 0.0) {
+        (0, _) => String::new(),
+        (_, false) => format!(", refused {times} times"),
+        (_, true) => format!(", refused {times} times, paused for {paused_for_s:.0} s"),
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::auth::{Auth, Session};
 use super::endpoints::Endpoints;
 use super::error::{ApiError, ApiErrorKind};
 use super::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
+use super::limiter::{Limiter, LimiterSnapshot};
 use super::model::{ContactsAnswer, PlaybackAnswer};
 use super::reporting::Window;
 use super::retry::RetryPolicy;
@@ -30,6 +31,8 @@ pub(super) struct Inner {
     pub settings: Arc<TenantSettings>,
     pub http: Arc<Http>,
     pub retry: RetryPolicy,
+    /// How many pages of listings may be asked for.
+    pub reporting: Limiter,
     auth: Auth,
 }
 
@@ -51,8 +54,10 @@ impl Tenant {
         let http = Arc::new(Http::new(settings.call_timeout, clock.clone())?);
         http.check(&settings.issuer)?;
         let settings = Arc::new(settings);
+        let wall = clock.now();
+        let reporting = Limiter::for_free_calls("reporting", reporting::RATE, wall, wall.as_nanosecond() as u64);
         let auth = Auth::new(settings.clone(), http.clone(), clock, login);
-        Ok(Tenant { inner: Arc::new(Inner { settings, http, retry: listing, auth }) })
+        Ok(Tenant { inner: Arc::new(Inner { settings, http, retry: listing, reporting, auth }) })
     }
 
     /// Logs in and discovers the endpoints now, so that mounting fails early and clearly.
@@ -89,6 +94,12 @@ impl Tenant {
     /// One billed Media Playback call, exactly one HTTP request unless a 401 forces a new login. The caller holds a limiter permit.
     pub async fn playback(&self, master: MasterId) -> Result<PlaybackAnswer, ApiError> {
         playback::playback(&self.inner, master).await
+    }
+
+    /// What the rate limit of listings is doing.
+    #[must_use]
+    pub fn reporting_rate(&self) -> LimiterSnapshot {
+        self.inner.reporting.snapshot()
     }
 
     /// Whether a service answers at all: a login if one is due, and one request that costs nothing to the service's host.

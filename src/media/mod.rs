@@ -23,6 +23,7 @@
 //! - What it holds in memory besides the block table is bounded: fetches by [`MediaSettings::memory`], blocks that the disk
 //!   does not take by a constant.
 
+mod again;
 mod ageing;
 mod assemble;
 mod blocks;
@@ -32,6 +33,7 @@ mod engine;
 mod error;
 mod fetch;
 mod fill;
+mod gate;
 pub mod geometry;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
@@ -56,6 +58,7 @@ mod verify;
 mod writer;
 
 pub use error::MediaError;
+pub use gate::{GateSnapshot, HostUse};
 pub use keeping::{CacheStats, Examined};
 pub use key::{KeyHash, RecordingKey, Version};
 pub use links::{Link, LinkSource};
@@ -143,6 +146,16 @@ impl Media {
     /// How the media hosts are, for `status`.
     pub fn hosts(&self) -> Vec<ServiceState> {
         self.lifeline.engine.hosts()
+    }
+
+    /// What fetches under way take of connections and memory.
+    pub fn gate(&self) -> GateSnapshot {
+        self.lifeline.engine.gate()
+    }
+
+    /// Recordings whose size is being asked for.
+    pub fn probes(&self) -> usize {
+        self.lifeline.engine.probes().len()
     }
 
     /// Bytes that the cache occupies on disk.

@@ -115,6 +115,7 @@ mod tests {
             used,
             waiting: [0; 4],
             paused_for: Duration::ZERO,
+            refused: 0,
         };
         assert_eq!(time_at_limit(0, &limiter(100)), Duration::ZERO);
         assert_eq!(time_at_limit(100, &limiter(0)), Duration::ZERO);
