@@ -4,6 +4,7 @@
 //! it, and forgets for whom and by whom. No mark stays of what was erased: if the tenant still lists it, a later refresh of its day shows it
 //! again, unresolved. Knows no bytes of recordings.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 
@@ -88,12 +89,17 @@ pub struct AllHoldings {
 }
 
 impl Catalog {
-    /// What is known of the interaction of which `id` is the master contact, or one of whose legs has that id. Nothing known: no masters.
-    pub fn holdings(&self, id: i64) -> Result<Holdings, CatalogError> {
+    /// What is known of the interactions of which one of `ids` is the master contact, or the id of one of the legs. Nothing known: no
+    /// masters.
+    pub fn holdings(&self, ids: &[i64]) -> Result<Holdings, CatalogError> {
         self.inner.db.read(|connection| {
-            let mut masters = connection.prepare(MASTERS)?;
-            let masters = masters.query_map([id], |row| row.get(0).map(MasterId))?.collect::<Result<_, _>>()?;
-            holdings(connection, masters)
+            let mut named = connection.prepare(MASTERS)?;
+            let mut masters = BTreeSet::new();
+            for id in ids {
+                let found = named.query_map([id], |row| row.get(0).map(MasterId))?;
+                masters.extend(found.collect::<Result<Vec<_>, _>>()?);
+            }
+            holdings(connection, masters.into_iter().collect())
         })
     }
 

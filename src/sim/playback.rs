@@ -128,6 +128,7 @@ fn link(
     };
     let mut url = Url::parse(&place).ok()?;
     let signature = sign(tenant.settings().seed, url.path(), &date, life, version);
+    tenant.handed_out.note(&signature);
     url.query_pairs_mut()
         .append_pair("X-Amz-Algorithm", "AWS4-HMAC-SHA256")
         .append_pair("X-Amz-Credential", &format!("ASIASIMULATED/{}/us-west-2/s3/aws4_request", &date[..8]))

@@ -8,6 +8,7 @@ mod bytes;
 mod drive;
 mod faketime;
 mod http;
+mod leaks;
 mod mount;
 mod proxy;
 mod sandbox;
