@@ -12,6 +12,8 @@ use crate::harness::{true_bytes, wait_for};
 
 /// Beyond what a call may take, on a busy machine.
 const SLACK: Duration = Duration::from_millis(1500);
+/// What the kernel asks for at a time where it reads a map, or less.
+const REQUEST_BYTES: usize = 64 * 1024;
 /// From mending to the first right read: a refused login stands for 5 s, and a host that was down is probed.
 const MENDED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -148,7 +150,8 @@ pub fn run(lane: &mut Lane, cell: &Cell) -> Result<(), String> {
     // Waiting for the rate limit and working are two things, and only an open does both.
     let open_max = DEADLINE * 2 + SLACK;
     // A map is read as a whole, request after request.
-    let read_max = if cell.access == Access::Map { DEADLINE * 3 } else { DEADLINE } + SLACK;
+    let requests = if cell.access == Access::Map { expected.len() / REQUEST_BYTES + 2 } else { 1 };
+    let read_max = DEADLINE * requests as u32 + SLACK;
     if accessed.open > open_max || accessed.read > read_max {
         return Err(format!("too slow: {accessed:?}"));
     }
