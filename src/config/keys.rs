@@ -203,7 +203,7 @@ keys! {
     WHOLE_FILE_BELOW: u64 = "cache"."whole_file_below", SIZE, Is("16MiB");
     "Recordings up to this size are fetched whole at their first read."
     CACHE_MAX_AGE: Duration = "cache"."max_age", DURATION, Is("30d");
-    "Bytes of recordings are to be dropped so long after they were fetched. This version reads the key but does not drop them yet; `cache.size` bounds them."
+    "Bytes of recordings are dropped so long after they were fetched, at start and while mounted. Sizes and documents stay; reading again fetches again, and makes a billed call if the link has ended."
     ENCRYPTION_KEY_FILE: PathBuf = "cache"."encryption_key_file", PATH, Described("none: not encrypted"),
         standing Standing::NotYet;
     "A key file that turns on encryption of the cache."

@@ -54,13 +54,29 @@ impl Links {
     pub fn may_replace(&self, master: MasterId, index: u8, now: Timestamp) -> bool {
         let has_ended =
             self.usable(master, index, None).is_none_or(|link| link.link.expires_at.is_some_and(|end| end <= now));
-        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut replaced = self.replaced();
         let stands = replaced.get(&master).is_some_and(|at| now.duration_since(*at).abs() < REFUSAL_STANDS);
         if stands && !has_ended {
             return false;
         }
         replaced.put(master, now);
         true
+    }
+
+    /// Forgets those of an interaction.
+    pub fn forget(&self, master: MasterId) {
+        self.lock().pop(&master);
+        self.replaced().pop(&master);
+    }
+
+    /// Forgets all of them.
+    pub fn forget_all(&self) {
+        self.lock().clear();
+        self.replaced().clear();
+    }
+
+    fn replaced(&self) -> std::sync::MutexGuard<'_, LruCache<MasterId, Timestamp>> {
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<MasterId, Vec<Link>>> {

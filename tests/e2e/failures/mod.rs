@@ -5,3 +5,4 @@ mod matrix;
 mod network;
 mod refusals;
 mod starting;
+mod state;

@@ -82,7 +82,9 @@ impl Lane {
             let closed = last["kernel"]["open_files"] == 0;
             (idle && closed && last["media"]["hosts"].as_array().is_some_and(Vec::is_empty)).then_some(())
         });
-        settled.map(|()| last.clone()).ok_or_else(|| format!("still under way: {}, {}, {}", last["work"], last["media"], last["kernel"]))
+        settled
+            .map(|()| last.clone())
+            .ok_or_else(|| format!("still under way: {}, {}, {}", last["work"], last["media"], last["kernel"]))
     }
 
     /// What is wrong at the end: something under way or held, a task too many, a panic.
