@@ -61,6 +61,9 @@ pub(super) async fn completed_contacts(
     let first = fetch(inner.clone(), window, Position::Row(0)).await?;
     // The first page's time: what changed while the others were fetched is then asked for again, not missed.
     let last_poll = first.last_poll;
+    if first.facts.rows == 0 && first.facts.total.is_some_and(|total| total > 0) {
+        return Err(contradiction("it counts records and sends none"));
+    }
     let origin = inner.session().await?.endpoints.api.clone();
     let may_follow = |url: &Url| address::same_origin(url, &origin);
     let total = first.facts.total;
@@ -98,8 +101,16 @@ pub(super) async fn completed_contacts(
     if total.is_some_and(|total| seen < total) {
         tracing::debug!(total, seen, "the tenant sent fewer rows than it counted");
     }
+    // One bad record is skipped; where all are bad it is the answer that is, and an empty day would be remembered.
+    if gather.len() == 0 && gather.skipped() > 0 {
+        return Err(contradiction("not one of its records can be read"));
+    }
     tracing::debug!(start = %window.start, end = %window.end, legs = gather.len(), "listed");
     Ok(gather.finish(last_poll))
+}
+
+fn contradiction(what: &str) -> ApiError {
+    ApiError::new(ApiErrorKind::BadAnswer, format!("{}: {what}", LISTING.operation))
 }
 
 /// Fetches pages a few at once and adds them in order, up to the first empty one. Gives the rows that came.

@@ -112,6 +112,12 @@ impl Claim {
                 }
                 Reply::Whole { mut answer, total, validator, pass: _pass } => {
                     let size = self.recording.version.size;
+                    // Nothing tells whose bytes they are.
+                    if total.is_none() && (validator.is_empty() || self.recording.version.validator.is_empty()) {
+                        return Err(MediaError::source(
+                            "the media host sends it all, and tells neither size nor version",
+                        ));
+                    }
                     let version = Version { size: total.unwrap_or(size), validator };
                     if !self.recording.version.agrees_with(&version) {
                         return Err(self.changed(version));

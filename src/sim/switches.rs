@@ -88,7 +88,7 @@ pub struct FaultRule {
     /// How often it strikes; counts down and is removed at 0. Absent: always.
     #[serde(default)]
     pub times: Option<u32>,
-    /// Only requests whose path holds this text.
+    /// Only requests whose path and query (as sent) hold this text.
     #[serde(default)]
     pub path_contains: Option<String>,
 }
@@ -143,6 +143,12 @@ pub enum Fault {
     Truncate { bytes: u64 },
     /// `Content-Length` is larger than the body by so much.
     WrongLength { by: u64 },
+    /// The body is longer by so many bytes in an answer whose length says so.
+    LongBody { bytes: u64 },
+    /// The same, with no length.
+    LongChunkedBody { bytes: u64 },
+    /// No `Content-Length`: the body ends where it ends.
+    NoLength,
     /// One byte of the body is another.
     FlipByte { at: u64 },
     // Storage only.

@@ -18,6 +18,7 @@ mod names;
 mod ops;
 mod privacy;
 mod reading;
+mod soak;
 mod speed;
 mod stability;
 mod tools;
