@@ -17,7 +17,13 @@ const PUT: &str = "INSERT INTO days(day, indexed_at, closed, mtime, last_poll) V
 impl Catalog {
     /// What the index says of a day; `None` if it was never listed.
     pub fn day(&self, day: Day) -> Result<Option<DayState>, CatalogError> {
-        self.inner.db.read(|connection| get(connection, day))
+        let generation = self.inner.db.generation();
+        if let Some(known) = self.inner.recent.day(day, generation) {
+            return Ok(known);
+        }
+        let state = self.inner.db.read(|connection| get(connection, day))?;
+        self.inner.recent.note_day(day, state.clone(), generation);
+        Ok(state)
     }
 
     /// Days in the index from `since` on that are not final, oldest first.

@@ -10,6 +10,7 @@
 //! | `plan`, `record` | writing a day: what is to be stored (pure), storing it |
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
+//! | `recent` | interactions and days looked at lately |
 //! | `zone` | a state directory under another time zone |
 //! | `indexer` | when to ask the tenant for a day, each day once at a time |
 //!
@@ -29,6 +30,7 @@ mod model;
 pub mod names;
 mod plan;
 mod rates;
+mod recent;
 mod record;
 mod resolution;
 mod salvage;
@@ -45,6 +47,7 @@ use jiff::tz::TimeZone;
 
 use db::Db;
 use inode::InodeNumbers;
+use recent::Recent;
 
 pub use error::CatalogError;
 pub use indexer::{IndexError, Indexer, Lister};
@@ -65,6 +68,7 @@ pub struct Catalog {
 
 struct Inner {
     db: Db,
+    recent: Recent,
     timezone: TimeZone,
     numbers: InodeNumbers,
 }
@@ -81,6 +85,6 @@ impl Catalog {
     fn open_with(dir: &Path, settings: CatalogSettings, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
         let db = Db::open(dir)?;
         zone::adopt(&db, &settings.timezone)?;
-        Ok(Catalog { inner: Arc::new(Inner { db, timezone: settings.timezone, numbers }) })
+        Ok(Catalog { inner: Arc::new(Inner { db, recent: Recent::new(), timezone: settings.timezone, numbers }) })
     }
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::blocks::{Block, Blocks};
 use super::error::{MediaError, chain};
 use super::key::{KeyHash, Version};
-use super::recording::Recording;
+use super::recording::{Copied, Recording};
 use super::space::{FileId, Space, Victim, block_charge, file_charge};
 use super::spill::Spill;
 use super::store::{Files, Store};
@@ -167,6 +167,14 @@ impl Cache {
         }
         let _disk = lock(&recording.disk);
         self.reopen(recording)
+    }
+
+    /// [`Recording::copy`], with the files opened if they are not.
+    pub fn copy(&self, recording: &Recording, span: &std::ops::Range<u64>, out: &mut Vec<u8>) -> Copied {
+        match recording.copy(span, out) {
+            Copied::Closed if self.files(recording).is_ok() => recording.copy(span, out),
+            copied => copied,
+        }
     }
 
     /// A block that the disk did not take.
