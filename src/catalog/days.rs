@@ -19,11 +19,13 @@ impl Catalog {
     pub fn day(&self, day: Day) -> Result<Option<DayState>, CatalogError> {
         let generation = self.inner.db.generation();
         if let Some(known) = self.inner.recent.day(day, generation) {
-            return Ok(known);
+            return Ok(Some(known));
         }
-        let state = self.inner.db.read(|connection| get(connection, day))?;
-        self.inner.recent.note_day(day, state.clone(), generation);
-        Ok(state)
+        let found = self.inner.db.read(|connection| get(connection, day))?;
+        if let Some(state) = found {
+            self.inner.recent.note_day(day, state, generation);
+        }
+        Ok(found)
     }
 
     /// Days in the index from `since` on that are not final, oldest first.

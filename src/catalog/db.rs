@@ -12,9 +12,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::error::CatalogError;
-use super::salvage;
 use super::schema::{self, Found};
 use super::statedir::{self, StateDir};
+use super::{erase, salvage};
 
 const FILE_NAME: &str = "cxonefs.db";
 /// Stands beside the database after SQLite called it damaged in use; the next opening then checks all of it.
@@ -47,6 +47,8 @@ impl Db {
     pub(super) fn open(dir: &Path) -> Result<Db, CatalogError> {
         let dir = StateDir::hold(dir)?;
         let path = dir.path().join(FILE_NAME);
+        // A process that was killed while it erased leaves a copy.
+        let _ = std::fs::remove_file(statedir::with_suffix(&path, erase::REWRITTEN_SUFFIX));
         let writer = match open_writer(&path) {
             Err(error) if error.is_damage() => {
                 let aside = statedir::move_aside(&path)?;
@@ -92,6 +94,23 @@ impl Db {
         // After a commit that failed too: nobody knows how far it got.
         self.generation.fetch_add(1, Ordering::Release);
         self.noting_damage(done)
+    }
+
+    /// Runs `f` with the writer's connection in no transaction, and the database's path. Writing waits until it ends.
+    pub(super) fn exclusively<T>(
+        &self,
+        f: impl FnOnce(&mut Connection, &Path) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = f(&mut writer, &self.path);
+        drop(writer);
+        self.generation.fetch_add(1, Ordering::Release);
+        self.noting_damage(done)
+    }
+
+    /// Where the database is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn noting_damage<T>(&self, result: Result<T, CatalogError>) -> Result<T, CatalogError> {

@@ -23,7 +23,7 @@ const FOLDER: &str = "SELECT master_id, channel, name, ino, contact_mtime, conta
     WHERE master_id = ?3 AND day = ?1 AND agent_id = ?2";
 const FOLDER_BY_NAME: &str = "SELECT master_id, channel, name, ino, contact_mtime, contact_size FROM folders
     WHERE day = ?1 AND agent_id = ?2 AND name = ?3";
-const PLACES: &str = "SELECT day, agent_id FROM folders WHERE master_id = ?1 ORDER BY day, agent_id";
+pub(super) const PLACES: &str = "SELECT day, agent_id FROM folders WHERE master_id = ?1 ORDER BY day, agent_id";
 // A handful of legs is sorted; the shapes are found by number.
 const LEGS: &str = "SELECT s.keys, l.record FROM legs l CROSS JOIN shapes s ON s.id = l.shape
     WHERE l.day = ?1 AND l.agent_id = ?2 AND l.master_id = ?3 ORDER BY l.start, l.contact_id";
@@ -157,7 +157,7 @@ fn one<T>(
     statement.query_row(key, |row| Ok(read(row))).optional()?.transpose()
 }
 
-fn agent_folder(row: &Row<'_>) -> Result<AgentFolder, CatalogError> {
+pub(super) fn agent_folder(row: &Row<'_>) -> Result<AgentFolder, CatalogError> {
     Ok(AgentFolder {
         agent_id: AgentId(row.get(0)?),
         name: Arc::from(row.get_ref(1)?.as_str().map_err(|_| CatalogError::Damaged("a name is no text"))?),

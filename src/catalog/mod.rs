@@ -10,18 +10,22 @@
 //! | `plan`, `record` | writing a day: what is to be stored (pure), storing it |
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
+//! | `erase` | forgetting an interaction so that nothing of it stays in the file |
 //! | `recent` | interactions and days looked at lately |
 //! | `zone` | a state directory under another time zone |
 //! | `indexer` | when to ask the tenant for a day, each day once at a time |
 //!
-//! Invariants: a published name, inode number or time never changes; a folder never disappears; what was paid for outlives the index.
+//! Invariants: a published name, inode number or time never changes; a folder never disappears, unless somebody erases it; what was paid for outlives the index.
 
 mod contact_json;
 mod convert;
 mod days;
 mod db;
+mod erase;
 mod error;
 mod facts;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod indexer;
 mod inode;
 mod ledger;
@@ -49,6 +53,7 @@ use db::Db;
 use inode::InodeNumbers;
 use recent::Recent;
 
+pub use erase::{AllHoldings, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;
 pub use indexer::{IndexError, Indexer, Lister};
 pub use inode::{MAX_RECORDINGS, ROOT_INO, contact_ino, day_ino, file_ino};
@@ -80,6 +85,17 @@ impl Catalog {
     /// database is moved aside with a warning, and a new one is begun with what could be salvaged.
     pub fn open(dir: &Path, settings: CatalogSettings) -> Result<Catalog, CatalogError> {
         Catalog::open_with(dir, settings, InodeNumbers::default())
+    }
+
+    /// Opens what is there, for looking after it: nothing is listed by it, so that it needs no time zone. `None` where there is no
+    /// database.
+    pub fn open_existing(dir: &Path) -> Result<Option<Catalog>, CatalogError> {
+        if !db::file_in(dir).exists() {
+            return Ok(None);
+        }
+        let db = Db::open(dir)?;
+        let inner = Inner { db, recent: Recent::new(), timezone: TimeZone::UTC, numbers: InodeNumbers::default() };
+        Ok(Some(Catalog { inner: Arc::new(inner) }))
     }
 
     fn open_with(dir: &Path, settings: CatalogSettings, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {

@@ -18,7 +18,7 @@ const DAYS_KEPT: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// Each with the number of the state in which it was read.
 pub(super) struct Recent {
     interactions: Kept<MasterId, Interaction>,
-    days: Kept<Day, Option<DayState>>,
+    days: Kept<Day, DayState>,
 }
 
 impl Recent {
@@ -34,12 +34,11 @@ impl Recent {
         self.interactions.put(interaction.master_id, interaction.clone(), generation);
     }
 
-    /// The inner one: whether the day was ever listed.
-    pub(super) fn day(&self, day: Day, generation: u64) -> Option<Option<DayState>> {
+    pub(super) fn day(&self, day: Day, generation: u64) -> Option<DayState> {
         self.days.get(&day, generation)
     }
 
-    pub(super) fn note_day(&self, day: Day, state: Option<DayState>, generation: u64) {
+    pub(super) fn note_day(&self, day: Day, state: DayState, generation: u64) {
         self.days.put(day, state, generation);
     }
 }

@@ -203,7 +203,7 @@ keys! {
     WHOLE_FILE_BELOW: u64 = "cache"."whole_file_below", SIZE, Is("16MiB");
     "Recordings up to this size are fetched whole at their first read."
     CACHE_MAX_AGE: Duration = "cache"."max_age", DURATION, Is("30d");
-    "Bytes of recordings are to be dropped so long after they were fetched. This version reads the key but does not drop them yet; `cache.size` bounds them."
+    "Bytes of recordings are dropped so long after they were fetched, at start and while mounted. Sizes and documents stay; reading again fetches again, and makes a billed call if the link has ended."
     ENCRYPTION_KEY_FILE: PathBuf = "cache"."encryption_key_file", PATH, Described("none: not encrypted"),
         standing Standing::NotYet;
     "A key file that turns on encryption of the cache."
@@ -225,7 +225,7 @@ keys! {
     MEMORY: u64 = "limits"."memory", SIZE, Is("128MiB");
     "Bytes in flight, at most."
     MEDIA_CONNECTIONS: u32 = "limits"."media_connections", COUNT, Is("16");
-    "Connections to the media host at the same time, at most."
+    "Connections to each media host at the same time, at most."
 }
 
 /// The key of that name, if there is one.

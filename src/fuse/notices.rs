@@ -2,6 +2,7 @@
 //! way holds, so it must never be sent from one.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -23,6 +24,7 @@ enum Notice {
     Attributes(u64),
     Directory(u64),
     DirectoryAgain(u64),
+    Name(u64, String),
     /// All before it have reached the kernel.
     Mark(oneshot::Sender<()>),
 }
@@ -38,6 +40,10 @@ impl KernelCache for NoticeSender {
 
     fn forget_directory(&self, ino: u64) {
         let _ = self.0.send(Notice::Directory(ino));
+    }
+
+    fn forget_name(&self, parent: u64, name: &str) {
+        let _ = self.0.send(Notice::Name(parent, name.to_owned()));
     }
 
     async fn delivered(&self) {
@@ -79,6 +85,7 @@ impl NoticeQueue {
                     Notice::Attributes(ino) => notifier.inval_inode(INodeNo(ino), -1, 0),
                     // A directory's pages hold names; dropping them waits for no read of ours.
                     Notice::Directory(ino) | Notice::DirectoryAgain(ino) => notifier.inval_inode(INodeNo(ino), 0, 0),
+                    Notice::Name(parent, name) => notifier.inval_entry(INodeNo(parent), OsStr::new(&name)),
                     Notice::Mark(mark) => {
                         let _ = mark.send(());
                         Ok(())

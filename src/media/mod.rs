@@ -23,6 +23,8 @@
 //! - What it holds in memory besides the block table is bounded: fetches by [`MediaSettings::memory`], blocks that the disk
 //!   does not take by a constant.
 
+mod again;
+mod ageing;
 mod assemble;
 mod blocks;
 mod cache;
@@ -31,9 +33,13 @@ mod engine;
 mod error;
 mod fetch;
 mod fill;
+mod gate;
 pub mod geometry;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod hosts;
 pub mod index;
+mod keeping;
 mod key;
 mod links;
 pub mod plan;
@@ -52,6 +58,8 @@ mod verify;
 mod writer;
 
 pub use error::MediaError;
+pub use gate::{GateSnapshot, HostUse};
+pub use keeping::{CacheStats, Examined};
 pub use key::{KeyHash, RecordingKey, Version};
 pub use links::{Link, LinkSource};
 pub use reader::{Reader, VerifiedFile};
@@ -140,9 +148,57 @@ impl Media {
         self.lifeline.engine.hosts()
     }
 
+    /// What fetches under way take of connections and memory.
+    pub fn gate(&self) -> GateSnapshot {
+        self.lifeline.engine.gate()
+    }
+
+    /// Recordings whose size is being asked for.
+    pub fn probes(&self) -> usize {
+        self.lifeline.engine.probes().len()
+    }
+
     /// Bytes that the cache occupies on disk.
     pub fn cache_used(&self) -> u64 {
         self.lifeline.engine.cache.used()
+    }
+
+    /// What is in the cache. Reads every index file.
+    pub fn stats(&self) -> CacheStats {
+        self.lifeline.engine.cache.stats()
+    }
+
+    /// Compares every cached block with its checksum and drops what does not match. Reads the whole cache. `each` hears how far it is,
+    /// and ends it by `false`.
+    pub fn examine(&self, each: &mut dyn FnMut(&Examined) -> bool) -> Examined {
+        self.lifeline.engine.cache.examine(each)
+    }
+
+    /// Bytes that a recording occupies in the cache.
+    pub fn occupied(&self, key: &RecordingKey) -> u64 {
+        self.lifeline.engine.cache.occupied(&KeyHash::of(key))
+    }
+
+    /// Removes every byte of a recording for good: open readers get [`MediaError::Erased`] from then on. Whoever has it by passthrough
+    /// reads on until it is closed; its bytes are on disk, without a name, as long.
+    pub fn erase(&self, key: &RecordingKey) {
+        self.lifeline.engine.cache.erase(&KeyHash::of(key));
+    }
+
+    /// As [`Media::erase`], all recordings. `each` hears how many are gone, of how many.
+    pub fn erase_all(&self, each: &mut dyn FnMut(u64, u64)) {
+        self.lifeline.engine.cache.erase_all(each);
+    }
+
+    /// Removes every byte of all recordings from the cache. Open readers fetch again what they still need. `each` hears how many are
+    /// gone, of how many.
+    pub fn purge_all(&self, each: &mut dyn FnMut(u64, u64)) {
+        self.lifeline.engine.cache.purge_all(each);
+    }
+
+    /// Bytes that the cache may occupy on disk.
+    pub fn cache_size(&self) -> u64 {
+        self.lifeline.engine.settings.cache_size
     }
 
     /// Removes every byte of a recording from the cache. Open readers fetch again what they still need.

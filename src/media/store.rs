@@ -169,6 +169,19 @@ impl Store {
         read_index(&File::open(index_path)?, hash)
     }
 
+    /// Reads the header of a recording's index and touches nothing.
+    pub fn header(&self, hash: &KeyHash) -> Result<Header, Unusable> {
+        let mut bytes = [0; index::HEADER_LEN];
+        File::open(self.paths(hash).1)?.read_exact_at(&mut bytes, 0)?;
+        Ok(index::decode_header(&bytes)?)
+    }
+
+    /// Bytes that the files of a recording occupy; 0 where there are none.
+    pub fn occupied(&self, hash: &KeyHash) -> u64 {
+        let (data_path, index_path) = self.paths(hash);
+        [data_path, index_path].iter().filter_map(|path| fs::metadata(path).ok()).map(|file| occupied(&file)).sum()
+    }
+
     /// The data file, open for reading only.
     pub fn open_data(&self, hash: &KeyHash) -> io::Result<File> {
         File::open(self.paths(hash).0)

@@ -5,12 +5,15 @@
 pub mod audit;
 pub mod control;
 mod heap;
+pub mod keeping;
 pub mod logging;
 pub mod notify;
 pub mod privacy;
+pub mod redact;
 pub mod rotate;
 pub mod status;
 pub mod syslog;
+pub mod warm;
 
 pub use audit::{AuditLog, AuditRecord};
 pub use heap::Trimmer;

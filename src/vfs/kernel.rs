@@ -9,6 +9,8 @@ pub trait KernelCache: Send + Sync + 'static {
     fn forget_attributes(&self, ino: u64);
     /// The names of a directory changed.
     fn forget_directory(&self, ino: u64);
+    /// A name below a directory is gone, and whatever was below it.
+    fn forget_name(&self, parent: u64, name: &str);
     /// Waits until what was told so far has reached the kernel, for at most a moment.
     async fn delivered(&self);
 }
@@ -20,5 +22,6 @@ pub struct NoKernel;
 impl KernelCache for NoKernel {
     fn forget_attributes(&self, _ino: u64) {}
     fn forget_directory(&self, _ino: u64) {}
+    fn forget_name(&self, _parent: u64, _name: &str) {}
     async fn delivered(&self) {}
 }

@@ -11,8 +11,11 @@ mod children;
 mod documents;
 mod error;
 mod estimate;
+mod forget;
 mod fresh;
 mod handles;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod kernel;
 mod links;
 mod listing;
@@ -24,6 +27,7 @@ mod policy;
 mod resolve;
 #[cfg(test)]
 mod testing;
+pub mod warm;
 mod xattr;
 
 pub use attr::{Attr, Ownership, Ttl};
@@ -37,7 +41,7 @@ pub use lookup::{Entry, ROOT_INO};
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
 pub use policy::{DailyBudget, Scanners};
-pub use resolve::{Player, ResolveLimits, Resolver, Want, learned_before};
+pub use resolve::{Player, ResolveLimits, Resolver, Want, learned_before, outcome_word, recording_key};
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;

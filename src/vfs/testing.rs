@@ -98,6 +98,8 @@ impl KernelCache for FakeKernel {
         self.0.lock().unwrap().push(ino as i64);
     }
 
+    fn forget_name(&self, _parent: u64, _name: &str) {}
+
     async fn delivered(&self) {}
 }
 
@@ -147,6 +149,7 @@ pub async fn fixture(calls: u32, budget: Option<u64>) -> Fixture {
         cache_size: 1 << 24,
         min_free: 0,
         whole_file_below: 0,
+        max_age: Duration::MAX,
         connections: 2,
         memory: 1 << 24,
         deadline: Duration::from_secs(30),

@@ -14,6 +14,8 @@ mod harness;
 mod limits;
 mod media_tools;
 mod names;
+mod ops;
+mod privacy;
 mod reading;
 mod speed;
 mod tools;
