@@ -4,6 +4,7 @@
 //! returns (`synchronous=FULL`), because the ledger is money.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(super) struct Db {
     // then the directory's lock.
     readers: Readers,
     writer: Mutex<Connection>,
+    /// Grows with every commit, before the writer is told of it.
+    generation: AtomicU64,
     path: PathBuf,
     _dir: StateDir,
 }
@@ -61,7 +64,13 @@ impl Db {
             }
             other => other?,
         };
-        Ok(Db { writer: Mutex::new(writer), readers: Readers::new(path.clone()), path, _dir: dir })
+        let readers = Readers::new(path.clone());
+        Ok(Db { writer: Mutex::new(writer), generation: AtomicU64::new(0), readers, path, _dir: dir })
+    }
+
+    /// A number that names the committed state: what was read while it was this number still holds while it is this number.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Runs `f` on a reader; all its statements see one state if it begins a transaction.
@@ -82,6 +91,8 @@ impl Db {
             transaction.commit()?;
             Ok(value)
         }();
+        // After a commit that failed too: nobody knows how far it got.
+        self.generation.fetch_add(1, Ordering::Release);
         self.noting_damage(done)
     }
 
@@ -93,6 +104,7 @@ impl Db {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let done = f(&mut writer, &self.path);
         drop(writer);
+        self.generation.fetch_add(1, Ordering::Release);
         self.noting_damage(done)
     }
 
@@ -192,6 +204,7 @@ struct Readers {
 struct ReaderState {
     idle: Vec<Connection>,
     in_use: usize,
+    waiting: usize,
 }
 
 impl Readers {
@@ -200,11 +213,15 @@ impl Readers {
     }
 
     fn take(&self) -> Result<Reader<'_>, CatalogError> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self
-            .returned
-            .wait_while(state, |state| state.in_use >= MAX_READERS)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.in_use >= MAX_READERS {
+            state.waiting += 1;
+            state = self
+                .returned
+                .wait_while(state, |state| state.in_use >= MAX_READERS)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
         state.in_use += 1;
         let idle = state.idle.pop();
         drop(state);
@@ -234,8 +251,12 @@ impl Drop for Reader<'_> {
         state.in_use -= 1;
         // A transaction that a panic left open would pin an old state for ever.
         state.idle.extend(self.connection.take().filter(Connection::is_autocommit));
+        let awaited = state.waiting > 0;
         drop(state);
-        self.readers.returned.notify_one();
+        // A system call, even if nobody waits.
+        if awaited {
+            self.readers.returned.notify_one();
+        }
     }
 }
 

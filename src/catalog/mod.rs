@@ -11,6 +11,7 @@
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `erase` | forgetting an interaction so that nothing of it stays in the file |
+//! | `recent` | interactions and days looked at lately |
 //! | `zone` | a state directory under another time zone |
 //! | `indexer` | when to ask the tenant for a day, each day once at a time |
 //!
@@ -33,6 +34,7 @@ mod model;
 pub mod names;
 mod plan;
 mod rates;
+mod recent;
 mod record;
 mod resolution;
 mod salvage;
@@ -50,6 +52,7 @@ use jiff::tz::TimeZone;
 use days::KnownDays;
 use db::Db;
 use inode::InodeNumbers;
+use recent::Recent;
 
 pub use erase::{AllHoldings, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;
@@ -71,6 +74,7 @@ pub struct Catalog {
 
 struct Inner {
     db: Db,
+    recent: Recent,
     timezone: TimeZone,
     numbers: InodeNumbers,
     known_days: KnownDays,
@@ -92,16 +96,17 @@ impl Catalog {
             return Ok(None);
         }
         let db = Db::open(dir)?;
-        let inner =
-            Inner { db, timezone: TimeZone::UTC, numbers: InodeNumbers::default(), known_days: KnownDays::default() };
-        Ok(Some(Catalog { inner: Arc::new(inner) }))
+        Ok(Some(Catalog::over(db, TimeZone::UTC, InodeNumbers::default())))
     }
 
     fn open_with(dir: &Path, settings: CatalogSettings, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
         let db = Db::open(dir)?;
         zone::adopt(&db, &settings.timezone)?;
-        Ok(Catalog {
-            inner: Arc::new(Inner { db, timezone: settings.timezone, numbers, known_days: KnownDays::default() }),
-        })
+        Ok(Catalog::over(db, settings.timezone, numbers))
+    }
+
+    fn over(db: Db, timezone: TimeZone, numbers: InodeNumbers) -> Catalog {
+        let (known_days, recent) = (KnownDays::default(), Recent::new());
+        Catalog { inner: Arc::new(Inner { db, known_days, recent, timezone, numbers }) }
     }
 }

@@ -33,7 +33,20 @@ pub(super) const SIZE_SET: &str = "UPDATE files SET size = ?3, validator = ?4 WH
 impl Catalog {
     /// What all places of an interaction share; `None` if no listing told of it.
     pub fn interaction(&self, master: MasterId) -> Result<Option<Interaction>, CatalogError> {
-        self.inner.db.read(|connection| interaction(connection, master))
+        // Before the look, so that a commit during it makes what is kept old and not wrong.
+        let generation = self.inner.db.generation();
+        if let Some(known) = self.inner.recent.interaction(master, generation) {
+            return Ok(Some(known));
+        }
+        let found = self.inner.db.read(|connection| {
+            // Both statements must see one state.
+            let transaction = connection.unchecked_transaction()?;
+            interaction(&transaction, master)
+        })?;
+        if let Some(found) = &found {
+            self.inner.recent.note(found, generation);
+        }
+        Ok(found)
     }
 
     /// Stores what a billed call said, in place of what an earlier one said, in one transaction; on disk when this returns.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::blocks::{Block, Blocks};
 use super::error::{MediaError, chain};
 use super::key::{KeyHash, Version};
-use super::recording::Recording;
+use super::recording::{Copied, Recording};
 use super::space::{FileId, Space, Victim, block_charge, file_charge};
 use super::spill::Spill;
 use super::store::{Files, Store};
@@ -184,6 +184,14 @@ impl Cache {
         self.reopen(recording)
     }
 
+    /// [`Recording::copy`], with the files opened if they are not.
+    pub fn copy(&self, recording: &Recording, span: &std::ops::Range<u64>, out: &mut Vec<u8>) -> Copied {
+        match recording.copy(span, out) {
+            Copied::Closed if self.files(recording).is_ok() => recording.copy(span, out),
+            copied => copied,
+        }
+    }
+
     /// A block that the disk did not take.
     pub fn spilled(&self, file: FileId, block: u32) -> Option<Bytes> {
         self.spill.get(file, block)
@@ -194,9 +202,12 @@ impl Cache {
         !self.spill.is_empty()
     }
 
-    /// Blocks were read.
+    /// Blocks were read. While somebody else is at the books it is not noted: readers must not queue for an order that
+    /// matters at evictions only, and what is read often is noted often enough.
     pub fn touch(&self, recording: &Recording, blocks: std::ops::Range<u32>) {
-        lock(&self.space).touch(recording.id, blocks);
+        if let Ok(mut space) = self.space.try_lock() {
+            space.touch(recording.id, blocks);
+        }
     }
 
     /// A block failed its checksum or cannot be read: it goes, and counts as missing.

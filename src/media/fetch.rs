@@ -23,6 +23,9 @@ use super::session::{Reply, Session};
 use super::source::Answer;
 use super::writer::Writer;
 
+/// When a host pauses for this long, what it sent before is written without waiting for a full batch.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// The blocks that one fetch is to bring.
 pub struct Claim {
     engine: Arc<Engine>,
@@ -242,7 +245,7 @@ impl Claim {
         {
             let mut state = self.recording.lock();
             for block in std::mem::take(&mut self.owned) {
-                state.blocks.release(block);
+                state.release(block);
             }
             let mine = self.id;
             state.fetches.retain(|fetch| fetch.id != mine);
@@ -252,8 +255,8 @@ impl Claim {
     }
 }
 
-/// The next piece of the body. What waits to be written is written as soon as no piece is at hand, so that a fast host's blocks
-/// go out in few writes and a slow host's readers wait for none.
+/// The next piece of the body. What came before is shown to the readers as soon as no piece is at hand, so that a fast host's
+/// readers are woken few times and a slow host's wait for nothing.
 async fn next_piece(answer: &mut Answer, writer: &mut Writer, silence_max: Duration) -> Result<Option<Bytes>, String> {
     if let Some(piece) = answer.piece().now_or_never() {
         return piece;
@@ -263,17 +266,13 @@ async fn next_piece(answer: &mut Answer, writer: &mut Writer, silence_max: Durat
     if let Some(piece) = answer.piece().now_or_never() {
         return piece;
     }
-    writer.kick();
-    let silence = tokio::time::sleep(silence_max);
-    tokio::pin!(silence);
-    loop {
-        tokio::select! {
-            biased;
-            piece = answer.piece() => return piece,
-            () = writer.written() => {}
-            () = &mut silence => return Err("the media host fell silent".to_owned()),
-        }
+    writer.show();
+    if let Ok(piece) = tokio::time::timeout(PAUSE.min(silence_max), answer.piece()).await {
+        return piece;
     }
+    writer.flush().await;
+    let piece = tokio::time::timeout(silence_max.saturating_sub(PAUSE), answer.piece()).await;
+    piece.unwrap_or_else(|_| Err("the media host fell silent".to_owned()))
 }
 
 impl Drop for Claim {

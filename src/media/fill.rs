@@ -28,7 +28,7 @@ impl Cache {
             (Err(error), [pieces]) => {
                 self.warn_disk(&error);
                 self.spill.put(recording.id, first, pieces.concat().into());
-                recording.lock().blocks.release(first);
+                recording.lock().release(first);
             }
             (Err(_), _) => return false,
         }
@@ -52,7 +52,7 @@ impl Cache {
             let mut space = lock(&self.space);
             space.settle(charge);
             for (block, crc) in blocks.zip(crcs) {
-                let completed = state.blocks.complete(block, crc);
+                let completed = state.complete(block, crc);
                 debug_assert!(completed, "a claimed block stays in flight until it is stored or released");
                 space.add_block(recording.id, block);
             }

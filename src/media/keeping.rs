@@ -164,13 +164,10 @@ impl Cache {
                 state.blocks.doubt(block);
             }
             bytes.clear();
-            let damaged = match self.files(recording) {
-                Ok(files) => match recording.copy(&files, &span, &mut bytes) {
-                    Copied::Done => return Some(true),
-                    Copied::Moved => false,
-                    Copied::Damaged(_) => true,
-                },
-                Err(_) => true,
+            let damaged = match self.copy(recording, &span, &mut bytes) {
+                Copied::Done => return Some(true),
+                Copied::Moved => false,
+                Copied::Damaged(_) | Copied::Closed => true,
             };
             if damaged {
                 self.drop_damaged(recording, block);

@@ -92,6 +92,7 @@ async fn files_of_an_earlier_process_go_before_what_is_read_now() {
     for key in &keys {
         let reader = bench.media.reader(key, &bench.version(), bench.links.clone()).unwrap();
         bench.read_all(&reader).await;
+        eventually("complete on disk", || bench.media.is_complete(key, &bench.version())).await;
     }
     let elsewhere = tempfile::tempdir().unwrap();
     bench.media = open(&settings(elsewhere.path()));
@@ -101,6 +102,8 @@ async fn files_of_an_earlier_process_go_before_what_is_read_now() {
     bench.read_all(&reader).await;
     let other = bench.media.reader(&RecordingKey("c".into()), &bench.version(), bench.links.clone()).unwrap();
     bench.read_all(&other).await;
+    let third = RecordingKey("c".into());
+    eventually("complete on disk", || bench.media.is_complete(&third, &bench.version())).await;
     assert!(bench.media.is_complete(&keys[0], &bench.version()));
     assert!(!bench.media.is_complete(&keys[1], &bench.version()));
 }

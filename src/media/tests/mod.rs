@@ -105,6 +105,11 @@ impl Bench {
         &self.truth[offset.min(end) as usize..end as usize]
     }
 
+    /// Waits until what readers have seen of the whole recording is on disk too.
+    async fn settled(&self) {
+        eventually("complete on disk", || self.media.is_complete(&key(), &self.version())).await;
+    }
+
     async fn read_all(&self, reader: &Reader) {
         for offset in (0..self.truth.len() as u64).step_by(128 * 1024) {
             let bytes = reader.read(offset, 128 * 1024).await.unwrap();
