@@ -21,6 +21,7 @@ use super::links::LinkSource;
 use super::recording::{FetchEntry, Progress, Recording, State};
 use super::session::{Reply, Session};
 use super::source::Answer;
+use super::sync::{Runtime, sleep, yield_now};
 use super::writer::Writer;
 
 /// The blocks that one fetch is to bring.
@@ -54,11 +55,11 @@ impl Claim {
     }
 
     /// Brings the blocks in a task of its own. What is `asked` for goes first.
-    pub fn spawn(self, runtime: &tokio::runtime::Handle, links: Arc<dyn LinkSource>, asked: bool) {
+    pub fn spawn(self, runtime: &Runtime, links: Arc<dyn LinkSource>, asked: bool) {
         runtime.spawn(async move {
             if !asked {
                 // Connections that are open already are for the read that waits.
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
             let mut claim = self;
             let engine = Arc::clone(&claim.engine);
@@ -244,12 +245,12 @@ async fn next_piece(answer: &mut Answer, writer: &mut Writer, silence_max: Durat
         return piece;
     }
     // The connection's own task may have the next piece already, and needs its turn to hand it over.
-    tokio::task::yield_now().await;
+    yield_now().await;
     if let Some(piece) = answer.piece().now_or_never() {
         return piece;
     }
     writer.kick();
-    let silence = tokio::time::sleep(silence_max);
+    let silence = sleep(silence_max);
     tokio::pin!(silence);
     loop {
         tokio::select! {

@@ -10,7 +10,7 @@
 //!   │         │ assemble, writer: blocks as they arrive
 //!   ↓         ↓
 //! recording (block table) ←─ cache (room, eviction), fill (blocks in), verify (checksums) ─→ space (accounting, LRU)
-//!                              └─→ store (files) ─→ index (format)
+//!                              └─→ store (files) ─→ disk (the file system), index (format)
 //! ```
 //!
 //! What holds at any time:
@@ -27,6 +27,7 @@ mod assemble;
 mod blocks;
 mod cache;
 mod check;
+mod disk;
 mod engine;
 mod error;
 mod fetch;
@@ -46,6 +47,7 @@ mod source;
 mod space;
 mod spill;
 mod store;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod verify;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -17,6 +17,7 @@ use super::key::Version;
 use super::links::LinkSource;
 use super::plan::{Readahead, plan};
 use super::recording::{Copied, FetchEntry, Progress, Recording, State};
+use super::sync::{Mutex, timeout, yield_now};
 use super::{Lifeline, Passthrough};
 
 /// One open of one recording.
@@ -86,7 +87,7 @@ impl Reader {
         }
         let span = clamp(self.recording.version.size, offset, len);
         let read = self.read_missing(&span);
-        tokio::time::timeout(self.engine.settings.deadline, read).await.map_err(|_| MediaError::Timeout)?
+        timeout(self.engine.settings.deadline, read).await.map_err(|_| MediaError::Timeout)?
     }
 
     /// Brings a recording that is fetched whole anyway into the cache, unless `share` of its size would fill much of the cache.
@@ -130,7 +131,7 @@ impl Reader {
             match step {
                 Step::Copy(until) => {
                     if !self.copy(&(at..until), &mut out) {
-                        tokio::task::yield_now().await;
+                        yield_now().await;
                     }
                 }
                 Step::Spilled(bytes) => {
@@ -142,7 +143,7 @@ impl Reader {
                 Step::Settling => {
                     // Rung without a memory: the eviction may have ended between the look and the wait.
                     let pause = std::time::Duration::from_millis(5);
-                    let _ = tokio::time::timeout(pause, settled).await;
+                    let _ = timeout(pause, settled).await;
                 }
                 // Waited for without another look: a fetch that has failed by then would be begun again, and its links signed again.
                 Step::Fetch => {

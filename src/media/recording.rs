@@ -4,8 +4,8 @@
 //! across an await.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
@@ -15,6 +15,7 @@ use super::geometry::{block_at, block_len, block_start, blocks_of};
 use super::key::{KeyHash, Version};
 use super::space::FileId;
 use super::store::Files;
+use super::sync::{AtomicU64, Mutex, MutexGuard};
 
 /// One version of one recording.
 #[derive(Debug)]

@@ -12,14 +12,16 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::fs::FallocateFlags;
 
-use super::geometry::{block_len, block_start};
+use super::disk::{Disk, DiskFile, RealDisk};
+use super::geometry::{BLOCK_SIZE, block_len, block_start};
 use super::index::{self, BadIndex, Header};
 use super::key::KeyHash;
 use crate::base::lock::lock_exclusively;
@@ -31,9 +33,10 @@ const SCAN_THREADS: usize = 4;
 /// The directory, held by this process alone.
 #[derive(Debug)]
 pub struct Store {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
     /// Released by the kernel when closed.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// Why the directory cannot be used.
@@ -80,7 +83,7 @@ impl Store {
             let path = path.to_owned();
             move |source| StoreError::Io { path, source }
         };
-        create_dir(dir, true).map_err(at(dir))?;
+        create_dir(dir).map_err(at(dir))?;
         let metadata = fs::metadata(dir).map_err(at(dir))?;
         if metadata.uid() != rustix::process::geteuid().as_raw() {
             return Err(StoreError::Owner { path: dir.to_owned() });
@@ -95,28 +98,33 @@ impl Store {
         }
         drop_other_formats(dir).map_err(at(dir))?;
         let root = dir.join(FORMAT_DIR);
-        create_dir(&root, false).map_err(at(&root))?;
-        Ok(Store { root, _lock: lock })
+        Ok(Store { _lock: Some(lock), ..Store::on(Arc::new(RealDisk), root.clone()).map_err(at(&root))? })
+    }
+
+    /// On any disk, in a directory that nobody else uses.
+    pub fn on(disk: Arc<dyn Disk>, root: PathBuf) -> io::Result<Store> {
+        disk.create_dir(&root)?;
+        Ok(Store { disk, root, _lock: None })
     }
 
     /// Every recording in the directory, oldest first, and the bytes that the directories themselves occupy. Opens no
     /// file. Halves of pairs are removed, foreign files left alone.
     pub fn scan(&self) -> io::Result<(Vec<Found>, u64)> {
-        let mut directories = occupied(&fs::metadata(&self.root)?);
+        let mut directories = self.disk.meta(&self.root)?.occupied;
         let mut shards = Vec::new();
-        for shard in fs::read_dir(&self.root)? {
-            let shard = shard?;
-            if shard.file_type()?.is_dir() {
-                directories += occupied(&shard.metadata()?);
-                shards.push(shard.path());
+        for shard in self.disk.list(&self.root)? {
+            if shard.meta.is_dir {
+                directories += shard.meta.occupied;
+                shards.push(self.root.join(shard.name));
             }
         }
         // One stat per file: 100,000 recordings are 200,000 system calls, so they are shared out.
         let mut found = Vec::new();
         let share = shards.len().div_ceil(SCAN_THREADS).max(1);
         std::thread::scope(|scope| -> io::Result<()> {
-            let scan =
-                |shards: &[PathBuf]| shards.iter().map(|shard| scan_shard(shard)).collect::<io::Result<Vec<_>>>();
+            let scan = |shards: &[PathBuf]| {
+                shards.iter().map(|shard| scan_shard(self.disk.as_ref(), shard)).collect::<io::Result<Vec<_>>>()
+            };
             let threads: Vec<_> = shards.chunks(share).map(|shards| scope.spawn(move || scan(shards))).collect();
             for thread in threads {
                 let theirs = thread.join().map_err(|_| io::Error::other("scanning the cache directory panicked"))?;
@@ -132,32 +140,30 @@ impl Store {
     pub fn create(&self, header: &Header) -> io::Result<Files> {
         let (data_path, index_path) = self.paths(&header.hash);
         if let Some(shard) = data_path.parent() {
-            create_dir(shard, true)?;
+            self.disk.create_dir(shard)?;
         }
-        remove(&index_path)?;
-        remove(&data_path)?;
-        let data = private_file().create_new(true).open(&data_path)?;
+        self.disk.remove(&index_path)?;
+        self.disk.remove(&data_path)?;
+        let data = self.disk.create(&data_path)?;
         data.set_len(header.version.size)?;
-        let index = private_file().create_new(true).open(&index_path)?;
+        let index = self.disk.create(&index_path)?;
         index.set_len(index::index_len(header.version.size))?;
-        index.write_all_at(&index::encode_header(header), 0)?;
+        index.write_at(vec![IoSlice::new(&index::encode_header(header))], 0)?;
         Ok(Files { data, index, size: header.version.size })
     }
 
     /// Opens the files of a recording whose header was checked before.
     pub fn reopen(&self, hash: &KeyHash, size: u64) -> io::Result<Files> {
         let (data_path, index_path) = self.paths(hash);
-        let data = private_file().open(data_path)?;
-        let index = private_file().open(index_path)?;
-        Ok(Files { data, index, size })
+        Ok(Files { data: self.disk.open(&data_path)?, index: self.disk.open(&index_path)?, size })
     }
 
     /// Opens the files of a recording and reads its index.
     pub fn load(&self, hash: &KeyHash) -> Result<(Files, Header, Vec<Option<u32>>), Unusable> {
         let mut files = self.reopen(hash, 0)?;
-        let (header, entries) = read_index(&files.index, hash)?;
+        let (header, entries) = read_index(files.index.as_ref(), hash)?;
         files.size = header.version.size;
-        if files.data.metadata()?.len() != files.size {
+        if files.data.meta()?.len != files.size {
             return Err(Unusable::Mismatch);
         }
         Ok((files, header, entries))
@@ -166,25 +172,24 @@ impl Store {
     /// Reads the index of a recording and touches nothing.
     pub fn peek(&self, hash: &KeyHash) -> Result<(Header, Vec<Option<u32>>), Unusable> {
         let (_, index_path) = self.paths(hash);
-        read_index(&File::open(index_path)?, hash)
+        read_index(self.disk.open(&index_path)?.as_ref(), hash)
     }
 
     /// The data file, open for reading only.
     pub fn open_data(&self, hash: &KeyHash) -> io::Result<File> {
-        File::open(self.paths(hash).0)
+        self.disk.plain(&self.paths(hash).0)
     }
 
     /// Removes the files of a recording. The index goes first: without it the data are nobody's.
     pub fn unlink(&self, hash: &KeyHash) -> io::Result<()> {
         let (data_path, index_path) = self.paths(hash);
-        remove(&index_path)?;
-        remove(&data_path)
+        self.disk.remove(&index_path)?;
+        self.disk.remove(&data_path)
     }
 
     /// Bytes that the file system has free for us.
     pub fn free_bytes(&self) -> io::Result<u64> {
-        let stat = rustix::fs::statvfs(&self.root)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        self.disk.free_bytes(&self.root)
     }
 
     fn paths(&self, hash: &KeyHash) -> (PathBuf, PathBuf) {
@@ -197,30 +202,15 @@ impl Store {
 /// The open files of one recording.
 #[derive(Debug)]
 pub struct Files {
-    data: File,
-    index: File,
+    data: Box<dyn DiskFile>,
+    index: Box<dyn DiskFile>,
     size: u64,
 }
 
 impl Files {
     /// Appends `len` bytes at `offset` to `out`. An end of the file before that is an error.
     pub fn read_into(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<()> {
-        let mut done = 0;
-        out.reserve_exact(len);
-        while done < len {
-            let spare = &mut out.spare_capacity_mut()[..len - done];
-            match rustix::io::pread(&self.data, spare, offset + done as u64).map(|(read, _)| read.len()) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => {
-                    // SAFETY: the kernel wrote `read` bytes to the start of the spare capacity.
-                    unsafe { out.set_len(out.len() + read) };
-                    done += read;
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+        self.data.read_into(offset, len, out)
     }
 
     /// Writes adjacent blocks, given as the pieces of all of them, then the entries that vouch for them.
@@ -228,82 +218,54 @@ impl Files {
         let lens = pieces.iter().map(|block| block.iter().map(|piece| piece.len() as u64).sum());
         debug_assert!(lens.zip(first..).all(|(len, block): (u64, u32)| len == block_len(self.size, block)));
         let slices = pieces.iter().copied().flatten().map(|piece| IoSlice::new(piece));
-        write_all_vectored(&self.data, slices.collect(), block_start(first))?;
+        self.data.write_at(slices.collect(), block_start(first))?;
         let entries: Vec<u8> = crcs.iter().flat_map(|crc| index::encode_present(*crc)).collect();
-        self.index.write_all_at(&entries, index::entry_offset(first))
+        self.index.write_at(vec![IoSlice::new(&entries)], index::entry_offset(first))
     }
 
     /// Takes back the entry of a block, then its bytes. An error leaves the block without an entry or untouched.
     pub fn remove_block(&self, block: u32) -> io::Result<()> {
-        self.index.write_all_at(&index::ABSENT, index::entry_offset(block))?;
-        self.punch(block)
+        self.index.write_at(vec![IoSlice::new(&index::ABSENT)], index::entry_offset(block))?;
+        self.punch(block..block + 1)
     }
 
-    /// Frees the disk space of a block.
-    pub fn punch(&self, block: u32) -> io::Result<()> {
+    /// Frees the disk space of blocks.
+    pub fn punch(&self, blocks: Range<u32>) -> io::Result<()> {
         // To the end of the block and not of the file: a hole frees whole units of the file system only.
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let len = super::geometry::BLOCK_SIZE;
-        loop {
-            match rustix::fs::fallocate(&self.data, flags, block_start(block), len) {
-                Err(rustix::io::Errno::INTR) => {}
-                result => return Ok(result?),
-            }
-        }
+        let len = u64::from(blocks.end.saturating_sub(blocks.start)) * BLOCK_SIZE;
+        self.data.punch(block_start(blocks.start), len)
     }
 
     /// Bytes that the data file occupies.
     pub fn data_bytes(&self) -> io::Result<u64> {
-        Ok(occupied(&self.data.metadata()?))
+        Ok(self.data.meta()?.occupied)
     }
 
     /// Notes on disk that the recording was used at `unix_s`, for the order of eviction after a restart.
     pub fn note_used(&self, unix_s: i64) -> io::Result<()> {
-        let seconds = Duration::from_secs(unix_s.max(0) as u64);
-        self.index.set_modified(SystemTime::UNIX_EPOCH + seconds)
+        self.index.set_modified(unix_s)
     }
 }
 
-fn write_all_vectored(file: &File, mut slices: Vec<IoSlice<'_>>, mut offset: u64) -> io::Result<()> {
-    /// What the kernel takes at once.
-    const SLICES_MAX: usize = 1024;
-    let mut rest = slices.as_mut_slice();
-    // Empty ones at the front would look like a write that went nowhere.
-    IoSlice::advance_slices(&mut rest, 0);
-    while !rest.is_empty() {
-        match rustix::io::pwritev(file, &rest[..rest.len().min(SLICES_MAX)], offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                offset += written as u64;
-                IoSlice::advance_slices(&mut rest, written);
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-fn read_index(file: &File, hash: &KeyHash) -> Result<(Header, Vec<Option<u32>>), Unusable> {
-    let mut bytes = vec![0; index::HEADER_LEN];
-    file.read_exact_at(&mut bytes, 0)?;
+fn read_index(file: &dyn DiskFile, hash: &KeyHash) -> Result<(Header, Vec<Option<u32>>), Unusable> {
+    let mut bytes = Vec::new();
+    file.read_into(0, index::HEADER_LEN, &mut bytes)?;
     let header = index::decode_header(&bytes)?;
-    if header.hash != *hash || file.metadata()?.len() != index::index_len(header.version.size) {
+    if header.hash != *hash || file.meta()?.len != index::index_len(header.version.size) {
         return Err(Unusable::Mismatch);
     }
-    bytes.resize(index::index_len(header.version.size) as usize - index::HEADER_LEN, 0);
-    file.read_exact_at(&mut bytes, index::HEADER_LEN as u64)?;
+    bytes.clear();
+    let len = index::index_len(header.version.size) as usize - index::HEADER_LEN;
+    file.read_into(index::HEADER_LEN as u64, len, &mut bytes)?;
     Ok((header, index::decode_entries(&bytes)))
 }
 
-fn scan_shard(shard: &Path) -> io::Result<Vec<Found>> {
+fn scan_shard(disk: &dyn Disk, shard: &Path) -> io::Result<Vec<Found>> {
     let mut found = Vec::new();
     // Per hash: what its files occupy, whether each exists, when the index was last used.
     let mut pairs: std::collections::HashMap<KeyHash, (u64, bool, bool, (i64, i64))> = std::collections::HashMap::new();
-    for entry in fs::read_dir(shard)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
+    for entry in disk.list(shard)? {
+        let name = entry.name.to_string_lossy();
         let (hash, is_index) = match name.split_once('.') {
             Some((hash, "idx")) => (KeyHash::from_hex(hash), true),
             Some((hash, "data")) => (KeyHash::from_hex(hash), false),
@@ -313,12 +275,11 @@ fn scan_shard(shard: &Path) -> io::Result<Vec<Found>> {
             tracing::warn!(name = %name, "a foreign file in the cache directory; it is left alone and not counted");
             continue;
         };
-        let metadata = entry.metadata()?;
         let pair = pairs.entry(hash).or_default();
-        pair.0 += occupied(&metadata);
+        pair.0 += entry.meta.occupied;
         if is_index {
             pair.1 = true;
-            pair.3 = (metadata.mtime(), metadata.mtime_nsec());
+            pair.3 = entry.meta.modified;
         } else {
             pair.2 = true;
         }
@@ -327,8 +288,8 @@ fn scan_shard(shard: &Path) -> io::Result<Vec<Found>> {
         if has_index && has_data {
             found.push(Found { hash, bytes, used_at });
         } else {
-            remove(&shard.join(format!("{}.idx", hash.hex())))?;
-            remove(&shard.join(format!("{}.data", hash.hex())))?;
+            disk.remove(&shard.join(format!("{}.idx", hash.hex())))?;
+            disk.remove(&shard.join(format!("{}.data", hash.hex())))?;
         }
     }
     Ok(found)
@@ -348,11 +309,8 @@ fn drop_other_formats(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn create_dir(path: &Path, recursive: bool) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).recursive(recursive).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        result => result,
-    }
+fn create_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).recursive(true).create(path)
 }
 
 fn private_file() -> OpenOptions {
@@ -361,20 +319,8 @@ fn private_file() -> OpenOptions {
     options
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
-}
-
-fn occupied(metadata: &fs::Metadata) -> u64 {
-    metadata.blocks() * 512
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::geometry::BLOCK_SIZE;
     use super::super::key::Version;
     use super::*;
 

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::assemble::Pieces;
 use super::engine::Engine;
 use super::recording::{Progress, Recording};
 use super::settings::WRITE_BATCH_BLOCKS;
+use super::sync::{JoinHandle, spawn_blocking};
 
 /// Writes blocks on a blocking thread while the next ones arrive: one batch at a time, of what came meanwhile.
 pub struct Writer {
@@ -94,7 +94,7 @@ impl Writer {
         let next = Batch::new(&self.pending.recording, &self.pending.progress);
         let batch = std::mem::replace(&mut self.pending, next);
         let engine = Arc::clone(&self.engine);
-        self.running = Some(tokio::task::spawn_blocking(move || batch.store(&engine)));
+        self.running = Some(spawn_blocking(move || batch.store(&engine)));
     }
 
     /// Ends with the running batch, after starting the next one; never if none runs. Cancel-safe.
