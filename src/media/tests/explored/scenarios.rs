@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use shuttle::scheduler::RandomScheduler;
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
 
 use super::Lifeline;
 use super::cache::Cache;
@@ -27,15 +27,19 @@ const SIZE: u64 = 3 * BLOCK_SIZE - 100;
 
 /// Interleavings of one scenario.
 fn rounds() -> usize {
-    if crate::media::tests::full() { 50_000 } else { 400 }
+    if crate::media::tests::full() { 20_000 } else { 200 }
 }
 
 fn explore(scenario: impl Fn() + Send + Sync + 'static) {
     let mut config = shuttle::Config::new();
     config.stack_size = 512 * 1024;
     config.silence_warnings = true;
-    config.max_steps = shuttle::MaxSteps::FailAfter(200_000);
-    shuttle::Runner::new(RandomScheduler::new(rounds()), config).run(scenario);
+    config.max_steps = shuttle::MaxSteps::FailAfter(50_000);
+    let scenario = Arc::new(scenario);
+    let again = Arc::clone(&scenario);
+    // Any order of many small steps, and long stretches of one task with few changes.
+    shuttle::Runner::new(RandomScheduler::new(rounds()), config.clone()).run(move || scenario());
+    shuttle::Runner::new(PctScheduler::new(3, rounds()), config).run(move || again());
 }
 
 fn truth() -> Bytes {
@@ -51,7 +55,7 @@ struct World {
 impl World {
     /// A cache with room for `blocks` blocks.
     fn new(blocks: u64, whole: bool, moods: impl IntoIterator<Item = Mood>) -> World {
-        let disk = MadeUpDisk::with_pauses(shuttle::thread::yield_now);
+        let disk = MadeUpDisk::with_pauses(super::sync::pause);
         let store = Store::on(Arc::new(disk.clone()), PathBuf::from("/v1")).unwrap();
         let clock = Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
         let cache = Cache::over(store, file_charge(SIZE) + blocks * block_charge(SIZE, 0), 0, clock).unwrap();
@@ -145,6 +149,32 @@ fn eviction_under_readers_shows_nowhere() {
         for task in tasks {
             shuttle::future::block_on(task).unwrap().unwrap();
         }
+        settle(&world);
+        world.assert_settled();
+    });
+}
+
+/// Blocks that are punched out while they are copied.
+#[test]
+fn a_copy_of_what_is_being_evicted_is_no_copy() {
+    explore(|| {
+        let world = World::new(3, true, [Mood::Serves]);
+        shuttle::future::block_on(world.reads(0..SIZE)).unwrap().unwrap();
+        settle(&world);
+        let reader = world.reader();
+        let (cache, recording) = (Arc::clone(world.engine()), Arc::clone(&reader.recording));
+        let evictor = shuttle::thread::spawn(move || {
+            for block in 0..2 {
+                cache.cache.drop_damaged(&recording, block);
+            }
+        });
+        for _ in 0..2 {
+            if let Some(bytes) = reader.read_cached(10, SIZE as u32) {
+                assert!(bytes == truth().slice(10..), "wrong bytes");
+            }
+        }
+        evictor.join().unwrap();
+        drop(reader);
         settle(&world);
         world.assert_settled();
     });

@@ -8,11 +8,20 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use shuttle::rand::Rng;
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 
 pub use shuttle::future::yield_now;
 pub use shuttle::sync::atomic::{AtomicI64, AtomicU64};
 pub use shuttle::sync::{Mutex, MutexGuard};
+
+/// Time passes where it passes in earnest: at the disk, and until somebody looks whether a thread has ended.
+pub fn pause() {
+    let turns = shuttle::rand::thread_rng().gen_range(0..4);
+    for _ in 0..turns * turns * turns {
+        shuttle::thread::yield_now();
+    }
+}
 
 /// A blocking thread's end.
 pub struct JoinHandle<T> {
@@ -22,6 +31,7 @@ pub struct JoinHandle<T> {
 
 impl<T> JoinHandle<T> {
     pub fn is_finished(&self) -> bool {
+        pause();
         self.finished.load(Ordering::SeqCst)
     }
 }
