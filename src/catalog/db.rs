@@ -82,6 +82,18 @@ impl Db {
         self.noting_damage(done)
     }
 
+    /// The database's path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes over what the write-ahead log holds and empties it.
+    pub(super) fn truncate_log(&self) -> Result<(), CatalogError> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
     fn noting_damage<T>(&self, result: Result<T, CatalogError>) -> Result<T, CatalogError> {
         if let Err(error) = &result
             && error.is_damage()
@@ -122,6 +134,8 @@ fn open_writer(path: &Path) -> Result<Connection, CatalogError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // Intermediate results may hold what must not be written anywhere.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     // What is erased must not linger in free pages.
     connection.pragma_update(None, "secure_delete", "ON")?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -135,6 +149,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, CatalogError> {
     let connection = Connection::open_with_flags(canonical(path)?, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }

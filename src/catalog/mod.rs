@@ -10,6 +10,7 @@
 //! | `plan`, `record` | writing a day: what is to be stored (pure), storing it |
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
+//! | `vault` | encryption of what is said of people |
 //! | `zone` | a state directory under another time zone |
 //! | `indexer` | when to ask the tenant for a day, each day once at a time |
 //!
@@ -36,6 +37,7 @@ mod schema;
 mod statedir;
 #[cfg(test)]
 mod testing;
+mod vault;
 mod zone;
 
 use std::path::Path;
@@ -45,6 +47,9 @@ use jiff::tz::TimeZone;
 
 use db::Db;
 use inode::InodeNumbers;
+use vault::Vault;
+
+use crate::base::crypt::Keys;
 
 pub use error::CatalogError;
 pub use indexer::{IndexError, Indexer, Lister};
@@ -67,6 +72,7 @@ struct Inner {
     db: Db,
     timezone: TimeZone,
     numbers: InodeNumbers,
+    vault: Vault,
 }
 
 impl Catalog {
@@ -75,12 +81,26 @@ impl Catalog {
     /// Refuses a directory or file of someone else, one that is in use, and a database of a newer version. A damaged or foreign
     /// database is moved aside with a warning, and a new one is begun with what could be salvaged.
     pub fn open(dir: &Path, settings: CatalogSettings) -> Result<Catalog, CatalogError> {
-        Catalog::open_with(dir, settings, InodeNumbers::default())
+        Catalog::open_sealed(dir, settings, &Keys::default())
     }
 
-    fn open_with(dir: &Path, settings: CatalogSettings, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
+    /// As [`Catalog::open`], with what is said of people encrypted if there is a current key. A database in the clear, or one
+    /// encrypted with the previous key, is encrypted anew; without a current key, it is decrypted. Any other key is refused
+    /// before anything is touched.
+    pub fn open_sealed(dir: &Path, settings: CatalogSettings, keys: &Keys) -> Result<Catalog, CatalogError> {
+        Catalog::open_with(dir, settings, keys, InodeNumbers::default())
+    }
+
+    fn open_with(
+        dir: &Path,
+        settings: CatalogSettings,
+        keys: &Keys,
+        numbers: InodeNumbers,
+    ) -> Result<Catalog, CatalogError> {
+        vault::check(dir, keys)?;
         let db = Db::open(dir)?;
         zone::adopt(&db, &settings.timezone)?;
-        Ok(Catalog { inner: Arc::new(Inner { db, timezone: settings.timezone, numbers }) })
+        let vault = vault::adopt(&db, keys)?;
+        Ok(Catalog { inner: Arc::new(Inner { db, timezone: settings.timezone, numbers, vault }) })
     }
 }

@@ -13,13 +13,15 @@ use bytes::Bytes;
 
 use super::blocks::{Block, Blocks};
 use super::error::{MediaError, chain};
-use super::key::{KeyHash, Version};
+use super::index::Form;
+use super::key::{KeyHash, RecordingKey, Version};
 use super::recording::Recording;
 use super::space::{FileId, Space, Victim, block_charge, file_charge};
 use super::spill::Spill;
 use super::store::{Files, Store};
 use super::sync::{AtomicI64, AtomicU64, Mutex, MutexGuard};
 use crate::base::Clock;
+use crate::base::crypt::Keys;
 
 /// Victims that one reservation may cost, at most; a cold file is one, so this suffices unless the disk does not obey.
 const VICTIMS_MAX: u32 = 4096;
@@ -49,9 +51,15 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Cache {
     /// Opens or creates the directory and counts what is in it.
-    pub fn open(dir: &std::path::Path, limit: u64, min_free: u64, clock: Arc<dyn Clock>) -> Result<Cache, MediaError> {
+    pub fn open(
+        dir: &std::path::Path,
+        keys: &Keys,
+        limit: u64,
+        min_free: u64,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Cache, MediaError> {
         let failed = |error: &dyn std::error::Error| MediaError::source(chain(error));
-        let store = Store::open(dir, LOCK_PATIENCE).map_err(|error| failed(&error))?;
+        let store = Store::open(dir, keys, LOCK_PATIENCE).map_err(|error| failed(&error))?;
         Cache::over(store, limit, min_free, clock).map_err(|error| failed(&error))
     }
 
@@ -74,6 +82,16 @@ impl Cache {
             next_id: AtomicU64::new(1),
             warned_at_s: AtomicI64::new(i64::MIN / 2),
         })
+    }
+
+    /// What the files of a recording are called.
+    pub fn name(&self, key: &RecordingKey) -> KeyHash {
+        self.store.name(key)
+    }
+
+    /// Whether recordings are encrypted on disk.
+    pub fn is_sealed(&self) -> bool {
+        self.store.form() == Form::Sealed
     }
 
     /// Bytes on disk, reserved ones included.
@@ -212,7 +230,7 @@ impl Cache {
     pub fn begin_passthrough(&self, recording: &Recording) -> Option<std::fs::File> {
         let _disk = lock(&recording.disk);
         let mut state = recording.lock();
-        if state.stale.is_some() || !state.blocks.is_verified() || state.blocks.count() == 0 {
+        if self.is_sealed() || state.stale.is_some() || !state.blocks.is_verified() || state.blocks.count() == 0 {
             return None;
         }
         let file = self.store.open_data(&recording.hash).ok()?;
@@ -388,7 +406,7 @@ impl Cache {
             return empty();
         };
         let blocks = Blocks::from_index(version.size, &entries);
-        let charged = file_charge(version.size);
+        let charged = file_charge(version.size, self.store.form());
         free_unvouched(&files, &blocks);
         if let Err(error) = files.note_used(self.clock.now().as_second()) {
             tracing::debug!(recording = ?hash, %error, "cannot note the use of a cache file");

@@ -8,10 +8,13 @@ use proptest::prelude::*;
 
 use super::made_up_disk::{Crash, MadeUpDisk};
 use super::*;
+use crate::base::crypt::MasterKey;
 use crate::media::blocks::Block;
 use crate::media::cache::Cache;
 use crate::media::geometry::{BLOCK_SIZE, block_count, block_len, block_start};
+use crate::media::index::Form;
 use crate::media::recording::{Copied, Recording};
+use crate::media::seal::Seal;
 use crate::media::space::file_charge;
 use crate::media::store::Store;
 
@@ -67,6 +70,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// The cache, and the version of each recording that the catalog knows.
 struct Run {
     cache: Cache,
+    form: Form,
     versions: Vec<u64>,
     open: Vec<Option<Arc<Recording>>>,
 }
@@ -87,15 +91,16 @@ fn truth(recording: u8, number: u64, block: u32) -> Vec<u8> {
     content(block_len(version(recording, number).size, block), seed)
 }
 
-fn cache(disk: &MadeUpDisk, limit: u64) -> Cache {
+fn cache(disk: &MadeUpDisk, limit: u64, form: Form) -> Cache {
     let clock = Arc::new(ManualClock::new(jiff::Timestamp::from_second(1_800_000_000).unwrap()));
-    let store = Store::on(Arc::new(disk.clone()), PathBuf::from("/v1")).unwrap();
+    let seal = (form == Form::Sealed).then(|| Seal::of(&MasterKey::parse(&[5; 32]).unwrap()));
+    let store = Store::on(Arc::new(disk.clone()), PathBuf::from("/v1"), seal).unwrap();
     Cache::over(store, limit, 0, clock).unwrap()
 }
 
 impl Run {
-    fn new(disk: &MadeUpDisk, limit: u64, versions: Vec<u64>) -> Run {
-        Run { cache: cache(disk, limit), versions, open: vec![None; usize::from(RECORDINGS)] }
+    fn new(disk: &MadeUpDisk, limit: u64, form: Form, versions: Vec<u64>) -> Run {
+        Run { cache: cache(disk, limit, form), form, versions, open: vec![None; usize::from(RECORDINGS)] }
     }
 
     fn recording(&mut self, recording: u8) -> Arc<Recording> {
@@ -177,15 +182,16 @@ impl Run {
     /// What is on disk is in the books, and no more is in the books than files take besides their blocks.
     fn assert_books(&self, disk: &MadeUpDisk, when: &str) {
         let (used, occupied) = (self.cache.used(), disk.occupied());
-        let overhead: u64 = (0..RECORDINGS).map(|recording| file_charge(version(recording, 0).size) + BLOCK_SIZE).sum();
+        let overhead: u64 =
+            (0..RECORDINGS).map(|recording| file_charge(version(recording, 0).size, self.form) + BLOCK_SIZE).sum();
         assert!(used >= occupied, "{when}: {used} in the books, {occupied} on disk");
         assert!(used <= occupied + overhead, "{when}: {used} in the books, {occupied} on disk");
     }
 }
 
 /// Opens what a crash left, and uses it.
-fn survive(disk: &MadeUpDisk, limit: u64, versions: &[u64], killed: bool) -> u32 {
-    let mut run = Run::new(disk, limit, versions.to_vec());
+fn survive(disk: &MadeUpDisk, limit: u64, form: Form, versions: &[u64], killed: bool) -> u32 {
+    let mut run = Run::new(disk, limit, form, versions.to_vec());
     assert_eq!(run.cache.used(), disk.occupied(), "a fresh count");
     let mut right = 0;
     for recording in 0..RECORDINGS {
@@ -214,15 +220,16 @@ fn survive(disk: &MadeUpDisk, limit: u64, versions: &[u64], killed: bool) -> u32
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if full() { 2000 } else { 64 }, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if full() { 2000 } else { 20 }, ..ProptestConfig::default() })]
 
     #[test]
     fn a_crash_between_any_two_steps_shows_nowhere(
-        steps in steps(), limit_blocks in 3u64..24, seed: u64, damaged: bool,
+        steps in steps(), limit_blocks in 3u64..24, seed: u64, damaged: bool, sealed: bool,
     ) {
         let limit = limit_blocks * BLOCK_SIZE;
+        let form = if sealed { Form::Sealed } else { Form::Plain };
         let disk = MadeUpDisk::default();
-        let mut run = Run::new(&disk, limit, vec![0; usize::from(RECORDINGS)]);
+        let mut run = Run::new(&disk, limit, form, vec![0; usize::from(RECORDINGS)]);
         // How many changes had been made, and what the catalog knew, after each step.
         let mut history = vec![(0, run.versions.clone())];
         for step in steps {
@@ -245,7 +252,7 @@ proptest! {
             if damage {
                 left.damage(&files[random.usize(0..files.len())], &mut random);
             }
-            survive(&left, limit.max(RECORDINGS as u64 * 6 * BLOCK_SIZE), versions, killed && !damage);
+            survive(&left, limit.max(u64::from(RECORDINGS) * 6 * BLOCK_SIZE), form, versions, killed && !damage);
         }
     }
 }
@@ -254,20 +261,20 @@ proptest! {
 #[test]
 fn what_no_crash_took_is_all_there() {
     let disk = MadeUpDisk::default();
-    let mut run = Run::new(&disk, 1 << 30, vec![0; usize::from(RECORDINGS)]);
+    let mut run = Run::new(&disk, 1 << 30, Form::Sealed, vec![0; usize::from(RECORDINGS)]);
     for recording in 0..RECORDINGS {
         run.step(Step::Fill { recording, first: 0, count: 6 });
     }
     let left = disk.after_crash(disk.changes(), Crash::Killed, &mut fastrand::Rng::with_seed(1));
     let all: u32 = (0..RECORDINGS).map(|recording| block_count(version(recording, 0).size)).sum();
-    assert_eq!(survive(&left, 1 << 30, &run.versions, true), all);
+    assert_eq!(survive(&left, 1 << 30, Form::Sealed, &run.versions, true), all);
 }
 
 /// A disk that has become read-only takes nothing and breaks nothing.
 #[test]
 fn a_disk_that_refuses_every_change_breaks_nothing() {
     let disk = MadeUpDisk::default();
-    let mut run = Run::new(&disk, 1 << 30, vec![0; usize::from(RECORDINGS)]);
+    let mut run = Run::new(&disk, 1 << 30, Form::Sealed, vec![0; usize::from(RECORDINGS)]);
     run.step(Step::Fill { recording: 0, first: 0, count: 2 });
     disk.refuse(true);
     for recording in 0..RECORDINGS {

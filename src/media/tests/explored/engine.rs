@@ -50,7 +50,6 @@ impl Engine {
         Some(&self.runtime)
     }
 
-    #[allow(clippy::unused_self, reason = "as the product calls it")]
     pub fn is_closed(&self) -> bool {
         false
     }

@@ -3,7 +3,13 @@
 //! The files that synchronise are compiled here a second time, over `sync` of this folder instead of `media::sync`, and with an
 //! engine and a media host that are made up. Times do not pass: a wait that needs its time limit is a deadlock, which the
 //! scheduler reports, with a schedule that `shuttle::replay` repeats.
-#![allow(dead_code, clippy::duplicate_mod, reason = "the product's files, of which a part is used here")]
+#![allow(
+    dead_code,
+    clippy::duplicate_mod,
+    clippy::pedantic,
+    clippy::manual_async_fn,
+    reason = "the product's files, of which a part is used here"
+)]
 
 mod engine;
 mod host;

@@ -56,9 +56,11 @@ impl World {
     /// A cache with room for `blocks` blocks.
     fn new(blocks: u64, whole: bool, moods: impl IntoIterator<Item = Mood>) -> World {
         let disk = MadeUpDisk::with_pauses(super::sync::pause);
-        let store = Store::on(Arc::new(disk.clone()), PathBuf::from("/v1")).unwrap();
+        let store = Store::on(Arc::new(disk.clone()), PathBuf::from("/v1"), None).unwrap();
         let clock = Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
-        let cache = Cache::over(store, file_charge(SIZE) + blocks * block_charge(SIZE, 0), 0, clock).unwrap();
+        let cache =
+            Cache::over(store, file_charge(SIZE, super::index::Form::Plain) + blocks * block_charge(SIZE, 0), 0, clock)
+                .unwrap();
         let engine = Engine {
             cache,
             settings: Settings { deadline: Duration::MAX },

@@ -52,7 +52,6 @@ impl<'a> Session<'a> {
         Err(MediaError::source(why))
     }
 
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "as the product calls it")]
     pub fn count_short_part(&mut self) -> Result<(), MediaError> {
         Ok(())
     }

@@ -70,7 +70,6 @@ pub async fn sleep(_time: Duration) {
 pub struct Runtime;
 
 impl Runtime {
-    #[allow(clippy::unused_self, reason = "as the product calls it")]
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         drop(shuttle::future::spawn(future));
     }
