@@ -46,6 +46,8 @@ pub enum Command {
     Ledger(LedgerArgs),
     Status(StatusArgs),
     Refresh(RefreshArgs),
+    Warm(WarmArgs),
+    Doctor(DoctorArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }
@@ -77,6 +79,61 @@ pub struct RefreshArgs {
     #[arg(value_name = "DATE")]
     pub days: Vec<Day>,
 }
+
+/// Check everything that a mount needs, and say what to do about what is missing
+///
+/// FUSE, the configuration and its secret, directories and their space, the clock, the network, the login, the permissions. Makes no
+/// billed call unless --billed is given. Exit codes: 0 all well, 1 a check failed, 2 the configuration cannot be used.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The configuration file; else the usual places
+    #[arg(short, long, value_name = "FILE", env = "CXONEFS_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+
+    /// Make one billed call, for this master contact, to see whether recordings may be played
+    #[arg(long, value_name = "CONTACT")]
+    pub billed: Option<i64>,
+
+    /// For programs: one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Resolve and cache ahead of use what lies below some paths of a mount
+///
+/// Says first what it costs (billed calls, bytes, time at the rate limit) and asks. Calls are made only when nobody waits for a file,
+/// within the rate limit and the daily budget. What was brought stays: interrupted, it goes on where it was when run again. The mount does
+/// the work; it ends when this command does.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+#[command(after_help = WARM_EXAMPLES)]
+pub struct WarmArgs {
+    /// Days, agents, interactions or files of one mount, or the mount itself
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// Only say what it costs
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Metadata, transcripts, emails and exact sizes, but not the bytes of recordings
+    #[arg(long)]
+    pub metadata_only: bool,
+
+    /// For programs: one JSON object with the cost and, unless --dry-run, the result; never asks, so it needs --yes or --dry-run
+    #[arg(long)]
+    pub json: bool,
+}
+
+const WARM_EXAMPLES: &str = "\
+Examples:
+  cxonefs warm --dry-run ~/recordings/2026-11-02
+  cxonefs warm ~/recordings/2026-11-02/Keller_Rosa_8812345
+  cxonefs warm --yes --metadata-only ~/recordings/2026-11-02";
 
 /// Mount the tenant's recordings at a directory
 #[derive(Debug, Args)]

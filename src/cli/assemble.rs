@@ -75,7 +75,8 @@ fn attach(
     let limiter = limiter(config, &catalog, &clock)?;
     let resolver = resolver(config, &tenant, &catalog, &media, &limiter, &clock);
     let reporting = Breaker::new("reporting", Arc::new(ReportingProbe(tenant.clone())));
-    let lister = Arc::new(TenantLister { tenant, breaker: reporting.clone(), trimmer: Trimmer::default() });
+    let lister =
+        Arc::new(TenantLister { tenant: tenant.clone(), breaker: reporting.clone(), trimmer: Trimmer::default() });
     let zone = config.tree.timezone.clone();
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
     let audit = AuditSink::open(&config.state.dir, keys.current.is_none(), Arc::clone(&clock))?;
@@ -102,6 +103,7 @@ fn attach(
         mount_point,
         mounted_at,
         host,
+        tenant,
         catalog,
         indexer,
         limiter,
@@ -230,7 +232,8 @@ fn nameless(path: &str) -> String {
     parts.join("/")
 }
 
-fn limiter(config: &Config, catalog: &Catalog, clock: &Arc<dyn Clock>) -> Result<Limiter, Failure> {
+/// The limiter, with the calls of earlier processes.
+pub fn limiter(config: &Config, catalog: &Catalog, clock: &Arc<dyn Clock>) -> Result<Limiter, Failure> {
     let limits = &config.limits;
     // Calls of an earlier process count: a restart must not burst past the limit.
     let since = clock.now().saturating_sub(limits.playback_window).unwrap_or(Timestamp::MIN);
@@ -338,7 +341,8 @@ fn is_fatal(kind: ApiErrorKind, indexed: bool) -> bool {
     }
 }
 
-fn login_failure(error: ApiError, config: &Config) -> Failure {
+/// A login that failed, with what to do about it.
+pub fn login_failure(error: ApiError, config: &Config) -> Failure {
     let id = &config.tenant.access_key_id;
     let host = host(config);
     let doing = format!("logging in to {host} with access key {id}");
@@ -360,7 +364,7 @@ fn login_failure(error: ApiError, config: &Config) -> Failure {
 }
 
 /// The host that logs us in, with its port.
-fn host(config: &Config) -> String {
+pub fn host(config: &Config) -> String {
     let url = config.tenant.auth_endpoint.as_ref().unwrap_or(&config.tenant.issuer);
     match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),

@@ -75,6 +75,16 @@ impl Failure {
         self.code
     }
 
+    /// What to do about it, where that is known.
+    pub fn remedy_text(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+
+    /// A configuration error that is still needed elsewhere.
+    pub fn from_config(error: &ConfigError) -> Failure {
+        Failure { code: USAGE, doing: None, cause: chain(error).into(), remedy: error.remedy() }
+    }
+
     /// `what: cause: cause`, on one line. A cause whose words its parent has already said is left out.
     pub fn line(&self) -> String {
         chained(self.doing.clone().unwrap_or_default(), &*self.cause)

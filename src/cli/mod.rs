@@ -6,6 +6,7 @@ mod background;
 mod completions;
 mod daemon;
 mod demo;
+mod doctor;
 mod failure;
 mod ledger;
 mod man;
@@ -20,7 +21,13 @@ mod report;
 mod simulate;
 mod simulator;
 mod status;
+#[cfg(test)]
+mod testing;
 mod umount;
+mod units;
+mod warm;
+mod warming;
+mod within;
 mod workspace;
 
 use std::ffi::OsString;
@@ -63,6 +70,8 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Ledger(args) => ledger::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Refresh(args) => refresh::run(&args),
+        Command::Warm(args) => warm::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

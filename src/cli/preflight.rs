@@ -93,7 +93,8 @@ fn clear_dead_mount(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn fuse_device(device: &Path) -> Result<(), Failure> {
+/// Whether the device is there and may be opened.
+pub fn fuse_device(device: &Path) -> Result<(), Failure> {
     let shown = device.display();
     match OpenOptions::new().read(true).write(true).open(device) {
         Ok(_) => Ok(()),
@@ -112,7 +113,7 @@ fn fuse_device(device: &Path) -> Result<(), Failure> {
 }
 
 /// Without root's rights, `fusermount3` mounts for us.
-fn helper_program(search_path: Option<&std::ffi::OsStr>) -> Result<(), Failure> {
+pub fn helper_program(search_path: Option<&std::ffi::OsStr>) -> Result<(), Failure> {
     let found = search_path
         .map(std::env::split_paths)
         .into_iter()
@@ -125,7 +126,8 @@ fn helper_program(search_path: Option<&std::ffi::OsStr>) -> Result<(), Failure> 
         .remedy("install the package fuse3, or run as root"))
 }
 
-fn allow_other(fuse_conf: &Path) -> Result<(), Failure> {
+/// Whether users that are not root may let others in.
+pub fn allow_other(fuse_conf: &Path) -> Result<(), Failure> {
     let text = std::fs::read_to_string(fuse_conf).unwrap_or_default();
     if permits_allow_other(&text) {
         return Ok(());

@@ -10,10 +10,7 @@ pub fn run(args: &RefreshArgs) -> Result<(), Failure> {
     let socket = status::socket(&control::runtime_dir(), &args.mount_point)?;
     let request = RefreshRequest { days: args.days.iter().map(ToString::to_string).collect() };
     let answers: Vec<Refreshed> =
-        daemon::runtime()?.block_on(control::post(&socket, "/refresh", &request)).map_err(|error| {
-            Failure::failed(error)
-                .remedy("is it mounted, and by you? cxonefs mounts are shown by: findmnt -t fuse.cxonefs")
-        })?;
+        daemon::runtime()?.block_on(control::post(&socket, "/refresh", &request)).map_err(status::not_answered)?;
     let mut failed = 0;
     for answer in &answers {
         match &answer.error {

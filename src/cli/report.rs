@@ -7,17 +7,19 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::warming;
 use crate::base::{Clock, Day};
 use crate::catalog::{Catalog, Indexer};
 use crate::config::Config;
-use crate::cxone::{Breaker, Limiter, ServiceState};
+use crate::cxone::{Breaker, Limiter, ServiceState, Tenant};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
-use crate::ops::control::{Controlled, Refreshed};
+use crate::ops::control::{Controlled, Peer, Refreshed, WarmLines};
 use crate::ops::status::{
-    BudgetStatus, CacheStatus, KernelStatus, PassthroughStatus, PlaybackStatus, ServiceStatus, Status, TenantStatus,
-    TreeStatus, Waiting,
+    BudgetStatus, CacheStatus, KernelStatus, MediaHostStatus, MediaStatus, PassthroughStatus, PlaybackStatus,
+    ReportingStatus, ServiceStatus, Status, TenantStatus, TreeStatus, Waiting, WorkStatus,
 };
+use crate::ops::warm::{WarmCost, WarmRequest};
 use crate::vfs::Vfs;
 
 /// The parts that are asked.
@@ -27,6 +29,7 @@ pub struct Report {
     pub mounted_at: Timestamp,
     /// Host that logs us in.
     pub host: String,
+    pub tenant: Tenant,
     pub catalog: Catalog,
     pub indexer: Indexer,
     pub limiter: Limiter,
@@ -50,6 +53,9 @@ impl Controlled for Report {
             tenant: TenantStatus { host: self.host.clone(), access_key_id: self.config.tenant.access_key_id.clone() },
             tree: self.tree(),
             playback: self.playback(),
+            reporting: self.reporting(),
+            media: self.media(),
+            work: self.work(),
             services: self.services(),
             budget: self.budget(),
             cache: CacheStatus {
@@ -75,6 +81,14 @@ impl Controlled for Report {
             answers.push(Refreshed { day: day.to_string(), error });
         }
         answers
+    }
+
+    async fn warm_cost(&self, request: WarmRequest) -> Result<WarmCost, String> {
+        warming::cost(&self.vfs, &request).await
+    }
+
+    async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String> {
+        warming::begin(&self.vfs, &request, peer).await
     }
 }
 
@@ -117,6 +131,44 @@ impl Report {
             used: limiter.used,
             waiting: Waiting { open, stat, list, warm },
             paused_for_s: limiter.paused_for.as_secs_f64(),
+            refused: limiter.refused,
+        }
+    }
+
+    fn reporting(&self) -> ReportingStatus {
+        let limiter = self.tenant.reporting_rate();
+        ReportingStatus {
+            limit: limiter.calls,
+            window_s: limiter.window.as_secs_f64(),
+            learned_limit: limiter.learned_limit,
+            used: limiter.used,
+            waiting: limiter.waiting.iter().sum(),
+            paused_for_s: limiter.paused_for.as_secs_f64(),
+            refused: limiter.refused,
+        }
+    }
+
+    fn media(&self) -> MediaStatus {
+        let gate = self.media.gate();
+        let hosts = gate.hosts.into_iter().map(|used| MediaHostStatus {
+            host: used.host.0.to_string(),
+            connections: used.connections,
+            waiting: used.waiting,
+        });
+        MediaStatus {
+            connections_limit: gate.connections_max,
+            buffer_limit_bytes: gate.buffer_bytes,
+            hosts: hosts.collect(),
+        }
+    }
+
+    fn work(&self) -> WorkStatus {
+        let fetches = self.media.gate().hosts.iter().map(|used| used.connections + used.waiting).sum();
+        WorkStatus {
+            resolving: self.vfs.resolver().flights(),
+            sizes: self.media.probes(),
+            fetches,
+            tasks: tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks()),
         }
     }
 

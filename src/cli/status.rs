@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::StatusArgs;
 use super::failure::Failure;
+use super::units::size;
 use super::{daemon, mounts};
 use crate::ops::control::{self, ControlError};
 use crate::ops::status::Status;
@@ -43,6 +44,17 @@ pub fn socket(dir: &Path, mount_point: &Path) -> Result<PathBuf, Failure> {
     Ok(control::socket_of(dir, &path))
 }
 
+/// What to do where a mount's daemon could not be asked.
+pub fn not_answered(error: ControlError) -> Failure {
+    let is_absent = matches!(error, ControlError::NoDaemon { .. });
+    let failure = Failure::failed(error);
+    if is_absent {
+        failure.remedy("is it mounted, and by you? cxonefs mounts are shown by: findmnt -t fuse.cxonefs")
+    } else {
+        failure
+    }
+}
+
 async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failure> {
     let mut states = Vec::new();
     for socket in sockets {
@@ -50,11 +62,7 @@ async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failur
             Ok(state) => states.push(state),
             // A daemon that was killed leaves its socket behind.
             Err(ControlError::NoDaemon { .. }) if !named => {}
-            Err(error @ ControlError::NoDaemon { .. }) => {
-                return Err(Failure::failed(error)
-                    .remedy("is it mounted, and by you? cxonefs mounts are shown by: findmnt -t fuse.cxonefs"));
-            }
-            Err(error) => return Err(Failure::failed(error)),
+            Err(error) => return Err(not_answered(error)),
         }
     }
     Ok(states)
@@ -78,12 +86,19 @@ fn table(state: &Status) -> String {
     } else {
         String::new()
     };
-    row("rate limit", window + &learned);
+    row("rate limit", window + &learned + &refused(playback.refused, playback.paused_for_s));
     let waiting = playback.waiting;
     row(
         "waiting",
         format!("{} open, {} stat, {} list, {} warm", waiting.open, waiting.stat, waiting.list, waiting.warm),
     );
+    let listing = &state.reporting;
+    let window = format!("{} of {} pages in {} s", listing.used, listing.learned_limit, listing.window_s);
+    row("listing", window + &refused(listing.refused, listing.paused_for_s));
+    let hosts = state.media.hosts.iter();
+    let hosts = hosts.map(|host| format!("{} of {} to {}", host.connections, state.media.connections_limit, host.host));
+    let hosts: Vec<String> = hosts.collect();
+    row("media", if hosts.is_empty() { String::from("no connection in use") } else { hosts.join(", ") });
     for service in &state.services {
         let why = service.error.as_deref().unwrap_or("no reason known");
         let down = |seconds: f64| format!("down for {seconds:.0} s: {why}");
@@ -109,30 +124,18 @@ fn table(state: &Status) -> String {
     text
 }
 
-/// Bytes for people.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
+/// What throttling there was, if any.
+fn refused(times: u64, paused_for_s: f64) -> String {
+    match (times, paused_for_s > 0.0) {
+        (0, _) => String::new(),
+        (_, false) => format!(", refused {times} times"),
+        (_, true) => format!(", refused {times} times, paused for {paused_for_s:.0} s"),
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_for_people() {
-        assert_eq!(size(0), "0 B");
-        assert_eq!(size(1023), "1023 B");
-        assert_eq!(size(1536), "1.5 KiB");
-        assert_eq!(size(10 << 30), "10.0 GiB");
-        assert!(size(u64::MAX).ends_with("TiB"));
-    }
 
     #[test]
     fn a_mount_that_is_not_there_is_said_with_a_remedy() {

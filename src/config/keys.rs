@@ -224,7 +224,7 @@ keys! {
     MEMORY: u64 = "limits"."memory", SIZE, Is("128MiB");
     "Bytes in flight, at most."
     MEDIA_CONNECTIONS: u32 = "limits"."media_connections", COUNT, Is("16");
-    "Connections to the media host at the same time, at most."
+    "Connections to each media host at the same time, at most."
 }
 
 /// The key of that name, if there is one.

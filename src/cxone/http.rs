@@ -148,6 +148,7 @@ impl Http {
             url: url.clone(),
             host: host.to_owned(),
             correlation_id: "".into(),
+            date: header(response.headers(), &DATE).as_deref().and_then(http_date),
             retry_after: self.retry_after(response.headers()),
             status_description: header(response.headers(), &STATUS_DESCRIPTION),
             location: header(response.headers(), &LOCATION),
@@ -214,6 +215,8 @@ pub(super) struct Answer {
     pub url: Url,
     host: String,
     correlation_id: Arc<str>,
+    /// The server's time.
+    pub date: Option<Timestamp>,
     retry_after: Option<Duration>,
     status_description: Option<String>,
     pub location: Option<String>,

@@ -1,8 +1,10 @@
 //! The listing: `contacts/completed` in pages, the others in parallel once the first has told how many there are.
 //!
-//! Free of charge. Knows requests and pages; what a row means is `contact`'s business, what comes next `paging`'s.
+//! Free of charge, under a rate limit of its own. Knows requests and pages; what a row means is `contact`'s business, what comes next
+//! `paging`'s, how many go out `limiter`'s.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -13,7 +15,8 @@ use url::Url;
 use super::endpoints::Endpoints;
 use super::error::{ApiError, ApiErrorKind};
 use super::gather::Gather;
-use super::http::{Call, REPORTING_BYTES_MAX};
+use super::http::{Answer, Call, REPORTING_BYTES_MAX};
+use super::limiter::{InFlight, LimiterSettings, Priority};
 use super::model::ContactsAnswer;
 use super::paging::{self, PAGE_ROWS, PAGES_MAX, PageFacts, Plan, Position};
 use super::tenant::Inner;
@@ -21,6 +24,10 @@ use super::{address, instant, lenient};
 
 /// Pages fetched at once.
 const PAGES_AT_ONCE: usize = 4;
+
+/// Pages in any window. No limit is published for Reporting, so this is a guess that nobody who looks around meets and no tenant should
+/// mind: a year of days at once, or ten pages a second for ever. A tenant that refuses more is listened to.
+pub(super) const RATE: LimiterSettings = LimiterSettings { calls: 600, window: Duration::from_mins(1) };
 
 const LISTING: Call = Call { operation: "listing contacts", body_max: REPORTING_BYTES_MAX };
 
@@ -105,16 +112,37 @@ async fn fetch(inner: Arc<Inner>, window: Window, position: Position) -> Result<
         Position::Link(url) => url.clone(),
         Position::Row(skip) => page_url(&endpoints.api, version, window, *skip),
     };
-    inner.retry.run(|| inner.http.jitter(), || fetch_once(&inner, url_of)).await
+    // A refresh is made behind an answer from the index; nobody waits for it.
+    let urgency = if window.updated_since.is_some() { Priority::Warm } else { Priority::Open };
+    inner.retry.run(|| inner.http.jitter(), || fetch_once(&inner, urgency, url_of)).await
 }
 
-async fn fetch_once(inner: &Inner, url_of: impl Fn(&Endpoints) -> Url) -> Result<Page, ApiError> {
-    let (answer, _session) = inner.get(LISTING, url_of).await?;
-    let answer = answer.ok()?;
+async fn fetch_once(inner: &Inner, urgency: Priority, url_of: impl Fn(&Endpoints) -> Url) -> Result<Page, ApiError> {
+    let permit = tokio::time::timeout(inner.settings.call_timeout, inner.reporting.acquire(urgency)).await;
+    let permit = permit.map_err(|_| {
+        let message = format!("{}: its rate limit leaves no room", LISTING.operation);
+        ApiError::new(ApiErrorKind::RateLimited { retry_after: None }, message)
+    })?;
+    let under_way = permit.spend();
+    let answer = inner.get(LISTING, url_of).await.and_then(|(answer, _session)| answer.ok());
+    conclude(under_way, &answer);
+    let answer = answer?;
     if answer.is_empty() {
         return Ok(Page { rows: Vec::new(), facts: PageFacts::default(), last_poll: None });
     }
     read_page(answer.json()?).ok_or_else(|| answer.bad("the answer holds no list of contacts"))
+}
+
+/// Tells the limiter how a call ended.
+fn conclude(under_way: InFlight, answer: &Result<Answer, ApiError>) {
+    match answer {
+        Ok(_) => under_way.finished(),
+        Err(error) => match error.kind {
+            ApiErrorKind::RateLimited { retry_after } => under_way.throttled(retry_after),
+            _ if error.is_unsent() => under_way.unsent(),
+            _ => drop(under_way),
+        },
+    }
 }
 
 /// No `orderBy`: the effect of a name that the tenant's version does not know is unknown, so the order is made here.

@@ -13,6 +13,7 @@ use super::auth::{Auth, Session};
 use super::endpoints::Endpoints;
 use super::error::{ApiError, ApiErrorKind};
 use super::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
+use super::limiter::{Limiter, LimiterSnapshot};
 use super::model::{ContactsAnswer, PlaybackAnswer};
 use super::reporting::Window;
 use super::retry::RetryPolicy;
@@ -30,6 +31,8 @@ pub(super) struct Inner {
     pub settings: Arc<TenantSettings>,
     pub http: Arc<Http>,
     pub retry: RetryPolicy,
+    /// How many pages of listings may be asked for.
+    pub reporting: Limiter,
     auth: Auth,
 }
 
@@ -51,13 +54,29 @@ impl Tenant {
         let http = Arc::new(Http::new(settings.call_timeout, clock.clone())?);
         http.check(&settings.issuer)?;
         let settings = Arc::new(settings);
+        let wall = clock.now();
+        let reporting = Limiter::for_free_calls("reporting", reporting::RATE, wall, wall.as_nanosecond() as u64);
         let auth = Auth::new(settings.clone(), http.clone(), clock, login);
-        Ok(Tenant { inner: Arc::new(Inner { settings, http, retry: listing, auth }) })
+        Ok(Tenant { inner: Arc::new(Inner { settings, http, retry: listing, reporting, auth }) })
     }
 
     /// Logs in and discovers the endpoints now, so that mounting fails early and clearly.
     pub async fn login(&self) -> Result<(), ApiError> {
         self.inner.auth.session().await.map(drop)
+    }
+
+    /// Asks the issuer for its description without logging in: whether anybody answers, and what time it is there. Any answer will do.
+    pub async fn greet(&self) -> Result<Option<Timestamp>, ApiError> {
+        let url = address::join(&self.inner.settings.issuer, ".well-known/cxone-configuration");
+        let answer = self.inner.http.send(GREETING, self.inner.http.request(Method::GET, url)?).await?;
+        Ok(answer.date)
+    }
+
+    /// Logs in if need be; then where Reporting and Media Playback are (host and port).
+    pub async fn endpoints(&self) -> Result<(String, String), ApiError> {
+        let session = self.inner.session().await?;
+        let Endpoints { api, playback, .. } = &session.endpoints;
+        Ok((address::host_and_port(api), address::host_and_port(playback)))
     }
 
     /// All completed contact legs whose start lies in `[start, end)`, or of those only the ones that changed since `updated_since`.
@@ -77,6 +96,12 @@ impl Tenant {
         playback::playback(&self.inner, master).await
     }
 
+    /// What the rate limit of listings is doing.
+    #[must_use]
+    pub fn reporting_rate(&self) -> LimiterSnapshot {
+        self.inner.reporting.snapshot()
+    }
+
     /// Whether a service answers at all: a login if one is due, and one request that costs nothing to the service's host.
     pub async fn probe(&self, service: Service) -> Result<(), ApiError> {
         let session = self.inner.session().await?;
@@ -91,6 +116,7 @@ impl Tenant {
     }
 }
 
+const GREETING: Call = Call { operation: "connecting", body_max: LOGIN_BYTES_MAX };
 const PROBE: Call = Call { operation: "probing", body_max: LOGIN_BYTES_MAX };
 
 /// The parts of a tenant that can be down by themselves.

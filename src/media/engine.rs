@@ -8,12 +8,13 @@ use tokio::sync::watch;
 
 use super::cache::Cache;
 use super::error::MediaError;
+use super::gate::{Gate, GateSnapshot};
 use super::geometry::BLOCK_SIZE;
 use super::key::{KeyHash, Version};
 use super::links::LinkSource;
 use super::plan::{Allowance, WINDOW_BLOCKS_MAX};
 use super::recording::State;
-use super::session::{Gate, Session};
+use super::session::Session;
 use super::settings::{MediaSettings, Patience};
 use super::source::Source;
 use crate::base::Clock;
@@ -71,6 +72,11 @@ impl Engine {
         self.source.hosts()
     }
 
+    /// What fetches under way take.
+    pub fn gate(&self) -> GateSnapshot {
+        self.gate.snapshot()
+    }
+
     /// A number that no other fetch has.
     pub fn next_fetch_id(&self) -> u64 {
         self.fetch_ids.fetch_add(1, Ordering::Relaxed)
@@ -91,7 +97,7 @@ impl Engine {
             block_count: state.blocks.count(),
             whole: !spilling && fits && self.is_small(size),
             window_max: if spilling || state.no_ranges { 0 } else { WINDOW_BLOCKS_MAX.min(by_cache) },
-            ranges_spare: self.gate.spare(),
+            ranges_spare: self.gate.spare(state.host.as_ref()),
         }
     }
 

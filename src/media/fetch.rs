@@ -98,6 +98,7 @@ impl Claim {
                 Some(reply) => reply,
                 None => session.get(asked.clone(), || self.is_wanted()).await?,
             };
+            self.note_host(session);
             let stopped = match reply {
                 Reply::Unwanted => return Ok(()),
                 Reply::Outside { version } => return Err(self.changed(version)),
@@ -127,6 +128,14 @@ impl Claim {
             }
         }
         Ok(())
+    }
+
+    /// So that readahead knows whose connections it would take.
+    fn note_host(&self, session: &Session<'_>) {
+        let mut state = self.recording.lock();
+        if state.host != session.host {
+            state.host.clone_from(&session.host);
+        }
     }
 
     /// Takes the body, whose bytes are `body` of the recording, into the cache. True: nobody wants the rest.

@@ -23,6 +23,7 @@
 //! - What it holds in memory besides the block table is bounded: fetches by [`MediaSettings::memory`], blocks that the disk
 //!   does not take by a constant.
 
+mod again;
 mod assemble;
 mod blocks;
 mod cache;
@@ -32,6 +33,7 @@ mod engine;
 mod error;
 mod fetch;
 mod fill;
+mod gate;
 pub mod geometry;
 mod hosts;
 pub mod index;
@@ -55,6 +57,7 @@ mod verify;
 mod writer;
 
 pub use error::MediaError;
+pub use gate::{GateSnapshot, HostUse};
 pub use key::{KeyHash, RecordingKey, Version};
 pub use links::{Link, LinkSource};
 pub use reader::{Reader, VerifiedFile};
@@ -156,9 +159,24 @@ impl Media {
         self.lifeline.engine.hosts()
     }
 
+    /// What fetches under way take of connections and memory.
+    pub fn gate(&self) -> GateSnapshot {
+        self.lifeline.engine.gate()
+    }
+
+    /// Recordings whose size is being asked for.
+    pub fn probes(&self) -> usize {
+        self.lifeline.engine.probes().len()
+    }
+
     /// Bytes that the cache occupies on disk.
     pub fn cache_used(&self) -> u64 {
         self.lifeline.engine.cache.used()
+    }
+
+    /// Bytes that the cache may occupy on disk.
+    pub fn cache_size(&self) -> u64 {
+        self.lifeline.engine.settings.cache_size
     }
 
     /// Removes every byte of a recording from the cache. Open readers fetch again what they still need.

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::again::Again;
 use super::blocks::Block;
 use super::engine::Engine;
 use super::error::MediaError;
@@ -28,6 +29,7 @@ pub struct Reader {
     readahead: Mutex<Readahead>,
     /// Nothing was read yet: the first read begins to fetch a small recording whole, even if it finds its own bytes here.
     untouched: AtomicBool,
+    again: Again,
     _lifeline: Arc<Lifeline>,
 }
 
@@ -54,6 +56,7 @@ impl Reader {
             links,
             readahead: Mutex::default(),
             untouched: AtomicBool::new(true),
+            again: Again::default(),
             _lifeline: lifeline,
         }
     }
@@ -86,8 +89,15 @@ impl Reader {
             return Ok(bytes);
         }
         let span = clamp(self.recording.version.size, offset, len);
-        let read = self.read_missing(&span);
-        timeout(self.engine.settings.deadline, read).await.map_err(|_| MediaError::Timeout)?
+        if let Some(error) = self.again.repeats(&span) {
+            return Err(error);
+        }
+        let read = timeout(self.engine.settings.deadline, self.read_missing(&span));
+        let outcome = read.await.unwrap_or(Err(MediaError::Timeout));
+        if let Err(error) = &outcome {
+            self.again.note(&span, error);
+        }
+        outcome
     }
 
     /// Brings a recording that is fetched whole anyway into the cache, unless `share` of its size would fill much of the cache.

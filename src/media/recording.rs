@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use super::blocks::{Block, Blocks};
 use super::error::MediaError;
+use super::gate::HostName;
 use super::geometry::{block_at, block_len, block_start, blocks_of};
 use super::key::{KeyHash, Version};
 use super::space::FileId;
@@ -54,6 +55,8 @@ pub struct State {
     pub orphaned: u64,
     /// The media host ignores ranges.
     pub no_ranges: bool,
+    /// Where it was last fetched from.
+    pub host: Option<HostName>,
     /// Its checksums are being compared, for passthrough.
     pub verifying: bool,
 }
@@ -97,6 +100,7 @@ impl Recording {
             passthrough: 0,
             orphaned: 0,
             no_ranges: false,
+            host: None,
             verifying: false,
         };
         Recording {

@@ -4,68 +4,20 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use super::check::Verdict;
 use super::error::MediaError;
+use super::gate::{Gate, HostName, Pass};
 use super::hosts::ailing;
 use super::key::Version;
 use super::links::{Link, LinkSource};
-use super::settings::{FETCH_MEMORY_BYTES, Patience};
+use super::settings::Patience;
 use super::source::{Answer, Source};
 use crate::base::Clock;
 use crate::cxone::Breaker;
 use crate::cxone::breaker::Admitted;
 
-/// Unit of the memory semaphore (bytes).
-const MEMORY_UNIT: u64 = 1024;
 /// Links that may be refused one after the other before a recording counts as denied: the one at hand and a fresh one.
 const REFUSALS_MAX: u32 = 2;
-
-/// Limits what all fetches together take: connections and memory.
-#[derive(Clone, Debug)]
-pub struct Gate {
-    connections: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
-    memory_per_fetch: u32,
-    /// Connections that readahead leaves to reads that wait.
-    kept_free: usize,
-}
-
-/// The right to one connection and its buffers; given back when dropped.
-#[derive(Debug)]
-pub struct Pass {
-    _connection: OwnedSemaphorePermit,
-    _memory: OwnedSemaphorePermit,
-}
-
-impl Gate {
-    /// At most `connections` fetches that buffer at most `memory` bytes. One fetch always fits.
-    pub fn new(connections: usize, memory: u64) -> Gate {
-        let connections = connections.clamp(1, 1024);
-        let memory = (memory / MEMORY_UNIT).clamp(1, 1 << 28);
-        Gate {
-            connections: Arc::new(Semaphore::new(connections)),
-            memory: Arc::new(Semaphore::new(memory as usize)),
-            memory_per_fetch: (FETCH_MEMORY_BYTES / MEMORY_UNIT).min(memory) as u32,
-            kept_free: connections / 4,
-        }
-    }
-
-    /// Waits for a connection; first come, first served.
-    pub async fn enter(&self) -> Result<Pass, MediaError> {
-        let closed = |_| MediaError::source("the cache is closed");
-        let memory = Arc::clone(&self.memory).acquire_many_owned(self.memory_per_fetch).await.map_err(closed)?;
-        let connection = Arc::clone(&self.connections).acquire_owned().await.map_err(closed)?;
-        Ok(Pass { _connection: connection, _memory: memory })
-    }
-
-    /// Fetches that readahead may start now without making a waiting read queue.
-    pub fn spare(&self) -> usize {
-        let by_memory = self.memory.available_permits() / self.memory_per_fetch.max(1) as usize;
-        self.connections.available_permits().min(by_memory).saturating_sub(self.kept_free)
-    }
-}
 
 /// What a request ended with.
 #[derive(Debug)]
@@ -87,6 +39,8 @@ pub struct Session<'a> {
     clock: &'a dyn Clock,
     links: &'a dyn LinkSource,
     pub patience: Patience,
+    /// Where the last request went.
+    pub host: Option<HostName>,
     /// Given for the first request.
     leave: Option<Admitted>,
     /// The last link that was refused.
@@ -113,6 +67,7 @@ impl<'a> Session<'a> {
             clock,
             links,
             patience,
+            host: None,
             leave: None,
             refused: None,
             refusals: 0,
@@ -127,7 +82,8 @@ impl<'a> Session<'a> {
             let link = self.link().await?;
             let target = self.source.target(&link).map_err(MediaError::source)?;
             let leave = self.leave(&target.breaker).await?;
-            let pass = self.gate.enter().await?;
+            let pass = self.gate.enter(&target.host).await?;
+            self.host = Some(target.host.clone());
             if !wanted() {
                 return Ok(Reply::Unwanted);
             }
@@ -226,29 +182,5 @@ impl<'a> Session<'a> {
         // Ended by the host's clock, though perhaps not by ours. A fresh link that looks ended too is tried all the same.
         self.refused = Some(link.serial);
         self.links.link(self.refused).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn readahead_leaves_connections_and_memory_to_waiting_reads() {
-        let gate = Gate::new(8, 1 << 30);
-        assert_eq!(gate.spare(), 6);
-        let passes = [gate.enter().await.unwrap(), gate.enter().await.unwrap()];
-        assert_eq!(gate.spare(), 4);
-        drop(passes);
-        assert_eq!(Gate::new(8, 3 * FETCH_MEMORY_BYTES).spare(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_fetch_fits_into_any_memory() {
-        let gate = Gate::new(1, 0);
-        let pass = gate.enter().await.unwrap();
-        assert!(tokio::time::timeout(Duration::from_secs(1), gate.enter()).await.is_err());
-        drop(pass);
-        assert!(gate.enter().await.is_ok());
     }
 }

@@ -15,7 +15,7 @@ pub struct MediaSettings {
     pub min_free: u64,
     /// Recordings up to this size (bytes) are fetched whole at their first read.
     pub whole_file_below: u64,
-    /// Ranged GETs in flight at once, at most.
+    /// Ranged GETs in flight at once to each host, at most.
     pub connections: usize,
     /// Bytes in flight, at most.
     pub memory: u64,

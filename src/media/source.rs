@@ -14,6 +14,7 @@ use url::{Host, Url};
 
 use super::check::{self, Verdict};
 use super::error::{MediaError, chain};
+use super::gate::HostName;
 use super::hosts::{Hosts, unreached};
 use super::links::Link;
 use crate::base::Clock;
@@ -39,6 +40,7 @@ pub struct Source {
 /// Where a link leads, and whether one may go there now.
 pub struct Target<'a> {
     pub breaker: Breaker,
+    pub host: HostName,
     client: &'a reqwest::Client,
     url: Url,
 }
@@ -89,7 +91,8 @@ impl Source {
             return Err("the link is neither https nor http to this machine".to_owned());
         }
         let client = if url.scheme() == "http" { &self.plain } else { self.tls.as_ref().map_err(Clone::clone)? };
-        Ok(Target { breaker: self.hosts.breaker(&url, client), client, url })
+        let host = HostName(url.origin().ascii_serialization().into());
+        Ok(Target { breaker: self.hosts.breaker(&url, client), host, client, url })
     }
 
     /// How the media hosts are.

@@ -11,6 +11,7 @@ pub mod privacy;
 pub mod rotate;
 pub mod status;
 pub mod syslog;
+pub mod warm;
 
 pub use audit::{AuditLog, AuditRecord};
 pub use heap::Trimmer;

@@ -14,6 +14,15 @@ pub struct Status {
     pub tenant: TenantStatus,
     pub tree: TreeStatus,
     pub playback: PlaybackStatus,
+    /// The rate limit of listings, which cost nothing.
+    #[serde(default)]
+    pub reporting: ReportingStatus,
+    /// Connections to media hosts.
+    #[serde(default)]
+    pub media: MediaStatus,
+    /// What is under way.
+    #[serde(default)]
+    pub work: WorkStatus,
     /// What can be down by itself.
     #[serde(default)]
     pub services: Vec<ServiceStatus>,
@@ -59,6 +68,61 @@ pub struct PlaybackStatus {
     pub waiting: Waiting,
     /// How long a pause after throttling still lasts.
     pub paused_for_s: f64,
+    /// Calls refused with 429 since it was mounted.
+    #[serde(default)]
+    pub refused: u64,
+}
+
+/// The rate limit of listings. Built in, and lowered where the tenant throttles.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReportingStatus {
+    /// Pages allowed in any window.
+    pub limit: u32,
+    pub window_s: f64,
+    /// The limit in force: lower after the tenant throttled.
+    pub learned_limit: u32,
+    /// Pages in the present window.
+    pub used: u32,
+    /// Pages waiting.
+    pub waiting: usize,
+    /// How long a pause after throttling still lasts.
+    pub paused_for_s: f64,
+    /// Pages refused with 429 since it was mounted.
+    pub refused: u64,
+}
+
+/// Connections to media hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaStatus {
+    /// What each host may have.
+    pub connections_limit: usize,
+    /// What the buffers of fetches under way may take together (bytes).
+    pub buffer_limit_bytes: u64,
+    /// The hosts that are in use now.
+    pub hosts: Vec<MediaHostStatus>,
+}
+
+/// What goes to one media host now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaHostStatus {
+    /// Scheme, host and port.
+    pub host: String,
+    pub connections: usize,
+    /// Fetches waiting for a connection.
+    pub waiting: usize,
+}
+
+/// What is under way. All but `tasks` is zero when nobody wants anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkStatus {
+    /// Interactions being resolved, waiting ones included.
+    pub resolving: usize,
+    /// Recordings whose size is being asked for.
+    pub sizes: usize,
+    /// Fetches of media, waiting ones included.
+    pub fetches: usize,
+    /// Tasks of the daemon.
+    pub tasks: usize,
 }
 
 /// One of the tenant's services.

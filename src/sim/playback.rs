@@ -117,13 +117,13 @@ fn link(
         0
     };
     let master = interaction.master;
-    let mut url = match &tenant.settings().media_base_url {
-        Some(base) => {
-            let base = base.as_str().trim_end_matches('/');
-            Url::parse(&format!("{base}/{master}_{}.mp4", element.number)).ok()?
-        }
-        None => Url::parse(&format!("{}{}", tenant.url, object_path(interaction, element))).ok()?,
+    let place = if let Some(base) = &tenant.settings().media_base_url {
+        format!("{}/{master}_{}.mp4", base.as_str().trim_end_matches('/'), element.number)
+    } else {
+        let origin = switches.media_origin.as_deref().unwrap_or(&tenant.url);
+        format!("{origin}{}", object_path(interaction, element))
     };
+    let mut url = Url::parse(&place).ok()?;
     let signature = sign(tenant.settings().seed, url.path(), &date, life, version);
     url.query_pairs_mut()
         .append_pair("X-Amz-Algorithm", "AWS4-HMAC-SHA256")

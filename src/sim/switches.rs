@@ -27,6 +27,8 @@ pub struct Switches {
     pub token_generation: u64,
     /// Life of new media links.
     pub link_life_s: u64,
+    /// Where new media links lead instead of the tenant's own address, such as `http://127.0.0.1:8080`: for a proxy between.
+    pub media_origin: Option<String>,
     /// Each signing of a link gives an object with another `ETag`, of the same bytes.
     pub etag_per_signing: bool,
     /// Each signing of a link gives an object with other bytes (and another `ETag`).
@@ -222,6 +224,7 @@ impl Default for Switches {
             expires_in_as_string: false,
             token_generation: 0,
             link_life_s: 900,
+            media_origin: None,
             etag_per_signing: false,
             content_per_signing: false,
             playback_variant: None,

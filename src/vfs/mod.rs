@@ -23,6 +23,7 @@ mod policy;
 mod resolve;
 #[cfg(test)]
 mod testing;
+pub mod warm;
 mod xattr;
 
 pub use attr::{Attr, Ownership, Ttl};
@@ -36,7 +37,7 @@ pub use lookup::{Entry, ROOT_INO};
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
 pub use policy::{DailyBudget, Scanners};
-pub use resolve::{Player, ResolveLimits, Resolver, Want, learned_before};
+pub use resolve::{Player, ResolveLimits, Resolver, Want, learned_before, outcome_word};
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;

@@ -32,6 +32,7 @@ use crate::vfs::kernel::KernelCache;
 use crate::vfs::links::{Links, RecordingLinks};
 use crate::vfs::policy::DailyBudget;
 use flight::Flight;
+pub use flight::outcome_word;
 use purse::Purse;
 use wait::Stall;
 
@@ -193,6 +194,11 @@ impl Resolver {
         self.inner.limiter.snapshot()
     }
 
+    /// Interactions being resolved, waiting ones included.
+    pub fn flights(&self) -> usize {
+        lock(&self.inner.flights).len()
+    }
+
     /// The budget in force.
     pub fn budget(&self) -> DailyBudget {
         lock(&self.inner.limits).budget
@@ -246,8 +252,10 @@ impl Resolver {
     pub async fn sign(&self, master: MasterId, want: Want) -> Result<(), VfsError> {
         let phase = self.join_flight(master, want);
         let limits = *lock(&self.inner.limits);
+        // Nobody's file waits for what is warmed: it may take as long as calls go through.
+        let patience = if want.priority == Priority::Warm { None } else { limits.patience };
         let stall = Stall { answered: self.inner.answered.subscribe(), window: self.inner.limiter.snapshot().window };
-        wait::for_landing(phase, limits.patience, limits.deadline, stall, &self.inner.breaker).await
+        wait::for_landing(phase, patience, limits.deadline, stall, &self.inner.breaker).await
     }
 
     fn interaction(&self, master: MasterId) -> Result<Interaction, VfsError> {

@@ -2,8 +2,8 @@
 //!
 //! A 429 although we keep to our limit is a hiccup, somebody else who uses the same quota, or a limit that is lower than
 //! configured. One alone cannot be told apart, so it only pauses. A second one after as many accepted calls is a limit: what the tenant
-//! accepted in the window is what it allows. When the limit rises again later, a 429 at the same count confirms it, and
-//! it is held longer each time.
+//! accepted in the window is what it allows. Where that is little, it is believed only after one more refusal with nothing accepted in
+//! between. When the limit rises again later, a 429 at the same count confirms it, and it is held longer each time.
 
 use std::time::Duration;
 
@@ -19,8 +19,12 @@ const PAUSE_MIN: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// No pause that the tenant asks for is believed beyond this: one wrong header must not stop a mount for ever.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
-/// Two 429s in a row may still be a hiccup: they take at most seven eighths. Less is believed once a whole window agrees.
+/// Two 429s in a row may still be a hiccup: they take at most seven eighths. Less is believed once a whole window agrees, or after
+/// so many in a row.
 const FLOOR_DIVISOR: u32 = 8;
+const BELIEVED_AFTER: u32 = 3;
+/// The same where the tenant said when to come back: it is taken at its word once more.
+const BELIEVED_AFTER_IF_TOLD: u32 = 4;
 /// Two counts within a tenth of each other are the same limit.
 const SAME_DIVISOR: u32 = 10;
 /// Each window of rising gives back a tenth of the configured limit.
@@ -66,8 +70,10 @@ pub(super) struct Brake {
     suspicion: Option<Suspicion>,
     lesson: Option<Lesson>,
     paused_until: Option<Instant>,
-    /// 429s in a row, for the length of the pause.
+    /// Pauses in a row, for the length of the next.
     strikes: u32,
+    /// The same without an accepted call in between.
+    refusals: u32,
 }
 
 /// 429s that came after the same number of accepted calls.
@@ -88,15 +94,15 @@ struct Lesson {
 impl Brake {
     pub fn new(settings: LimiterSettings, seed: u64) -> Brake {
         let rng = fastrand::Rng::with_seed(seed);
-        Brake { settings, rng, suspicion: None, lesson: None, paused_until: None, strikes: 0 }
+        Brake { settings, rng, suspicion: None, lesson: None, paused_until: None, strikes: 0, refusals: 0 }
     }
 
     /// Goes on with what an earlier process learned under the same settings, at the wall time `wall`.
     pub fn resume(&mut self, learned: &Learned, wall: Timestamp, now: Instant) {
+        self.suspicion = (learned.accepted > 0).then_some(Suspicion { accepted: learned.accepted, since: now });
         let Some(rises_at) = learned.rises_at_s.and_then(|at| Timestamp::from_second(at).ok()) else { return };
         let ahead = Duration::try_from(rises_at.duration_since(wall)).unwrap_or_default().min(HOLD_MAX);
         let behind = Duration::try_from(wall.duration_since(rises_at)).unwrap_or_default();
-        self.suspicion = Some(Suspicion { accepted: learned.accepted, since: now });
         self.lesson = Some(Lesson {
             limit: learned.limit.clamp(1, self.settings.calls),
             hold: Duration::from_secs(learned.hold_s).min(HOLD_MAX),
@@ -132,6 +138,11 @@ impl Brake {
         }
     }
 
+    /// The tenant accepted a call.
+    pub fn accepted(&mut self) {
+        self.refusals = 0;
+    }
+
     /// Takes note of a 429 when the tenant had `accepted` calls in the window; gives the length of the pause from `now`, and whether
     /// it is a new one.
     pub fn throttled(&mut self, retry_after: Option<Duration>, accepted: u32, now: Instant) -> (Duration, bool) {
@@ -140,6 +151,7 @@ impl Brake {
         if running.is_none() {
             let calm = self.paused_until.is_none_or(|until| now >= until + self.settings.window);
             self.strikes = if calm { 1 } else { self.strikes.saturating_add(1) };
+            self.refusals = self.refusals.saturating_add(1);
         }
         let pause = match (retry_after, running) {
             (Some(asked), _) => asked.min(RETRY_AFTER_MAX),
@@ -154,14 +166,14 @@ impl Brake {
         let until = running.map_or(now + pause, |until| until.max(now + pause));
         self.paused_until = Some(until);
         if running.is_none() {
-            self.learn(accepted, limit, now, until);
+            self.learn(accepted, limit, retry_after.is_some(), now, until);
         } else if let Some(lesson) = &mut self.lesson {
             lesson.rises_from = lesson.rises_from.max(until + lesson.hold);
         }
         (until - now, running.is_none())
     }
 
-    fn learn(&mut self, accepted: u32, limit: u32, now: Instant, until: Instant) {
+    fn learn(&mut self, accepted: u32, limit: u32, told: bool, now: Instant, until: Instant) {
         let LimiterSettings { calls, window } = self.settings;
         let is_same =
             |before: &Suspicion| before.accepted.abs_diff(accepted) <= (before.accepted / SAME_DIVISOR).max(1);
@@ -170,8 +182,13 @@ impl Brake {
             self.suspicion = (accepted > 0).then_some(Suspicion { accepted, since: now });
             return;
         };
-        let floor = if now >= suspicion.since + window { 1 } else { (calls / FLOOR_DIVISOR).max(1) };
-        let hold = if accepted >= floor {
+        let floor = (calls / FLOOR_DIVISOR).max(1);
+        let agreed = now >= suspicion.since + window;
+        let insists = self.refusals >= if told { BELIEVED_AFTER_IF_TOLD } else { BELIEVED_AFTER };
+        // What only insistence shows may yet be a long hiccup: it is tried again soon.
+        let confirmed = agreed || accepted >= floor;
+        let floor = if agreed || insists { 1 } else { floor };
+        let hold = if confirmed {
             let before = self.lesson.map_or(Duration::ZERO, |lesson| lesson.hold);
             (before * 2).max(window * CONFIRMED_WINDOWS).max(CONFIRMED_MIN)
         } else {

@@ -1,9 +1,9 @@
-//! The sliding window for billed calls: never more than `calls` in any `window`, served by priority, then first come
-//! first served.
+//! The sliding window for a service's calls: never more than `calls` in any `window`, served by priority, then first come
+//! first served. One limiter is for billed calls, another for the listing.
 //!
 //! Decisions are in `window` (slots), `queue` (order), `brake` (429s) and `proof` (how many calls the tenant is known to accept),
-//! none of which waits or reads a clock. This file keeps them behind one mutex, which is never held across an await, and does the waiting: the waiter that is next sleeps until a slot
-//! is free, all others until they are next. There is no task of its own.
+//! none of which waits or reads a clock. This file keeps them behind one mutex, which is never held across an await, and does the
+//! waiting: the waiter that is next sleeps until a slot is free, all others until they are next. There is no task of its own.
 //!
 //! Knows neither HTTP nor what a call is for. Time inside is monotonic; wall times come in only as the seed.
 
@@ -29,6 +29,9 @@ use brake::Brake;
 use proof::Proof;
 use queue::{Queue, Ticket};
 use window::{FreeAt, Window};
+
+/// The service of [`Limiter::new`], in messages.
+const BILLED_SERVICE: &str = "media playback";
 
 /// Why a billed call is wanted, most urgent first. Also the reason that the ledger records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,22 +79,24 @@ pub struct LimiterSnapshot {
     pub waiting: [usize; 4],
     /// How long the pause after a 429 still lasts; zero if there is none.
     pub paused_for: Duration,
+    /// 429s since the start of this process.
+    pub refused: u64,
 }
 
-/// Hands out permits for billed calls. Cheap to clone; clones share everything.
+/// Hands out permits for calls. Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub struct Limiter {
     shared: Arc<Shared>,
 }
 
-/// The right to make one billed call. Dropping it unused gives the slot back; [`Permit::spend`] spends it.
+/// The right to make one call. Dropping it unused gives the slot back; [`Permit::spend`] spends it.
 #[must_use]
 pub struct Permit {
     shared: Arc<Shared>,
     spent: bool,
 }
 
-/// A billed call under way. To be kept until the call has ended, with whatever outcome: the slot is free a window after this is
+/// A call under way. To be kept until the call has ended, with whatever outcome: the slot is free a window after this is
 /// dropped.
 ///
 /// The tenant counts a call when it arrives, which is some time between sending it and having its answer. A slot that is taken from
@@ -105,6 +110,8 @@ pub struct InFlight {
 }
 
 struct Shared {
+    /// In the words of messages.
+    service: &'static str,
     state: Mutex<State>,
 }
 
@@ -113,7 +120,10 @@ struct State {
     window: Window,
     queue: Queue<Arc<Notify>>,
     brake: Brake,
-    proof: Proof,
+    /// `None`: as many calls as the limit allows may go out at once.
+    proof: Option<Proof>,
+    /// 429s so far.
+    refused: u64,
     /// Something was learned that the next process should know.
     lesson: bool,
 }
@@ -128,7 +138,7 @@ enum Step {
 }
 
 impl Limiter {
-    /// `recent`: when calls were made in the last window, by this or an earlier process; `learned`: what that one knew of the limit.
+    /// The limiter of billed calls. `recent`: when calls were made in the last window, by this or an earlier process; `learned`: what that one knew of the limit.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "the house passes the clock by value, and the seed is of no further use"
@@ -151,22 +161,40 @@ impl Limiter {
         wall: Timestamp,
         seed: u64,
     ) -> Limiter {
-        let settings = LimiterSettings { calls: settings.calls.max(1), window: settings.window };
-        let now = Instant::now();
         let learned = learned.filter(|learned| learned.is_for(settings));
-        let mut brake = Brake::new(settings, seed);
+        let proof = Proof::new(learned.map_or(0, |learned| learned.proven));
+        let limiter = Limiter::with_proof(BILLED_SERVICE, settings, recent, Some(proof), wall, seed);
         if let Some(learned) = &learned {
-            brake.resume(learned, wall, now);
+            limiter.shared.lock().brake.resume(learned, wall, Instant::now());
         }
+        limiter
+    }
+
+    /// The limiter of calls that cost nothing, whose limit is a guess: all of it may be used at once, since being refused costs
+    /// nothing but time, and nothing outlives the process.
+    pub fn for_free_calls(service: &'static str, settings: LimiterSettings, wall: Timestamp, seed: u64) -> Limiter {
+        Limiter::with_proof(service, settings, &[], None, wall, seed)
+    }
+
+    fn with_proof(
+        service: &'static str,
+        settings: LimiterSettings,
+        recent: &[Timestamp],
+        proof: Option<Proof>,
+        wall: Timestamp,
+        seed: u64,
+    ) -> Limiter {
+        let settings = LimiterSettings { calls: settings.calls.max(1), window: settings.window };
         let state = State {
             settings,
-            window: Window::seeded(settings, recent, wall, now),
+            window: Window::seeded(settings, recent, wall, Instant::now()),
             queue: Queue::default(),
-            brake,
-            proof: Proof::new(learned.map_or(0, |learned| learned.proven)),
+            brake: Brake::new(settings, seed),
+            proof,
+            refused: 0,
             lesson: false,
         };
-        Limiter { shared: Arc::new(Shared { state: Mutex::new(state) }) }
+        Limiter { shared: Arc::new(Shared { service, state: Mutex::new(state) }) }
     }
 
     /// Another configured limit from now on.
@@ -182,7 +210,8 @@ impl Limiter {
     /// What was learned since this was last asked, if anything; to be kept for [`Limiter::new`]. `wall` is the present.
     pub fn take_lesson(&self, wall: Timestamp) -> Option<Learned> {
         let mut state = self.shared.lock();
-        std::mem::take(&mut state.lesson).then(|| state.brake.learned(state.proof.proven(), wall, Instant::now()))
+        let proven = state.proof.as_ref().map_or(0, Proof::proven);
+        std::mem::take(&mut state.lesson).then(|| state.brake.learned(proven, wall, Instant::now()))
     }
 
     /// Waits for a slot. Dropping the future leaves the queue without a trace.
@@ -213,6 +242,7 @@ impl Limiter {
             used: state.window.used(now),
             waiting: state.queue.waiting(),
             paused_for: state.brake.paused_until(now).map_or(Duration::ZERO, |until| until - now),
+            refused: state.refused,
         }
     }
 }
@@ -243,10 +273,15 @@ impl InFlight {
         let mut state = self.end();
         state.window.finish(true, now);
         let accepted = state.window.accepted(now);
-        let (before, limit) = (state.proof.proven(), state.brake.limit(now));
-        state.proof.accepted(accepted);
-        // Kept once, when the whole limit is proven, and not with every call on the way.
-        state.lesson |= before < limit && state.proof.proven() >= limit;
+        let limit = state.brake.limit(now);
+        state.brake.accepted();
+        if let Some(proof) = &mut state.proof {
+            let before = proof.proven();
+            proof.accepted(accepted);
+            // Kept once, when the whole limit is proven, and not with every call on the way.
+            let whole = before < limit && proof.proven() >= limit;
+            state.lesson |= whole;
+        }
         state.wake_next();
     }
 
@@ -264,19 +299,18 @@ impl InFlight {
         let mut state = self.end();
         let accepted = state.window.accepted(now);
         state.window.finish(false, now);
-        state.proof.refused();
+        state.refused += 1;
+        if let Some(proof) = &mut state.proof {
+            proof.refused();
+        }
         let (pause, is_new) = state.brake.throttled(retry_after, accepted, now);
         state.lesson |= is_new;
         let learned_limit = state.brake.limit(now);
         state.wake_next();
         drop(state);
         if is_new {
-            tracing::warn!(
-                pause_ms = pause.as_millis(),
-                accepted,
-                learned_limit,
-                "the tenant throttles media playback"
-            );
+            let (service, pause_ms) = (self.shared.service, pause.as_millis());
+            tracing::warn!(service, pause_ms, accepted, learned_limit, "the tenant throttles");
         }
     }
 
@@ -311,10 +345,12 @@ impl Shared {
         let free_at = state.window.free_at(limit, now);
         match (free_at, state.brake.paused_until(now)) {
             (FreeAt::Now, None) => {
-                let used = state.window.used(now);
-                if !state.proof.admits(used, state.window.outstanding()) {
-                    let window = state.settings.window;
-                    return Step::Sleep(state.proof.hold_back(now, window));
+                let (used, outstanding) = (state.window.used(now), state.window.outstanding());
+                let window = state.settings.window;
+                if let Some(proof) = &mut state.proof
+                    && !proof.admits(used, outstanding)
+                {
+                    return Step::Sleep(proof.hold_back(now, window));
                 }
                 state.window.take();
                 state.queue.leave(ticket);

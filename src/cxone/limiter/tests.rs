@@ -184,7 +184,7 @@ async fn a_429_pauses_everyone_and_loses_no_one() {
     assert_eq!(at_once as u32, snapshot.learned_limit);
 }
 
-/// A tenant that allows `allowed` calls in any window of [`SETTINGS`]; it counts what it accepts. `callers` work off `calls`.
+/// A tenant that allows `allowed` calls in any window of the limiter's; it counts what it accepts. `callers` work off `calls`.
 /// Gives the refusals, and how long it took.
 async fn work_off(
     limiter: &Limiter,
@@ -194,7 +194,8 @@ async fn work_off(
     latency: Duration,
 ) -> (usize, Duration) {
     let accepted: Arc<Mutex<Vec<Instant>>> = Arc::default();
-    let refused: Arc<Mutex<usize>> = Arc::default();
+    let refused: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let window = limiter.snapshot().window;
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..callers {
@@ -205,7 +206,7 @@ async fn work_off(
                 sleep(latency).await;
                 let admitted = {
                     let (now, mut accepted) = (Instant::now(), accepted.lock().unwrap());
-                    let admitted = accepted.iter().filter(|at| **at + SETTINGS.window > now).count() < allowed;
+                    let admitted = accepted.iter().filter(|at| **at + window > now).count() < allowed;
                     accepted.extend(admitted.then_some(now));
                     admitted
                 };
@@ -213,21 +214,22 @@ async fn work_off(
                     sleep(latency).await;
                     in_flight.finished();
                 } else {
-                    *refused.lock().unwrap() += 1;
+                    refused.lock().unwrap().push(Instant::now());
                     in_flight.throttled(None);
                 }
             }
         });
     }
     while tasks.join_next().await.is_some() {}
-    let (refused, accepted) = (*refused.lock().unwrap(), accepted.lock().unwrap());
+    let (refused, accepted) = (refused.lock().unwrap(), accepted.lock().unwrap());
     // Callers that had begun another one by then do not count.
-    (refused, accepted[calls - 1] - begun)
+    let end = accepted[calls - 1];
+    (refused.iter().filter(|at| **at <= end).count(), end - begun)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_tenant_with_a_lower_limit_is_learned_with_at_most_three_refusals() {
-    for allowed in [2, 3, 7, 10, 19] {
+    for allowed in [1, 2, 3, 7, 10, 19] {
         for callers in [1, 50] {
             let limiter = limiter(SETTINGS);
             let calls = 30 * allowed;
@@ -238,6 +240,45 @@ async fn a_tenant_with_a_lower_limit_is_learned_with_at_most_three_refusals() {
             assert!(took < least.mul_f64(1.1) + Duration::from_secs(8), "{took:?} for {calls} calls");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_allows_next_to_nothing_refuses_three_times_at_most() {
+    let settings = LimiterSettings { calls: 150, window: Duration::from_mins(5) };
+    for allowed in [1, 2, 5, 9, 18, 40] {
+        let limiter = limiter(settings);
+        let (refused, took) = work_off(&limiter, allowed, 50, 3 * allowed, 5 * MS).await;
+        assert!(refused <= 3, "{refused} refusals where {allowed} are allowed");
+        assert!(limiter.snapshot().refused >= refused as u64);
+        assert!(took < settings.window * 2 + Duration::from_secs(90), "{took:?} where {allowed} are allowed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_refusal_is_remembered_so_that_after_a_restart_the_next_one_teaches() {
+    let before = limiter(SETTINGS);
+    for _ in 0..10 {
+        before.acquire(Priority::Open).await.spend().finished();
+    }
+    before.acquire(Priority::Open).await.spend().throttled(None);
+    assert_eq!(before.snapshot().learned_limit, 20);
+    let lesson = before.take_lesson(Timestamp::UNIX_EPOCH);
+    let after = Limiter::with_seed(SETTINGS, &[], lesson, Timestamp::UNIX_EPOCH, 3);
+    let (refused, _) = work_off(&after, 10, 50, 100, 5 * MS).await;
+    assert_eq!((refused, after.snapshot().learned_limit), (1, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_cost_nothing_go_out_side_by_side() {
+    let limiter = Limiter::for_free_calls("listing", SETTINGS, Timestamp::UNIX_EPOCH, 1);
+    let begun = Instant::now();
+    let permits: Vec<Permit> = futures_util::future::join_all((0..20).map(|_| limiter.acquire(Priority::List))).await;
+    assert_eq!((permits.len(), begun.elapsed()), (20, Duration::ZERO));
+    for permit in permits {
+        permit.spend().finished();
+    }
+    assert!(timeout(MS, limiter.acquire(Priority::List)).await.is_err(), "and not one more");
+    assert_eq!(limiter.take_lesson(Timestamp::UNIX_EPOCH), None);
 }
 
 #[tokio::test(start_paused = true)]

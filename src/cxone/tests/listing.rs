@@ -178,3 +178,36 @@ async fn the_calls_can_run_on_any_thread() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn pages_come_side_by_side_and_count_against_a_limit_of_their_own() {
+    let delay = std::time::Duration::from_millis(400);
+    let fake = Fake::start(move |seen| {
+        (seen.path == CONTACTS).then(|| page(seen, 9000, 1000, Some(json!(9000))).after(delay))
+    })
+    .await;
+    let tenant = fake.tenant();
+    // The login is no part of it.
+    tenant.login().await.unwrap();
+    let begun = std::time::Instant::now();
+    assert_eq!(list(&tenant).await.unwrap().contacts.len(), 9000);
+    // One, and then eight by fours: one after the other would be nine.
+    assert!(begun.elapsed() < delay * 6, "{:?}", begun.elapsed());
+    let rate = tenant.reporting_rate();
+    assert_eq!((rate.used, rate.refused, rate.learned_limit), (9, 0, rate.calls));
+}
+
+#[tokio::test]
+async fn a_429_makes_every_page_wait_as_long_as_the_tenant_says() {
+    let fake = Fake::start(|seen| {
+        (seen.path == CONTACTS).then(|| match seen.nth {
+            2 => Reply::status(429).header("retry-after", "1"),
+            _ => page(seen, 9000, 1000, Some(json!(9000))),
+        })
+    })
+    .await;
+    let (tenant, begun) = (fake.tenant(), std::time::Instant::now());
+    assert_eq!(list(&tenant).await.unwrap().contacts.len(), 9000);
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1));
+    assert_eq!((tenant.reporting_rate().refused, fake.seen(CONTACTS).len()), (1, 10));
+}

@@ -163,3 +163,20 @@ async fn a_disk_that_takes_nothing_means_uncached_reads() {
         assert!(bench.media.cache_used() <= 8 * KIB);
     }
 }
+
+#[tokio::test]
+async fn a_host_that_hangs_keeps_no_connection_from_another() {
+    let bench = Bench::with(64 * KIB, |settings| settings.connections = 1).await;
+    bench.host.switches.delay_ms.store(3_600_000, Ordering::SeqCst);
+    let stuck = bench.reader();
+    let waiting = tokio::spawn(async move { stuck.read(0, 4096).await.map(drop) });
+    eventually("it hangs", || bench.host.requests() == 1).await;
+    let quick = Host::start(bench.truth.clone()).await;
+    let other = RecordingKey("701000000123/0".into());
+    let reader = bench.media.reader(&other, &bench.version(), quick.links()).unwrap();
+    let read =
+        tokio::time::timeout(Duration::from_secs(5), reader.read(0, 4096)).await.expect("it waited for the other");
+    assert!(read.unwrap() == bench.range(0, 4096));
+    assert_eq!(bench.media.gate().hosts.len(), 1, "only the one that hangs is in use");
+    waiting.abort();
+}

@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 
 /// Long enough for a refresh of many days, short enough to end.
 const ANSWER_WITHIN: Duration = Duration::from_mins(10);
+/// A daemon that works says so every second.
+const SILENCE_MAX: Duration = Duration::from_mins(1);
 
 /// Why a mount could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +20,11 @@ pub enum ControlError {
     NoDaemon { path: PathBuf, source: io::Error },
     #[error("the daemon did not answer")]
     Exchange(#[source] reqwest::Error),
-    #[error("the daemon refused: {0}")]
+    /// In the daemon's words.
+    #[error("{0}")]
     Refused(String),
+    #[error("the daemon's answer makes no sense")]
+    Nonsense(#[source] serde_json::Error),
 }
 
 /// GET of `what`.
@@ -34,24 +39,65 @@ pub async fn post<T: DeserializeOwned>(socket: &Path, what: &str, body: &impl Se
     read(client.post(url(what)).json(body).send().await).await
 }
 
+/// POST of a JSON body to `what`, whose answer is one JSON object per line for as long as it takes. Dropping the answer tells the
+/// daemon that nobody wants it any more.
+pub async fn lines(socket: &Path, what: &str, body: &impl Serialize) -> Result<Lines, ControlError> {
+    let client = builder(socket)?.read_timeout(SILENCE_MAX).build().map_err(ControlError::Exchange)?;
+    let answer = client.post(url(what)).json(body).send().await;
+    Ok(Lines { answer: accepted(answer).await?, pending: Vec::new() })
+}
+
+/// An answer of many lines.
+#[derive(Debug)]
+pub struct Lines {
+    answer: reqwest::Response,
+    pending: Vec<u8>,
+}
+
+impl Lines {
+    /// The next object; none at the end.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ControlError> {
+        loop {
+            if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.pending.drain(..=end).collect();
+                return serde_json::from_slice(&line).map(Some).map_err(ControlError::Nonsense);
+            }
+            match self.answer.chunk().await.map_err(ControlError::Exchange)? {
+                Some(chunk) => self.pending.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
 fn url(what: &str) -> String {
     // The host is not looked up: the socket stands for it.
     format!("http://localhost{what}")
 }
 
 fn client(socket: &Path) -> Result<reqwest::Client, ControlError> {
+    builder(socket)?.timeout(ANSWER_WITHIN).build().map_err(ControlError::Exchange)
+}
+
+fn builder(socket: &Path) -> Result<reqwest::ClientBuilder, ControlError> {
     // A refused connection says more here than inside an HTTP client's error.
     let reached = std::os::unix::net::UnixStream::connect(socket);
     reached.map_err(|source| ControlError::NoDaemon { path: socket.to_owned(), source })?;
     crate::base::tls::install_crypto();
-    let builder = reqwest::Client::builder().unix_socket(socket.to_owned()).no_proxy().timeout(ANSWER_WITHIN);
-    builder.tls_certs_only([]).build().map_err(ControlError::Exchange)
+    Ok(reqwest::Client::builder().unix_socket(socket.to_owned()).no_proxy().tls_certs_only([]))
 }
 
 async fn read<T: DeserializeOwned>(answer: Result<reqwest::Response, reqwest::Error>) -> Result<T, ControlError> {
+    accepted(answer).await?.json().await.map_err(ControlError::Exchange)
+}
+
+/// The answer, if the daemon did what it was asked to.
+async fn accepted(answer: Result<reqwest::Response, reqwest::Error>) -> Result<reqwest::Response, ControlError> {
     let answer = answer.map_err(ControlError::Exchange)?;
-    if !answer.status().is_success() {
-        return Err(ControlError::Refused(answer.status().to_string()));
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
     }
-    answer.json().await.map_err(ControlError::Exchange)
+    let said = answer.text().await.unwrap_or_default();
+    Err(ControlError::Refused(if said.is_empty() { format!("the daemon answered {status}") } else { said }))
 }

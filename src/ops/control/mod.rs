@@ -7,6 +7,6 @@ mod client;
 mod place;
 mod server;
 
-pub use client::{ControlError, get, post};
+pub use client::{ControlError, Lines, get, lines, post};
 pub use place::{runtime_dir, socket_of, sockets};
-pub use server::{Controlled, RefreshRequest, Refreshed, Server, serve};
+pub use server::{Controlled, Peer, RefreshRequest, Refreshed, Server, WarmLines, serve};

@@ -6,9 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use axum::body::Body;
 use axum::extract::State;
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::IncomingStream;
 use axum::{Json, Router};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
@@ -16,6 +24,32 @@ use tokio::task::JoinHandle;
 use crate::base::Day;
 use crate::ops::privacy::{self, PrivacyError};
 use crate::ops::status::Status;
+use crate::ops::warm::{WarmCost, WarmProgress, WarmRequest};
+
+/// Who asks, as the kernel says.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    pub uid: u32,
+    pub gid: u32,
+    /// 0 where it is outside of this process's pid namespace.
+    pub pid: u32,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Peer {
+        // Who connects to a socket of mode 0600 is its owner, or root, even where the kernel does not say which.
+        let nobody =
+            Peer { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw(), pid: 0 };
+        stream.io().peer_cred().map_or(nobody, |known| Peer {
+            uid: known.uid(),
+            gid: known.gid(),
+            pid: known.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
+        })
+    }
+}
+
+/// A job's progress, until it ends. Dropping it ends the job.
+pub type WarmLines = BoxStream<'static, WarmProgress>;
 
 /// What can be asked of a mount.
 #[async_trait]
@@ -25,6 +59,12 @@ pub trait Controlled: Send + Sync + 'static {
 
     /// Lists days anew; without any, those that are still open.
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed>;
+
+    /// What warming would cost. Makes no billed call. An error is in words for the user.
+    async fn warm_cost(&self, request: WarmRequest) -> Result<WarmCost, String>;
+
+    /// Begins to warm on behalf of `peer`.
+    async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String>;
 }
 
 /// What became of one day.
@@ -67,9 +107,15 @@ pub fn serve(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, Pri
     let listener = UnixListener::bind(path).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     let inode = inode(path).unwrap_or_default();
-    let router = Router::new().route("/status", get(status)).route("/refresh", post(refresh)).with_state(controlled);
+    let router = Router::new()
+        .route("/status", get(status))
+        .route("/refresh", post(refresh))
+        .route("/warm/cost", post(warm_cost))
+        .route("/warm", post(warm))
+        .with_state(controlled);
+    let service = router.into_make_service_with_connect_info::<Peer>();
     let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        if let Err(error) = axum::serve(listener, service).await {
             tracing::warn!(%error, "the control socket ended");
         }
     });
@@ -96,6 +142,36 @@ async fn refresh(
         answers = controlled.refresh(days).await;
     }
     Json(answers)
+}
+
+async fn warm_cost(State(controlled): State<Arc<dyn Controlled>>, Json(request): Json<WarmRequest>) -> Response {
+    match controlled.warm_cost(request).await {
+        Ok(cost) => Json(cost).into_response(),
+        Err(why) => refused(why),
+    }
+}
+
+/// Answers with a line of JSON for each piece of progress.
+async fn warm(
+    State(controlled): State<Arc<dyn Controlled>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<WarmRequest>,
+) -> Response {
+    match controlled.warm(request, peer).await {
+        Ok(progress) => {
+            let lines = progress.map(|progress| {
+                let mut line = serde_json::to_vec(&progress)?;
+                line.push(b'\n');
+                Ok::<Bytes, serde_json::Error>(Bytes::from(line))
+            });
+            ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+        }
+        Err(why) => refused(why),
+    }
+}
+
+fn refused(why: String) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, why).into_response()
 }
 
 impl Drop for Server {

@@ -266,7 +266,7 @@ fn failure(error: ApiError) -> Failure {
 }
 
 /// What the ledger says of a call. `throttled` and `unsent` are no billed calls, see [`crate::catalog::Catalog::ledger_count`].
-fn outcome_word(answer: &Result<PlaybackAnswer, ApiError>) -> String {
+pub fn outcome_word(answer: &Result<PlaybackAnswer, ApiError>) -> String {
     let error = match answer {
         Ok(PlaybackAnswer::Found(_)) => return "found".to_owned(),
         Ok(PlaybackAnswer::NotFound) => return "not found".to_owned(),

@@ -6,8 +6,10 @@
 
 mod bytes;
 mod drive;
+mod faketime;
 mod http;
 mod mount;
+mod proxy;
 mod sandbox;
 mod tenant;
 mod tool;
@@ -16,9 +18,16 @@ mod waiting;
 
 pub use self::bytes::{assert_same_bytes, read_at, true_bytes};
 pub use self::drive::Drive;
+pub use self::faketime::FakeTime;
 pub use self::mount::{Ended, Mount, cxonefs, daemons_of, mount_at};
+pub use self::proxy::{Proxy, Weather};
 pub use self::sandbox::Sandbox;
 pub use self::tenant::{Tenant, plain, settings};
 pub use self::tool::{Done, Tool, sh, tool};
 pub use self::tree::{Place, Tree, recording_name};
 pub use self::waiting::{eventually, wait_for};
+
+/// Whether everything is to be run, whatever time it takes: `scripts/test --full`.
+pub fn is_full() -> bool {
+    std::env::var_os("CXONEFS_TEST_FULL").is_some_and(|value| value == "1")
+}

@@ -28,8 +28,12 @@ pub struct Mount {
     stdout: PathBuf,
     arguments: Vec<OsString>,
     home: PathBuf,
+    environment: Environment,
     is_reaped: bool,
 }
+
+/// Variables that the program finds besides its own few.
+pub type Environment = Vec<(&'static str, OsString)>;
 
 /// How the program ended instead of mounting.
 #[derive(Debug)]
@@ -57,24 +61,43 @@ impl Mount {
         }
     }
 
-    /// The same, where it may fail.
+    /// The same, with further variables in its environment.
+    #[track_caller]
+    pub fn start_in(sandbox: &Sandbox, more: &[&str], environment: Environment) -> Mount {
+        match Mount::spawn_in(sandbox, Mount::arguments(sandbox, more), sandbox.mount_point(), environment).ready() {
+            Ok(mount) => mount,
+            Err(ended) => panic!("cxonefs ended with {:?} instead of mounting:\n{}", ended.code, ended.said),
+        }
+    }
+
+    /// As [`Mount::start`], where it may fail.
     pub fn attempt(sandbox: &Sandbox, more: &[&str]) -> Result<Mount, Ended> {
+        Mount::spawn(sandbox, Mount::arguments(sandbox, more), sandbox.mount_point()).ready()
+    }
+
+    fn arguments(sandbox: &Sandbox, more: &[&str]) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["mount".into(), "--config".into(), sandbox.config().into()];
         arguments.extend(more.iter().map(OsString::from));
         arguments.push(sandbox.mount_point().into());
-        Mount::spawn(sandbox, arguments, sandbox.mount_point()).ready()
+        arguments
     }
 
     /// Any command that serves a mount at `path`; not waited for.
     #[track_caller]
     pub fn spawn(sandbox: &Sandbox, arguments: Vec<OsString>, path: PathBuf) -> Mount {
+        Mount::spawn_in(sandbox, arguments, path, Vec::new())
+    }
+
+    #[track_caller]
+    fn spawn_in(sandbox: &Sandbox, arguments: Vec<OsString>, path: PathBuf, environment: Environment) -> Mount {
         assert!(Path::new("/dev/fuse").exists(), "these tests need /dev/fuse; tests/README.md says how to get it");
         let (stdout, stderr) = (sandbox.path("stdout"), sandbox.path("stderr"));
         for path in [&stdout, &stderr] {
             File::create(path).unwrap();
         }
-        let child = launch(&arguments, &sandbox.home(), &stdout, &stderr);
-        Mount { child, path, stderr, stdout, arguments, home: sandbox.home(), is_reaped: false }
+        let home = sandbox.home();
+        let child = launch(&arguments, &home, &environment, &stdout, &stderr);
+        Mount { child, path, stderr, stdout, arguments, home, environment, is_reaped: false }
     }
 
     /// Waits until it is mounted.
@@ -123,6 +146,13 @@ impl Mount {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// What `cxonefs status --json` says of it.
+    #[track_caller]
+    pub fn status(&self) -> serde_json::Value {
+        let said = cxonefs(&self.home).arg("status").arg(&self.path).arg("--json").ok().stdout;
+        serde_json::from_str(&said).unwrap()
+    }
+
     /// Waits until the program has ended.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
@@ -151,7 +181,7 @@ impl Mount {
     #[track_caller]
     pub fn start_again(&mut self) {
         assert!(self.is_reaped, "it still runs");
-        self.child = launch(&self.arguments, &self.home, &self.stdout, &self.stderr);
+        self.child = launch(&self.arguments, &self.home, &self.environment, &self.stdout, &self.stderr);
         self.is_reaped = false;
         let ready = wait_for(READY_WITHIN, || {
             let is_mounted = mount_at(&self.path).as_deref() == Some("fuse.cxonefs") && !self.is_dead();
@@ -199,8 +229,9 @@ pub fn program(home: &Path) -> Command {
     command
 }
 
-fn launch(arguments: &[OsString], home: &Path, stdout: &Path, stderr: &Path) -> Child {
+fn launch(arguments: &[OsString], home: &Path, environment: &Environment, stdout: &Path, stderr: &Path) -> Child {
     let mut command = program(home);
+    command.envs(environment.iter().cloned());
     command.args(arguments.iter().map(OsStr::new)).stdout(appended(stdout)).stderr(appended(stderr));
     // SAFETY: prctl(2) is async-signal-safe, and nothing is allocated.
     unsafe {

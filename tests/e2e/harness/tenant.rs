@@ -55,6 +55,11 @@ impl Tenant {
         }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     fn sim(&self) -> &RunningSim {
         self.running.as_ref().expect("the tenant was shut down")
     }

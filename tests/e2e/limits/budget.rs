@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::{billed_files, drive, open};
-use crate::harness::{eventually, sh, tool};
+use crate::harness::{FakeTime, Mount, Sandbox, Tenant, Tree, eventually, plain, sh, tool};
 
 const BUDGET_OF_TEN: [&str; 2] = ["--set", "limits.daily_budget=10"];
 
@@ -58,6 +58,41 @@ fn a_raised_budget_holds_without_a_remount() {
         drive.mount.stderr().contains("stays as it was")
     });
     assert_eq!(open(&files[5]), Err(libc::EDQUOT));
+}
+
+#[test]
+fn the_next_utc_day_has_a_budget_of_its_own_without_a_restart() {
+    let tenant = Tenant::start(plain(2, 10));
+    let sandbox = Sandbox::of(&tenant);
+    let clock = FakeTime::new(&sandbox);
+    clock.set("2026-11-23T23:59:00Z");
+    let mount = Mount::start_in(&sandbox, &BUDGET_OF_TEN, clock.environment());
+    let tree = Tree::of(&tenant);
+    let files: Vec<PathBuf> = tree.recorded().map(|place| mount.at(&place.path).join("metadata.json")).collect();
+    for file in &files[..10] {
+        open(file).unwrap();
+    }
+    for file in &files[10..13] {
+        assert_eq!(open(file), Err(libc::EDQUOT));
+        open(&files[0]).unwrap();
+    }
+    clock.set("2026-11-24T00:00:01Z");
+    open(&files[10]).unwrap();
+    let budget = &mount.status()["budget"];
+    assert_eq!((&budget["limit"], &budget["spent_today"]), (&10.into(), &1.into()));
+    assert_eq!(tenant.counters().playback_billed, 11);
+}
+
+/// The one that machines run every night, without the settings that keep it out of most mounts.
+#[test]
+fn updatedb_walks_the_whole_tree_and_costs_nothing() {
+    let drive = drive(3, 10, (1000, 2), &BUDGET_OF_TEN);
+    let database = drive.sandbox.path("locate.db");
+    let updatedb = tool("updatedb").arg("--database-root").arg(drive.path()).arg("--output").arg(&database);
+    updatedb.args(["--require-visibility", "0", "--prunefs", "", "--prunepaths", "", "--prune-bind-mounts", "0"]).ok();
+    let found = tool("locate").arg("--database").arg(&database).arg("recording.mp4").ok();
+    assert_eq!(found.lines().len(), 30, "it saw everything");
+    drive.assert_nothing_was_paid("updatedb");
 }
 
 /// A copy of a tool under another name, which is what the kernel says of it.

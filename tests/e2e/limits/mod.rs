@@ -4,6 +4,7 @@ mod budget;
 mod open_days;
 mod outage;
 mod rate;
+mod waiting;
 
 use std::fs::File;
 use std::path::PathBuf;

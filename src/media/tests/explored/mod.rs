@@ -33,7 +33,9 @@ mod writer;
 
 use std::sync::Arc;
 
-use crate::media::{assemble, blocks, error, geometry, index, key, links, plan, settings, space, spill, store};
+use crate::media::{
+    again, assemble, blocks, error, gate, geometry, index, key, links, plan, settings, space, spill, store,
+};
 
 /// As in `media`.
 struct Lifeline {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::MediaError;
+use super::gate::HostName;
 use super::host::{Host, Mood};
 use super::key::Version;
 use super::source::Answer;
@@ -21,18 +22,19 @@ pub enum Reply {
 }
 
 pub struct Session<'a> {
-    host: &'a Arc<Host>,
+    server: &'a Arc<Host>,
+    pub host: Option<HostName>,
     version: &'a Version,
     pub patience: Patience,
 }
 
 impl<'a> Session<'a> {
-    pub fn new(host: &'a Arc<Host>, version: &'a Version) -> Session<'a> {
-        Session { host, version, patience: Patience { silence_max: Duration::MAX } }
+    pub fn new(server: &'a Arc<Host>, version: &'a Version) -> Session<'a> {
+        Session { server, host: None, version, patience: Patience { silence_max: Duration::MAX } }
     }
 
     pub async fn get(&mut self, range: Range<u64>, wanted: impl Fn() -> bool) -> Result<Reply, MediaError> {
-        let mood = self.host.ask();
+        let mood = self.server.ask();
         shuttle::future::yield_now().await;
         if !wanted() {
             return Ok(Reply::Unwanted);
@@ -42,7 +44,7 @@ impl<'a> Session<'a> {
             Mood::Fails => return Err(MediaError::source("failed")),
             Mood::SendsLess(bytes) => range.start..range.end.min(range.start + bytes),
         };
-        let answer = Answer::new(self.host, bytes.clone());
+        let answer = Answer::new(self.server, bytes.clone());
         Ok(Reply::Partial { answer, bytes, version: self.version.clone(), pass: () })
     }
 

@@ -1,0 +1,186 @@
+//! The tenant, step by step as a mount goes: name, connection, clock, login, discovery, permissions. Nothing here is billed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::check::Check;
+use crate::base::Clock;
+use crate::cli::assemble;
+use crate::cli::failure::{Failure, chain};
+use crate::config::Config;
+use crate::cxone::{ApiError, ApiErrorKind, Service, Tenant};
+
+/// Signed links and tokens end by the tenant's clock; ours may differ by as much.
+const SKEW_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// The listing that is tried: empty on most tenants, and never large.
+const WINDOW: Duration = Duration::from_mins(1);
+/// How long a name may take to be looked up.
+const LOOKUP_WITHIN: Duration = Duration::from_secs(10);
+
+const STEPS: [&str; 6] = ["login", "discovery", "reporting", "playback", "clock", "connection"];
+
+/// Goes through all of it; what needs a step that failed is skipped.
+pub async fn checks(config: &Config, tenant: &Tenant, clock: &Arc<dyn Clock>) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let reached = reach(config, tenant, clock, &mut checks).await;
+    if reached && log_in(config, tenant, &mut checks).await {
+        checks.push(reporting(tenant, clock.now()).await);
+        checks.push(playback(tenant).await);
+    }
+    for step in STEPS.into_iter().rev() {
+        if !checks.iter().any(|check| check.name == step) {
+            checks.push(Check::skipped(step, "a step before it failed"));
+        }
+    }
+    checks
+}
+
+/// Name, connection, clock. False: there is nobody to talk to.
+async fn reach(config: &Config, tenant: &Tenant, clock: &Arc<dyn Clock>, checks: &mut Vec<Check>) -> bool {
+    checks.push(name(config).await);
+    let greeting = tenant.greet().await;
+    match &greeting {
+        Ok(_) => checks.push(Check::ok("connection", format!("{} answers", assemble::host(config)))),
+        Err(error) => checks.push(Check::failed("connection", chain(error), connection_remedy(error))),
+    }
+    if let Ok(told) = greeting {
+        checks.push(skew(told, clock.now()));
+        return true;
+    }
+    false
+}
+
+async fn name(config: &Config) -> Check {
+    const NAME: &str = "name resolution";
+    let url = config.tenant.auth_endpoint.as_ref().unwrap_or(&config.tenant.issuer);
+    let Some(url::Host::Domain(host)) = url.host() else { return Check::ok(NAME, "not needed: it is an address") };
+    let lookup = tokio::net::lookup_host((host, url.port_or_known_default().unwrap_or(443)));
+    let failed = match tokio::time::timeout(LOOKUP_WITHIN, lookup).await {
+        Ok(Ok(mut addresses)) => match addresses.next() {
+            Some(address) => return Check::ok(NAME, format!("{host} is {}", address.ip())),
+            None => String::from("no address"),
+        },
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => String::from("no answer"),
+    };
+    let proxied =
+        ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().any(|name| std::env::var_os(name).is_some());
+    if proxied {
+        return Check::ok(NAME, format!("{host} is not known here; a proxy is asked"));
+    }
+    Check::failed(
+        NAME,
+        format!("{host}: {failed}"),
+        "check the spelling of tenant.issuer, /etc/resolv.conf and the network; behind a proxy, set HTTPS_PROXY",
+    )
+}
+
+fn connection_remedy(error: &ApiError) -> &'static str {
+    let said = chain(error).to_ascii_lowercase();
+    if said.contains("certificate") || said.contains("tls") {
+        "the tenant's certificate is not trusted: install the package ca-certificates; where a proxy opens TLS, install its CA \
+         (update-ca-certificates); a wrong clock does it, too"
+    } else {
+        "check the network, the firewall (HTTPS, port 443) and the proxy (HTTPS_PROXY), and that tenant.issuer is right"
+    }
+}
+
+fn skew(told: Option<Timestamp>, now: Timestamp) -> Check {
+    const NAME: &str = "clock";
+    let Some(told) = told else { return Check::skipped(NAME, "the tenant does not tell its time") };
+    let skew = now.duration_since(told);
+    if skew.abs() <= SKEW_MAX {
+        return Check::ok(NAME, format!("{} s from the tenant's", skew.as_secs().abs()));
+    }
+    let direction = if skew.is_positive() { "ahead of" } else { "behind" };
+    Check::failed(
+        NAME,
+        format!("this machine is {} s {direction} the tenant", skew.as_secs().abs()),
+        "set the clock: timedatectl set-ntp true",
+    )
+}
+
+/// Login and discovery. False: there is no session.
+async fn log_in(config: &Config, tenant: &Tenant, checks: &mut Vec<Check>) -> bool {
+    match tenant.endpoints().await {
+        Ok((api, playback)) => {
+            checks.push(Check::ok("login", format!("as {}", config.tenant.access_key_id)));
+            checks.push(Check::ok("discovery", format!("reporting at {api}, playback at {playback}")));
+            true
+        }
+        Err(error) if error.to_string().starts_with("discovery") => {
+            checks.push(Check::ok("login", format!("as {}", config.tenant.access_key_id)));
+            let failure = Failure::failed(error)
+                .remedy("check tenant.issuer; or name the endpoints: tenant.api_endpoint and tenant.playback_endpoint");
+            checks.push(Check::of_failure("discovery", &failure));
+            false
+        }
+        Err(error) => {
+            checks.push(Check::of_failure("login", &assemble::login_failure(error, config)));
+            false
+        }
+    }
+}
+
+async fn reporting(tenant: &Tenant, now: Timestamp) -> Check {
+    const NAME: &str = "reporting";
+    let start = now.saturating_sub(WINDOW).unwrap_or(now);
+    match tenant.completed_contacts(start, now, None).await {
+        Ok(_) => Check::ok(NAME, "contacts may be listed"),
+        Err(error) if error.kind == ApiErrorKind::Denied => Check::failed(
+            NAME,
+            chain(&error),
+            "give the access key's user a role that may view reports (Admin > Security > Roles: Reporting)",
+        ),
+        Err(error) => Check::failed(
+            NAME,
+            chain(&error),
+            "try again later; check tenant.api_endpoint and tenant.reporting_version",
+        ),
+    }
+}
+
+/// Whether it answers. What it permits only a billed call tells.
+async fn playback(tenant: &Tenant) -> Check {
+    const NAME: &str = "playback";
+    match tenant.probe(Service::Playback).await {
+        Ok(()) => Check::ok(NAME, "answers"),
+        Err(error) => {
+            Check::failed(NAME, chain(&error), "check the network and tenant.playback_endpoint; try again later")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::Outcome;
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_wrong_by_minutes_is_found() {
+        let now: Timestamp = "2026-11-02T17:00:00Z".parse().unwrap();
+        let at = |seconds: i64| skew(now.checked_add(SignedDuration::from_secs(seconds)).ok(), now);
+        assert_eq!(at(0).outcome, Outcome::Ok);
+        assert_eq!(at(-59).outcome, Outcome::Ok);
+        assert_eq!(skew(None, now).outcome, Outcome::Skipped);
+        let ahead = at(-3600);
+        assert!(
+            ahead.detail.contains("3600 s ahead of") && ahead.remedy.unwrap().contains("timedatectl"),
+            "{}",
+            ahead.detail
+        );
+        assert!(at(3600).detail.contains("behind"));
+    }
+
+    #[test]
+    fn an_untrusted_certificate_is_told_from_a_closed_port() {
+        let error = |source: &'static str| {
+            ApiError::new(ApiErrorKind::Unavailable, "discovery: x cannot be reached")
+                .with_source(std::io::Error::other(source))
+        };
+        assert!(connection_remedy(&error("invalid peer certificate: UnknownIssuer")).contains("ca-certificates"));
+        assert!(connection_remedy(&error("connection refused")).contains("firewall"));
+    }
+}

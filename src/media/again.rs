@@ -1,0 +1,63 @@
+//! One failure, told twice: the kernel asks for a page again, by itself, if the readahead that held it failed. Without this a read
+//! that fails would take two deadlines, and twice the attempts.
+//!
+//! Knows neither the kernel nor why something failed.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::error::MediaError;
+
+/// The kernel asks again at once. Whoever tries again by himself takes longer, or does so more than once.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// The last failure of one open.
+#[derive(Debug, Default)]
+pub struct Again {
+    last: Mutex<Option<Failed>>,
+}
+
+#[derive(Debug)]
+struct Failed {
+    at: Instant,
+    span: Range<u64>,
+    error: MediaError,
+}
+
+impl Again {
+    /// The bytes `span` could not be read.
+    pub fn note(&self, span: &Range<u64>, error: &MediaError) {
+        let failed = Failed { at: Instant::now(), span: span.clone(), error: error.clone() };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
+    }
+
+    /// The failure that a read of `span` repeats, if it does. Each is repeated once.
+    pub fn repeats(&self, span: &Range<u64>) -> Option<MediaError> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = last.take()?;
+        let same = failed.at.elapsed() < AT_ONCE && failed.span.start < span.end && span.start < failed.span.end;
+        same.then_some(failed.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_repeated_once_at_once_and_for_the_same_bytes() {
+        let again = Again::default();
+        assert!(again.repeats(&(0..10)).is_none());
+        again.note(&(0..128), &MediaError::Timeout);
+        assert!(matches!(again.repeats(&(100..104)), Some(MediaError::Timeout)));
+        assert!(again.repeats(&(100..104)).is_none());
+        again.note(&(0..128), &MediaError::Timeout);
+        assert!(again.repeats(&(128..130)).is_none(), "other bytes");
+        again.note(&(0..128), &MediaError::Timeout);
+        tokio::time::sleep(AT_ONCE).await;
+        assert!(again.repeats(&(0..128)).is_none(), "later");
+    }
+}

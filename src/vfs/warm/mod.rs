@@ -1,0 +1,46 @@
+//! Warming: resolving and caching ahead of use what lies below some paths, after saying what that will cost.
+//!
+//! `scope` finds what is meant, `cost` says what is missing of it, `work` brings it. Nothing here is more urgent than anybody who
+//! waits for a file: billed calls are asked for in the last class. What was brought stays, so a job that ended early is resumed
+//! by asking for the same again.
+
+mod cost;
+mod scope;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub use cost::Cost;
+pub use scope::Scope;
+pub use work::{Ended, Progress, Warming};
+
+use std::sync::Arc;
+
+use crate::vfs::Vfs;
+use crate::vfs::caller::Caller;
+use crate::vfs::error::VfsError;
+
+impl Vfs {
+    /// What lies below `paths`, which are relative to the mount (`""` is all of it). Days that were never listed are listed, which
+    /// is free; `metadata_only` leaves the bytes of recordings out.
+    pub async fn warm_scope(&self, paths: &[String], metadata_only: bool) -> Result<Scope, VfsError> {
+        let mut scope = Scope::default();
+        for path in paths {
+            self.add_to_scope(&mut scope, path).await?;
+        }
+        if metadata_only {
+            scope.leave_recordings_out();
+        }
+        Ok(scope)
+    }
+
+    /// What warming it would cost, as of now. Makes no request.
+    pub fn warm_cost(&self, scope: &Scope) -> Result<Cost, VfsError> {
+        self.cost_of(scope)
+    }
+
+    /// Begins to warm it, on behalf of `caller`. Ends when the answer is dropped. Within a runtime.
+    pub fn warm(self: &Arc<Self>, scope: &Scope, caller: Caller) -> Result<Warming, VfsError> {
+        Warming::begin(self, scope, caller)
+    }
+}

@@ -1,0 +1,4 @@
+//! What an administrator works with.
+
+mod doctor;
+mod warm;
