@@ -74,6 +74,7 @@ async fn warm_reader(dir: &std::path::Path) -> Reader {
         cache_size: 1 << 30,
         min_free: 0,
         whole_file_below: SIZE,
+        max_age: Duration::MAX,
         connections: 4,
         memory: 64 << 20,
         deadline: Duration::from_secs(30),

@@ -18,6 +18,7 @@
 //! | [`ops`] | audit, control, service integration | how a file is read |
 //! | [`sim`] | a simulated tenant and its recordings | the rest of this crate, except [`base`] |
 //! | [`cli`] | one file per command | – |
+//! | `hostile` | what strangers send, for fuzzing (not in the program) | – |
 
 pub mod base;
 pub mod catalog;
@@ -25,6 +26,8 @@ pub mod cli;
 pub mod config;
 pub mod cxone;
 pub mod fuse;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 pub mod media;
 pub mod ops;
 pub mod sim;

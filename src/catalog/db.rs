@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::error::CatalogError;
-use super::salvage;
 use super::schema::{self, Found};
 use super::statedir::{self, StateDir};
+use super::{erase, salvage};
 
 const FILE_NAME: &str = "cxonefs.db";
 /// Stands beside the database after SQLite called it damaged in use; the next opening then checks all of it.
@@ -43,6 +44,8 @@ impl Db {
     pub(super) fn open(dir: &Path) -> Result<Db, CatalogError> {
         let dir = StateDir::hold(dir)?;
         let path = dir.path().join(FILE_NAME);
+        // A process that was killed while it erased leaves a copy.
+        let _ = std::fs::remove_file(statedir::with_suffix(&path, erase::REWRITTEN_SUFFIX));
         let writer = match open_writer(&path) {
             Err(error) if error.is_damage() => {
                 let aside = statedir::move_aside(&path)?;
@@ -82,16 +85,20 @@ impl Db {
         self.noting_damage(done)
     }
 
-    /// The database's path.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// Runs `f` with the writer's connection in no transaction, and the database's path. Writing waits until it ends.
+    pub(super) fn exclusively<T>(
+        &self,
+        f: impl FnOnce(&mut Connection, &Path) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = f(&mut writer, &self.path);
+        drop(writer);
+        self.noting_damage(done)
     }
 
-    /// Takes over what the write-ahead log holds and empties it.
-    pub(super) fn truncate_log(&self) -> Result<(), CatalogError> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        Ok(())
+    /// Where the database is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn noting_damage<T>(&self, result: Result<T, CatalogError>) -> Result<T, CatalogError> {
@@ -136,6 +143,7 @@ fn open_writer(path: &Path) -> Result<Connection, CatalogError> {
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     // Intermediate results may hold what must not be written anywhere.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    keep_plans(&connection)?;
     // What is erased must not linger in free pages.
     connection.pragma_update(None, "secure_delete", "ON")?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -150,8 +158,16 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, CatalogError> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
+}
+
+/// A prepared statement keeps its plan whatever it is given. Without this SQLite (with `STAT4`) plans a statement anew each time that a
+/// parameter has another value, which takes several times as long as running it.
+fn keep_plans(connection: &Connection) -> Result<(), CatalogError> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// The database's path in a state directory.

@@ -11,17 +11,21 @@
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `vault` | encryption of what is said of people |
+//! | `erase` | forgetting an interaction so that nothing of it stays in the file |
 //! | `zone` | a state directory under another time zone |
 //! | `indexer` | when to ask the tenant for a day, each day once at a time |
 //!
-//! Invariants: a published name, inode number or time never changes; a folder never disappears; what was paid for outlives the index.
+//! Invariants: a published name, inode number or time never changes; a folder never disappears, unless somebody erases it; what was paid for outlives the index.
 
 mod contact_json;
 mod convert;
 mod days;
 mod db;
+mod erase;
 mod error;
 mod facts;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod indexer;
 mod inode;
 mod ledger;
@@ -45,12 +49,14 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use days::KnownDays;
 use db::Db;
 use inode::InodeNumbers;
 use vault::Vault;
 
 use crate::base::crypt::Keys;
 
+pub use erase::{AllHoldings, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;
 pub use indexer::{IndexError, Indexer, Lister};
 pub use inode::{MAX_RECORDINGS, ROOT_INO, contact_ino, day_ino, file_ino};
@@ -73,6 +79,7 @@ struct Inner {
     timezone: TimeZone,
     numbers: InodeNumbers,
     vault: Vault,
+    known_days: KnownDays,
 }
 
 impl Catalog {
@@ -91,6 +98,25 @@ impl Catalog {
         Catalog::open_with(dir, settings, keys, InodeNumbers::default())
     }
 
+    /// Opens what is there, for looking after it: nothing is listed by it, so that it needs no time zone. Its
+    /// encryption stays as it is; one of `keys` must fit. `None` where there is no database.
+    pub fn open_existing(dir: &Path, keys: &Keys) -> Result<Option<Catalog>, CatalogError> {
+        if !db::file_in(dir).exists() {
+            return Ok(None);
+        }
+        vault::check(dir, keys)?;
+        let db = Db::open(dir)?;
+        let vault = vault::as_found(&db, keys)?;
+        let inner = Inner {
+            db,
+            timezone: TimeZone::UTC,
+            numbers: InodeNumbers::default(),
+            vault,
+            known_days: KnownDays::default(),
+        };
+        Ok(Some(Catalog { inner: Arc::new(inner) }))
+    }
+
     fn open_with(
         dir: &Path,
         settings: CatalogSettings,
@@ -101,6 +127,7 @@ impl Catalog {
         let db = Db::open(dir)?;
         zone::adopt(&db, &settings.timezone)?;
         let vault = vault::adopt(&db, keys)?;
-        Ok(Catalog { inner: Arc::new(Inner { db, timezone: settings.timezone, numbers, vault }) })
+        let known_days = KnownDays::default();
+        Ok(Catalog { inner: Arc::new(Inner { db, timezone: settings.timezone, numbers, vault, known_days }) })
     }
 }

@@ -99,6 +99,9 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// In the names of what was moved aside.
+pub(super) const DAMAGED_MARK: &str = ".damaged-";
+
 /// Moves a database and its `-wal` and `-shm` aside, under a name that tells when it was last written. Returns the new path.
 pub(super) fn move_aside(database: &Path) -> Result<PathBuf, CatalogError> {
     let written = database.metadata().map_err(CatalogError::io("read", database))?.mtime();
@@ -107,7 +110,7 @@ pub(super) fn move_aside(database: &Path) -> Result<PathBuf, CatalogError> {
     // Bounded: nobody has a thousand damaged databases of one second.
     for attempt in 0..1000 {
         let number = if attempt == 0 { String::new() } else { format!("-{attempt}") };
-        let aside = with_suffix(database, &format!(".damaged-{stamp}{number}"));
+        let aside = with_suffix(database, &format!("{DAMAGED_MARK}{stamp}{number}"));
         if aside.symlink_metadata().is_ok() {
             continue;
         }

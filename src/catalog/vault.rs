@@ -14,8 +14,8 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::db::{self, Db};
 use super::error::CatalogError;
-use super::facts;
 use super::schema::{self, Found};
+use super::{erase, facts};
 use crate::base::crypt::{self, Cipher, KEY_LEN, KeyId, Keys, MasterKey, NONCE_LEN, TAG_LEN};
 use crate::base::{AgentId, Day, MasterId};
 use zeroize::Zeroizing;
@@ -159,6 +159,12 @@ pub(super) fn check(dir: &Path, keys: &Keys) -> Result<(), CatalogError> {
     }
 }
 
+/// For a database whose encryption is to stay as it is.
+pub(super) fn as_found(db: &Db, keys: &Keys) -> Result<Vault, CatalogError> {
+    let found = db.read(|connection| facts::get(connection, KEY_FACT))?;
+    Ok(Vault::of(found.as_deref().and_then(KeyId::from_hex).and_then(|id| keys.with_id(&id))))
+}
+
 /// Makes the database one that is encrypted with the current key, or with none, in one transaction.
 pub(super) fn adopt(db: &Db, keys: &Keys) -> Result<Vault, CatalogError> {
     let found = db.read(|connection| facts::get(connection, KEY_FACT))?;
@@ -183,9 +189,9 @@ pub(super) fn adopt(db: &Db, keys: &Keys) -> Result<Vault, CatalogError> {
         }
         Ok(rows)
     })?;
-    // What was overwritten must not linger in the write-ahead log.
-    db.truncate_log()?;
     if rows > 0 {
+        // What was overwritten must not linger in free pages or in the write-ahead log.
+        erase::rewrite(db)?;
         tracing::warn!(rows, encrypted = vault.is_sealed(), "the encryption of the state database was changed");
     }
     Ok(vault)

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
 use url::Url;
 
+use super::cache::CacheArgs;
 use crate::base::Day;
 use crate::config::{Profile, units};
 use crate::ops::logging::Format;
@@ -46,6 +47,7 @@ pub enum Command {
     Ledger(LedgerArgs),
     Status(StatusArgs),
     Refresh(RefreshArgs),
+    Cache(CacheArgs),
     Warm(WarmArgs),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),

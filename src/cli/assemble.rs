@@ -10,10 +10,11 @@ use tokio::runtime::Handle;
 
 use super::daemon::Plan;
 use super::failure::{Cause, Failure};
+use super::keeping::{Keeper, Live};
 use super::report::Report;
 use crate::base::{Clock, ResolveOn, SystemClock};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
-use crate::config::{Config, LimitsConfig};
+use crate::config::{CacheConfig, Config, LimitsConfig};
 use crate::cxone::{
     ApiError, ApiErrorKind, Breaker, ClientCredentials, ContactsAnswer, Credentials, Limiter, LimiterSettings, Probe,
     Service, Tenant, TenantSettings,
@@ -57,7 +58,7 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
         .map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     let (indexed, _bytes) = catalog.totals().map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     log_in(&tenant, config, indexed > 0).await?;
-    let media = Media::open_sealed(media_settings(config), keys, Arc::clone(&clock))
+    let media = Media::open_sealed(media_settings(&config.cache, &config.limits), keys, Arc::clone(&clock))
         .map_err(|error| Failure::failed(error).while_doing("cache.dir"))?;
     attach(plan, tenant, catalog, media, clock)
 }
@@ -80,6 +81,8 @@ fn attach(
     let zone = config.tree.timezone.clone();
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
     let audit = AuditSink::open(&config.state.dir, keys.current.is_none(), Arc::clone(&clock))?;
+    let log = Arc::clone(&audit.log);
+    media.start_ageing();
     let (kernel, notices) = fuse::notices();
     let parts = Parts {
         catalog: catalog.clone(),
@@ -96,6 +99,15 @@ fn attach(
     let options = fuse::MountOptions { allow_other: config.mount.allow_other, passthrough };
     let mounted = fuse::mount(Arc::clone(&vfs), notices, &plan.mount_point, &options, &Handle::current())
         .map_err(|error| Failure::failed(error).while_doing("mounting"))?;
+    let live = Live { vfs: Arc::clone(&vfs), audit: log, mount_point: mounted.path().to_owned() };
+    let keeper = Keeper {
+        media: media.clone(),
+        cache_dir: config.cache.dir.clone(),
+        max_age: config.cache.max_age,
+        catalog: Some(catalog.clone()),
+        state_dir: config.state.dir.clone(),
+        live: Some(live),
+    };
     let (host, mount_point, mounted_at) = (host(config), mounted.path().to_owned(), clock.now());
     let (config, passthrough) = (config.clone(), mounted.passthrough());
     let report = Report {
@@ -109,6 +121,7 @@ fn attach(
         limiter,
         media,
         vfs: Arc::clone(&vfs),
+        keeper: Arc::new(keeper),
         reporting,
         clock,
         passthrough,
@@ -192,7 +205,7 @@ impl Lister for TenantLister {
 
 /// The audit log as the tree's observer.
 struct AuditSink {
-    log: AuditLog,
+    log: Arc<AuditLog>,
     clock: Arc<dyn Clock>,
     /// Whether agents' names may be written.
     names: bool,
@@ -201,7 +214,8 @@ struct AuditSink {
 impl AuditSink {
     fn open(dir: &std::path::Path, names: bool, clock: Arc<dyn Clock>) -> Result<AuditSink, Failure> {
         let log = AuditLog::open(dir, Rotation::LOG);
-        Ok(AuditSink { log: log.map_err(|error| Failure::failed(error).while_doing("audit log"))?, clock, names })
+        let log = log.map_err(|error| Failure::failed(error).while_doing("audit log"))?;
+        Ok(AuditSink { log: Arc::new(log), clock, names })
     }
 }
 
@@ -299,15 +313,17 @@ pub fn tenant_settings(config: &Config) -> TenantSettings {
     }
 }
 
-fn media_settings(config: &Config) -> MediaSettings {
+/// What the cache is told.
+pub fn media_settings(cache: &CacheConfig, limits: &LimitsConfig) -> MediaSettings {
     MediaSettings {
-        cache_dir: config.cache.dir.clone(),
-        cache_size: config.cache.size,
-        min_free: config.cache.min_free,
-        whole_file_below: config.cache.whole_file_below,
-        connections: config.limits.media_connections,
-        memory: config.limits.memory,
-        deadline: config.limits.deadline,
+        cache_dir: cache.dir.clone(),
+        cache_size: cache.size,
+        min_free: cache.min_free,
+        whole_file_below: cache.whole_file_below,
+        max_age: cache.max_age,
+        connections: limits.media_connections,
+        memory: limits.memory,
+        deadline: limits.deadline,
     }
 }
 
@@ -421,6 +437,6 @@ mod tests {
         assert_eq!(settings.call_timeout, Duration::from_secs(30));
         assert!(settings.credentials.client.is_none());
         assert!(!format!("{settings:?}").contains("hunter2"));
-        assert_eq!(media_settings(&config()).cache_size, 10 << 30);
+        assert_eq!(media_settings(&config().cache, &config().limits).cache_size, 10 << 30);
     }
 }

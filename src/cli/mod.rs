@@ -3,11 +3,13 @@
 mod args;
 mod assemble;
 mod background;
+mod cache;
 mod completions;
 mod daemon;
 mod demo;
 mod doctor;
 mod failure;
+mod keeping;
 mod ledger;
 mod man;
 mod mount;
@@ -70,6 +72,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Ledger(args) => ledger::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Refresh(args) => refresh::run(&args),
+        Command::Cache(args) => cache::run(&args),
         Command::Warm(args) => warm::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),

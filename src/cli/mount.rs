@@ -6,6 +6,7 @@ use super::args::{LogArgs, MountArgs, SettingFlags};
 use super::background::{self, Side};
 use super::daemon::{self, Plan};
 use super::failure::Failure;
+use super::keeping::LOG_FILE;
 use super::mount_helper::HelperRequest;
 use super::options::{MountOptions, Writer};
 use super::preflight;
@@ -13,9 +14,6 @@ use super::reload::Reload;
 use crate::config::{self, Assignment, Config, Host, Profile};
 use crate::ops::logging::{self, Format, LogSettings, Target};
 use crate::ops::privacy;
-
-/// Log lines of a daemon without a syslog go to this file in the state directory.
-const LOG_FILE: &str = "cxonefs.log";
 
 /// A mount, however it was asked for.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use crate::cxone::{Breaker, Limiter, ServiceState, Tenant};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
 use crate::ops::control::{Controlled, Peer, Refreshed, WarmLines};
+use crate::ops::keeping::Keeping;
 use crate::ops::status::{
     BudgetStatus, CacheStatus, KernelStatus, MediaHostStatus, MediaStatus, PassthroughStatus, PlaybackStatus,
     ReportingStatus, ServiceStatus, Status, TenantStatus, TreeStatus, Waiting, WorkStatus,
@@ -35,6 +36,7 @@ pub struct Report {
     pub limiter: Limiter,
     pub media: Media,
     pub vfs: Arc<Vfs>,
+    pub keeper: Arc<dyn Keeping>,
     /// Whether Reporting answers.
     pub reporting: Breaker,
     pub clock: Arc<dyn Clock>,
@@ -71,6 +73,10 @@ impl Controlled for Report {
             },
             memory_bytes: resident_bytes(),
         }
+    }
+
+    fn keeper(&self) -> Arc<dyn Keeping> {
+        Arc::clone(&self.keeper)
     }
 
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed> {

@@ -201,7 +201,7 @@ keys! {
     WHOLE_FILE_BELOW: u64 = "cache"."whole_file_below", SIZE, Is("16MiB");
     "Recordings up to this size are fetched whole at their first read."
     CACHE_MAX_AGE: Duration = "cache"."max_age", DURATION, Is("30d");
-    "Bytes of recordings are to be dropped so long after they were fetched. This version reads the key but does not drop them yet; `cache.size` bounds them."
+    "Bytes of recordings are dropped so long after they were fetched, at start and while mounted. Sizes and documents stay; reading again fetches again, and makes a billed call if the link has ended."
     ENCRYPTION_KEY_FILE: PathBuf = "cache"."encryption_key_file", PATH, Described("none: not encrypted");
     "A file with a key of 32 bytes (as they are, or in hexadecimal or base64), under the same rules as `access_key_secret_file`. With it, recordings in the cache and what the state says of people are encrypted; see `docs/ENCRYPTION.md`."
     ENCRYPTION_PREVIOUS_KEY_FILE: PathBuf = "cache"."encryption_previous_key_file", PATH, Described("none");

@@ -7,6 +7,8 @@ pub mod docs;
 pub mod env;
 pub mod error;
 pub mod host;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 pub mod keys;
 pub mod kinds;
 pub mod locate;
@@ -26,7 +28,8 @@ pub use host::Host;
 pub use raw::{Assignment, ConfigFile};
 pub use resolve::{Sources, resolve};
 pub use settings::{
-    CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, TenantConfig, TreeConfig,
+    CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, Stores, TenantConfig,
+    TreeConfig,
 };
 
 /// Finds the configuration file, reads the environment and settles every key.
@@ -48,6 +51,17 @@ pub fn load(
         return Err(ConfigError::NoConfiguration { looked_for: places });
     }
     resolve(&Sources { file, environment, profile, flags }, host)
+}
+
+/// What is kept on disk and where, as [`load`] would say; without a configuration the usual places.
+pub fn load_stores(
+    named: Option<&Path>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    host: &Host,
+) -> Result<Stores, ConfigError> {
+    let environment = env::read(variables)?;
+    let file = locate::find(named, &locate::places(host), host)?;
+    resolve::stores(&Sources { file, environment, ..Sources::default() }, host)
 }
 
 /// Where the state directory is, as [`load`] would say; without a configuration the usual place.

@@ -13,7 +13,8 @@ use super::keys::{self, Info, Key, Preset};
 use super::raw::{self, Assignment, ConfigFile, Layer};
 use super::secrets;
 use super::settings::{
-    CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, TenantConfig, TreeConfig,
+    CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, Stores, TenantConfig,
+    TreeConfig,
 };
 use super::value::{Origin, Setting, Value};
 use crate::base::crypt::{Keys, MasterKey};
@@ -36,6 +37,19 @@ pub fn state_dir(sources: &Sources, host: &Host) -> Result<PathBuf, ConfigError>
     layer.extend(sources.environment.layer.clone());
     layer.extend(raw::parse_assignments(&sources.flags)?);
     Resolver { layer, sources, host }.directory(&keys::STATE_DIR, host.state_dir())
+}
+
+/// Settles the directories and what belongs to them, for commands that look after what is kept: needs no tenant and reads no secret of it.
+pub fn stores(sources: &Sources, host: &Host) -> Result<Stores, ConfigError> {
+    let mut layer = match &sources.file {
+        Some(file) => raw::parse_file(file)?,
+        None => Layer::new(),
+    };
+    layer.extend(sources.environment.layer.clone());
+    layer.extend(raw::parse_assignments(&sources.flags)?);
+    let resolver = Resolver { layer, sources, host };
+    let state_dir = resolver.directory(&keys::STATE_DIR, host.state_dir())?;
+    Ok(Stores { state_dir, cache: resolver.cache()?, limits: resolver.limits()? })
 }
 
 /// Settles every key. Reads the files that hold secrets and touches nothing else.
@@ -215,7 +229,7 @@ impl Resolver<'_> {
             size,
             min_free: self.required(&keys::CACHE_MIN_FREE)?,
             whole_file_below: self.required(&keys::WHOLE_FILE_BELOW)?,
-            max_age: self.between(&keys::CACHE_MAX_AGE, &Duration::from_mins(1), "1m")?,
+            max_age: self.between(&keys::CACHE_MAX_AGE, &Duration::from_secs(1), "1s")?,
             keys: Keys {
                 current: self.key_file(&keys::ENCRYPTION_KEY_FILE)?,
                 previous: self.key_file(&keys::ENCRYPTION_PREVIOUS_KEY_FILE)?,

@@ -118,6 +118,15 @@ pub struct StateConfig {
     pub dir: PathBuf,
 }
 
+/// What is kept on disk, and what is needed to look after it.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// Absolute.
+    pub state_dir: PathBuf,
+    pub cache: CacheConfig,
+    pub limits: LimitsConfig,
+}
+
 /// `[limits]`
 #[derive(Clone, Debug)]
 pub struct LimitsConfig {

@@ -71,6 +71,21 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     Ok(Duration::from_millis(total_ms))
 }
 
+/// The inverse of [`parse_duration`], in one or two units; what is left below a second is cut off.
+#[must_use]
+pub fn show_duration(duration: Duration) -> String {
+    let mut left = duration.as_secs();
+    let mut parts = Vec::new();
+    for (name, milliseconds) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+        let count = left / (milliseconds / 1000);
+        left %= milliseconds / 1000;
+        if count > 0 && parts.len() < 2 {
+            parts.push(format!("{count}{name}"));
+        }
+    }
+    if parts.is_empty() { String::from("0s") } else { parts.concat() }
+}
+
 /// Reads `2026-01-01` or `90d`.
 pub fn parse_since(text: &str) -> Result<Since, UnitError> {
     let text = text.trim();
@@ -171,6 +186,14 @@ mod tests {
     #[case("101w52000d")]
     fn no_durations(#[case] text: &str) {
         assert!(parse_duration(text).is_err(), "{text}");
+    }
+
+    #[test]
+    fn durations_are_shown_as_they_are_read() {
+        for text in ["30d", "1h30m", "5m", "45s", "1d12h"] {
+            assert_eq!(show_duration(parse_duration(text).unwrap()), text);
+        }
+        assert_eq!(show_duration(Duration::from_millis(500)), "0s");
     }
 
     #[test]

@@ -60,7 +60,9 @@ pub(super) fn https_host(host: &str) -> Option<Url> {
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         });
-    if plain { Url::parse(&format!("https://{host}")).ok() } else { None }
+    let url = if plain { Url::parse(&format!("https://{host}")).ok() } else { None };
+    // A name of digits is read as an address: `5` is 0.0.0.5.
+    url.filter(|url| url.host_str().is_some_and(|read| read.eq_ignore_ascii_case(host)))
 }
 
 /// `path` (no leading slash) behind `base`, whatever path the base has itself.
@@ -124,7 +126,20 @@ mod tests {
     #[test]
     fn a_host_from_the_tenant_cannot_smuggle_a_path_or_a_user() {
         assert_eq!(https_host("api-na1.niceincontact.com").unwrap().as_str(), "https://api-na1.niceincontact.com/");
-        for bad in ["", "api-na1.evil/x.com", "api-@x.com", "a..b", "a b", "x:81", "-a.b", "a#b", "ä.com"] {
+        for bad in [
+            "",
+            "api-na1.evil/x.com",
+            "api-@x.com",
+            "a..b",
+            "a b",
+            "x:81",
+            "-a.b",
+            "a#b",
+            "ä.com",
+            "5",
+            "0x7f.1",
+            "127.1",
+        ] {
             assert!(https_host(bad).is_none(), "{bad}");
         }
     }

@@ -24,6 +24,8 @@ mod contact;
 mod endpoints;
 pub mod error;
 mod gather;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod http;
 mod instant;
 mod interaction;

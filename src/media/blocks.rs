@@ -138,6 +138,16 @@ impl Blocks {
         true
     }
 
+    /// A present block is compared with its checksum again before anybody is shown it.
+    pub fn doubt(&mut self, block: u32) -> bool {
+        if self.get(block) != (Block::Present { verified: true }) {
+            return false;
+        }
+        self.states[block as usize] = Block::Present { verified: false };
+        self.verified -= 1;
+        true
+    }
+
     /// The checksum of a present block was compared and holds.
     pub fn verify(&mut self, block: u32) -> bool {
         if self.get(block) != (Block::Present { verified: false }) {

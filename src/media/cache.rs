@@ -32,7 +32,9 @@ const LOCK_PATIENCE: Duration = crate::base::lock::PATIENCE;
 pub struct Cache {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
-    registry: Mutex<Registry>,
+    /// Bytes are shown no longer than this after they were fetched.
+    pub(super) max_age: Duration,
+    pub(super) registry: Mutex<Registry>,
     pub(super) space: Mutex<Space>,
     pub(super) spill: Spill,
     next_id: AtomicU64,
@@ -40,8 +42,8 @@ pub struct Cache {
 }
 
 #[derive(Default)]
-struct Registry {
-    by_hash: HashMap<KeyHash, Arc<Recording>>,
+pub(super) struct Registry {
+    pub(super) by_hash: HashMap<KeyHash, Arc<Recording>>,
     by_id: HashMap<FileId, Arc<Recording>>,
 }
 
@@ -76,6 +78,7 @@ impl Cache {
         Ok(Cache {
             store,
             clock,
+            max_age: Duration::MAX,
             registry: Mutex::default(),
             space: Mutex::new(space),
             spill: Spill::default(),
@@ -92,6 +95,11 @@ impl Cache {
     /// Whether recordings are encrypted on disk.
     pub fn is_sealed(&self) -> bool {
         self.store.form() == Form::Sealed
+    }
+
+    /// The same, showing no bytes longer than `max_age` after they were fetched.
+    pub fn keeping_for(self, max_age: Duration) -> Cache {
+        Cache { max_age, ..self }
     }
 
     /// Bytes on disk, reserved ones included.
@@ -160,10 +168,16 @@ impl Cache {
     /// Removes every byte of a recording; open readers fetch again what they need.
     pub fn purge(&self, hash: &KeyHash) {
         let registry = lock(&self.registry);
-        if let Some(recording) = registry.by_hash.get(hash) {
-            self.discard(recording);
+        if let Some(recording) = registry.by_hash.get(hash).cloned() {
+            self.discard(&recording);
             self.spill.forget(recording.id);
-        } else if let Some(bytes) = lock(&self.space).take_cold(hash) {
+            drop(registry);
+            // Nobody may be left to close it.
+            self.rest(&recording);
+            return;
+        }
+        let cold = lock(&self.space).take_cold(hash);
+        if let Some(bytes) = cold {
             self.unlink(hash);
             lock(&self.space).release(bytes);
         }
@@ -179,9 +193,10 @@ impl Cache {
             return version.size == 0;
         }
         // Under the registry's lock, so that nobody loads or evicts the file meanwhile.
-        self.store
-            .peek(hash)
-            .is_ok_and(|(header, entries)| header.version.agrees_with(version) && entries.iter().all(Option::is_some))
+        self.store.peek(hash).is_ok_and(|(header, entries)| {
+            let is_shown = header.version.agrees_with(version) && !self.is_too_old(header.created_s);
+            is_shown && entries.iter().all(Option::is_some)
+        })
     }
 
     /// The open files of a recording that has some.
@@ -376,7 +391,12 @@ impl Cache {
     }
 
     fn replace(&self, registry: &mut Registry, recording: &Arc<Recording>, version: &Version) {
-        recording.lock().stale = Some(MediaError::Changed(version.clone()));
+        self.retire(registry, recording, MediaError::Changed(version.clone()));
+    }
+
+    /// Takes a recording out of use: its files go, and its readers are told why.
+    pub(super) fn retire(&self, registry: &mut Registry, recording: &Arc<Recording>, why: MediaError) {
+        recording.lock().stale = Some(why);
         registry.by_id.remove(&recording.id);
         registry.by_hash.remove(&recording.hash);
         self.discard(recording);
@@ -390,6 +410,10 @@ impl Cache {
         let empty = || Recording::new(id, hash, version.clone(), Blocks::new(version.size), 0);
         let Some(cold_bytes) = lock(&self.space).take_cold(&hash) else { return empty() };
         let loaded = match self.store.load(&hash) {
+            Ok((_, header, _)) if self.is_too_old(header.created_s) => {
+                tracing::info!(recording = ?hash, "dropping cached blocks older than cache.max_age");
+                None
+            }
             Ok((files, header, entries)) if header.version.agrees_with(version) => Some((files, entries)),
             Ok(_) => {
                 tracing::info!(recording = ?hash, "dropping cached blocks of another version");

@@ -45,6 +45,7 @@ impl Engine {
     /// Opens the cache and sets up HTTP. Starts no task and makes no request.
     pub fn new(settings: MediaSettings, keys: &Keys, clock: Arc<dyn Clock>) -> Result<Engine, MediaError> {
         let cache = Cache::open(&settings.cache_dir, keys, settings.cache_size, settings.min_free, Arc::clone(&clock))?;
+        let cache = cache.keeping_for(settings.max_age);
         let engine = Engine {
             cache,
             clock,

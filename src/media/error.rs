@@ -14,6 +14,9 @@ pub enum MediaError {
     /// The media host has other bytes than before; the old blocks are gone from the cache.
     #[error("the recording changed at the source")]
     Changed(Version),
+    /// It was erased from the cache, for good, while it was open.
+    #[error("the recording was erased")]
+    Erased,
     /// The media host says that there is no such object (404 or 410).
     #[error("the media host has no such recording")]
     Gone,

@@ -24,6 +24,7 @@
 //!   does not take by a constant.
 
 mod again;
+mod ageing;
 mod assemble;
 mod blocks;
 mod cache;
@@ -35,8 +36,11 @@ mod fetch;
 mod fill;
 mod gate;
 pub mod geometry;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod hosts;
 pub mod index;
+mod keeping;
 mod key;
 mod links;
 pub mod plan;
@@ -58,6 +62,7 @@ mod writer;
 
 pub use error::MediaError;
 pub use gate::{GateSnapshot, HostUse};
+pub use keeping::{CacheStats, Examined};
 pub use key::{KeyHash, RecordingKey, Version};
 pub use links::{Link, LinkSource};
 pub use reader::{Reader, VerifiedFile};
@@ -172,6 +177,41 @@ impl Media {
     /// Bytes that the cache occupies on disk.
     pub fn cache_used(&self) -> u64 {
         self.lifeline.engine.cache.used()
+    }
+
+    /// What is in the cache. Reads every index file.
+    pub fn stats(&self) -> CacheStats {
+        self.lifeline.engine.cache.stats()
+    }
+
+    /// Compares every cached block with its checksum and drops what does not match. Reads the whole cache. `each` hears how far it is,
+    /// and ends it by `false`.
+    pub fn examine(&self, each: &mut dyn FnMut(&Examined) -> bool) -> Examined {
+        self.lifeline.engine.cache.examine(each)
+    }
+
+    /// Bytes that a recording occupies in the cache.
+    pub fn occupied(&self, key: &RecordingKey) -> u64 {
+        let cache = &self.lifeline.engine.cache;
+        cache.occupied(&cache.name(key))
+    }
+
+    /// Removes every byte of a recording for good: open readers get [`MediaError::Erased`] from then on. Whoever has it by passthrough
+    /// reads on until it is closed; its bytes are on disk, without a name, as long.
+    pub fn erase(&self, key: &RecordingKey) {
+        let cache = &self.lifeline.engine.cache;
+        cache.erase(&cache.name(key));
+    }
+
+    /// As [`Media::erase`], all recordings. `each` hears how many are gone, of how many.
+    pub fn erase_all(&self, each: &mut dyn FnMut(u64, u64)) {
+        self.lifeline.engine.cache.erase_all(each);
+    }
+
+    /// Removes every byte of all recordings from the cache. Open readers fetch again what they still need. `each` hears how many are
+    /// gone, of how many.
+    pub fn purge_all(&self, each: &mut dyn FnMut(u64, u64)) {
+        self.lifeline.engine.cache.purge_all(each);
     }
 
     /// Bytes that the cache may occupy on disk.

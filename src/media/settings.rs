@@ -13,6 +13,8 @@ pub struct MediaSettings {
     pub cache_size: u64,
     /// Bytes that must stay free on the cache's file system.
     pub min_free: u64,
+    /// Bytes are dropped so long after they were fetched.
+    pub max_age: Duration,
     /// Recordings up to this size (bytes) are fetched whole at their first read.
     pub whole_file_below: u64,
     /// Ranged GETs in flight at once to each host, at most.

@@ -86,6 +86,12 @@ impl Space {
         }
     }
 
+    /// Files found at start and not touched since, the most recently used first.
+    #[must_use]
+    pub fn cold_hashes(&self) -> Vec<KeyHash> {
+        self.cold.iter().map(|(hash, _)| *hash).collect()
+    }
+
     /// Whether the file was found at start and not touched since.
     #[must_use]
     pub fn is_cold(&self, hash: &KeyHash) -> bool {

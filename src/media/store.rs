@@ -246,6 +246,18 @@ impl Store {
         read_index(self.disk.open(&index_path)?.as_ref(), hash)
     }
 
+    /// Reads the header of a recording's index and touches nothing.
+    pub fn header(&self, hash: &KeyHash) -> Result<Header, Unusable> {
+        let (_, index_path) = self.paths(hash);
+        read_header(self.disk.open(&index_path)?.as_ref(), hash)
+    }
+
+    /// Bytes that the files of a recording occupy; 0 where there are none.
+    pub fn occupied(&self, hash: &KeyHash) -> u64 {
+        let (data_path, index_path) = self.paths(hash);
+        [data_path, index_path].iter().filter_map(|path| self.disk.meta(path).ok()).map(|file| file.occupied).sum()
+    }
+
     /// The data file, open for reading only.
     pub fn open_data(&self, hash: &KeyHash) -> io::Result<File> {
         self.disk.plain(&self.paths(hash).0)

@@ -56,11 +56,19 @@ struct Line<'a> {
     outcome: &'a str,
 }
 
+/// What the writer is sent.
+#[derive(Debug)]
+enum Entry {
+    Record(AuditRecord),
+    /// To be answered when all before it is written.
+    Mark(SyncSender<()>),
+}
+
 /// Takes records. Dropping it writes what is queued and ends the thread.
 #[derive(Debug)]
 pub struct AuditLog {
     /// `None` only while dropping.
-    sender: Option<SyncSender<AuditRecord>>,
+    sender: Option<SyncSender<Entry>>,
     dropped: Arc<AtomicU64>,
     writer: Option<JoinHandle<()>>,
 }
@@ -83,8 +91,19 @@ impl AuditLog {
     /// Queues a record. Never waits; a record that does not fit is counted as lost.
     pub fn record(&self, record: AuditRecord) {
         let Some(sender) = &self.sender else { return };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = sender.try_send(record) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = sender.try_send(Entry::Record(record)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until what was recorded so far is in the file.
+    pub fn flush(&self) {
+        let (mark, written) = sync_channel(1);
+        if let Some(sender) = &self.sender
+            && sender.send(Entry::Mark(mark)).is_ok()
+        {
+            // An error: the writer ended, and so there is nothing to wait for.
+            let _ = written.recv();
         }
     }
 }
@@ -108,9 +127,13 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, receiver: &Receiver<AuditRecord>) {
-        for record in receiver {
-            self.write(&record);
+    fn run(mut self, receiver: &Receiver<Entry>) {
+        for entry in receiver {
+            match entry {
+                Entry::Record(record) => self.write(&record),
+                // Whoever asked may have gone.
+                Entry::Mark(mark) => drop(mark.try_send(())),
+            }
         }
         self.write_loss();
     }

@@ -5,9 +5,11 @@
 pub mod audit;
 pub mod control;
 mod heap;
+pub mod keeping;
 pub mod logging;
 pub mod notify;
 pub mod privacy;
+pub mod redact;
 pub mod rotate;
 pub mod status;
 pub mod syslog;

@@ -106,7 +106,7 @@ impl From<MediaError> for VfsError {
                 Some(ours) => return ours.clone(),
                 None => ErrorKind::Io,
             },
-            MediaError::Changed(_) => ErrorKind::Changed,
+            MediaError::Changed(_) | MediaError::Erased => ErrorKind::Changed,
             MediaError::Denied => ErrorKind::Denied,
             MediaError::Timeout => ErrorKind::TimedOut,
             MediaError::Gone | MediaError::Source(_) | MediaError::Down(_) => ErrorKind::Io,

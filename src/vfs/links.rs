@@ -42,6 +42,16 @@ impl Links {
         (refused != Some(link.serial)).then(|| link.clone())
     }
 
+    /// Forgets those of an interaction.
+    pub fn forget(&self, master: MasterId) {
+        self.lock().pop(&master);
+    }
+
+    /// Forgets all of them.
+    pub fn forget_all(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<MasterId, Vec<Link>>> {
         self.by_master.lock().unwrap_or_else(PoisonError::into_inner)
     }

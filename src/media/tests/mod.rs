@@ -4,6 +4,7 @@ mod cache_limits;
 mod explored;
 mod faults;
 mod host;
+mod keeping;
 mod made_up_disk;
 mod power_loss;
 mod reading;
@@ -44,6 +45,7 @@ fn settings(dir: &Path) -> MediaSettings {
         cache_size: 1 << 30,
         min_free: 0,
         whole_file_below: 0,
+        max_age: Duration::from_hours(720),
         connections: 16,
         memory: 128 << 20,
         deadline: Duration::from_secs(20),

@@ -1,12 +1,14 @@
 //! The control socket of a mount: JSON over HTTP on a Unix socket (0600) that only the mount's owner reaches.
 //!
-//! `place` says where the socket of a mount point is, `server` answers on it, `client` asks. Knows no catalog and no tree: what can be
+//! `place` says where the socket of a mount point is, `server` answers on it, `client` asks, `long` is what takes long. Knows no catalog and no tree: what can be
 //! asked stands behind [`Controlled`].
 
 mod client;
+mod long;
 mod place;
 mod server;
 
 pub use client::{ControlError, Lines, get, lines, post};
+pub use long::follow;
 pub use place::{runtime_dir, socket_of, sockets};
 pub use server::{Controlled, Peer, RefreshRequest, Refreshed, Server, WarmLines, serve};

@@ -22,6 +22,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 use crate::base::Day;
+use crate::ops::keeping::Keeping;
 use crate::ops::privacy::{self, PrivacyError};
 use crate::ops::status::Status;
 use crate::ops::warm::{WarmCost, WarmProgress, WarmRequest};
@@ -59,6 +60,9 @@ pub trait Controlled: Send + Sync + 'static {
 
     /// Lists days anew; without any, those that are still open.
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed>;
+
+    /// Who looks after what this mount keeps on disk.
+    fn keeper(&self) -> Arc<dyn Keeping>;
 
     /// What warming would cost. Makes no billed call. An error is in words for the user.
     async fn warm_cost(&self, request: WarmRequest) -> Result<WarmCost, String>;
@@ -112,6 +116,7 @@ pub fn serve(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, Pri
         .route("/refresh", post(refresh))
         .route("/warm/cost", post(warm_cost))
         .route("/warm", post(warm))
+        .merge(super::long::routes())
         .with_state(controlled);
     let service = router.into_make_service_with_connect_info::<Peer>();
     let task = tokio::spawn(async move {

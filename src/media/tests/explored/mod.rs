@@ -24,6 +24,8 @@ mod cache;
 mod fetch;
 #[path = "../../fill.rs"]
 mod fill;
+#[path = "../../keeping.rs"]
+mod keeping;
 #[path = "../../reader.rs"]
 mod reader;
 #[path = "../../recording.rs"]

@@ -1,0 +1,243 @@
+//! Erasing: what the catalog knows of an interaction goes, and nothing of it stays in free pages or in the write-ahead log.
+//!
+//! The one exception from "a folder never disappears". The ledger keeps that a call was made and when, because limits and budgets count
+//! it, and forgets for whom and by whom. No mark stays of what was erased: if the tenant still lists it, a later refresh of its day shows it
+//! again, unresolved. Knows no bytes of recordings.
+
+use std::fs;
+use std::io;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags, Transaction, params};
+
+use super::db::Db;
+use super::error::CatalogError;
+use super::statedir::{self, DAMAGED_MARK};
+use super::vault::{Place, Vault};
+use super::{AgentFolder, Catalog, listing};
+use crate::base::{AgentId, Day, MasterId};
+
+/// What stands in the ledger in place of the one who made an erased interaction's call.
+pub const ERASED_COMM: &str = "(erased)";
+/// As above; the number by which POSIX says "nobody in particular".
+pub const ERASED_UID: u32 = u32::MAX;
+
+/// Stands beside the database while its free pages are squeezed out.
+pub(super) const REWRITTEN_SUFFIX: &str = ".rewritten";
+/// Pages that are copied at once; reading goes on between.
+const PAGES_PER_STEP: i32 = 4096;
+
+// All rows are looked through: erasing is rare, and an index for it would cost every listing.
+const MASTERS: &str = "SELECT master_id FROM legs WHERE contact_id = ?1 UNION SELECT master_id FROM legs WHERE master_id = ?1
+    UNION SELECT master_id FROM interactions WHERE master_id = ?1 UNION SELECT DISTINCT master_id FROM ledger WHERE master_id = ?1";
+const PLACES: &str = "SELECT f.day, f.agent_id, f.name, f.ino, a.name, a.ino FROM folders f
+    JOIN agents a ON a.day = f.day AND a.agent_id = f.agent_id WHERE f.master_id = ?1 ORDER BY f.day, f.agent_id";
+const DOCUMENTS: &str = "SELECT count(*), coalesce(sum(length(bytes)), 0) FROM documents WHERE master_id = ?1";
+const LEDGER: &str = "SELECT count(*) FROM ledger WHERE master_id = ?1";
+const ALL_COUNTS: &str =
+    "SELECT (SELECT count(*) FROM interactions), (SELECT count(*) FROM folders), (SELECT count(*) FROM documents),
+    (SELECT coalesce(sum(length(bytes)), 0) FROM documents), (SELECT count(*) FROM ledger WHERE master_id <> 0)";
+
+const FORGET_CALLS: &str = "UPDATE ledger SET master_id = 0, uid = ?2, pid = 0, comm = ?3 WHERE master_id = ?1";
+const FORGET_ALL_CALLS: &str = "UPDATE ledger SET master_id = 0, uid = ?1, pid = 0, comm = ?2 WHERE master_id <> 0";
+const BY_MASTER: [&str; 5] = [
+    "DELETE FROM documents WHERE master_id = ?1",
+    "DELETE FROM files WHERE master_id = ?1",
+    "DELETE FROM legs WHERE master_id = ?1",
+    "DELETE FROM folders WHERE master_id = ?1",
+    "DELETE FROM interactions WHERE master_id = ?1",
+];
+const BY_FOLDER: [&str; 2] = [
+    "DELETE FROM agent_channels WHERE day = ?1 AND agent_id = ?2 AND NOT EXISTS (SELECT 1 FROM folders f
+        WHERE f.day = ?1 AND f.agent_id = ?2 AND f.channel = agent_channels.channel)",
+    "DELETE FROM agents WHERE day = ?1 AND agent_id = ?2 AND NOT EXISTS (SELECT 1 FROM folders f
+        WHERE f.day = ?1 AND f.agent_id = ?2)",
+];
+const EVERYTHING: &str =
+    "DELETE FROM documents; DELETE FROM files; DELETE FROM legs; DELETE FROM shapes; DELETE FROM folders;
+    DELETE FROM agent_channels; DELETE FROM agents; DELETE FROM interactions; DELETE FROM days;";
+
+/// A folder of an interaction, with what the kernel may know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErasedPlace {
+    pub day: Day,
+    pub agent: AgentId,
+    pub folder_name: String,
+    pub folder_ino: u64,
+    pub agent_name: String,
+    pub agent_ino: u64,
+}
+
+/// What is known of some interactions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    pub masters: Vec<MasterId>,
+    pub places: Vec<ErasedPlace>,
+    pub documents: u64,
+    pub document_bytes: u64,
+    pub ledger_rows: u64,
+}
+
+/// How much is known of everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AllHoldings {
+    pub interactions: u64,
+    pub folders: u64,
+    pub documents: u64,
+    pub document_bytes: u64,
+    pub ledger_rows: u64,
+}
+
+impl Catalog {
+    /// What is known of the interaction of which `id` is the master contact, or one of whose legs has that id. Nothing known: no masters.
+    pub fn holdings(&self, id: i64) -> Result<Holdings, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut masters = connection.prepare(MASTERS)?;
+            let masters = masters.query_map([id], |row| row.get(0).map(MasterId))?.collect::<Result<_, _>>()?;
+            holdings(connection, &self.inner.vault, masters)
+        })
+    }
+
+    /// How much is known of everything; names nobody.
+    pub fn all_holdings(&self) -> Result<AllHoldings, CatalogError> {
+        self.inner.db.read(|connection| {
+            let counts: [i64; 5] = connection.query_row(ALL_COUNTS, [], |row| {
+                Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?])
+            })?;
+            let [interactions, folders, documents, document_bytes, ledger_rows] = counts.map(i64::unsigned_abs);
+            Ok(AllHoldings { interactions, folders, documents, document_bytes, ledger_rows })
+        })
+    }
+
+    /// The agents' folders of all days.
+    pub fn all_agents(&self) -> Result<Vec<(Day, AgentFolder)>, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare("SELECT agent_id, name, ino, mtime, day FROM agents")?;
+            let mut rows = statement.query([])?;
+            let mut agents = Vec::new();
+            while let Some(row) = rows.next()? {
+                let day = Day(row.get(4)?);
+                agents.push((day, listing::agent_folder(&self.inner.vault, day, row)?));
+            }
+            Ok(agents)
+        })
+    }
+
+    /// Forgets interactions: index, documents, sizes, and in the ledger for whom and by whom. [`Catalog::squeeze`] then removes the rest
+    /// of them from the file.
+    pub fn erase(&self, masters: &[MasterId]) -> Result<(), CatalogError> {
+        self.inner.db.write(|transaction| masters.iter().try_for_each(|master| erase(transaction, *master)))
+    }
+
+    /// Forgets all interactions, agents and days. The days are listed anew when they are looked at.
+    pub fn erase_all(&self) -> Result<(), CatalogError> {
+        self.inner.db.write(|transaction| {
+            transaction.execute_batch(EVERYTHING)?;
+            transaction.execute(FORGET_ALL_CALLS, params![ERASED_UID, ERASED_COMM])?;
+            Ok(())
+        })?;
+        self.inner.known_days.forget_all();
+        Ok(())
+    }
+
+    /// Writes the database anew, so that nothing erased is left in free pages or in the write-ahead log, and removes damaged databases that
+    /// were moved aside. Takes as long as copying the file, and as much room; reading goes on, writing waits.
+    pub fn squeeze(&self) -> Result<(), CatalogError> {
+        rewrite(&self.inner.db)?;
+        remove_asides(&self.inner.db)
+    }
+}
+
+fn holdings(connection: &Connection, vault: &Vault, masters: Vec<MasterId>) -> Result<Holdings, CatalogError> {
+    let mut found = Holdings { masters, ..Holdings::default() };
+    let (mut places, mut documents, mut ledger) =
+        (connection.prepare(PLACES)?, connection.prepare(DOCUMENTS)?, connection.prepare(LEDGER)?);
+    for master in &found.masters {
+        let mut rows = places.query([master.0])?;
+        while let Some(row) = rows.next()? {
+            let day = Day(row.get(0)?);
+            found.places.push(ErasedPlace {
+                day,
+                agent: AgentId(row.get(1)?),
+                folder_name: row.get(2)?,
+                folder_ino: row.get::<_, i64>(3)?.cast_unsigned(),
+                agent_name: vault.open_text(Place::agent_name(day), row.get_ref(4)?)?,
+                agent_ino: row.get::<_, i64>(5)?.cast_unsigned(),
+            });
+        }
+        let (count, bytes): (i64, i64) = documents.query_row([master.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        found.documents += count.unsigned_abs();
+        found.document_bytes += bytes.unsigned_abs();
+        found.ledger_rows += ledger.query_row([master.0], |row| row.get::<_, i64>(0))?.unsigned_abs();
+    }
+    Ok(found)
+}
+
+fn erase(transaction: &Transaction<'_>, master: MasterId) -> Result<(), CatalogError> {
+    let mut places = transaction.prepare_cached(listing::PLACES)?;
+    let places: Vec<(i32, i64)> =
+        places.query_map([master.0], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    for sql in BY_MASTER {
+        transaction.prepare_cached(sql)?.execute([master.0])?;
+    }
+    for (day, agent) in places {
+        for sql in BY_FOLDER {
+            transaction.prepare_cached(sql)?.execute(params![day, agent])?;
+        }
+    }
+    transaction.prepare_cached(FORGET_CALLS)?.execute(params![master.0, ERASED_UID, ERASED_COMM])?;
+    Ok(())
+}
+
+/// `VACUUM` alone would write through a file in the system's temporary directory; this one stays in ours. `secure_delete` alone leaves copies
+/// in the slack of pages whose cells were moved.
+pub(super) fn rewrite(db: &Db) -> Result<(), CatalogError> {
+    db.exclusively(|writer, path| {
+        let rewritten = statedir::with_suffix(path, REWRITTEN_SUFFIX);
+        remove(&rewritten)?;
+        drop(statedir::private_file(&rewritten)?);
+        let done = copy_through(writer, &rewritten);
+        remove(&rewritten)?;
+        done
+    })
+}
+
+fn copy_through(writer: &mut Connection, rewritten: &std::path::Path) -> Result<(), CatalogError> {
+    writer.flush_prepared_statement_cache();
+    writer.execute("VACUUM INTO ?1", [rewritten.to_string_lossy()])?;
+    let compact = Connection::open_with_flags(rewritten, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    {
+        let copying = Backup::new(&compact, writer)?;
+        while copying.step(PAGES_PER_STEP)? != StepResult::Done {}
+    }
+    let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy != 0 {
+        return Err(CatalogError::Refused(
+            "another process reads the state database, and its log cannot be emptied: try again",
+        ));
+    }
+    Ok(())
+}
+
+fn remove_asides(db: &Db) -> Result<(), CatalogError> {
+    let Some(dir) = db.path().parent() else { return Ok(()) };
+    for entry in fs::read_dir(dir).map_err(CatalogError::io("list", dir))? {
+        let path = entry.map_err(CatalogError::io("list", dir))?.path();
+        let is_aside = path.file_name().is_some_and(|name| name.to_string_lossy().contains(DAMAGED_MARK));
+        if is_aside {
+            tracing::info!(path = %path.display(), "a damaged database that was kept aside is removed: it may hold what was erased");
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &std::path::Path) -> Result<(), CatalogError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CatalogError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

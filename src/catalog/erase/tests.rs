@@ -1,0 +1,151 @@
+//! Erasing leaves nothing of an interaction in any file of the state directory, and everything else as it was.
+
+use std::path::Path;
+
+use super::*;
+use crate::base::Channel;
+use crate::catalog::testing::{catalog, dump, record, settings, time};
+use crate::catalog::{FileKind, LedgerEntry, NewResolution, ResolvedFile};
+use crate::cxone::Priority;
+
+const DAY: &str = "2026-11-02";
+const VICTIM: MasterId = MasterId(701_000_000_122);
+const LEG: i64 = 701_000_777_333;
+
+/// Two days' worth of pages: the victim's rows are moved about by those around them.
+fn filled() -> (Catalog, tempfile::TempDir) {
+    let (catalog, dir) = catalog();
+    let mut records: Vec<_> =
+        (0..400).map(|n| record(800_000_000_000 + n, 800_000_000_000 + n, 7, "2026-11-02T15:00:00Z")).collect();
+    records.insert(200, record(VICTIM.0, VICTIM.0, 7, "2026-11-02T15:00:00Z"));
+    records.insert(300, record(LEG, VICTIM.0, 9, "2026-11-02T15:00:00Z"));
+    catalog.record_day(DAY.parse().unwrap(), &records, time("2026-11-05T12:00:00Z"), true, None).unwrap();
+    for record in &records {
+        let file = ResolvedFile {
+            kind: FileKind::Metadata,
+            name: "metadata.json".into(),
+            size: None,
+            validator: String::new(),
+        };
+        let says = if record.master_id == VICTIM { "Priscilla Unmistakable" } else { "Somebody Else" };
+        let bytes = format!("{{\"customer\": \"{says}\", \"fill\": \"{}\"}}", "x".repeat(3000)).into_bytes();
+        let resolution = NewResolution { files: vec![(file, Some(bytes))], recheck_at: None };
+        catalog.store_resolution(record.master_id, &resolution, time("2026-11-05T12:00:00Z")).unwrap();
+        let entry = LedgerEntry {
+            at: time("2026-11-05T12:00:00Z"),
+            master_id: record.master_id,
+            reason: Priority::Open,
+            uid: 4242,
+            pid: 1,
+            comm: if record.master_id == VICTIM { String::from("nosy-caller") } else { String::from("cat") },
+        };
+        let row = catalog.ledger_begin(&entry).unwrap();
+        catalog.ledger_finish(row, "ok").unwrap();
+    }
+    (catalog, dir)
+}
+
+/// Files of the directory that hold one of the texts or the number in the form in which SQLite stores it.
+fn traces(dir: &Path) -> Vec<String> {
+    let id = VICTIM.0.to_be_bytes();
+    let needles: [&[u8]; 5] = [b"701000000122", b"701000777333", b"Priscilla", b"nosy-caller", &id[2..]];
+    let mut found = Vec::new();
+    for entry in walkdir::WalkDir::new(dir).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file())
+    {
+        let bytes = std::fs::read(entry.path()).unwrap();
+        for needle in needles {
+            if bytes.windows(needle.len()).any(|part| part == needle) {
+                found.push(format!("{} in {}", needle.escape_ascii(), entry.path().display()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_of_it_stays_in_any_file() {
+    let (catalog, dir) = filled();
+    assert!(traces(dir.path()).len() >= 5, "the traces that are looked for are there before: {:?}", traces(dir.path()));
+    std::fs::write(dir.path().join("cxonefs.db.damaged-20261101T000000Z"), "701000000122").unwrap();
+    // A reader that has the old pages in its cache.
+    let day: Day = DAY.parse().unwrap();
+    assert_eq!(catalog.interactions(day, AgentId(9), &Channel::NAMED).unwrap().len(), 1);
+    for id in [LEG, VICTIM.0] {
+        let held = catalog.holdings(id).unwrap();
+        assert_eq!(
+            (held.masters, held.places.len(), held.documents, held.ledger_rows),
+            (vec![VICTIM], 2, 1, 2),
+            "{id}"
+        );
+    }
+    catalog.erase(&[VICTIM]).unwrap();
+    catalog.squeeze().unwrap();
+    assert_eq!(traces(dir.path()), Vec::<String>::new());
+    assert_eq!(catalog.holdings(LEG).unwrap(), Holdings::default());
+    assert_eq!(catalog.holdings(VICTIM.0).unwrap(), Holdings::default());
+    // Its agent had nothing else that day.
+    assert_eq!(catalog.agent(day, AgentId(9)).unwrap(), None);
+    drop(catalog);
+    assert_eq!(traces(dir.path()), Vec::<String>::new(), "after closing");
+}
+
+#[test]
+fn everything_else_stays_as_it_was() {
+    let (catalog, dir) = filled();
+    let day: Day = DAY.parse().unwrap();
+    let others = |dump: String| -> Vec<String> {
+        dump.lines()
+            .filter(|line| !line.contains("701000000122") && !line.contains("701000777333"))
+            .map(str::to_owned)
+            .collect()
+    };
+    let calls = |catalog: &Catalog| {
+        let mut rows = Vec::new();
+        catalog.ledger_rows(jiff::Timestamp::MIN, |row| rows.push(row)).unwrap();
+        rows
+    };
+    let before = (catalog.interactions(day, AgentId(7), &Channel::NAMED).unwrap(), calls(&catalog).len());
+    let document = catalog.document(MasterId(800_000_000_007), FileKind::Metadata).unwrap();
+    let listed = others(dump(&catalog, &[day]));
+    catalog.erase(&[VICTIM]).unwrap();
+    catalog.squeeze().unwrap();
+    drop(catalog);
+    let catalog = Catalog::open(dir.path(), settings()).unwrap();
+    let after = catalog.interactions(day, AgentId(7), &Channel::NAMED).unwrap();
+    assert_eq!(after.len() + 1, before.0.len());
+    assert!(after.iter().all(|folder| before.0.contains(folder)));
+    assert_eq!(catalog.document(MasterId(800_000_000_007), FileKind::Metadata).unwrap(), document);
+    let still = others(dump(&catalog, &[day]));
+    assert!(still.iter().all(|line| listed.contains(line)), "another's line changed");
+    let rows = calls(&catalog);
+    assert_eq!(rows.len(), before.1, "every call still counts");
+    let forgotten: Vec<_> = rows.iter().filter(|row| row.master_id == MasterId(0)).collect();
+    assert!(!forgotten.is_empty());
+    assert!(forgotten.iter().all(|row| row.uid == ERASED_UID && row.comm == ERASED_COMM && row.is_billed()));
+    assert_eq!(catalog.totals().unwrap().0, 400);
+}
+
+#[test]
+fn everything_goes_when_everything_is_erased() {
+    let (catalog, dir) = filled();
+    catalog.erase_all().unwrap();
+    catalog.squeeze().unwrap();
+    assert_eq!(traces(dir.path()), Vec::<String>::new());
+    assert_eq!(catalog.totals().unwrap(), (0, 0));
+    assert_eq!(catalog.day(DAY.parse().unwrap()).unwrap(), None);
+    assert_eq!(catalog.all_holdings().unwrap(), AllHoldings::default());
+    // It works on.
+    let again = [record(5, 5, 7, "2026-11-02T15:00:00Z")];
+    assert!(catalog.record_day(DAY.parse().unwrap(), &again, time("2026-11-05T12:00:00Z"), true, None).unwrap());
+    assert_eq!(catalog.totals().unwrap().0, 1);
+}
+
+#[test]
+fn a_copy_that_a_killed_process_left_goes() {
+    let (catalog, dir) = filled();
+    drop(catalog);
+    let left = dir.path().join("cxonefs.db.rewritten");
+    std::fs::write(&left, "701000000122").unwrap();
+    drop(Catalog::open(dir.path(), settings()).unwrap());
+    assert!(!left.exists());
+}

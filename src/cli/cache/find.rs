@@ -1,0 +1,111 @@
+//! Whom to ask about a cache: the mount that uses it, or nobody, and then its directories are held by this command as long as it runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::args::Where;
+use crate::base::SystemClock;
+use crate::catalog::Catalog;
+use crate::cli::failure::Failure;
+use crate::cli::keeping::Keeper;
+use crate::cli::{assemble, daemon, status};
+use crate::config::{self, Host, Stores};
+use crate::media::Media;
+use crate::ops::control::{self, ControlError};
+use crate::ops::keeping::Keeping;
+use crate::ops::status::Status;
+
+/// Who knows.
+pub enum Kept {
+    /// The mount with this control socket.
+    Mounted(PathBuf),
+    /// Nobody else has it open.
+    Directly(Box<dyn Keeping>),
+}
+
+/// Finds it.
+pub fn find(place: &Where) -> Result<Kept, Failure> {
+    let runtime_dir = control::runtime_dir();
+    if let Some(mount_point) = &place.mount_point {
+        let socket = status::socket(&runtime_dir, mount_point)?;
+        let absent = match daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status")) {
+            Ok(_) => return Ok(Kept::Mounted(socket)),
+            Err(absent @ ControlError::NoDaemon { .. }) => absent,
+            Err(error) => return Err(Failure::failed(error)),
+        };
+        // Not mounted now; the configuration may tell what it would use.
+        return match stores(place) {
+            Ok(stores) => directly_or_mounted(&runtime_dir, &stores),
+            Err(_) => Err(status::not_answered(absent)),
+        };
+    }
+    match stores(place) {
+        Ok(stores) => directly_or_mounted(&runtime_dir, &stores),
+        Err(failure) if place.config.is_some() => Err(failure),
+        Err(failure) => match all(&runtime_dir)?.as_slice() {
+            [(socket, _)] => Ok(Kept::Mounted(socket.clone())),
+            [] => Err(failure),
+            _ => Err(Failure::usage("several mounts are running").remedy("name one: cxonefs cache … DIR")),
+        },
+    }
+}
+
+fn stores(place: &Where) -> Result<Stores, Failure> {
+    let named = place.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+    Ok(config::load_stores(named, std::env::vars_os(), &Host::of_process())?)
+}
+
+fn directly_or_mounted(runtime_dir: &Path, stores: &Stores) -> Result<Kept, Failure> {
+    let same = |one: &Path, other: &str| {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        real(one) == real(Path::new(other))
+    };
+    let mut mounts = all(runtime_dir)?.into_iter();
+    if let Some((socket, _)) = mounts.find(|(_, status)| same(&stores.cache.dir, &status.cache.dir)) {
+        return Ok(Kept::Mounted(socket));
+    }
+    let nothing = |what: &str, dir: &Path| {
+        Failure::failed(format!("there is no {what} at {}", dir.display()))
+            .remedy("name the mount point, or the configuration: --config")
+    };
+    if !stores.cache.dir.is_dir() && !stores.state_dir.is_dir() {
+        return Err(nothing("cache", &stores.cache.dir));
+    }
+    let keys = &stores.cache.keys;
+    let in_use = "if a mount uses it, name the mount point: cxonefs cache … DIR";
+    let catalog = Catalog::open_existing(&stores.state_dir, keys)
+        .map_err(|error| Failure::failed(error).while_doing("state.dir").remedy(in_use))?;
+    let media =
+        Media::open_sealed(assemble::media_settings(&stores.cache, &stores.limits), keys, Arc::new(SystemClock))
+            .map_err(|error| Failure::failed(error).while_doing("cache.dir").remedy(in_use))?;
+    Ok(Kept::Directly(Box::new(Keeper {
+        media,
+        cache_dir: stores.cache.dir.clone(),
+        max_age: stores.cache.max_age,
+        catalog,
+        state_dir: stores.state_dir.clone(),
+        live: None,
+    })))
+}
+
+/// Every mount of this user that answers.
+fn all(runtime_dir: &Path) -> Result<Vec<(PathBuf, Status)>, Failure> {
+    let sockets = control::sockets(runtime_dir)
+        .map_err(|error| Failure::failed(error).while_doing(runtime_dir.display().to_string()))?;
+    let mut found = Vec::new();
+    for socket in sockets {
+        if let Some(status) = answers(&socket)? {
+            found.push((socket, status));
+        }
+    }
+    Ok(found)
+}
+
+/// The state of the mount behind a socket, if there is one. A daemon that was killed leaves its socket behind.
+fn answers(socket: &Path) -> Result<Option<Status>, Failure> {
+    match daemon::runtime()?.block_on(control::get::<Status>(socket, "/status")) {
+        Ok(status) => Ok(Some(status)),
+        Err(ControlError::NoDaemon { .. }) => Ok(None),
+        Err(error) => Err(Failure::failed(error)),
+    }
+}

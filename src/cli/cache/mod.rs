@@ -1,0 +1,133 @@
+//! `cxonefs cache`: what is kept of recordings on disk, whether it is sound, and erasing it. By the mount that uses it, else directly on the
+//! directories.
+
+mod args;
+mod find;
+mod show;
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::daemon;
+use super::failure::Failure;
+use crate::ops::control;
+use crate::ops::keeping::{CacheReport, Progress, PurgeReport, PurgeRequest, VerifyReport, What};
+pub use args::CacheArgs;
+use args::{CacheCommand, PurgeArgs, Where};
+use find::Kept;
+
+/// Runs one of the three.
+pub fn run(args: &CacheArgs) -> Result<(), Failure> {
+    match &args.command {
+        CacheCommand::Stats(place) => stats(place),
+        CacheCommand::Verify(place) => verify(place),
+        CacheCommand::Purge(args) => purge(args),
+    }
+}
+
+fn stats(place: &Where) -> Result<(), Failure> {
+    let report: CacheReport = match find::find(place)? {
+        Kept::Mounted(socket) => {
+            daemon::runtime()?.block_on(control::get(&socket, "/cache")).map_err(Failure::failed)?
+        }
+        Kept::Directly(keeper) => keeper.stats(),
+    };
+    print(place.json, &report, show::stats)
+}
+
+fn verify(place: &Where) -> Result<(), Failure> {
+    let kept = find::find(place)?;
+    let bar = bar(place.json);
+    let report: VerifyReport = match kept {
+        Kept::Mounted(socket) => follow(&socket, "/cache/verify", &(), &bar)?,
+        Kept::Directly(keeper) => keeper.verify(&mut |progress| {
+            at(&bar, progress);
+            true
+        }),
+    };
+    bar.finish_and_clear();
+    print(place.json, &report, show::verified)?;
+    let (blocks, recordings) = (report.damaged_blocks, report.damaged_recordings);
+    if blocks + recordings > 0 {
+        let what = format!("damage was found and dropped: {blocks} blocks, and {recordings} recordings as a whole");
+        return Err(Failure::failed(what).remedy("they are fetched again when somebody reads them; is the disk sound?"));
+    }
+    Ok(())
+}
+
+fn purge(args: &PurgeArgs) -> Result<(), Failure> {
+    let what = match (args.contact, args.all) {
+        (Some(id), _) => What::Contact(id),
+        (None, true) => What::All,
+        (None, false) => What::Media,
+    };
+    let kept = find::find(&args.place)?;
+    let bar = ProgressBar::hidden();
+    if !args.dry_run && !args.yes {
+        let would = ask_for(&kept, PurgeRequest { what, dry_run: true }, &bar)?;
+        confirm(&show::question(what, &would))?;
+    }
+    let bar = self::bar(args.place.json);
+    let report = ask_for(&kept, PurgeRequest { what, dry_run: args.dry_run }, &bar)?;
+    bar.finish_and_clear();
+    print(args.place.json, &report, |report| show::purged(what, report))
+}
+
+fn ask_for(kept: &Kept, request: PurgeRequest, bar: &ProgressBar) -> Result<PurgeReport, Failure> {
+    match kept {
+        Kept::Mounted(socket) => follow(socket, "/cache/purge", &request, bar),
+        Kept::Directly(keeper) => keeper.purge(request, &mut |progress| at(bar, progress)).map_err(Failure::failed),
+    }
+}
+
+fn follow<T: serde::de::DeserializeOwned>(
+    socket: &std::path::Path,
+    what: &str,
+    request: &impl serde::Serialize,
+    bar: &ProgressBar,
+) -> Result<T, Failure> {
+    let outcome = control::follow(socket, what, request, |progress| at(bar, progress));
+    daemon::runtime()?.block_on(outcome).map_err(Failure::failed)
+}
+
+/// On standard error, and only on a terminal.
+fn bar(json: bool) -> ProgressBar {
+    if json || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{wide_bar} {pos} of {len} recordings, {eta} to go");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+fn at(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.of);
+    bar.set_position(progress.done);
+}
+
+fn print<T: serde::Serialize>(json: bool, report: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+    let text = if json { serde_json::to_string_pretty(report).map_err(Failure::failed)? + "\n" } else { table(report) };
+    match io::stdout().write_all(text.as_bytes()) {
+        // Whoever read the other end has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.map_err(|error| Failure::failed(error).while_doing("writing to standard output")),
+    }
+}
+
+/// Asks on the terminal; without one, nothing is removed.
+fn confirm(question: &str) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("nobody can be asked here, and nothing was removed")
+            .remedy("--yes removes without asking, --dry-run only tells"));
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.map_err(|error| Failure::failed(error).while_doing("reading the answer"))?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::failed("nothing was removed")),
+    }
+}
