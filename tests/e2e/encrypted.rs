@@ -79,7 +79,8 @@ fn read_everything(drive: &Drive) -> BTreeSet<String> {
 /// Of the texts, those that stand in any file of the state or the cache.
 fn found(sandbox: &Sandbox, telltales: &BTreeSet<String>) -> BTreeSet<String> {
     let patterns = sandbox.path("patterns");
-    std::fs::write(&patterns, telltales.iter().map(|text| format!("{text}\n")).collect::<String>()).unwrap();
+    let lines: Vec<&str> = telltales.iter().map(String::as_str).collect();
+    std::fs::write(&patterns, lines.join("\n") + "\n").unwrap();
     let search = tool("grep").args(["-rahoF", "-f"]).arg(&patterns).arg(sandbox.state()).arg(sandbox.cache());
     search.run().lines().into_iter().map(ToOwned::to_owned).collect()
 }

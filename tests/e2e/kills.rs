@@ -29,8 +29,8 @@ struct Seen {
 }
 
 /// Opens, lists and reads at random until it is told to stop. Errors are what a dead mount gives; wrong bytes are never.
-fn load(recordings: &[Recording], seen: &Seen, seed: u64) {
-    let mut random = fastrand::Rng::with_seed(seed);
+fn load(recordings: &[Recording], seen: &Seen, number: u64) {
+    let mut random = fastrand::Rng::with_seed(number);
     while !seen.stop.load(Ordering::SeqCst) {
         let recording = &recordings[random.usize(0..recordings.len())];
         if random.u8(0..8) == 0 {
@@ -81,7 +81,7 @@ fn no_kill_shows() {
             .map(|seed| {
                 scope.spawn({
                     let (recordings, seen) = (&recordings, &seen);
-                    move || load(recordings, seen, seed)
+                    move || load(recordings, seen, number)
                 })
             })
             .collect();
