@@ -153,6 +153,8 @@ fn open_writer(path: &Path) -> Result<Connection, CatalogError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // Intermediate results may hold what must not be written anywhere.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     keep_plans(&connection)?;
     // What is erased must not linger in free pages.
     connection.pragma_update(None, "secure_delete", "ON")?;
@@ -167,6 +169,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, CatalogError> {
     let connection = Connection::open_with_flags(canonical(path)?, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)

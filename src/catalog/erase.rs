@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, params};
 use super::db::Db;
 use super::error::CatalogError;
 use super::statedir::{self, DAMAGED_MARK};
+use super::vault::{Place, Vault};
 use super::{AgentFolder, Catalog, listing};
 use crate::base::{AgentId, Day, MasterId};
 
@@ -99,7 +100,7 @@ impl Catalog {
                 let found = named.query_map([id], |row| row.get(0).map(MasterId))?;
                 masters.extend(found.collect::<Result<Vec<_>, _>>()?);
             }
-            holdings(connection, masters.into_iter().collect())
+            holdings(connection, &self.inner.vault, masters.into_iter().collect())
         })
     }
 
@@ -121,7 +122,8 @@ impl Catalog {
             let mut rows = statement.query([])?;
             let mut agents = Vec::new();
             while let Some(row) = rows.next()? {
-                agents.push((Day(row.get(4)?), listing::agent_folder(row)?));
+                let day = Day(row.get(4)?);
+                agents.push((day, listing::agent_folder(&self.inner.vault, day, row)?));
             }
             Ok(agents)
         })
@@ -152,22 +154,23 @@ impl Catalog {
     }
 }
 
-fn holdings(connection: &Connection, masters: Vec<MasterId>) -> Result<Holdings, CatalogError> {
+fn holdings(connection: &Connection, vault: &Vault, masters: Vec<MasterId>) -> Result<Holdings, CatalogError> {
     let mut found = Holdings { masters, ..Holdings::default() };
     let (mut places, mut documents, mut ledger) =
         (connection.prepare(PLACES)?, connection.prepare(DOCUMENTS)?, connection.prepare(LEDGER)?);
     for master in &found.masters {
-        let rows = places.query_map([master.0], |row| {
-            Ok(ErasedPlace {
-                day: Day(row.get(0)?),
+        let mut rows = places.query([master.0])?;
+        while let Some(row) = rows.next()? {
+            let day = Day(row.get(0)?);
+            found.places.push(ErasedPlace {
+                day,
                 agent: AgentId(row.get(1)?),
                 folder_name: row.get(2)?,
                 folder_ino: row.get::<_, i64>(3)?.cast_unsigned(),
-                agent_name: row.get(4)?,
+                agent_name: vault.open_text(Place::agent_name(day), row.get_ref(4)?)?,
                 agent_ino: row.get::<_, i64>(5)?.cast_unsigned(),
-            })
-        })?;
-        found.places.extend(rows.collect::<Result<Vec<_>, _>>()?);
+            });
+        }
         let (count, bytes): (i64, i64) = documents.query_row([master.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
         found.documents += count.unsigned_abs();
         found.document_bytes += bytes.unsigned_abs();
@@ -194,7 +197,7 @@ fn erase(transaction: &Transaction<'_>, master: MasterId) -> Result<(), CatalogE
 
 /// `VACUUM` alone would write through a file in the system's temporary directory; this one stays in ours. `secure_delete` alone leaves copies
 /// in the slack of pages whose cells were moved.
-fn rewrite(db: &Db) -> Result<(), CatalogError> {
+pub(super) fn rewrite(db: &Db) -> Result<(), CatalogError> {
     db.exclusively(|writer, path| {
         let rewritten = statedir::with_suffix(path, REWRITTEN_SUFFIX);
         remove(&rewritten)?;

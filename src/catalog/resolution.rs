@@ -11,6 +11,7 @@ use super::convert::{from_time, from_unsigned, to_channel, to_optional_time, to_
 use super::error::CatalogError;
 use super::inode::{MAX_RECORDINGS, kind_code, kind_from_code};
 use super::model::{FileKind, Interaction, NewResolution, Resolution, ResolvedFile};
+use super::vault::{Place, Vault};
 use super::{Catalog, rates};
 use crate::base::MasterId;
 
@@ -71,7 +72,7 @@ impl Catalog {
             transaction.prepare_cached(DOCUMENTS_CLEAR)?.execute([master.0])?;
             for (file, bytes) in &resolution.files {
                 let old = before.iter().find(|old| old.kind == file.kind);
-                store_file(transaction, master, file, bytes.as_deref(), old)?;
+                store_file(transaction, &self.inner.vault, master, file, bytes.as_deref(), old)?;
             }
             Ok(())
         })
@@ -102,8 +103,12 @@ impl Catalog {
     /// A document's bytes; `None` for recordings and for what was not resolved.
     pub fn document(&self, master: MasterId, kind: FileKind) -> Result<Option<Vec<u8>>, CatalogError> {
         self.inner.db.read(|connection| {
+            let code = kind_code(kind);
+            let place = Place::document(master, code);
             let mut statement = connection.prepare_cached(DOCUMENT)?;
-            Ok(statement.query_row(params![master.0, kind_code(kind)], |row| row.get(0)).optional()?)
+            let mut rows = statement.query(params![master.0, code])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            self.inner.vault.open(place, row.get_ref(0)?).map(Some)
         })
     }
 }
@@ -162,6 +167,7 @@ fn files(connection: &Connection, master: MasterId) -> Result<Vec<ResolvedFile>,
 
 fn store_file(
     connection: &Connection,
+    vault: &Vault,
     master: MasterId,
     file: &ResolvedFile,
     bytes: Option<&[u8]>,
@@ -177,6 +183,7 @@ fn store_file(
     let size_column = size.map(from_unsigned).transpose()?;
     connection.prepare_cached(FILE_ADD)?.execute(params![master.0, code, &*file.name, size_column, validator])?;
     if let Some(bytes) = bytes {
+        let bytes = vault.blob(Place::document(master, code), bytes)?;
         connection.prepare_cached(DOCUMENT_ADD)?.execute(params![master.0, code, bytes])?;
     }
     if let Some(size) = size {

@@ -64,11 +64,12 @@ impl Controlled for Report {
                 dir: self.config.cache.dir.display().to_string(),
                 used_bytes: self.media.cache_used(),
                 size_bytes: self.config.cache.size,
+                encrypted: self.encrypted(),
             },
             kernel: KernelStatus {
                 inodes: inodes as u64,
                 open_files: open_files as u64,
-                passthrough: passthrough(self.passthrough.state()),
+                passthrough: self.passthrough(),
             },
             memory_bytes: resident_bytes(),
         }
@@ -105,6 +106,18 @@ impl Report {
     fn services(&self) -> Vec<ServiceStatus> {
         let tenant = [self.vfs.resolver().service(), self.reporting.state()];
         tenant.into_iter().chain(self.media.hosts()).map(service).collect()
+    }
+
+    fn encrypted(&self) -> bool {
+        self.config.cache.keys.current.is_some()
+    }
+
+    fn passthrough(&self) -> PassthroughStatus {
+        let mut status = passthrough(self.passthrough.state());
+        if self.encrypted() && self.config.mount.passthrough {
+            status.why = Some(String::from("the cache is encrypted"));
+        }
+        status
     }
 
     fn tree(&self) -> TreeStatus {

@@ -112,7 +112,13 @@ fn table(state: &Status) -> String {
     row("billed today", format!("{} of {limit} (UTC day)", budget.spent_today));
     row(
         "cache",
-        format!("{} of {} in {}", size(state.cache.used_bytes), size(state.cache.size_bytes), state.cache.dir),
+        format!(
+            "{} of {} in {}{}",
+            size(state.cache.used_bytes),
+            size(state.cache.size_bytes),
+            state.cache.dir,
+            if state.cache.encrypted { ", encrypted" } else { "" }
+        ),
     );
     row("kernel holds", format!("{} inodes, {} open files", state.kernel.inodes, state.kernel.open_files));
     let passthrough = &state.kernel.passthrough;

@@ -5,20 +5,23 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::blocks::{Block, Blocks};
 use super::error::{MediaError, chain};
-use super::key::{KeyHash, Version};
+use super::index::Form;
+use super::key::{KeyHash, RecordingKey, Version};
 use super::recording::{Copied, Recording};
 use super::space::{FileId, Space, Victim, block_charge, file_charge};
 use super::spill::Spill;
 use super::store::{Files, Store};
+use super::sync::{AtomicI64, AtomicU64, Mutex, MutexGuard};
 use crate::base::Clock;
+use crate::base::crypt::Keys;
 
 /// Victims that one reservation may cost, at most; a cold file is one, so this suffices unless the disk does not obey.
 const VICTIMS_MAX: u32 = 4096;
@@ -50,10 +53,21 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Cache {
     /// Opens or creates the directory and counts what is in it.
-    pub fn open(dir: &std::path::Path, limit: u64, min_free: u64, clock: Arc<dyn Clock>) -> Result<Cache, MediaError> {
+    pub fn open(
+        dir: &std::path::Path,
+        keys: &Keys,
+        limit: u64,
+        min_free: u64,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Cache, MediaError> {
         let failed = |error: &dyn std::error::Error| MediaError::source(chain(error));
-        let store = Store::open(dir, LOCK_PATIENCE).map_err(|error| failed(&error))?;
-        let (found, directories) = store.scan().map_err(|error| failed(&error))?;
+        let store = Store::open(dir, keys, LOCK_PATIENCE).map_err(|error| failed(&error))?;
+        Cache::over(store, limit, min_free, clock).map_err(|error| failed(&error))
+    }
+
+    /// Counts what is in a directory that was opened.
+    pub fn over(store: Store, limit: u64, min_free: u64, clock: Arc<dyn Clock>) -> io::Result<Cache> {
+        let (found, directories) = store.scan()?;
         let mut space = Space::new(limit, min_free);
         space.charge(directories);
         let recordings = found.len();
@@ -71,6 +85,16 @@ impl Cache {
             next_id: AtomicU64::new(1),
             warned_at_s: AtomicI64::new(i64::MIN / 2),
         })
+    }
+
+    /// What the files of a recording are called.
+    pub fn name(&self, key: &RecordingKey) -> KeyHash {
+        self.store.name(key)
+    }
+
+    /// Whether recordings are encrypted on disk.
+    pub fn is_sealed(&self) -> bool {
+        self.store.form() == Form::Sealed
     }
 
     /// The same, showing no bytes longer than `max_age` after they were fetched.
@@ -232,7 +256,7 @@ impl Cache {
     pub fn begin_passthrough(&self, recording: &Recording) -> Option<std::fs::File> {
         let _disk = lock(&recording.disk);
         let mut state = recording.lock();
-        if state.stale.is_some() || !state.blocks.is_verified() || state.blocks.count() == 0 {
+        if self.is_sealed() || state.stale.is_some() || !state.blocks.is_verified() || state.blocks.count() == 0 {
             return None;
         }
         let file = self.store.open_data(&recording.hash).ok()?;
@@ -417,8 +441,8 @@ impl Cache {
             return empty();
         };
         let blocks = Blocks::from_index(version.size, &entries);
-        let charged = file_charge(version.size);
-        free_unvouched(&files, &blocks, version.size);
+        let charged = file_charge(version.size, self.store.form());
+        free_unvouched(&files, &blocks);
         if let Err(error) = files.note_used(self.clock.now().as_second()) {
             tracing::debug!(recording = ?hash, %error, "cannot note the use of a cache file");
         }
@@ -440,15 +464,22 @@ impl Cache {
     }
 }
 
-/// Frees blocks that are on disk without an entry: a process was killed between the two writes, or while evicting.
-fn free_unvouched(files: &Files, blocks: &Blocks, size: u64) {
-    let is_present = |block: &u32| matches!(blocks.get(*block), Block::Present { .. });
-    let vouched: u64 = (0..blocks.count()).filter(is_present).map(|block| block_charge(size, block)).sum();
-    if files.data_bytes().is_ok_and(|bytes| bytes > vouched) {
-        for block in (0..blocks.count()).filter(|block| !is_present(block)) {
-            if files.punch(block).is_err() {
-                return;
-            }
+/// Frees blocks that are on disk without an entry: a process was killed between the two writes, or while evicting. What the file
+/// occupies does not tell whether there are any: after a power cut, others may be missing in their place.
+fn free_unvouched(files: &Files, blocks: &Blocks) {
+    if blocks.is_complete() || files.data_bytes().is_ok_and(|bytes| bytes == 0) {
+        return;
+    }
+    let is_present = |block: u32| matches!(blocks.get(block), Block::Present { .. });
+    let mut block = 0;
+    while block < blocks.count() {
+        let start = block;
+        while block < blocks.count() && !is_present(block) {
+            block += 1;
         }
+        if block > start && files.punch(start..block).is_err() {
+            return;
+        }
+        block += 1;
     }
 }

@@ -21,6 +21,7 @@ use super::links::LinkSource;
 use super::recording::{FetchEntry, Progress, Recording, State};
 use super::session::{Reply, Session};
 use super::source::Answer;
+use super::sync::{Runtime, timeout, yield_now};
 use super::writer::Writer;
 
 /// When a host pauses for this long, what it sent before is written without waiting for a full batch.
@@ -57,11 +58,11 @@ impl Claim {
     }
 
     /// Brings the blocks in a task of its own. What is `asked` for goes first.
-    pub fn spawn(self, runtime: &tokio::runtime::Handle, links: Arc<dyn LinkSource>, asked: bool) {
+    pub fn spawn(self, runtime: &Runtime, links: Arc<dyn LinkSource>, asked: bool) {
         runtime.spawn(async move {
             if !asked {
                 // Connections that are open already are for the read that waits.
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
             let mut claim = self;
             let engine = Arc::clone(&claim.engine);
@@ -262,16 +263,16 @@ async fn next_piece(answer: &mut Answer, writer: &mut Writer, silence_max: Durat
         return piece;
     }
     // The connection's own task may have the next piece already, and needs its turn to hand it over.
-    tokio::task::yield_now().await;
+    yield_now().await;
     if let Some(piece) = answer.piece().now_or_never() {
         return piece;
     }
     writer.show();
-    if let Ok(piece) = tokio::time::timeout(PAUSE.min(silence_max), answer.piece()).await {
+    if let Ok(piece) = timeout(PAUSE.min(silence_max), answer.piece()).await {
         return piece;
     }
     writer.flush().await;
-    let piece = tokio::time::timeout(silence_max.saturating_sub(PAUSE), answer.piece()).await;
+    let piece = timeout(silence_max.saturating_sub(PAUSE), answer.piece()).await;
     piece.unwrap_or_else(|_| Err("the media host fell silent".to_owned()))
 }
 

@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::cache::{Cache, lock};
-use super::index::Header;
 use super::recording::Recording;
 use super::space::{block_charge, file_charge};
 use super::store::Files;
@@ -75,7 +74,7 @@ impl Cache {
         }
         // Nothing there, or no longer: somebody may have cleared the directory.
         self.discard(recording);
-        let charge = file_charge(recording.version.size);
+        let charge = file_charge(recording.version.size, self.store.form());
         if !self.make_room(charge) {
             return Err(no_room());
         }
@@ -83,8 +82,8 @@ impl Cache {
         let created = match self.reopen(recording) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && recording.lock().stale.is_none() => {
                 let created_s = self.clock.now().as_second();
-                let header = Header { hash: recording.hash, version: recording.version.clone(), created_s };
-                self.store.create(&header).map(|files| (Arc::new(files), charge))
+                let created = self.store.create(recording.hash, &recording.version, created_s);
+                created.map(|files| (Arc::new(files), charge))
             }
             other => other.map(|files| (files, 0)),
         };

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use super::key::Version;
 use super::links::LinkSource;
 use super::plan::{Readahead, plan};
 use super::recording::{Copied, FetchEntry, Progress, Recording, State};
+use super::sync::{Mutex, timeout, yield_now};
 use super::{Lifeline, Passthrough};
 
 /// One open of one recording.
@@ -106,7 +107,7 @@ impl Reader {
         if let Some(error) = self.again.repeats(&span) {
             return Err(error);
         }
-        let read = tokio::time::timeout(self.engine.settings.deadline, self.read_missing(&span));
+        let read = timeout(self.engine.settings.deadline, self.read_missing(&span));
         let outcome = read.await.unwrap_or(Err(MediaError::Timeout));
         if let Err(error) = &outcome {
             self.again.note(&span, error);
@@ -155,7 +156,7 @@ impl Reader {
             match step {
                 Step::Copy(until) => {
                     if !self.copy(&(at..until), &mut out) {
-                        tokio::task::yield_now().await;
+                        yield_now().await;
                     }
                 }
                 Step::Arrived(blocks) => append(&mut out, &blocks, at, span.end),
@@ -164,7 +165,7 @@ impl Reader {
                 Step::Settling => {
                     // Rung without a memory: the eviction may have ended between the look and the wait.
                     let pause = std::time::Duration::from_millis(5);
-                    let _ = tokio::time::timeout(pause, settled).await;
+                    let _ = timeout(pause, settled).await;
                 }
                 // Waited for without another look: a fetch that has failed by then would be begun again, and its links signed again.
                 Step::Fetch => {

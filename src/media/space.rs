@@ -10,7 +10,7 @@
 use lru::LruCache;
 
 use super::geometry::{block_count, block_len};
-use super::index::index_len;
+use super::index::{Form, index_len};
 use super::key::KeyHash;
 
 /// The unit in which file systems allocate (bytes).
@@ -197,11 +197,11 @@ pub fn block_charge(size: u64, block: u32) -> u64 {
 /// Bytes that a recording's files take on disk besides their blocks: the index, directory entries, and a leaf of the
 /// extent tree per 256 blocks once a sparse file has more extents than its inode holds (4 on ext4).
 #[must_use]
-pub fn file_charge(size: u64) -> u64 {
+pub fn file_charge(size: u64, form: Form) -> u64 {
     let count = u64::from(block_count(size));
     let extent_leaves = if count > 4 { count.div_ceil(256) } else { 0 };
     let directory = 1;
-    index_len(size).next_multiple_of(ALLOCATION_UNIT) + (extent_leaves + directory) * ALLOCATION_UNIT
+    index_len(size, form).next_multiple_of(ALLOCATION_UNIT) + (extent_leaves + directory) * ALLOCATION_UNIT
 }
 
 #[cfg(test)]

@@ -25,7 +25,12 @@ impl Reader {
     pub async fn prepare_passthrough(&self) {
         {
             let mut state = self.recording.lock();
-            if state.blocks.is_verified() || !state.blocks.is_complete() || state.verifying {
+            // An encrypted file is none that the kernel could read.
+            if self.engine.cache.is_sealed()
+                || state.blocks.is_verified()
+                || !state.blocks.is_complete()
+                || state.verifying
+            {
                 return;
             }
             state.verifying = true;

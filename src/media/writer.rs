@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::assemble::Pieces;
 use super::engine::Engine;
 use super::recording::{Progress, Recording};
 use super::settings::WRITE_BATCH_BLOCKS;
+use super::sync::{JoinHandle, spawn_blocking, yield_now};
 
 /// Writes blocks on a blocking thread while the next ones arrive: one batch at a time, of what came meanwhile.
 pub struct Writer {
@@ -105,7 +105,7 @@ impl Writer {
         let batch = std::mem::replace(&mut self.pending, next);
         self.shown = 0;
         let engine = Arc::clone(&self.engine);
-        self.running = Some(tokio::task::spawn_blocking(move || batch.store(&engine)));
+        self.running = Some(spawn_blocking(move || batch.store(&engine)));
     }
 
     /// Ends with the running batch.
@@ -122,7 +122,7 @@ impl Writer {
         if !self.pending.blocks.is_empty() {
             self.show();
             // Whoever was woken is answered first, on this thread, with what its caches still hold.
-            tokio::task::yield_now().await;
+            yield_now().await;
             self.written().await;
             self.write();
         }

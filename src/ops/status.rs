@@ -172,6 +172,9 @@ pub struct CacheStatus {
     pub dir: String,
     pub used_bytes: u64,
     pub size_bytes: u64,
+    /// Whether recordings, and what the state says of people, are encrypted on disk.
+    #[serde(default)]
+    pub encrypted: bool,
 }
 
 /// What the kernel holds of this mount, and what it does without asking.

@@ -1,9 +1,12 @@
 //! The media layer against a media host on loopback.
 
 mod cache_limits;
+mod explored;
 mod faults;
 mod host;
 mod keeping;
+mod made_up_disk;
+mod power_loss;
 mod reading;
 mod restart;
 
@@ -18,6 +21,11 @@ use host::Host;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * 1024;
+
+/// Whether the long variants are asked for: `scripts/test --full`.
+fn full() -> bool {
+    std::env::var_os("CXONEFS_TEST_FULL").is_some_and(|value| value == "1")
+}
 
 /// Bytes without a period that a block boundary would hide.
 fn content(len: u64, seed: u64) -> Vec<u8> {
