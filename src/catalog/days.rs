@@ -9,7 +9,7 @@ use std::sync::{PoisonError, RwLock};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Catalog;
-use super::convert::{from_time, to_optional_time, to_time};
+use super::convert::{from_time, to_optional_time, to_time, to_unsigned};
 use super::error::CatalogError;
 use super::model::DayState;
 use crate::base::Day;
@@ -74,6 +74,14 @@ impl Catalog {
             self.inner.known_days.keep(day, state, writes);
         }
         Ok(read)
+    }
+
+    /// How many days are in the index.
+    pub fn days_indexed(&self) -> Result<u64, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT count(*) FROM days")?;
+            to_unsigned(statement.query_row([], |row| row.get(0))?)
+        })
     }
 
     /// Days in the index from `since` on that are not final, oldest first.

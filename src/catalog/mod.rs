@@ -129,6 +129,6 @@ impl Catalog {
 
     fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Catalog {
         let (known_days, recent) = (KnownDays::default(), Recent::new());
-        Catalog { inner: Arc::new(Inner { db, known_days, recent, timezone, numbers, vault }) }
+        Catalog { inner: Arc::new(Inner { db, recent, timezone, numbers, vault, known_days }) }
     }
 }

@@ -16,13 +16,14 @@ use super::cache::CacheArgs;
 use crate::base::Day;
 use crate::config::{Profile, units};
 use crate::ops::logging::Format;
+use crate::ops::version;
 
 /// Mount a NICE CXone tenant's recordings as a read-only drive
 ///
 /// Days, agents and interactions are folders; metadata are JSON files; recordings are fetched by range when something reads them,
 /// into a cache on disk. Looking around is free; opening an interaction's recording for the first time makes one billed call.
 #[derive(Debug, Parser)]
-#[command(name = "cxonefs", version, max_term_width = 110, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(name = "cxonefs", version = version::SHORT, long_version = version::LONG, max_term_width = 110, after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -49,6 +50,8 @@ pub enum Command {
     Refresh(RefreshArgs),
     Cache(CacheArgs),
     Warm(WarmArgs),
+    LogLevel(LogLevelArgs),
+    Init(InitArgs),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -63,9 +66,13 @@ pub struct StatusArgs {
     #[arg(value_name = "DIR")]
     pub mount_point: Option<PathBuf>,
 
-    /// For programs: one JSON object with DIR, else an array of them
+    /// For programs: one JSON object with DIR, else an array of them; docs/status.schema.json says what is in it
     #[arg(long)]
     pub json: bool,
+
+    /// Show it again every second, until Ctrl-C
+    #[arg(short, long, conflicts_with = "json")]
+    pub watch: bool,
 }
 
 /// List days anew, now
@@ -81,6 +88,61 @@ pub struct RefreshArgs {
     #[arg(value_name = "DATE")]
     pub days: Vec<Day>,
 }
+
+/// Show or change what a mount logs, while it runs
+#[derive(Debug, Args)]
+pub struct LogLevelArgs {
+    /// Where it is mounted
+    #[arg(value_name = "DIR")]
+    pub mount_point: PathBuf,
+
+    /// error, warn, info, debug, trace, or a filter such as info,cxonefs::media=debug; without it, what is logged now is shown
+    #[arg(value_name = "LEVEL")]
+    pub level: Option<String>,
+}
+
+/// Write a commented configuration, try its login, and say what to do next
+///
+/// Asks on a terminal for what is not given. The secret is asked for without showing it, or taken from CXONEFS_ACCESS_KEY_SECRET, and
+/// stored beside the configuration in a file of its own; both are readable by you alone. Nothing is written before the login works, and
+/// nothing is overwritten without --force.
+#[derive(Debug, Args)]
+#[command(after_help = INIT_EXAMPLES)]
+pub struct InitArgs {
+    /// Where to write it; else ~/.config/cxonefs/config.toml, or /etc/cxonefs/config.toml for root
+    #[arg(short, long, value_name = "FILE", env = "CXONEFS_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+
+    /// The id of the access key
+    #[arg(long, value_name = "ID", env = "CXONEFS_ACCESS_KEY_ID", hide_env_values = true)]
+    pub access_key_id: Option<String>,
+
+    /// A file that holds the secret already; it is named in the configuration and left as it is
+    #[arg(long, value_name = "FILE", env = "CXONEFS_ACCESS_KEY_SECRET_FILE", hide_env_values = true)]
+    pub secret_file: Option<PathBuf>,
+
+    /// Any other key of the configuration, uncommented with this value (may be repeated)
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Write it whether the login works or not
+    #[arg(long)]
+    pub no_test: bool,
+
+    /// Overwrite what is there
+    #[arg(long)]
+    pub force: bool,
+
+    /// Print an example to standard output and write nothing
+    #[arg(long, conflicts_with_all = ["no_test", "force", "config", "access_key_id", "secret_file"])]
+    pub print: bool,
+}
+
+const INIT_EXAMPLES: &str = "\
+Examples:
+  cxonefs init
+  CXONEFS_ACCESS_KEY_SECRET=… cxonefs init --access-key-id ABC123 --set tree.timezone=America/New_York
+  cxonefs init --print > config.toml";
 
 /// Check everything that a mount needs, and say what to do about what is missing
 ///
@@ -165,6 +227,10 @@ pub struct MountArgs {
     #[arg(short, long)]
     pub background: bool,
 
+    /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics, for instance 127.0.0.1:9402
+    #[arg(long, value_name = "ADDRESS:PORT", env = "CXONEFS_METRICS", hide_env_values = true)]
+    pub metrics: Option<SocketAddr>,
+
     #[command(flatten, next_help_heading = "Settings (each overrides the configuration)")]
     pub settings: SettingFlags,
 
@@ -239,6 +305,8 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line
     Json,
+    /// With fields of their own in the systemd journal, wherever standard error goes
+    Journal,
 }
 
 impl From<LogFormat> for Format {
@@ -246,6 +314,7 @@ impl From<LogFormat> for Format {
         match format {
             LogFormat::Text => Format::Text,
             LogFormat::Json => Format::Json,
+            LogFormat::Journal => Format::Journal,
         }
     }
 }

@@ -21,7 +21,8 @@ use crate::cxone::{
 };
 use crate::fuse;
 use crate::media::{Media, MediaSettings};
-use crate::ops::control;
+use crate::ops::control::{self, Controlled as _};
+use crate::ops::metrics;
 use crate::ops::rotate::Rotation;
 use crate::ops::{AuditLog, AuditRecord, Trimmer};
 use crate::vfs::{
@@ -42,6 +43,9 @@ pub trait Served: Send {
 
     /// Takes over what may change while it is mounted: see `reload`.
     fn reconfigure(&self, config: &Config);
+
+    /// Writes its state to the log.
+    fn tell_status(&self);
 }
 
 /// Builds every part and mounts.
@@ -81,6 +85,9 @@ fn attach(
     let zone = config.tree.timezone.clone();
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
     let audit = AuditSink::open(&config.state.dir, keys.current.is_none(), Arc::clone(&clock))?;
+    // Before anything is mounted: an address that cannot be had is said at once.
+    let listener = plan.metrics.map(metrics::Listener::bind).transpose();
+    let listener = listener.map_err(|error| metrics_failure(plan, error))?;
     let log = Arc::clone(&audit.log);
     media.start_ageing();
     let (kernel, notices) = fuse::notices();
@@ -126,8 +133,20 @@ fn attach(
         clock,
         passthrough,
     };
-    let control = control(Arc::new(report), mounted.path());
-    Ok(Box::new(ServedMount { mounted, vfs, _control: control }))
+    let report = Arc::new(report);
+    let metrics = match listener {
+        Some(listener) => Some(listener.serve(report.clone()).map_err(|error| metrics_failure(plan, error))?),
+        None => None,
+    };
+    let control = control(report.clone(), mounted.path());
+    Ok(Box::new(ServedMount { mounted, vfs, report, _control: control, _metrics: metrics }))
+}
+
+fn metrics_failure(plan: &Plan, error: std::io::Error) -> Failure {
+    let address = plan.metrics.map_or_else(String::new, |address| address.to_string());
+    Failure::failed(error)
+        .while_doing(format!("metrics at {address}"))
+        .remedy("choose another address or port: --metrics")
 }
 
 /// A mount does its work without a control socket too.
@@ -146,7 +165,9 @@ fn control(report: Arc<Report>, mount_point: &std::path::Path) -> Option<control
 struct ServedMount {
     mounted: fuse::Mounted,
     vfs: Arc<Vfs>,
+    report: Arc<Report>,
     _control: Option<control::Server>,
+    _metrics: Option<metrics::Server>,
 }
 
 #[async_trait]
@@ -157,6 +178,11 @@ impl Served for ServedMount {
 
     async fn ended(&mut self) {
         self.mounted.ended().await;
+    }
+
+    fn tell_status(&self) {
+        let status = serde_json::to_string(&self.report.status()).unwrap_or_default();
+        tracing::info!(status, "status");
     }
 
     fn reconfigure(&self, config: &Config) {

@@ -1,6 +1,7 @@
 //! The life of a mount: runtime, assembly, readiness, signals, unmounting. Foreground, background and demo all come through here.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Plan {
     pub mount_point: PathBuf,
     /// Where a new configuration comes from, if there can be one.
     pub reload: Option<Reload>,
+    /// Where metrics are served, if they are.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Mounts, calls `ready` with the mount point, and serves until it is unmounted or a signal ends it.
@@ -74,6 +77,7 @@ pub async fn serve(mut plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), 
             }
             heard = signals.any() => match heard {
                 Heard::Reload => reload_into(&mut plan, &*served),
+                Heard::Status => served.tell_status(),
                 Heard::End(name) => {
                     tracing::info!(signal = name, "unmounting");
                     return take_down(&mut *served, &mut signals).await;
@@ -122,13 +126,16 @@ pub enum Heard {
     End(&'static str),
     /// To read the configuration again.
     Reload,
+    /// To write its state to the log.
+    Status,
 }
 
-/// SIGTERM and SIGINT, which end it, and SIGHUP, which does not.
+/// SIGTERM and SIGINT, which end it, and SIGHUP and SIGUSR1, which do not.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user: Signal,
 }
 
 impl Signals {
@@ -140,6 +147,7 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
+            user: listen(SignalKind::user_defined1())?,
         })
     }
 
@@ -149,6 +157,7 @@ impl Signals {
             _ = self.terminate.recv() => Heard::End("SIGTERM"),
             _ = self.interrupt.recv() => Heard::End("SIGINT"),
             _ = self.hangup.recv() => Heard::Reload,
+            _ = self.user.recv() => Heard::Status,
         }
     }
 
@@ -183,6 +192,8 @@ mod tests {
         }
 
         fn reconfigure(&self, _config: &Config) {}
+
+        fn tell_status(&self) {}
 
         async fn ended(&mut self) {
             if self.busy {

@@ -119,7 +119,7 @@ impl From<LoggingError> for Failure {
     fn from(error: LoggingError) -> Failure {
         let code = match error {
             LoggingError::Level { .. } | LoggingError::Filter { .. } => USAGE,
-            LoggingError::File(_) | LoggingError::Twice(_) => FAILED,
+            LoggingError::File(_) | LoggingError::Twice(_) | LoggingError::NotYet => FAILED,
         };
         let remedy = match &error {
             LoggingError::File(privacy) => Some(privacy.remedy()),

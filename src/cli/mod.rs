@@ -7,10 +7,14 @@ mod cache;
 mod completions;
 mod daemon;
 mod demo;
+#[cfg(test)]
+mod docs;
 mod doctor;
 mod failure;
+mod init;
 mod keeping;
 mod ledger;
+mod log_level;
 mod man;
 mod mount;
 mod mount_helper;
@@ -74,6 +78,8 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Refresh(args) => refresh::run(&args),
         Command::Cache(args) => cache::run(&args),
         Command::Warm(args) => warm::run(&args),
+        Command::LogLevel(args) => log_level::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

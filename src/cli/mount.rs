@@ -1,5 +1,6 @@
 //! `cxonefs mount`, and the same as `mount.cxonefs`: from what was asked for to a daemon that serves the mount.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::args::{LogArgs, MountArgs, SettingFlags};
@@ -26,6 +27,7 @@ struct Request {
     /// Only check; do not mount.
     fake: bool,
     log: LogArgs,
+    metrics: Option<SocketAddr>,
 }
 
 /// As `cxonefs mount`.
@@ -40,7 +42,9 @@ pub fn run_helper(helper: HelperRequest) -> Result<(), Failure> {
     // Not read by clap here.
     let config = config.or_else(|| std::env::var_os("CXONEFS_CONFIG").map(PathBuf::from));
     let log = LogArgs { log_level: std::env::var("CXONEFS_LOG").ok(), ..LogArgs::default() };
-    mount(Request { mount_point, config, profile, assignments, background: true, fake, log })
+    let metrics = std::env::var("CXONEFS_METRICS").ok().filter(|text| !text.is_empty()).map(|text| text.parse());
+    let metrics = metrics.transpose().map_err(|error| Failure::usage(error).while_doing("CXONEFS_METRICS"))?;
+    mount(Request { mount_point, config, profile, assignments, background: true, fake, log, metrics })
 }
 
 fn request(args: MountArgs) -> Result<Request, Failure> {
@@ -61,6 +65,7 @@ fn request(args: MountArgs) -> Result<Request, Failure> {
         background: args.background,
         fake: false,
         log: args.log,
+        metrics: args.metrics,
     })
 }
 
@@ -101,14 +106,14 @@ fn mount(request: Request) -> Result<(), Failure> {
         return Ok(());
     }
     if !request.background {
-        return serve(Plan { config, mount_point, reload }, &log, || Ok(()));
+        return serve(Plan { config, mount_point, reload, metrics: request.metrics }, &log, || Ok(()));
     }
     // Before any thread exists: a fork copies only the thread that calls it.
     match background::split()? {
         Side::Parent(child) => child.wait(),
         Side::Child(readiness) => {
             let (ready, failed) = readiness.into_parts();
-            serve(Plan { config, mount_point, reload }, &log, move || ready.ready())
+            serve(Plan { config, mount_point, reload, metrics: request.metrics }, &log, move || ready.ready())
                 .map_err(|failure| failed.report(failure))
         }
     }
@@ -142,7 +147,7 @@ pub fn log_settings(
             let path = std::path::absolute(path).map_err(|error| Failure::usage(error).while_doing("--log-file"))?;
             Target::File(path)
         }
-        (None, Some(config)) if background => Target::Syslog { otherwise: config.state.dir.join(LOG_FILE) },
+        (None, Some(config)) if background => Target::System { otherwise: config.state.dir.join(LOG_FILE) },
         (None, _) => Target::Stderr,
     };
     Ok(LogSettings { filter, format: Format::from(args.log_format), target })

@@ -11,17 +11,20 @@ use super::warming;
 use crate::base::{Clock, Day};
 use crate::catalog::{Catalog, Indexer};
 use crate::config::Config;
-use crate::cxone::{Breaker, Limiter, ServiceState, Tenant};
+use crate::cxone::{Breaker, Limiter, LoginState, Priority, ServiceState, Tenant};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
 use crate::ops::control::{Controlled, Peer, Refreshed, WarmLines};
 use crate::ops::keeping::Keeping;
+use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
-    BudgetStatus, CacheStatus, IndexingStatus, KernelStatus, MediaHostStatus, MediaStatus, PassthroughStatus,
-    PlaybackStatus, ReportingStatus, ServiceStatus, Status, TenantStatus, TreeStatus, Waiting, WorkStatus,
+    BudgetStatus, CacheStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus,
+    PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, Status, TenantStatus,
+    TreeStatus, Waiting, WorkStatus,
 };
+use crate::ops::version;
 use crate::ops::warm::{WarmCost, WarmRequest};
-use crate::vfs::Vfs;
+use crate::vfs::{self, Vfs};
 
 /// The parts that are asked.
 pub struct Report {
@@ -47,12 +50,17 @@ pub struct Report {
 impl Controlled for Report {
     fn status(&self) -> Status {
         let (inodes, open_files) = self.vfs.held_by_kernel();
+        let measured = self.vfs.measured();
         Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: version::SHORT.to_owned(),
             pid: std::process::id(),
             mount_point: self.mount_point.display().to_string(),
             mounted_at: self.mounted_at.to_string(),
-            tenant: TenantStatus { host: self.host.clone(), access_key_id: self.config.tenant.access_key_id.clone() },
+            tenant: TenantStatus {
+                host: self.host.clone(),
+                access_key_id: self.config.tenant.access_key_id.clone(),
+                login: login(self.tenant.login_state()),
+            },
             tree: self.tree(),
             playback: self.playback(),
             reporting: self.reporting(),
@@ -71,6 +79,8 @@ impl Controlled for Report {
                 open_files: open_files as u64,
                 passthrough: self.passthrough(),
             },
+            reads: reads(&measured.reads, self.media.brought_bytes()),
+            slowest: measured.slowest.into_iter().map(slow).collect(),
             memory_bytes: resident_bytes(),
         }
     }
@@ -102,6 +112,25 @@ fn indexing((day, rows, total): (Day, u64, u64)) -> IndexingStatus {
     IndexingStatus { day: day.to_string(), rows, total: (total > 0).then_some(total) }
 }
 
+impl Measured for Report {
+    fn measures(&self) -> Measures {
+        let measured = self.vfs.measured();
+        let words = Priority::ALL.map(Priority::word);
+        Measures {
+            status: self.status(),
+            requests: measured.operations,
+            errors: measured
+                .errors
+                .into_iter()
+                .map(|(operation, kind, count)| (operation, fuse::errno_name(kind), count))
+                .collect(),
+            api_calls: self.tenant.tally(),
+            waits: words.into_iter().zip(self.vfs.resolver().waits()).collect(),
+            reads: (measured.reads.cache, measured.reads.network),
+        }
+    }
+}
+
 impl Report {
     fn services(&self) -> Vec<ServiceStatus> {
         let tenant = [self.vfs.resolver().service(), self.reporting.state()];
@@ -125,6 +154,7 @@ impl Report {
         TreeStatus {
             first_day: first.to_string(),
             last_day: last.to_string(),
+            days_indexed: self.catalog.days_indexed().unwrap_or(0),
             days_open: self.open_days().len() as u64,
             interactions: self.catalog.totals().map_or(0, |(interactions, _)| interactions),
             resolve_on: self.config.mount.resolve_on.word().to_owned(),
@@ -207,6 +237,34 @@ fn passthrough(state: PassthroughState) -> PassthroughStatus {
         PassthroughState::Refused { why } => ("refused", 0, Some(why)),
     };
     PassthroughStatus { state: word.to_owned(), opens, why }
+}
+
+fn login(state: LoginState) -> LoginStatus {
+    let told = |state: &str| LoginStatus { state: state.to_owned(), until: None, error: None };
+    match state {
+        LoginState::None => told("none"),
+        LoginState::Good { until } => LoginStatus { until: Some(until.to_string()), ..told("good") },
+        LoginState::Failed { error, .. } => {
+            LoginStatus { error: Some(super::failure::chain(&error)), ..told("failed") }
+        }
+    }
+}
+
+fn reads(reads: &vfs::Reads<u64>, fetched_bytes: u64) -> ReadStatus {
+    let all = reads.cache + reads.network;
+    ReadStatus {
+        cache_bytes: reads.cache_bytes,
+        network_bytes: reads.network_bytes,
+        hit_ratio: (all > 0).then(|| reads.cache as f64 / all as f64),
+        fetched_bytes,
+    }
+}
+
+fn slow(slow: vfs::Slow) -> SlowRequest {
+    let vfs::Slow { at, operation, path, took, error } = slow;
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let error = error.map(|kind| fuse::errno_name(kind).to_owned());
+    SlowRequest { at: at.to_string(), operation: operation.to_owned(), path, took_ms, error }
 }
 
 fn service(state: ServiceState) -> ServiceStatus {

@@ -1,7 +1,9 @@
 //! `cxonefs status`: how a mount is, for people and, with `--json`, for programs.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::args::StatusArgs;
 use super::failure::Failure;
@@ -9,6 +11,11 @@ use super::units::size;
 use super::{daemon, mounts};
 use crate::ops::control::{self, ControlError};
 use crate::ops::status::Status;
+
+/// Between two looks of `--watch`.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Slow requests that the table shows.
+const SLOWEST_SHOWN: usize = 5;
 
 /// Prints the state of the mount at a directory, or of all mounts of this user.
 pub fn run(args: &StatusArgs) -> Result<(), Failure> {
@@ -19,8 +26,12 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
             control::sockets(&dir).map_err(|error| Failure::failed(error).while_doing(dir.display().to_string()))?
         }
     };
+    let runtime = daemon::runtime()?;
+    if args.watch {
+        return runtime.block_on(watch(&sockets, args.mount_point.is_some()));
+    }
     let named = args.mount_point.is_some();
-    let states = daemon::runtime()?.block_on(ask_all(&sockets, named))?;
+    let states = runtime.block_on(ask_all(&sockets, named))?;
     if states.is_empty() && !named {
         return Err(Failure::failed("no cxonefs mount of this user is running").remedy("cxonefs mount DIR"));
     }
@@ -31,10 +42,28 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
         };
         println!("{}", text.map_err(Failure::failed)?);
     } else {
-        let tables: Vec<String> = states.iter().map(table).collect();
-        print!("{}", tables.join("\n"));
+        print!("{}", tables(&states));
     }
     Ok(())
+}
+
+fn tables(states: &[Status]) -> String {
+    states.iter().map(table).collect::<Vec<String>>().join("\n")
+}
+
+/// Shows it in place until Ctrl-C, or until the mount is gone.
+async fn watch(sockets: &[PathBuf], named: bool) -> Result<(), Failure> {
+    // Home, then clear to the end: no flicker.
+    const HOME_AND_CLEAR: &str = "\x1b[H\x1b[J";
+    loop {
+        let states = ask_all(sockets, named).await?;
+        print!("{HOME_AND_CLEAR}{}\nCtrl-C ends this\n", tables(&states));
+        std::io::stdout().flush().map_err(|error| Failure::failed(error).while_doing("writing to standard output"))?;
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_EVERY) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        }
+    }
 }
 
 /// The socket of the mount at a directory.
@@ -76,9 +105,13 @@ fn table(state: &Status) -> String {
     };
     let (tree, playback, budget) = (&state.tree, &state.playback, &state.budget);
     row("tenant", format!("{} as {}", state.tenant.host, state.tenant.access_key_id));
+    let login = &state.tenant.login;
+    let more = login.error.as_ref().or(login.until.as_ref());
+    let word = if login.error.is_some() { ": " } else { " until " };
+    row("login", format!("{}{}", login.state, more.map(|more| format!("{word}{more}")).unwrap_or_default()));
     row("mounted", state.mounted_at.clone());
     row("tree", format!("{} to {}, {} interactions indexed", tree.first_day, tree.last_day, tree.interactions));
-    row("open days", tree.days_open.to_string());
+    row("days", format!("{} indexed, {} of them open", tree.days_indexed, tree.days_open));
     for day in &tree.indexing {
         let total = day.total.map_or_else(String::new, |total| format!(" of {total}"));
         row("indexing", format!("{}: {}{total} contacts", day.day, day.rows));
@@ -124,7 +157,16 @@ fn table(state: &Status) -> String {
     let passthrough = &state.kernel.passthrough;
     let why = passthrough.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     row("passthrough", format!("{}{why}, {} opens", passthrough.state, passthrough.opens));
+    let reads = &state.reads;
+    let ratio = reads
+        .hit_ratio
+        .map_or_else(|| String::from("none yet"), |ratio| format!("{:.0} % from the cache", ratio * 100.0));
+    row("reads", format!("{ratio}; {} fetched from media hosts", size(reads.fetched_bytes)));
     row("memory", size(state.memory_bytes));
+    for slow in state.slowest.iter().take(SLOWEST_SHOWN) {
+        let error = slow.error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
+        row("slow", format!("{} ms {} {}{error}", slow.took_ms, slow.operation, slow.path));
+    }
     text
 }
 
@@ -144,7 +186,7 @@ mod tests {
     #[test]
     fn a_mount_that_is_not_there_is_said_with_a_remedy() {
         let dir = tempfile::tempdir().unwrap();
-        let args = StatusArgs { mount_point: Some(dir.path().to_owned()), json: false };
+        let args = StatusArgs { mount_point: Some(dir.path().to_owned()), json: false, watch: false };
         let said = run(&args).unwrap_err().render();
         assert!(said.contains("no cxonefs daemon answers") && said.contains("findmnt"), "{said}");
     }

@@ -71,6 +71,7 @@ const TAIL: &str = "
 | --- | --- |
 | `CXONEFS_CONFIG` | The configuration file, as `--config`. |
 | `CXONEFS_LOG` | What is logged, as `--log-level`: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,cxonefs::media=debug`. |
+| `CXONEFS_METRICS` | Where metrics are served, as `--metrics`: `127.0.0.1:9402`. |
 | `CREDENTIALS_DIRECTORY` | Set by systemd; may hold `access_key_secret` and `client_secret`. |
 | `XDG_CONFIG_HOME`, `XDG_CACHE_HOME`, `XDG_STATE_HOME`, `HOME` | Where the defaults are. |
 ";

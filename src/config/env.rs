@@ -12,7 +12,7 @@ use super::suggest;
 use super::value::{Origin, Setting, Value};
 
 /// Variables that other parts read.
-pub const OTHERS: [&str; 2] = ["CXONEFS_CONFIG", "CXONEFS_LOG"];
+pub const OTHERS: [&str; 3] = ["CXONEFS_CONFIG", "CXONEFS_LOG", "CXONEFS_METRICS"];
 
 /// What the environment says.
 #[derive(Debug, Default)]

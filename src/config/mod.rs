@@ -17,6 +17,7 @@ pub mod resolve;
 pub mod secrets;
 pub mod settings;
 pub mod suggest;
+pub mod template;
 pub mod units;
 pub mod value;
 

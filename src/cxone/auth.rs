@@ -37,6 +37,17 @@ pub(super) struct Session {
     ends_at: Timestamp,
 }
 
+/// How the login is, for `status`.
+#[derive(Clone, Debug)]
+pub enum LoginState {
+    /// Nobody needed one yet.
+    None,
+    /// Good until then; renewed before.
+    Good { until: Timestamp },
+    /// The last attempt failed.
+    Failed { at: Timestamp, error: ApiError },
+}
+
 #[derive(Default)]
 struct State {
     session: Option<Arc<Session>>,
@@ -102,6 +113,16 @@ impl Auth {
         };
         let outcome = self.log_in(previous.as_deref()).await;
         self.conclude(need, outcome)
+    }
+
+    /// How it is, without a login.
+    pub fn login_state(&self) -> LoginState {
+        let state = self.state();
+        match (&state.failure, &state.session) {
+            (Some((at, error)), _) => LoginState::Failed { at: *at, error: error.clone() },
+            (None, Some(session)) => LoginState::Good { until: session.ends_at },
+            (None, None) => LoginState::None,
+        }
     }
 
     /// What can be answered without a login.

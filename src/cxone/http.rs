@@ -14,6 +14,7 @@ use url::Url;
 
 use super::address;
 use super::error::{ApiError, ApiErrorKind};
+use super::tally::Tally;
 use super::text;
 use crate::base::Clock;
 
@@ -50,6 +51,7 @@ pub(super) struct Http {
     call_timeout: Duration,
     clock: Arc<dyn Clock>,
     rng: Mutex<fastrand::Rng>,
+    pub tally: Tally,
 }
 
 impl Http {
@@ -75,7 +77,7 @@ impl Http {
         // Only names requests and spreads retries; it protects nothing, so the clock is seed enough.
         let seed = clock.now().as_nanosecond() as u64 ^ u64::from(std::process::id()).rotate_left(48);
         let rng = Mutex::new(fastrand::Rng::with_seed(seed));
-        Ok(Http { tls, plain, call_timeout, clock, rng })
+        Ok(Http { tls, plain, call_timeout, clock, rng, tally: Tally::default() })
     }
 
     /// A request to be completed and given to [`Http::send`].
@@ -115,6 +117,7 @@ impl Http {
                 format!("{}: {host} did not answer within {:?}", call.operation, self.call_timeout),
             )),
         };
+        self.tally.note(call.operation, outcome.as_ref().map(|answer| answer.status.as_u16()));
         match outcome {
             Ok(mut answer) => {
                 tracing::debug!(

@@ -14,6 +14,7 @@
 //! | `reporting`, `paging`, `contact`, `gather` | the listing: requests, page plan, one record, all records |
 //! | `playback`, `interaction`, `link`, `scrub` | the billed call: request, document, signed link, what may be stored |
 //! | `lenient`, `instant` | numbers, booleans, texts and times in every spelling seen |
+//! | `tally` | how many requests were made |
 //! | [`limiter`] | when the next billed call may be made |
 //! | [`breaker`] | whether a service is worth asking at all |
 
@@ -42,11 +43,13 @@ mod reporting;
 mod retry;
 mod scrub;
 mod settings;
+mod tally;
 mod tenant;
 #[cfg(test)]
 mod tests;
 mod text;
 
+pub use auth::LoginState;
 pub use breaker::{Breaker, Probe, ServiceState};
 pub use error::{ApiError, ApiErrorKind};
 pub use limiter::{InFlight, Learned, Limiter, LimiterSettings, LimiterSnapshot, Permit, Priority};

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::auth::{Auth, Session};
+use super::auth::{Auth, LoginState, Session};
 use super::endpoints::Endpoints;
 use super::error::{ApiError, ApiErrorKind};
 use super::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
@@ -106,6 +106,16 @@ impl Tenant {
     /// One billed Media Playback call, exactly one HTTP request unless a 401 forces a new login. The caller holds a limiter permit.
     pub async fn playback(&self, master: MasterId) -> Result<PlaybackAnswer, ApiError> {
         playback::playback(&self.inner, master).await
+    }
+
+    /// Requests so far: what for, how they ended, how many.
+    pub fn tally(&self) -> Vec<(&'static str, &'static str, u64)> {
+        self.inner.http.tally.told()
+    }
+
+    /// How the login is, without asking anybody.
+    pub fn login_state(&self) -> LoginState {
+        self.inner.auth.login_state()
     }
 
     /// What the rate limit of listings is doing.

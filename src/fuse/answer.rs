@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use fuser::{Errno, Request};
 use futures_util::FutureExt;
@@ -42,11 +43,12 @@ where
     F: Future<Output = Result<T, VfsError>> + Send + 'static,
     R: FnOnce(Result<T, Errno>) + Send + 'static,
 {
+    let started = Instant::now();
     // A panic must not end the thread that serves the mount. In a task the reply would be dropped, which answers EIO.
     let (watched, task_vfs) = (AssertUnwindSafe(future).catch_unwind(), vfs.clone());
     let replied = async move {
         let result = watched.await.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-        reply(result.map_err(|error| report(&task_vfs, asked, &error)));
+        reply(conclude(&task_vfs, asked, started, result));
     };
     parked::run(runtime, replied);
 }
@@ -58,8 +60,16 @@ pub fn answer_now<T>(
     work: impl FnOnce() -> Result<T, VfsError>,
     reply: impl FnOnce(Result<T, Errno>),
 ) {
+    let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-    reply(result.map_err(|error| report(vfs, asked, &error)));
+    reply(conclude(vfs, asked, started, result));
+}
+
+/// Counts the request and, if it failed, says so.
+fn conclude<T>(vfs: &Vfs, asked: Asked, started: Instant, result: Result<T, VfsError>) -> Result<T, Errno> {
+    let error = result.as_ref().err().map(VfsError::kind);
+    vfs.note_request(asked.operation, asked.ino, started.elapsed(), error);
+    result.map_err(|error| report(vfs, asked, &error))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> VfsError {

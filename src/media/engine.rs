@@ -38,6 +38,7 @@ pub struct Engine {
     patience: Patience,
     closed: watch::Sender<bool>,
     fetch_ids: AtomicU64,
+    brought_bytes: AtomicU64,
     runtime: OnceLock<tokio::runtime::Handle>,
 }
 
@@ -56,6 +57,7 @@ impl Engine {
             patience: Patience::within(settings.deadline),
             closed: watch::Sender::new(false),
             fetch_ids: AtomicU64::new(1),
+            brought_bytes: AtomicU64::new(0),
             runtime: OnceLock::new(),
             settings,
         };
@@ -81,6 +83,16 @@ impl Engine {
     /// A number that no other fetch has.
     pub fn next_fetch_id(&self) -> u64 {
         self.fetch_ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Bytes of a body arrived.
+    pub fn note_brought(&self, bytes: usize) {
+        self.brought_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes that arrived from media hosts so far.
+    pub fn brought_bytes(&self) -> u64 {
+        self.brought_bytes.load(Ordering::Relaxed)
     }
 
     /// Whether a recording of `size` bytes is fetched whole.

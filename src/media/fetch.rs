@@ -176,6 +176,7 @@ impl Claim {
             // A whole body starts before what is wanted of it.
             let ahead = assembler.position.saturating_sub(at).min(piece.len() as u64);
             at += piece.len() as u64;
+            self.engine.note_brought(piece.len());
             let _ = piece.split_to(ahead as usize);
             while let Some((block, bytes)) = assembler.push(&mut piece) {
                 if self.owned.remove(&block) {

@@ -179,6 +179,11 @@ impl Media {
         self.lifeline.engine.cache.used()
     }
 
+    /// Bytes that arrived from media hosts so far.
+    pub fn brought_bytes(&self) -> u64 {
+        self.lifeline.engine.brought_bytes()
+    }
+
     /// What is in the cache. Reads every index file.
     pub fn stats(&self) -> CacheStats {
         self.lifeline.engine.cache.stats()

@@ -6,4 +6,4 @@ pub use std::sync::{Mutex, MutexGuard};
 
 pub use tokio::runtime::Handle as Runtime;
 pub use tokio::task::{JoinHandle, spawn_blocking, yield_now};
-pub use tokio::time::{sleep, timeout};
+pub use tokio::time::timeout;

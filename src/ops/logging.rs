@@ -1,13 +1,16 @@
-//! Where log lines go and what they look like: text on a terminal, plain text or JSON lines elsewhere, syslog or a file for a
-//! daemon without either. Knows nothing of what is logged.
+//! Where log lines go and what they look like: text on a terminal and in files, fields of their own in the journal, JSON lines where
+//! asked for; for a daemon without a terminal the journal, else syslog, else a file. What is logged can be changed while the process
+//! runs. Knows nothing of what is logged.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use super::privacy::PrivacyError;
 use super::rotate::{RotatingFile, Rotation};
@@ -21,14 +24,16 @@ pub enum Format {
     Text,
     /// One JSON object per line.
     Json,
+    /// The journal's own form, whatever the target; text where there is no journal.
+    Journal,
 }
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Stderr,
-    /// The local syslog socket; the file where nobody listens there.
-    Syslog {
+    /// The journal, else the local syslog socket, else the file.
+    System {
         otherwise: PathBuf,
     },
     /// A private file, rotated.
@@ -59,6 +64,8 @@ pub enum LoggingError {
     File(#[from] PrivacyError),
     #[error("logging has begun already")]
     Twice(#[source] tracing::subscriber::SetGlobalDefaultError),
+    #[error("logging has not begun")]
+    NotYet,
 }
 
 /// Checks a filter without using it.
@@ -66,17 +73,77 @@ pub fn check_filter(filter: &str) -> Result<(), LoggingError> {
     parse_filter(filter).map(|_| ())
 }
 
+/// What changes the filter of this process's log.
+struct Control {
+    handle: reload::Handle<EnvFilter, Registry>,
+    filter: Mutex<String>,
+}
+
+static CONTROL: OnceLock<Control> = OnceLock::new();
+
 /// Begins logging for the whole process.
 pub fn start(settings: &LogSettings) -> Result<(), LoggingError> {
-    let filter = parse_filter(&settings.filter)?;
+    let (filter, handle) = reload::Layer::new(parse_filter(&settings.filter)?);
+    let lines = lines(settings)?;
+    tracing::subscriber::set_global_default(Registry::default().with(filter).with(lines))
+        .map_err(LoggingError::Twice)?;
+    let _ = CONTROL.set(Control { handle, filter: Mutex::new(settings.filter.clone()) });
+    Ok(())
+}
+
+/// What is logged now; none before [`start`].
+#[must_use]
+pub fn filter() -> Option<String> {
+    CONTROL.get().map(|control| control.filter.lock().unwrap_or_else(PoisonError::into_inner).clone())
+}
+
+/// Logs by another filter from now on.
+pub fn set_filter(text: &str) -> Result<(), LoggingError> {
+    let filter = parse_filter(text)?;
+    let control = CONTROL.get().ok_or(LoggingError::NotYet)?;
+    let mut known = control.filter.lock().unwrap_or_else(PoisonError::into_inner);
+    control.handle.reload(filter).map_err(|_| LoggingError::NotYet)?;
+    tracing::info!(before = *known, after = text, "what is logged was changed");
+    text.clone_into(&mut known);
+    Ok(())
+}
+
+/// What turns events into lines and sends them where they go.
+fn lines<S>(settings: &LogSettings) -> Result<Box<dyn Layer<S> + Send + Sync>, LoggingError>
+where
+    S: tracing::Subscriber + for<'span> LookupSpan<'span>,
+{
+    if wants_journal(settings)
+        && let Ok(journal) = tracing_journald::layer()
+    {
+        return Ok(journal
+            .with_syslog_identifier(String::from("cxonefs"))
+            .with_field_prefix(Some(String::from("CXONEFS")))
+            .boxed());
+    }
     let (writer, look) = writer(&settings.target)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(look.colour);
-    let result = match (settings.format, look.time) {
-        (Format::Json, _) => tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish()),
-        (Format::Text, true) => tracing::subscriber::set_global_default(builder.finish()),
-        (Format::Text, false) => tracing::subscriber::set_global_default(builder.without_time().finish()),
-    };
-    result.map_err(LoggingError::Twice)
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(look.colour);
+    Ok(match (settings.format, look.time) {
+        (Format::Json, _) => layer.json().flatten_event(true).boxed(),
+        (Format::Text | Format::Journal, true) => layer.boxed(),
+        (Format::Text | Format::Journal, false) => layer.without_time().boxed(),
+    })
+}
+
+/// Whether lines go to the journal by its own protocol: where they would go there anyway, or where it is asked for.
+fn wants_journal(settings: &LogSettings) -> bool {
+    match (&settings.target, settings.format) {
+        (_, Format::Json) | (Target::File(_), _) => false,
+        (_, Format::Journal) | (Target::System { .. }, _) => true,
+        (Target::Stderr, Format::Text) => is_journal_stream(),
+    }
+}
+
+/// Whether standard error is the journal's, as `systemd.exec(5)` says to find out: by device and inode.
+fn is_journal_stream() -> bool {
+    let Some(told) = std::env::var("JOURNAL_STREAM").ok() else { return false };
+    let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
+    told == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
 fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
@@ -103,10 +170,9 @@ fn writer(target: &Target) -> Result<(BoxMakeWriter, Look), LoggingError> {
         Target::Stderr => {
             let terminal = io::stderr().is_terminal();
             let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !terminal;
-            Ok((BoxMakeWriter::new(io::stderr), Look { colour, time: !journal }))
+            Ok((BoxMakeWriter::new(io::stderr), Look { colour, time: !is_journal_stream() }))
         }
-        Target::Syslog { otherwise } => match Syslog::connect(Path::new(syslog::SOCKET)) {
+        Target::System { otherwise } => match Syslog::connect(Path::new(syslog::SOCKET)) {
             Ok(syslog) => Ok((BoxMakeWriter::new(syslog), Look { colour: false, time: false })),
             Err(_) => file(otherwise),
         },

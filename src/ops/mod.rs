@@ -7,12 +7,14 @@ pub mod control;
 mod heap;
 pub mod keeping;
 pub mod logging;
+pub mod metrics;
 pub mod notify;
 pub mod privacy;
 pub mod redact;
 pub mod rotate;
 pub mod status;
 pub mod syslog;
+pub mod version;
 pub mod warm;
 
 pub use audit::{AuditLog, AuditRecord};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A mount's state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
+    /// With the commit, where it is known.
     pub version: String,
     /// Process id of the daemon.
     pub pid: u32,
@@ -29,6 +30,9 @@ pub struct Status {
     pub budget: BudgetStatus,
     pub cache: CacheStatus,
     pub kernel: KernelStatus,
+    pub reads: ReadStatus,
+    /// The slowest requests of the last quarter of an hour, slowest first.
+    pub slowest: Vec<SlowRequest>,
     /// Resident memory of the daemon (bytes).
     pub memory_bytes: u64,
 }
@@ -39,6 +43,18 @@ pub struct TenantStatus {
     /// Host (with port) that logs us in.
     pub host: String,
     pub access_key_id: String,
+    pub login: LoginStatus,
+}
+
+/// How the login is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginStatus {
+    /// `none` (not needed yet), `good` or `failed`.
+    pub state: String,
+    /// Until when a good one lasts; it is renewed before (ISO 8601, UTC).
+    pub until: Option<String>,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
 }
 
 /// What is indexed.
@@ -47,6 +63,8 @@ pub struct TreeStatus {
     /// First and last day shown (`YYYY-MM-DD`).
     pub first_day: String,
     pub last_day: String,
+    /// Days in the index.
+    pub days_indexed: u64,
     /// Indexed days that may still change.
     pub days_open: u64,
     pub interactions: u64,
@@ -177,6 +195,31 @@ pub struct CacheStatus {
     pub encrypted: bool,
 }
 
+/// Reads of recordings since mounting; what the kernel read by passthrough is not among them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadStatus {
+    pub cache_bytes: u64,
+    /// Bytes of reads that had to wait for the media host.
+    pub network_bytes: u64,
+    /// The part of reads that the cache answered, 0 to 1; `null` before the first.
+    pub hit_ratio: Option<f64>,
+    /// Bytes that arrived from media hosts, readahead included.
+    pub fetched_bytes: u64,
+}
+
+/// A request that took long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowRequest {
+    /// When it was answered (ISO 8601, UTC).
+    pub at: String,
+    pub operation: String,
+    /// Below the mount point.
+    pub path: String,
+    pub took_ms: u64,
+    /// The name of the errno, if it failed.
+    pub error: Option<String>,
+}
+
 /// What the kernel holds of this mount, and what it does without asking.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelStatus {
@@ -194,4 +237,62 @@ pub struct PassthroughStatus {
     pub opens: u64,
     /// Why the kernel refused.
     pub why: Option<String>,
+}
+
+/// One in which every field says something, for tests of what is made of it.
+#[cfg(test)]
+pub fn example() -> Status {
+    Status {
+        version: "0.1.0".into(),
+        pid: 1,
+        mount_point: "/mnt".into(),
+        mounted_at: "2026-11-02T17:00:00Z".into(),
+        tenant: TenantStatus {
+            host: "cxone.example".into(),
+            access_key_id: "KEYID".into(),
+            login: LoginStatus { state: "good".into(), until: Some("2026-11-02T18:00:00Z".into()), error: None },
+        },
+        tree: TreeStatus {
+            first_day: "2026-11-01".into(),
+            last_day: "2026-11-02".into(),
+            days_indexed: 2,
+            days_open: 1,
+            interactions: 100,
+            resolve_on: "open".into(),
+            indexing: vec![IndexingStatus { day: "2026-11-02".into(), rows: 1000, total: Some(20_000) }],
+        },
+        playback: PlaybackStatus {
+            limit: 150,
+            window_s: 300.0,
+            learned_limit: 100,
+            used: 3,
+            waiting: Waiting { open: 1, stat: 2, list: 3, warm: 4 },
+            paused_for_s: 0.5,
+            refused: 0,
+        },
+        reporting: ReportingStatus::default(),
+        media: MediaStatus::default(),
+        work: WorkStatus::default(),
+        services: vec![ServiceStatus {
+            name: "reporting".into(),
+            down_for_s: Some(3.0),
+            error: Some("cannot be reached".into()),
+        }],
+        budget: BudgetStatus { limit: Some(1000), spent_today: 12 },
+        cache: CacheStatus { dir: "/var/cache/cxonefs".into(), used_bytes: 5, size_bytes: 10, encrypted: false },
+        kernel: KernelStatus {
+            inodes: 7,
+            open_files: 1,
+            passthrough: PassthroughStatus { state: "refused".into(), opens: 0, why: Some("it takes root".into()) },
+        },
+        reads: ReadStatus { cache_bytes: 1, network_bytes: 2, hit_ratio: Some(0.5), fetched_bytes: 3 },
+        slowest: vec![SlowRequest {
+            at: "2026-11-02T17:00:00Z".into(),
+            operation: "open".into(),
+            path: "2026-11-02/x".into(),
+            took_ms: 1200,
+            error: Some("EDQUOT".into()),
+        }],
+        memory_bytes: 4096,
+    }
 }

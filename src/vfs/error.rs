@@ -22,6 +22,22 @@ pub enum ErrorKind {
     Io,
 }
 
+impl ErrorKind {
+    /// Every kind, in the order of declaration.
+    pub const ALL: [ErrorKind; 10] = [
+        ErrorKind::NotFound,
+        ErrorKind::NotADirectory,
+        ErrorKind::NoAttribute,
+        ErrorKind::Denied,
+        ErrorKind::BudgetSpent,
+        ErrorKind::TimedOut,
+        ErrorKind::Interrupted,
+        ErrorKind::Changed,
+        ErrorKind::ReadOnly,
+        ErrorKind::Io,
+    ];
+}
+
 type Cause = Arc<dyn Error + Send + Sync>;
 
 /// A failed request. Cloneable, because those who waited for the same billed call share its failure.

@@ -22,6 +22,7 @@ mod links;
 mod listing;
 mod listings;
 mod lookup;
+mod meters;
 mod node;
 mod open;
 mod paths;
@@ -41,6 +42,7 @@ pub use kernel::{KernelCache, NoKernel};
 pub use listing::DirEntry;
 pub use listings::Page;
 pub use lookup::{Entry, Found, ROOT_INO};
+pub use meters::{Measured, OPERATIONS, Reads, Slow};
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
 pub use policy::{DailyBudget, Scanners};
@@ -113,6 +115,7 @@ pub struct Vfs {
     /// Recordings whose object changed at the source since their last open.
     changed: Mutex<HashSet<(MasterId, u8)>>,
     anticipation: anticipate::Anticipation,
+    meters: meters::Meters,
 }
 
 impl Vfs {
@@ -140,6 +143,7 @@ impl Vfs {
             rates: Mutex::new(HashMap::new()),
             changed: Mutex::new(HashSet::new()),
             anticipation: anticipate::Anticipation::new(),
+            meters: meters::Meters::default(),
         }
     }
 

@@ -97,10 +97,14 @@ impl Vfs {
             OpenFile::Document(bytes) => Ok(slice(bytes, offset, len)),
             OpenFile::Recording(recording) => {
                 if let Some(bytes) = recording.reader.read_cached(offset, len) {
+                    self.meters.note_read(true, bytes.len());
                     return Ok(bytes);
                 }
                 match recording.reader.read(offset, len).await {
-                    Ok(bytes) => Ok(bytes),
+                    Ok(bytes) => {
+                        self.meters.note_read(false, bytes.len());
+                        Ok(bytes)
+                    }
                     Err(error) => {
                         if let MediaError::Changed(version) = &error {
                             self.recording_changed(recording, version)?;

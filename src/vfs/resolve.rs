@@ -18,7 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::base::{Clock, MasterId};
+use crate::base::{Clock, Counted, Histogram, MasterId};
 use crate::catalog::{Catalog, FileKind, Interaction, Resolution, file_ino};
 use crate::cxone::{
     ApiError, Breaker, Learned, Limiter, LimiterSettings, LimiterSnapshot, PlaybackAnswer, Priority, Probe, Service,
@@ -108,6 +108,8 @@ struct Inner {
     /// Tells when the last billed call was answered.
     answered: watch::Sender<Option<tokio::time::Instant>>,
     purse: Purse,
+    /// Waiting for the rate limit, by class.
+    waits: [Histogram; 4],
     signings: AtomicU64,
     /// Who is told of listings that became exact.
     kernel: OnceLock<Arc<dyn KernelCache>>,
@@ -135,6 +137,7 @@ impl Resolver {
             inner: Arc::new(Inner {
                 breaker: Breaker::new("media playback", Arc::new(PlayerProbe(player.clone()))),
                 purse: Purse::new(catalog.clone()),
+                waits: Default::default(),
                 player,
                 catalog,
                 media,
@@ -216,6 +219,11 @@ impl Resolver {
     /// The budget in force.
     pub fn budget(&self) -> DailyBudget {
         lock(&self.inner.limits).budget
+    }
+
+    /// How long billed calls waited for the rate limit, by class in the order of [`Priority::ALL`].
+    pub fn waits(&self) -> [Counted; 4] {
+        std::array::from_fn(|class| self.inner.waits[class].counted())
     }
 
     /// Whether Media Playback answers.

@@ -11,4 +11,4 @@ mod server;
 pub use client::{ControlError, Lines, get, lines, post};
 pub use long::follow;
 pub use place::{runtime_dir, socket_of, sockets};
-pub use server::{Controlled, Peer, RefreshRequest, Refreshed, Server, WarmLines, serve};
+pub use server::{Controlled, LogLevel, Peer, RefreshRequest, Refreshed, Server, WarmLines, serve};

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::base::Day;
 use crate::ops::keeping::Keeping;
+use crate::ops::logging;
 use crate::ops::privacy::{self, PrivacyError};
 use crate::ops::status::Status;
 use crate::ops::warm::{WarmCost, WarmProgress, WarmRequest};
@@ -114,6 +115,7 @@ pub fn serve(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, Pri
     let router = Router::new()
         .route("/status", get(status))
         .route("/refresh", post(refresh))
+        .route("/log-level", get(log_level).post(set_log_level))
         .route("/warm/cost", post(warm_cost))
         .route("/warm", post(warm))
         .merge(super::long::routes())
@@ -147,6 +149,23 @@ async fn refresh(
         answers = controlled.refresh(days).await;
     }
     Json(answers)
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLevel {
+    pub filter: String,
+}
+
+async fn log_level() -> Json<LogLevel> {
+    Json(LogLevel { filter: logging::filter().unwrap_or_default() })
+}
+
+async fn set_log_level(Json(wanted): Json<LogLevel>) -> Response {
+    match logging::set_filter(&wanted.filter) {
+        Ok(()) => log_level().await.into_response(),
+        Err(error) => refused(error.to_string()),
+    }
 }
 
 async fn warm_cost(State(controlled): State<Arc<dyn Controlled>>, Json(request): Json<WarmRequest>) -> Response {

@@ -107,6 +107,7 @@ impl Resolver {
         let mut priority = flight.priority.subscribe();
         self.check_budget()?;
         let admitted = self.inner.breaker.admit().await.map_err(|error| VfsError::from(Arc::new(error)))?;
+        let begun = Instant::now();
         loop {
             if flight.phase.is_closed() && self.leave_board(master, flight) {
                 return Ok(None);
@@ -114,7 +115,10 @@ impl Resolver {
             let wanted = *priority.borrow_and_update();
             tokio::select! {
                 biased;
-                permit = self.inner.limiter.acquire(wanted) => return Ok(Some((permit, admitted))),
+                permit = self.inner.limiter.acquire(wanted) => {
+                    self.inner.waits[wanted as usize].note(begun.elapsed());
+                    return Ok(Some((permit, admitted)));
+                }
                 _ = priority.changed() => {}
                 // Nobody waits for the rate limit of what would not answer.
                 () = self.inner.breaker.down() => {

@@ -1,4 +1,6 @@
 //! What an administrator works with.
 
 mod doctor;
+mod first_run;
 mod warm;
+mod watched;

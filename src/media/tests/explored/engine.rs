@@ -50,6 +50,8 @@ impl Engine {
         Some(&self.runtime)
     }
 
+    pub fn note_brought(&self, _bytes: usize) {}
+
     pub fn is_closed(&self) -> bool {
         false
     }

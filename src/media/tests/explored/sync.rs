@@ -61,11 +61,6 @@ pub async fn timeout<F: Future>(_limit: Duration, future: F) -> Result<F::Output
     Ok(future.await)
 }
 
-/// Never over.
-pub async fn sleep(_time: Duration) {
-    std::future::pending().await
-}
-
 /// Spawns on the scheduler.
 pub struct Runtime;
 

@@ -1,0 +1,203 @@
+//! `cxonefs init`: a first configuration. Gathers, tries the login, writes, says what to do next.
+
+mod ask;
+
+use std::io::IsTerminal;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::args::InitArgs;
+use super::failure::Failure;
+use super::{assemble, daemon, workspace};
+use crate::base::SystemClock;
+use crate::config::env::Environment;
+use crate::config::template::{self, Given};
+use crate::config::{self, Assignment, ConfigFile, Host, Sources, env, locate};
+use crate::cxone::Tenant;
+
+const ACCESS_KEY_ID: &str = "tenant.access_key_id";
+const SECRET: &str = "tenant.access_key_secret";
+const SECRET_FILE: &str = "tenant.access_key_secret_file";
+/// What is to be written.
+struct Draft {
+    path: PathBuf,
+    given: Given,
+    /// A secret to be written to this file; none if a file holds it already.
+    secret: Option<(PathBuf, SecretString)>,
+}
+
+/// Writes a configuration that works.
+pub fn run(args: &InitArgs) -> Result<(), Failure> {
+    let mut given = assignments(&args.set)?;
+    if args.print {
+        print!("{}", template::toml(&given));
+        return Ok(());
+    }
+    let host = Host::of_process();
+    let path = place(args, &host)?;
+    refuse_to_overwrite(&path, args.force)?;
+    if let Some(id) = args.access_key_id.clone().filter(|id| !id.is_empty()) {
+        given.insert(ACCESS_KEY_ID.to_owned(), id);
+    }
+    let environment = env::read(std::env::vars_os())?;
+    // Values in the environment are written, too: the file has to work without it.
+    for (key, setting) in &environment.layer {
+        given.entry(key.clone()).or_insert_with(|| setting.value.to_string().trim_matches('"').to_owned());
+    }
+    ask_for_the_rest(&mut given)?;
+    let secret = secret(args, &path, &mut given, &environment)?;
+    let draft = Draft { path, given, secret };
+    test(&draft, &host, args.no_test)?;
+    write(&draft)?;
+    print!("{}", next(&draft.path, &host));
+    Ok(())
+}
+
+fn assignments(set: &[String]) -> Result<Given, Failure> {
+    let mut given = Given::new();
+    for text in set {
+        let Assignment { key, value, .. } = Assignment::parse(text, "--set")?;
+        given.insert(key, value);
+    }
+    Ok(given)
+}
+
+fn place(args: &InitArgs, host: &Host) -> Result<PathBuf, Failure> {
+    let usual = || if host.is_root() { Some(PathBuf::from(locate::SYSTEM_CONFIG)) } else { host.user_config() };
+    let path = args.config.clone().filter(|path| !path.as_os_str().is_empty()).or_else(usual);
+    let path = path.ok_or_else(|| {
+        Failure::usage("no home directory to put the configuration in").remedy("name it: --config FILE")
+    })?;
+    std::path::absolute(path).map_err(|error| Failure::usage(error).while_doing("--config"))
+}
+
+fn refuse_to_overwrite(path: &Path, force: bool) -> Result<(), Failure> {
+    if force || path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("{} exists", path.display()))
+        .remedy("edit it; or choose another place with --config; or overwrite it with --force"))
+}
+
+/// Asks for what has no default; on no terminal, says what is missing.
+fn ask_for_the_rest(given: &mut Given) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        if given.contains_key(ACCESS_KEY_ID) {
+            return Ok(());
+        }
+        return Err(Failure::usage("the access key's id is missing, and there is no terminal to ask on")
+            .remedy("--access-key-id ID or CXONEFS_ACCESS_KEY_ID"));
+    }
+    for (key, question, default) in [
+        ("tenant.issuer", "Issuer", "https://cxone.niceincontact.com"),
+        (ACCESS_KEY_ID, "Access key id", ""),
+        ("tree.since", "First day shown (a date, or days such as 90d)", "90d"),
+        ("tree.timezone", "Time zone (such as America/New_York; empty: this machine's)", ""),
+    ] {
+        if given.contains_key(key) {
+            continue;
+        }
+        let answer = ask::line(question, default)?;
+        if !answer.is_empty() {
+            given.insert(key.to_owned(), answer);
+        } else if key == ACCESS_KEY_ID {
+            return Err(Failure::usage("without an access key there is no login"));
+        }
+    }
+    Ok(())
+}
+
+/// Where the secret comes from, in order: a file that is named, the environment, the terminal.
+fn secret(
+    args: &InitArgs,
+    config: &Path,
+    given: &mut Given,
+    environment: &Environment,
+) -> Result<Option<(PathBuf, SecretString)>, Failure> {
+    if let Some(file) = args.secret_file.clone().filter(|path| !path.as_os_str().is_empty()) {
+        let file = std::path::absolute(file).map_err(|error| Failure::usage(error).while_doing("--secret-file"))?;
+        given.insert(SECRET_FILE.to_owned(), file.display().to_string());
+    }
+    if given.contains_key(SECRET_FILE) {
+        return Ok(None);
+    }
+    let secret = match environment.secrets.get(SECRET) {
+        Some(secret) => secret.clone(),
+        None if std::io::stdin().is_terminal() => ask::secret("Access key secret (not shown)")?,
+        None => {
+            return Err(Failure::usage("the access key's secret is missing, and there is no terminal to ask on")
+                .remedy("CXONEFS_ACCESS_KEY_SECRET, or --secret-file FILE"));
+        }
+    };
+    let name = secret_name(config);
+    let path = config.with_file_name(&name);
+    refuse_to_overwrite(&path, args.force)?;
+    // Relative to the configuration, so that both can be moved together.
+    given.insert(SECRET_FILE.to_owned(), name);
+    Ok(Some((path, secret)))
+}
+
+/// The secret's file beside the configuration: `secret`, or `NAME.secret` beside `NAME.toml`, where the service looks for it.
+fn secret_name(config: &Path) -> String {
+    match config.file_stem().and_then(|stem| stem.to_str()) {
+        Some("config") | None => String::from("secret"),
+        Some(stem) => format!("{stem}.secret"),
+    }
+}
+
+/// Settles what would be written as a mount would, and logs in with it.
+fn test(draft: &Draft, host: &Host, only_settle: bool) -> Result<(), Failure> {
+    let text = template::toml(&draft.given);
+    let mut environment = Environment::default();
+    if let Some((_, secret)) = &draft.secret {
+        environment.secrets.insert(SECRET.to_owned(), secret.clone());
+    }
+    let file = Some(ConfigFile { path: draft.path.clone(), text });
+    let config = config::resolve(&Sources { file, environment, ..Sources::default() }, host)?;
+    for warning in &config.warnings {
+        eprintln!("cxonefs: {warning}");
+    }
+    if only_settle {
+        return Ok(());
+    }
+    let failed = |error| assemble::login_failure(error, &config);
+    let tenant = Tenant::new(assemble::tenant_settings(&config), Arc::new(SystemClock)).map_err(failed)?;
+    let (api, playback) = daemon::runtime()?.block_on(tenant.endpoints()).map_err(failed)?;
+    println!("the login works: reporting at {api}, playback at {playback}");
+    Ok(())
+}
+
+fn write(draft: &Draft) -> Result<(), Failure> {
+    if let Some(folder) = draft.path.parent() {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| Failure::failed(error).while_doing(format!("creating {}", folder.display())))?;
+    }
+    if let Some((path, secret)) = &draft.secret {
+        workspace::write_atomically(path, secret.expose_secret().as_bytes())?;
+    }
+    workspace::write_atomically(&draft.path, template::toml(&draft.given).as_bytes())
+}
+
+fn next(path: &Path, host: &Host) -> String {
+    let is_usual = locate::places(host).iter().any(|place| place == path);
+    let flag = if is_usual { String::new() } else { format!(" --config {}", path.display()) };
+    format!(
+        "written: {}\n\nNext:\n  cxonefs doctor{flag}\n  mkdir -p ~/recordings && cxonefs mount{flag} ~/recordings\n",
+        path.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_command_names_an_unusual_place() {
+        let host = Host { euid: 1000, home: Some("/home/u".into()), ..Host::default() };
+        assert!(next(Path::new("/home/u/.config/cxonefs/config.toml"), &host).contains("\n  cxonefs doctor\n"));
+        assert!(next(Path::new("/x.toml"), &host).contains("cxonefs mount --config /x.toml ~/recordings"));
+    }
+}

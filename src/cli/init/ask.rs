@@ -1,0 +1,62 @@
+//! Questions on the terminal.
+
+use std::io::{self, BufRead, Write};
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use crate::cli::failure::Failure;
+
+/// One line; `default` where nothing is typed.
+pub fn line(question: &str, default: &str) -> Result<String, Failure> {
+    let shown = if default.is_empty() { String::new() } else { format!(" [{default}]") };
+    let answer = read(&format!("{question}{shown}: ")).map_err(failed)?;
+    let answer = answer.trim();
+    Ok(if answer.is_empty() { default.to_owned() } else { answer.to_owned() })
+}
+
+/// One line that the terminal does not show.
+pub fn secret(question: &str) -> Result<SecretString, Failure> {
+    let hidden = Hidden::begin().map_err(failed)?;
+    let answer = read(&format!("{question}: "));
+    drop(hidden);
+    println!();
+    let answer = answer.map_err(failed)?;
+    match answer.trim() {
+        "" => Err(Failure::usage("without its secret the access key is of no use")),
+        secret => Ok(SecretString::from(secret)),
+    }
+}
+
+fn read(prompt: &str) -> io::Result<Zeroizing<String>> {
+    print!("{prompt}");
+    io::stdout().flush()?;
+    let mut answer = Zeroizing::new(String::with_capacity(4096));
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer)
+}
+
+fn failed(error: io::Error) -> Failure {
+    Failure::failed(error).while_doing("asking")
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+struct Hidden(Termios);
+
+impl Hidden {
+    fn begin() -> io::Result<Hidden> {
+        let before = tcgetattr(io::stdin())?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &hidden)?;
+        Ok(Hidden(before))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing back.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
