@@ -75,6 +75,11 @@ async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
+/// Waits until what was fetched of a recording is on disk: its readers have it before that.
+async fn stored(reader: &Reader) {
+    eventually("stored", || reader.recording.lock().fetches.is_empty()).await;
+}
+
 /// A host with one recording, a cache, and a reader of it.
 struct Bench {
     host: Host,
@@ -113,15 +118,11 @@ impl Bench {
         &self.truth[offset.min(end) as usize..end as usize]
     }
 
-    /// Waits until what readers have seen of the whole recording is on disk too.
-    async fn settled(&self) {
-        eventually("complete on disk", || self.media.is_complete(&key(), &self.version())).await;
-    }
-
     async fn read_all(&self, reader: &Reader) {
         for offset in (0..self.truth.len() as u64).step_by(128 * 1024) {
             let bytes = reader.read(offset, 128 * 1024).await.unwrap();
             assert!(bytes == self.range(offset, 128 * KIB), "wrong bytes at {offset}");
         }
+        stored(reader).await;
     }
 }
