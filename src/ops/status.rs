@@ -162,6 +162,9 @@ pub struct CacheStatus {
     /// Whether recordings, and what the state says of people, are encrypted on disk.
     #[serde(default)]
     pub encrypted: bool,
+    /// Why the disk takes nothing at present, if it does not; `null`: it does. Recordings are then read uncached.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 /// What the kernel holds of this mount, and what it does without asking.
