@@ -73,6 +73,7 @@ impl Controlled for Report {
                 used_bytes: self.media.cache_used(),
                 size_bytes: self.config.cache.size,
                 encrypted: self.encrypted(),
+                trouble: self.media.cache_trouble(),
             },
             kernel: KernelStatus {
                 inodes: inodes as u64,

@@ -153,6 +153,9 @@ fn table(state: &Status) -> String {
             if state.cache.encrypted { ", encrypted" } else { "" }
         ),
     );
+    if let Some(trouble) = &state.cache.trouble {
+        row("", format!("reading uncached: {trouble}"));
+    }
     row("kernel holds", format!("{} inodes, {} open files", state.kernel.inodes, state.kernel.open_files));
     let passthrough = &state.kernel.passthrough;
     let why = passthrough.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();

@@ -25,6 +25,8 @@ use crate::base::crypt::Keys;
 
 /// Victims that one reservation may cost, at most; a cold file is one, so this suffices unless the disk does not obey.
 const VICTIMS_MAX: u32 = 4096;
+/// Recordings that become cold again when one is closed, at most: a close must not take long.
+const COOLED_AT_ONCE_MAX: u32 = 16;
 /// How long a process that is just leaving may still hold the directory.
 const LOCK_PATIENCE: Duration = crate::base::lock::PATIENCE;
 
@@ -39,6 +41,8 @@ pub struct Cache {
     pub(super) spill: Spill,
     next_id: AtomicU64,
     pub(super) warned_at_s: AtomicI64,
+    /// Why the disk takes no blocks at present, if it does not.
+    pub(super) trouble: Mutex<Option<String>>,
 }
 
 #[derive(Default)]
@@ -84,6 +88,7 @@ impl Cache {
             spill: Spill::default(),
             next_id: AtomicU64::new(1),
             warned_at_s: AtomicI64::new(i64::MIN / 2),
+            trouble: Mutex::new(None),
         })
     }
 
@@ -100,6 +105,11 @@ impl Cache {
     /// The same, showing no bytes longer than `max_age` after they were fetched.
     pub fn keeping_for(self, max_age: Duration) -> Cache {
         Cache { max_age, ..self }
+    }
+
+    /// Why the disk took no block when it was last asked to, if it did not: what is read then is fetched each time.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
     }
 
     /// Bytes on disk, reserved ones included.
@@ -154,6 +164,43 @@ impl Cache {
             registry.by_hash.remove(&recording.hash);
             self.discard(recording);
         }
+        for _ in 0..COOLED_AT_ONCE_MAX {
+            let overheated = lock(&self.space).overheated();
+            let Some(idle) = overheated.and_then(|file| registry.by_id.get(&file).cloned()) else { return };
+            if !self.cool(&mut registry, &idle) {
+                return;
+            }
+        }
+    }
+
+    /// Forgets what is known of a recording's blocks; its files stay, as one found at start. False: it is in use.
+    fn cool(&self, registry: &mut Registry, recording: &Arc<Recording>) -> bool {
+        let _disk = lock(&recording.disk);
+        let mut state = recording.lock();
+        let is_used = state.readers > 0 || !state.fetches.is_empty() || state.passthrough > 0 || state.orphaned > 0;
+        if is_used || state.charged == 0 || !state.blocks.is_settled() {
+            return false;
+        }
+        let mut space = lock(&self.space);
+        let is_present = |block: &u32| matches!(state.blocks.get(*block), Block::Present { .. });
+        let present: Vec<u32> = (0..state.blocks.count()).filter(is_present).collect();
+        // Whoever took one out of the order is about to remove it.
+        if !present.iter().all(|block| space.has_block(recording.id, *block)) {
+            return false;
+        }
+        let mut bytes = std::mem::take(&mut state.charged);
+        for block in present {
+            space.take_block(recording.id, block);
+            bytes += block_charge(recording.version.size, block);
+        }
+        space.cool(recording.hash, bytes);
+        drop(space);
+        state.blocks.forget_present();
+        recording.note_eviction(&state);
+        state.files = None;
+        registry.by_id.remove(&recording.id);
+        registry.by_hash.remove(&recording.hash);
+        true
     }
 
     /// The source has another version: what is here of this one goes, and its readers learn of it.

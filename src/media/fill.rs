@@ -13,7 +13,7 @@ use super::recording::Recording;
 use super::space::{block_charge, file_charge};
 use super::store::Files;
 
-/// One warning about a disk that does not take blocks per this many seconds.
+/// A disk that takes blocks and does not, in turns, is said once per this many seconds.
 const WARNING_EVERY_S: i64 = 60;
 
 impl Cache {
@@ -23,7 +23,12 @@ impl Cache {
     #[must_use]
     pub fn store_run(&self, recording: &Arc<Recording>, first: u32, run: &[&[Bytes]]) -> bool {
         match (self.write(recording, first, run), run) {
-            (Ok(()), _) => self.spill.age(),
+            (Ok(()), _) => {
+                self.spill.age();
+                if lock(&self.trouble).take().is_some() {
+                    tracing::info!("the cache takes blocks again");
+                }
+            }
             (Err(error), [pieces]) => {
                 self.warn_disk(&error);
                 self.spill.put(recording.id, first, pieces.concat().into());
@@ -108,6 +113,9 @@ impl Cache {
     }
 
     fn warn_disk(&self, error: &io::Error) {
+        if lock(&self.trouble).replace(error.to_string()).is_some() {
+            return;
+        }
         let now_s = self.clock.now().as_second();
         let before = self.warned_at_s.load(Ordering::Relaxed);
         let due = now_s.saturating_sub(before) >= WARNING_EVERY_S;

@@ -224,6 +224,11 @@ impl Media {
         self.lifeline.engine.settings.cache_size
     }
 
+    /// Why the disk takes no blocks at present, if it does not: what is read is then fetched each time.
+    pub fn cache_trouble(&self) -> Option<String> {
+        self.lifeline.engine.cache.trouble()
+    }
+
     /// Removes every byte of a recording from the cache. Open readers fetch again what they still need.
     pub fn purge(&self, key: &RecordingKey) {
         let cache = &self.lifeline.engine.cache;

@@ -193,6 +193,9 @@ pub struct CacheStatus {
     /// Whether recordings, and what the state says of people, are encrypted on disk.
     #[serde(default)]
     pub encrypted: bool,
+    /// Why the disk takes nothing at present, if it does not; `null`: it does. Recordings are then read uncached.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 /// Reads of recordings since mounting; what the kernel read by passthrough is not among them.

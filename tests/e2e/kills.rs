@@ -78,7 +78,7 @@ fn no_kill_shows() {
     let mut random = fastrand::Rng::with_seed(kills);
     std::thread::scope(|scope| {
         let readers: Vec<_> = (0..READERS)
-            .map(|seed| {
+            .map(|number| {
                 scope.spawn({
                     let (recordings, seen) = (&recordings, &seen);
                     move || load(recordings, seen, number)

@@ -95,7 +95,10 @@ fn cache(disk: &MadeUpDisk, limit: u64, form: Form) -> Cache {
     let clock = Arc::new(ManualClock::new(jiff::Timestamp::from_second(1_800_000_000).unwrap()));
     let seal = (form == Form::Sealed).then(|| Seal::of(&MasterKey::parse(&[5; 32]).unwrap()));
     let store = Store::on(Arc::new(disk.clone()), PathBuf::from("/v1"), seal).unwrap();
-    Cache::over(store, limit, 0, clock).unwrap()
+    let cache = Cache::over(store, limit, 0, clock).unwrap();
+    // So few that files become cold again all the time.
+    crate::media::cache::lock(&cache.space).keep_hot(6);
+    cache
 }
 
 impl Run {
@@ -270,6 +273,23 @@ fn what_no_crash_took_is_all_there() {
     assert_eq!(survive(&left, 1 << 30, Form::Sealed, &run.versions, true), all);
 }
 
+/// Files that nobody has open any more become cold again; what they hold stays, and can be evicted and read.
+#[test]
+fn memory_does_not_grow_with_what_is_cached() {
+    let disk = MadeUpDisk::default();
+    let mut run = Run::new(&disk, 1 << 30, Form::Plain, vec![0; usize::from(RECORDINGS)]);
+    for recording in 0..RECORDINGS {
+        run.step(Step::Fill { recording, first: 0, count: 6 });
+        run.step(Step::Close { recording });
+        run.assert_books(&disk, "after closing");
+    }
+    assert_eq!(crate::media::cache::lock(&run.cache.space).cold_hashes().len(), usize::from(RECORDINGS) - 1);
+    for recording in 0..RECORDINGS {
+        assert_eq!(run.read(recording), block_count(version(recording, 0).size));
+        run.assert_books(&disk, "after reading again");
+    }
+}
+
 /// A disk that has become read-only takes nothing and breaks nothing.
 #[test]
 fn a_disk_that_refuses_every_change_breaks_nothing() {
@@ -282,7 +302,9 @@ fn a_disk_that_refuses_every_change_breaks_nothing() {
         run.step(Step::Read { recording });
         run.step(Step::Close { recording });
     }
+    assert!(run.cache.trouble().is_some());
     disk.refuse(false);
     run.step(Step::Fill { recording: 1, first: 0, count: 6 });
+    assert_eq!(run.cache.trouble(), None);
     assert_eq!(run.read(1), block_count(version(1, 0).size));
 }
