@@ -73,8 +73,11 @@ pub fn search(root: &Path, given: &[PathBuf], secrets: &[String]) -> Vec<String>
 fn is_ours(path: &Path, root: &Path) -> bool {
     let Ok(below) = path.strip_prefix(root) else { return true };
     let Some(first) = below.iter().next().and_then(|name| name.to_str()) else { return true };
-    let ours =
-        first == "state" || first == "cache" || first == "home" || first.starts_with("std") || first.ends_with(".log");
+    let ours = first == "state"
+        || first == "cache"
+        || first == "home"
+        || first.starts_with("std")
+        || Path::new(first).extension().is_some_and(|ending| ending == "log");
     let given = below.file_name().is_some_and(|name| name == "secret");
     ours && !given && below.extension().is_none_or(|ending| ending != "data")
 }
