@@ -69,13 +69,17 @@ pub fn search(root: &Path, given: &[PathBuf], secrets: &[String]) -> Vec<String>
     found
 }
 
-/// State, cache, home, logs. Not bytes of recordings, which come from the host as they are, and not what tools made of the tree.
+/// State, cache, home, logs. Not the file that the secret is for, as the user or `demo` wrote it; not bytes of recordings, which come from the host as they are, and not what tools made of the tree.
 fn is_ours(path: &Path, root: &Path) -> bool {
     let Ok(below) = path.strip_prefix(root) else { return true };
     let Some(first) = below.iter().next().and_then(|name| name.to_str()) else { return true };
-    let ours =
-        first == "state" || first == "cache" || first == "home" || first.starts_with("std") || first.ends_with(".log");
-    ours && below.extension().is_none_or(|ending| ending != "data")
+    let ours = first == "state"
+        || first == "cache"
+        || first == "home"
+        || first.starts_with("std")
+        || Path::new(first).extension().is_some_and(|ending| ending == "log");
+    let given = below.file_name().is_some_and(|name| name == "secret");
+    ours && !given && below.extension().is_none_or(|ending| ending != "data")
 }
 
 /// Enough of a secret to know which it is.
