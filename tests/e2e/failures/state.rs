@@ -12,10 +12,13 @@ fn database(drive: &Drive) -> PathBuf {
     drive.sandbox.state().join("cxonefs.db")
 }
 
+/// Interactions and the paths of their recordings.
+type Recordings = Vec<(i64, PathBuf)>;
+
 /// A drive that was used and is not mounted any more; gives the recordings that were read, and those that were only resolved.
-fn used() -> (Drive, Vec<(i64, PathBuf)>, Vec<(i64, PathBuf)>) {
+fn used() -> (Drive, Recordings, Recordings) {
     let mut drive = Drive::of(plain(4, 50));
-    let all: Vec<(i64, PathBuf)> =
+    let all: Recordings =
         drive.tree.recorded().map(|place| (place.master, drive.at(&place.path).join("recording.mp4"))).collect();
     let (read, resolved) = (all[..60].to_vec(), all[60..80].to_vec());
     for (_, path) in &read {
@@ -56,7 +59,7 @@ fn a_database_with_damaged_pages_is_replaced_and_nothing_is_paid_again() {
     drive.tenant.reset_counters();
     drive.mount.start_again();
     // Found in use: the files say so, and the next start mends.
-    let _ = fs::read_dir(drive.at("2026-11-02")).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    let _ = fs::read_dir(drive.at("2026-11-02")).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     drive.mount.terminate();
     let begun = Instant::now();
     drive.mount.start_again();
