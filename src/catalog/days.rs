@@ -47,13 +47,6 @@ impl KnownDays {
         }
     }
 
-    /// All days were removed, and that is committed.
-    pub(super) fn forget_all(&self) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.writes += 1;
-        known.states.clear();
-    }
-
     /// A day was written, and the write is committed.
     pub(super) fn forget(&self, day: Day) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);

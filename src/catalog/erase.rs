@@ -137,7 +137,7 @@ impl Catalog {
 
     /// Forgets all interactions, agents and days. The days are listed anew when they are looked at.
     pub fn erase_all(&self) -> Result<(), CatalogError> {
-        let erased = self.inner.db.write(|transaction| {
+        self.inner.db.write(|transaction| {
             transaction.execute_batch(EVERYTHING)?;
             transaction.execute(FORGET_ALL_CALLS, params![ERASED_UID, ERASED_COMM])?;
             Ok(())
