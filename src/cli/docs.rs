@@ -44,10 +44,10 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_default()
 }
 
-/// Flags of a command, without `--help`.
+/// Flags of a command, without those of every command.
 fn flags(command: &clap::Command) -> Vec<String> {
     let long = command.get_arguments().filter_map(|argument| argument.get_long());
-    long.filter(|name| *name != "help").map(|name| format!("--{name}")).collect()
+    long.filter(|name| !["help", "version"].contains(name)).map(|name| format!("--{name}")).collect()
 }
 
 #[test]

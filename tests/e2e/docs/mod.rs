@@ -38,6 +38,16 @@ fn walk(document: &str) {
 }
 
 #[test]
+fn costs() {
+    walk("docs/COSTS.md");
+}
+
+#[test]
+fn troubleshooting() {
+    walk("docs/TROUBLESHOOTING.md");
+}
+
+#[test]
 fn semantics() {
     walk("docs/SEMANTICS.md");
 }
