@@ -53,6 +53,13 @@ impl KnownDays {
         known.writes += 1;
         known.states.remove(&day);
     }
+
+    /// All days were erased, and that is committed.
+    pub(super) fn forget_all(&self) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.writes += 1;
+        known.states.clear();
+    }
 }
 
 impl Catalog {

@@ -282,7 +282,13 @@ pub fn example() -> Status {
             error: Some("cannot be reached".into()),
         }],
         budget: BudgetStatus { limit: Some(1000), spent_today: 12 },
-        cache: CacheStatus { dir: "/var/cache/cxonefs".into(), used_bytes: 5, size_bytes: 10, encrypted: false },
+        cache: CacheStatus {
+            dir: "/var/cache/cxonefs".into(),
+            used_bytes: 5,
+            size_bytes: 10,
+            encrypted: false,
+            trouble: None,
+        },
         kernel: KernelStatus {
             inodes: 7,
             open_files: 1,
