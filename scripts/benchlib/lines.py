@@ -8,6 +8,7 @@ import tempfile
 from .host import Delay
 from .measure import MIB, curl, dd, drop_page_cache, evict, fio_random, parallel, read_at, timed, touch_memory
 from .mounts import Ours, Rclone, Smallest, Tenant
+from .tree import tree
 
 GIB = 1 << 30
 SMALL = 480 * 1024
@@ -283,4 +284,5 @@ LINES = {
     "manyfar": ("cp of 200 × 480 KiB, 40 ms RTT", lambda s: many(s, 40)),
     "backup": ("cp of 2,000 × 480 KiB, 40 ms RTT, --profile backup", lambda s: many(s, 40, "backup")),
     "startup": ("a cache of 100,000 files", startup),
+    "tree": ("listing, 50,000 files in 16,000 interaction folders", tree),
 }

@@ -45,12 +45,12 @@ class Process:
 class Tenant:
     """A simulated tenant whose recordings are linked below `media_url`."""
 
-    def __init__(self, binary, work, media_url, interactions=400):
+    def __init__(self, binary, work, media_url, interactions=400, population=None):
         self.dir = Path(tempfile.mkdtemp(prefix="tenant.", dir=work))
         port_file = self.dir / "port"
         per_day = max(40, interactions // 4)
         command = [str(binary), "simulate", "--media-base-url", media_url, "--dir", str(self.dir / "d"),
-                   "--port-file", str(port_file), "--days", "2", "--agents", "8", "--contacts-per-day", str(per_day),
+                   "--port-file", str(port_file), *(population or ["--days", "2", "--agents", "8", "--contacts-per-day", str(per_day)]),
                    "--playback-limit", "1000000", "--timezone", "UTC", "--last-day", "2026-11-02", "--print-config"]
         self.config = self.dir / "config.toml"
         with open(self.config, "wb") as config, open(self.dir / "log", "wb") as log:
@@ -96,7 +96,7 @@ class Ours(Mount):
 
     name = "cxonefs"
 
-    def __init__(self, binary, tenant, passthrough=True, settings=(), profile=None):
+    def __init__(self, binary, tenant, passthrough=True, settings=(), profile=None, since="2026-11-01"):
         command = [str(binary), "mount", "-c", str(tenant.config)]
         for setting in [*LIMITS, f"mount.passthrough={str(passthrough).lower()}", *settings]:
             command += ["--set", setting]
@@ -104,7 +104,7 @@ class Ours(Mount):
             command += ["--profile", profile]
         self.tenant = tenant
         self.cache = tenant.dir / "d" / "cache"
-        super().__init__(tenant.dir / "mnt", [*command, "--timezone", "UTC", "--since", "2026-11-01", tenant.dir / "mnt"],
+        super().__init__(tenant.dir / "mnt", [*command, "--timezone", "UTC", "--since", since, tenant.dir / "mnt"],
                          tenant.dir / "mount.log")
 
     def recordings(self, count):

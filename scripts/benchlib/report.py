@@ -31,6 +31,11 @@ GOALS = [
     ("manyfar", "cxonefs", None, ">=", 22),
     ("backup", "cxonefs --profile backup", None, ">=", 120),
     ("startup", "mounting with 100,000 cached files", None, "<=", 1.0),
+    ("tree", "cxonefs: find, first", None, "<=", 2.5),
+    ("tree", "cxonefs: find, again", None, "<=", 0.4),
+    ("tree", "cxonefs: ls -lR, again", None, "<=", 1.0),
+    ("tree", "cxonefs: requests to the tenant", None, "<=", 0),
+    ("tree", "cxonefs: find, first", "rclone: find, first", "<=", 0.25),
 ]
 MEMORY_MIB = 128
 # Where a bound of the table is a figure of another machine, a second goal states it as a ratio to what is measured here beside it.

@@ -1,4 +1,10 @@
 //! Which days are in the index, and how fresh they are.
+//!
+//! Every attribute that the kernel is given depends on whether its day is final, so the states of days are kept in memory beside the
+//! table. A day has no time of its own in the index: its directory carries its date (see `vfs`).
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -8,24 +14,66 @@ use super::error::CatalogError;
 use super::model::DayState;
 use crate::base::Day;
 
-pub(super) const ONE: &str = "SELECT indexed_at, closed, mtime, last_poll FROM days WHERE day = ?1";
+pub(super) const ONE: &str = "SELECT indexed_at, closed, last_poll FROM days WHERE day = ?1";
 pub(super) const OPEN: &str = "SELECT day FROM days WHERE closed = 0 AND day >= ?1 ORDER BY day";
-const PUT: &str = "INSERT INTO days(day, indexed_at, closed, mtime, last_poll) VALUES(?1, ?2, ?3, ?4, ?5)
+// The column `mtime` is no longer read.
+const PUT: &str = "INSERT INTO days(day, indexed_at, closed, mtime, last_poll) VALUES(?1, ?2, ?3, 0, ?4)
     ON CONFLICT(day) DO UPDATE SET indexed_at = excluded.indexed_at, closed = max(closed, excluded.closed),
-    mtime = excluded.mtime, last_poll = coalesce(excluded.last_poll, last_poll)";
+    last_poll = coalesce(excluded.last_poll, last_poll)";
+
+/// States of days as last read. Whoever writes a day forgets it here after the commit.
+#[derive(Default)]
+pub(super) struct KnownDays(RwLock<Known>);
+
+#[derive(Default)]
+struct Known {
+    states: HashMap<Day, DayState>,
+    /// Raised by every write, so that what was read before a write is not kept after it.
+    writes: u64,
+}
+
+impl KnownDays {
+    /// The state if it is known, and the number of writes so far.
+    fn get(&self, day: Day) -> (Option<DayState>, u64) {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        (known.states.get(&day).copied(), known.writes)
+    }
+
+    /// Keeps what was read, unless something was written since `writes`.
+    fn keep(&self, day: Day, state: DayState, writes: u64) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.writes == writes {
+            known.states.insert(day, state);
+        }
+    }
+
+    /// A day was written, and the write is committed.
+    pub(super) fn forget(&self, day: Day) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.writes += 1;
+        known.states.remove(&day);
+    }
+
+    /// All days were erased, and that is committed.
+    pub(super) fn forget_all(&self) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.writes += 1;
+        known.states.clear();
+    }
+}
 
 impl Catalog {
     /// What the index says of a day; `None` if it was never listed.
     pub fn day(&self, day: Day) -> Result<Option<DayState>, CatalogError> {
-        let generation = self.inner.db.generation();
-        if let Some(known) = self.inner.recent.day(day, generation) {
-            return Ok(Some(known));
+        let (known, writes) = self.inner.known_days.get(day);
+        if known.is_some() {
+            return Ok(known);
         }
-        let found = self.inner.db.read(|connection| get(connection, day))?;
-        if let Some(state) = found {
-            self.inner.recent.note_day(day, state, generation);
+        let read = self.inner.db.read(|connection| get(connection, day))?;
+        if let Some(state) = read {
+            self.inner.known_days.keep(day, state, writes);
         }
-        Ok(found)
+        Ok(read)
     }
 
     /// Days in the index from `since` on that are not final, oldest first.
@@ -39,16 +87,10 @@ impl Catalog {
 }
 
 pub(super) fn get(connection: &Connection, day: Day) -> Result<Option<DayState>, CatalogError> {
-    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-    let row: Option<(i64, bool, i64, Option<i64>)> =
-        connection.prepare_cached(ONE)?.query_row([day.0], read).optional()?;
-    let Some((indexed_at, closed, mtime, last_poll)) = row else { return Ok(None) };
-    Ok(Some(DayState {
-        indexed_at: to_time(indexed_at)?,
-        closed,
-        mtime: to_time(mtime)?,
-        last_poll: to_optional_time(last_poll)?,
-    }))
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let row: Option<(i64, bool, Option<i64>)> = connection.prepare_cached(ONE)?.query_row([day.0], read).optional()?;
+    let Some((indexed_at, closed, last_poll)) = row else { return Ok(None) };
+    Ok(Some(DayState { indexed_at: to_time(indexed_at)?, closed, last_poll: to_optional_time(last_poll)? }))
 }
 
 /// Stores a day's state. A closed day stays closed, and an unknown poll time keeps the one before.
@@ -57,8 +99,40 @@ pub(super) fn put(connection: &Connection, day: Day, state: &DayState) -> Result
         day.0,
         from_time(state.indexed_at),
         state.closed,
-        from_time(state.mtime),
         state.last_poll.map(from_time),
     ])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{catalog, time};
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_a_write_is_not_kept_after_it() {
+        let known = KnownDays::default();
+        let day = Day(20_000);
+        let state = DayState { indexed_at: time("2026-11-03T12:00:00Z"), closed: false, last_poll: None };
+        let (_, writes) = known.get(day);
+        known.forget(day);
+        known.keep(day, state, writes);
+        assert_eq!(known.get(day).0, None);
+        let (_, writes) = known.get(day);
+        known.keep(day, state, writes);
+        assert_eq!(known.get(day).0, Some(state));
+    }
+
+    #[test]
+    fn a_day_is_as_it_was_last_recorded() {
+        let (catalog, _dir) = catalog();
+        let day = Day(20_000);
+        for (now, closed) in [("2026-11-03T12:00:00Z", false), ("2026-11-05T12:00:00Z", true)] {
+            catalog.record_day(day, &[], time(now), closed, None).unwrap();
+            for _ in 0..2 {
+                let state = catalog.day(day).unwrap().unwrap();
+                assert_eq!((state.indexed_at, state.closed), (time(now), closed));
+            }
+        }
+    }
 }

@@ -133,7 +133,9 @@ impl Catalog {
             transaction.execute_batch(EVERYTHING)?;
             transaction.execute(FORGET_ALL_CALLS, params![ERASED_UID, ERASED_COMM])?;
             Ok(())
-        })
+        })?;
+        self.inner.known_days.forget_all();
+        Ok(())
     }
 
     /// Writes the database anew, so that nothing erased is left in free pages or in the write-ahead log, and removes damaged databases that

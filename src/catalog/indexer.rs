@@ -138,7 +138,7 @@ impl Indexer {
         let now = inner.clock.now();
         let known = inner.catalog.day(day)?;
         match policy::on_access(day, now, known.as_ref(), inner.refresh, &inner.timezone) {
-            Step::Future => Ok(inner.empty(day, now)),
+            Step::Future => Ok(empty(now)),
             Step::Answer(state) => Ok(state),
             Step::AnswerAndRefresh(state) => {
                 self.refresh_behind(day, now, state);
@@ -152,7 +152,7 @@ impl Indexer {
     pub async fn refresh(&self, day: Day) -> Result<DayState, IndexError> {
         let now = self.inner.clock.now();
         if policy::is_future(day, now, &self.inner.timezone) {
-            return Ok(self.inner.empty(day, now));
+            return Ok(empty(now));
         }
         loop {
             let flight = self.join(day, Mode::Forced);
@@ -215,6 +215,11 @@ async fn wait(mut flight: Flight) -> Answer {
     }
 }
 
+/// A day that has not begun.
+fn empty(now: Timestamp) -> DayState {
+    DayState { indexed_at: now, closed: false, last_poll: None }
+}
+
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
@@ -222,10 +227,6 @@ fn signed(duration: Duration) -> SignedDuration {
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn empty(&self, day: Day, now: Timestamp) -> DayState {
-        DayState { indexed_at: now, closed: false, mtime: day.start(&self.timezone), last_poll: None }
     }
 
     /// Asks the tenant and stores what it says.

@@ -17,12 +17,19 @@ const AGENTS: &str = "SELECT a.agent_id, a.name, a.ino, a.mtime, c.channel FROM 
     WHERE a.day = ?1 ORDER BY a.name";
 const AGENT: &str = "SELECT agent_id, name, ino, mtime FROM agents WHERE day = ?1 AND agent_id = ?2";
 const AGENT_BY_NAME: &str = "SELECT agent_id, name, ino, mtime FROM agents WHERE day = ?1 AND name = ?2";
-const FOLDERS: &str = "SELECT master_id, channel, name, ino, contact_mtime, contact_size FROM folders
-    WHERE day = ?1 AND agent_id = ?2 ORDER BY name";
-const FOLDER: &str = "SELECT master_id, channel, name, ino, contact_mtime, contact_size FROM folders
-    WHERE master_id = ?3 AND day = ?1 AND agent_id = ?2";
-const FOLDER_BY_NAME: &str = "SELECT master_id, channel, name, ino, contact_mtime, contact_size FROM folders
-    WHERE day = ?1 AND agent_id = ?2 AND name = ?3";
+const AGENT_CHANNELS: &str = "SELECT channel FROM agent_channels WHERE day = ?1 AND agent_id = ?2";
+const FOLDERS: &str =
+    "SELECT f.master_id, f.channel, f.name, f.ino, f.contact_mtime, f.contact_size, i.mtime, i.ino_base
+    FROM folders f CROSS JOIN interactions i ON i.master_id = f.master_id
+    WHERE f.day = ?1 AND f.agent_id = ?2 ORDER BY f.name";
+const FOLDER: &str =
+    "SELECT f.master_id, f.channel, f.name, f.ino, f.contact_mtime, f.contact_size, i.mtime, i.ino_base
+    FROM folders f CROSS JOIN interactions i ON i.master_id = f.master_id
+    WHERE f.master_id = ?3 AND f.day = ?1 AND f.agent_id = ?2";
+const FOLDER_BY_NAME: &str =
+    "SELECT f.master_id, f.channel, f.name, f.ino, f.contact_mtime, f.contact_size, i.mtime, i.ino_base
+    FROM folders f CROSS JOIN interactions i ON i.master_id = f.master_id
+    WHERE f.day = ?1 AND f.agent_id = ?2 AND f.name = ?3";
 pub(super) const PLACES: &str = "SELECT day, agent_id FROM folders WHERE master_id = ?1 ORDER BY day, agent_id";
 // A handful of legs is sorted; the shapes are found by number.
 const LEGS: &str = "SELECT s.keys, l.record FROM legs l CROSS JOIN shapes s ON s.id = l.shape
@@ -55,7 +62,21 @@ impl Catalog {
         self.inner.db.read(|connection| one(connection, AGENT, params![day.0, agent.0], agent_folder))
     }
 
-    /// The folder that was published under exactly this name.
+    /// Whether an agent's folder of a day has an interaction on one of `channels`.
+    pub fn agent_has(&self, day: Day, agent: AgentId, channels: &[Channel]) -> Result<bool, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(AGENT_CHANNELS)?;
+            let mut rows = statement.query(params![day.0, agent.0])?;
+            while let Some(row) = rows.next()? {
+                if channels.contains(&to_channel(row.get(0)?)) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
+    /// The folder that was published under exactly this name, whatever its channels.
     pub fn agent_by_name(&self, day: Day, name: &str) -> Result<Option<AgentFolder>, CatalogError> {
         self.inner.db.read(|connection| one(connection, AGENT_BY_NAME, params![day.0, name], agent_folder))
     }
@@ -174,13 +195,15 @@ fn interaction_folder(row: &Row<'_>) -> Result<InteractionFolder, CatalogError> 
         ino: to_unsigned(row.get(3)?)?,
         contact_mtime: to_time(row.get(4)?)?,
         contact_size: to_unsigned(row.get(5)?)?,
+        mtime: to_time(row.get::<_, i64>(4)?.max(row.get(6)?))?,
+        ino_base: to_unsigned(row.get(7)?)?,
     })
 }
 
 /// Every statement above that a listing or a lookup runs.
 #[cfg(test)]
-const ALL: [&str; 10] =
-    [AGENTS, AGENT, AGENT_BY_NAME, FOLDERS, FOLDER, FOLDER_BY_NAME, PLACES, LEGS, LEGS_OF_ALL, TOTALS];
+const ALL: [&str; 11] =
+    [AGENTS, AGENT, AGENT_CHANNELS, AGENT_BY_NAME, FOLDERS, FOLDER, FOLDER_BY_NAME, PLACES, LEGS, LEGS_OF_ALL, TOTALS];
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `erase` | forgetting an interaction so that nothing of it stays in the file |
-//! | `recent` | interactions and days looked at lately |
+//! | `recent` | interactions looked at lately |
 //! | `zone` | a state directory under another time zone |
 //! | `indexer` | when to ask the tenant for a day, each day once at a time |
 //!
@@ -49,6 +49,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use days::KnownDays;
 use db::Db;
 use inode::InodeNumbers;
 use recent::Recent;
@@ -76,6 +77,7 @@ struct Inner {
     recent: Recent,
     timezone: TimeZone,
     numbers: InodeNumbers,
+    known_days: KnownDays,
 }
 
 impl Catalog {
@@ -94,13 +96,27 @@ impl Catalog {
             return Ok(None);
         }
         let db = Db::open(dir)?;
-        let inner = Inner { db, recent: Recent::new(), timezone: TimeZone::UTC, numbers: InodeNumbers::default() };
+        let inner = Inner {
+            db,
+            recent: Recent::new(),
+            timezone: TimeZone::UTC,
+            numbers: InodeNumbers::default(),
+            known_days: KnownDays::default(),
+        };
         Ok(Some(Catalog { inner: Arc::new(inner) }))
     }
 
     fn open_with(dir: &Path, settings: CatalogSettings, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
         let db = Db::open(dir)?;
         zone::adopt(&db, &settings.timezone)?;
-        Ok(Catalog { inner: Arc::new(Inner { db, recent: Recent::new(), timezone: settings.timezone, numbers }) })
+        Ok(Catalog {
+            inner: Arc::new(Inner {
+                db,
+                recent: Recent::new(),
+                timezone: settings.timezone,
+                numbers,
+                known_days: KnownDays::default(),
+            }),
+        })
     }
 }

@@ -44,6 +44,10 @@ pub struct InteractionFolder {
     pub contact_mtime: Timestamp,
     /// Bytes of `contact.json`.
     pub contact_size: u64,
+    /// The newest child's time: of `contact.json` or of the shared files.
+    pub mtime: Timestamp,
+    /// The interaction's: inode numbers of the shared files derive from it.
+    pub ino_base: u64,
 }
 
 /// One leg of an interaction, as the index has it.
@@ -120,8 +124,6 @@ pub struct DayState {
     pub indexed_at: Timestamp,
     /// Final: indexed later than 48 h after its end.
     pub closed: bool,
-    /// The newest child's time; the day's start where it has none.
-    pub mtime: Timestamp,
     /// The tenant's `lastPollTime`, to be used as `updated_since`.
     pub last_poll: Option<Timestamp>,
 }

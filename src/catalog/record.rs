@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::convert::{from_time, from_unsigned, to_time};
+use super::convert::{from_time, from_unsigned};
 use super::error::CatalogError;
 use super::inode::{InodeNumbers, SALTS};
 use super::model::DayState;
@@ -42,7 +42,6 @@ pub(super) const AGENT_UPDATE: &str = "UPDATE agents SET mtime = max(mtime, ?3) 
 const AGENT_ADD: &str = "INSERT INTO agents(day, agent_id, name, ino, mtime) VALUES(?1, ?2, ?3, ?4, ?5)
     ON CONFLICT(ino) DO NOTHING";
 const CHANNEL_ADD: &str = "INSERT OR IGNORE INTO agent_channels(day, agent_id, channel) VALUES(?1, ?2, ?3)";
-pub(super) const NEWEST_AGENT: &str = "SELECT max(mtime) FROM agents WHERE day = ?1";
 
 impl Catalog {
     /// Adds or updates a day's legs in one transaction; publishes new names, never changes published ones.
@@ -59,24 +58,16 @@ impl Catalog {
     ) -> Result<bool, CatalogError> {
         // Encoding needs no lock, so billed calls can be written to the ledger meanwhile.
         let plan = plan::plan(day, &self.inner.timezone, records)?;
-        let day_start = day.start(&self.inner.timezone);
-        self.inner.db.write(|connection| {
+        let changed = self.inner.db.write(|connection| {
             let known = days::get(connection, day)?;
             let recorder = Recorder { catalog: self, connection, day, plan: &plan };
             let changed = recorder.legs()?;
-            let mtime = match known {
-                Some(state) if !changed => state.mtime,
-                _ => newest_agent(connection, day)?.unwrap_or(day_start),
-            };
-            days::put(connection, day, &DayState { indexed_at, closed, mtime, last_poll })?;
+            days::put(connection, day, &DayState { indexed_at, closed, last_poll })?;
             Ok(changed || known.is_none())
-        })
+        });
+        self.inner.known_days.forget(day);
+        changed
     }
-}
-
-fn newest_agent(connection: &Connection, day: Day) -> Result<Option<Timestamp>, CatalogError> {
-    let newest: Option<i64> = connection.prepare_cached(NEWEST_AGENT)?.query_row([day.0], |row| row.get(0))?;
-    newest.map(to_time).transpose()
 }
 
 struct Recorder<'a> {

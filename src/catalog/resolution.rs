@@ -14,9 +14,11 @@ use super::model::{FileKind, Interaction, NewResolution, Resolution, ResolvedFil
 use super::{Catalog, rates};
 use crate::base::MasterId;
 
+// One row per file, or one without a file: a single statement sees a single state, and is all that most listings cost.
 pub(super) const ONE: &str =
-    "SELECT channel, ino_base, mtime, first_start, last_end, places, resolved_at, recheck_at FROM interactions
-    WHERE master_id = ?1";
+    "SELECT i.channel, i.ino_base, i.mtime, i.first_start, i.last_end, i.places, i.resolved_at, i.recheck_at,
+    f.kind, f.name, f.size, f.validator FROM interactions i LEFT JOIN files f ON f.master_id = i.master_id
+    WHERE i.master_id = ?1 ORDER BY f.kind";
 pub(super) const FILES: &str = "SELECT kind, name, size, validator FROM files WHERE master_id = ?1 ORDER BY kind";
 pub(super) const DOCUMENT: &str = "SELECT bytes FROM documents WHERE master_id = ?1 AND kind = ?2";
 pub(super) const SPAN: &str = "SELECT channel, first_start, last_end FROM interactions WHERE master_id = ?1";
@@ -36,11 +38,7 @@ impl Catalog {
         if let Some(known) = self.inner.recent.interaction(master, generation) {
             return Ok(Some(known));
         }
-        let found = self.inner.db.read(|connection| {
-            // Both statements must see one state.
-            let transaction = connection.unchecked_transaction()?;
-            interaction(&transaction, master)
-        })?;
+        let found = self.inner.db.read(|connection| interaction(connection, master))?;
         if let Some(found) = &found {
             self.inner.recent.note_interaction(found, generation);
         }
@@ -110,22 +108,38 @@ fn interaction(connection: &Connection, master: MasterId) -> Result<Option<Inter
     let mut statement = connection.prepare_cached(ONE)?;
     let mut rows = statement.query([master.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let resolution = match row.get::<_, Option<i64>>(6)? {
-        None => Resolution::Unresolved,
-        Some(_) => Resolution::Resolved {
-            files: Arc::from(files(connection, master)?),
-            recheck_at: to_optional_time(row.get(7)?)?,
-        },
-    };
-    Ok(Some(Interaction {
+    let mut interaction = Interaction {
         master_id: master,
         channel: to_channel(row.get(0)?),
         ino_base: to_unsigned(row.get(1)?)?,
         mtime: to_time(row.get(2)?)?,
         duration_s: seconds(row.get(3)?, row.get(4)?),
         places: row.get(5)?,
-        resolution,
-    }))
+        resolution: Resolution::Unresolved,
+    };
+    if row.get::<_, Option<i64>>(6)?.is_some() {
+        let recheck_at = to_optional_time(row.get(7)?)?;
+        let mut files = Vec::new();
+        let mut row = Some(row);
+        while let Some(file) = row {
+            if file.get::<_, Option<i64>>(8)?.is_some() {
+                files.push(resolved_file(file, 8)?);
+            }
+            row = rows.next()?;
+        }
+        interaction.resolution = Resolution::Resolved { files: files.into(), recheck_at };
+    }
+    Ok(Some(interaction))
+}
+
+/// A file whose columns (kind, name, size, validator) begin at `first`.
+fn resolved_file(row: &rusqlite::Row<'_>, first: usize) -> Result<ResolvedFile, CatalogError> {
+    Ok(ResolvedFile {
+        kind: kind_from_code(row.get(first)?).ok_or(CatalogError::Damaged("a file of no known kind"))?,
+        name: Arc::from(row.get::<_, String>(first + 1)?),
+        size: row.get::<_, Option<i64>>(first + 2)?.map(to_unsigned).transpose()?,
+        validator: row.get(first + 3)?,
+    })
 }
 
 fn seconds(first_start: i64, last_end: i64) -> f64 {
@@ -137,12 +151,7 @@ fn files(connection: &Connection, master: MasterId) -> Result<Vec<ResolvedFile>,
     let mut rows = statement.query([master.0])?;
     let mut files = Vec::new();
     while let Some(row) = rows.next()? {
-        files.push(ResolvedFile {
-            kind: kind_from_code(row.get(0)?).ok_or(CatalogError::Damaged("a file of no known kind"))?,
-            name: Arc::from(row.get::<_, String>(1)?),
-            size: row.get::<_, Option<i64>>(2)?.map(to_unsigned).transpose()?,
-            validator: row.get(3)?,
-        });
+        files.push(resolved_file(row, 0)?);
     }
     Ok(files)
 }

@@ -64,7 +64,7 @@ pub(super) fn dump(catalog: &Catalog, days: &[crate::base::Day]) -> String {
     let mut out = String::new();
     for day in days {
         let state = catalog.day(*day).unwrap();
-        writeln!(out, "{day} {:?}", state.map(|state| state.mtime)).unwrap();
+        writeln!(out, "{day} {}", state.is_some()).unwrap();
         for agent in catalog.agents(*day, &ALL).unwrap() {
             assert_eq!(catalog.agent(*day, agent.agent_id).unwrap().as_ref(), Some(&agent));
             assert_eq!(catalog.agent_by_name(*day, &agent.name).unwrap().as_ref(), Some(&agent));

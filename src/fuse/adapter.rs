@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::fuse::answer::{Asked, answer, answer_now};
 use crate::fuse::passthrough::{Mode, Modes};
 use crate::media::Passthrough;
-use crate::vfs::{Attr, Opened, ROOT_INO, Vfs};
+use crate::vfs::{Attr, Found, Opened, ROOT_INO, Vfs};
 
 /// The books of passthrough, with the kernel's registrations.
 pub type BackingModes = Modes<BackingId, Passthrough>;
@@ -27,6 +28,8 @@ const BACKGROUND_MAX: u16 = 64;
 const STACK_DEPTH: u32 = 2;
 const BLOCK_BYTES: u32 = 4096;
 const NAME_BYTES: u32 = 255;
+/// The offset after `.` and `..`. What follows goes by inode numbers, which are all larger.
+const AFTER_DOTS: u64 = 2;
 
 /// One mounted tree.
 pub struct Adapter {
@@ -82,6 +85,27 @@ fn file_attr(attr: &Attr) -> FileAttr {
     }
 }
 
+/// What goes with an answer that there is nothing.
+fn no_attr() -> FileAttr {
+    FileAttr {
+        ino: INodeNo(0),
+        size: 0,
+        blocks: 0,
+        atime: SystemTime::UNIX_EPOCH,
+        mtime: SystemTime::UNIX_EPOCH,
+        ctime: SystemTime::UNIX_EPOCH,
+        crtime: SystemTime::UNIX_EPOCH,
+        kind: FileType::RegularFile,
+        perm: 0,
+        nlink: 0,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        blksize: 0,
+        flags: 0,
+    }
+}
+
 fn kind(is_dir: bool) -> FileType {
     if is_dir { FileType::Directory } else { FileType::RegularFile }
 }
@@ -89,8 +113,10 @@ fn kind(is_dir: bool) -> FileType {
 impl Filesystem for Adapter {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // What an older kernel lacks only costs speed.
-        if let Err(missing) = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS) {
-            tracing::debug!(?missing, "kernel capabilities not offered");
+        for wanted in [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_NO_OPENDIR_SUPPORT] {
+            if let Err(missing) = config.add_capabilities(wanted) {
+                tracing::debug!(?missing, "kernel capabilities not offered");
+            }
         }
         let _ = config.set_max_background(BACKGROUND_MAX);
         if self.modes.may_work() {
@@ -112,9 +138,11 @@ impl Filesystem for Adapter {
         let (vfs, name) = (self.vfs.clone(), name.to_owned());
         let future = async move { vfs.lookup(parent.0, &name, asked.caller).await };
         answer(&self.runtime, &self.vfs, asked, future, |result| match result {
-            Ok(entry) => {
+            Ok(Found::Entry(entry)) => {
                 reply.entry_with_ttls(&entry.ttl.attr, &entry.ttl.entry, &file_attr(&entry.attr), Generation(0));
             }
+            // Inode number 0: there is no such name, and the kernel may keep that.
+            Ok(Found::Absent(kept)) => reply.entry(&kept, &no_attr(), Generation(0)),
             Err(errno) => reply.error(errno),
         });
     }
@@ -191,33 +219,40 @@ impl Filesystem for Adapter {
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        if self.vfs.keeps_directories() {
+            // From now on the kernel opens no directory here, and keeps every listing until it is told to drop it.
+            return reply.error(Errno::ENOSYS);
+        }
         let asked = Asked::new("opendir", ino.0, request);
         answer_now(
             &self.vfs,
             asked,
             || self.vfs.opendir(ino.0),
             |result| match result {
-                Ok((handle, keep)) => {
+                Ok(keep) => {
                     // CACHE_DIR alone is dropped at the next opendir: both or none.
                     let kept = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
-                    reply.opened(FileHandle(handle), if keep { kept } else { FopenFlags::empty() });
+                    reply.opened(FileHandle(0), if keep { kept } else { FopenFlags::empty() });
                 }
                 Err(errno) => reply.error(errno),
             },
         );
     }
 
-    fn readdir(&self, request: &Request, ino: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(&self, request: &Request, ino: INodeNo, _handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let asked = Asked::new("readdir", ino.0, request);
         let vfs = self.vfs.clone();
-        let future = async move { vfs.readdir(ino.0, handle.0, offset, asked.caller).await };
+        let last = (offset > AFTER_DOTS).then_some(offset);
+        let future = async move { vfs.readdir(ino.0, last, asked.caller).await };
         answer(&self.runtime, &self.vfs, asked, future, move |result| match result {
-            Ok(entries) => {
-                let dots = [(ino.0, "."), (ROOT_INO, "..")].map(|(ino, name)| (ino, true, name));
-                let named = entries.iter().map(|entry| (entry.ino, entry.is_dir, &*entry.name));
-                let start = usize::try_from(offset).unwrap_or(usize::MAX);
-                for (index, (ino, is_dir, name)) in dots.into_iter().chain(named).enumerate().skip(start) {
-                    if reply.add(INodeNo(ino), index as u64 + 1, kind(is_dir), name) {
+            Ok(page) => {
+                let dots =
+                    [(ino.0, 1, "."), (ROOT_INO, AFTER_DOTS, "..")].into_iter().skip(offset.min(AFTER_DOTS) as usize);
+                let dots = dots.filter(|_| last.is_none()).map(|(ino, next, name)| (ino, next, true, name));
+                // The inode number says where the next request goes on: it stays, whatever appears meanwhile.
+                let named = page.entries().iter().map(|entry| (entry.ino, entry.ino, entry.is_dir, &*entry.name));
+                for (ino, next, is_dir, name) in dots.chain(named) {
+                    if reply.add(INodeNo(ino), next, kind(is_dir), name) {
                         break;
                     }
                 }
@@ -227,12 +262,15 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn releasedir(&self, _request: &Request, _ino: INodeNo, handle: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
-        self.vfs.releasedir(handle.0);
+    fn releasedir(&self, _request: &Request, _ino: INodeNo, _handle: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
         reply.ok();
     }
 
     fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        if !name.as_bytes().starts_with(b"user.") {
+            // No ACLs, no labels, no capabilities: said so, `ls -l` asks for them once and not of every file.
+            return reply.error(Errno::EOPNOTSUPP);
+        }
         let asked = Asked::new("getxattr", ino.0, request);
         answer_now(
             &self.vfs,

@@ -1,7 +1,7 @@
 //! Attributes of the tree's files and directories, and how long the kernel may keep them.
 //!
 //! Pure. The rules come from measured tool behaviour: a size is never 0 while unknown (GNU tar would archive an empty file),
-//! `blocks` always matches the size (`tar -S` would store holes), a guessed size may not be kept (TTL 0).
+//! `blocks` always matches the size (`tar -S` would store holes), a guessed size is dropped before anyone is answered who opened the file.
 
 use std::time::Duration;
 
@@ -30,6 +30,13 @@ impl Attr {
     }
 }
 
+/// How long the kernel may keep a name, or that there is none: it is told when that changes.
+pub const NAME_KEPT: Duration = Duration::from_hours(1);
+
+/// How long it may keep a guessed size. It is told when the size becomes known; the limit is for what it should have been told
+/// and was not.
+const GUESS_KEPT: Duration = Duration::from_mins(1);
+
 /// How long the kernel may answer without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ttl {
@@ -41,11 +48,13 @@ pub struct Ttl {
 
 impl Ttl {
     /// What was published for good.
-    pub const FINAL: Ttl = Ttl { attr: Duration::from_hours(1), entry: Duration::from_hours(1) };
-    /// What a refresh of an open day may change.
-    pub const OPEN_DAY: Ttl = Ttl { attr: Duration::from_secs(1), entry: Duration::from_secs(1) };
-    /// A size that is a guess, a name that is a prediction.
-    pub const GUESS: Ttl = Ttl { attr: Duration::ZERO, entry: Duration::ZERO };
+    pub const FINAL: Ttl = Ttl { attr: Duration::from_hours(1), entry: NAME_KEPT };
+    /// What a refresh of an open day may change; the kernel is told of that, too.
+    pub const OPEN_DAY: Ttl = Ttl { attr: Duration::from_mins(1), entry: NAME_KEPT };
+    /// A size that is a guess, where only opening resolves.
+    pub const GUESS: Ttl = Ttl { attr: GUESS_KEPT, entry: NAME_KEPT };
+    /// A size that is a guess although looking should have made it known: the next look tries again.
+    pub const UNKNOWN: Ttl = Ttl { attr: Duration::ZERO, entry: Duration::ZERO };
 }
 
 /// Who owns the tree, and its modes.

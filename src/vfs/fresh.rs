@@ -3,14 +3,15 @@
 //!
 //! Decides which days and which directories; the indexer decides whether a refresh is due, and asks.
 
-use std::sync::{Arc, Weak};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::base::{Day, ResolveOn};
-use crate::catalog::{Resolution, contact_ino, day_ino};
+use crate::catalog::{FileKind, Resolution, contact_ino, day_ino, file_ino};
 use crate::vfs::Vfs;
 use crate::vfs::error::VfsError;
 use crate::vfs::lookup::ROOT_INO;
@@ -22,6 +23,47 @@ const LOOK_EVERY_MIN: Duration = Duration::from_secs(1);
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(15);
 /// After midnight by the clock, so that rounding does not make us look just before it.
 const MIDNIGHT_MARGIN: Duration = Duration::from_millis(50);
+
+/// The kinds of shared files that are looked for when a day changed: further recordings than these show a changed link count later.
+const KINDS: [FileKind; 8] = [
+    FileKind::Metadata,
+    FileKind::TranscriptText,
+    FileKind::TranscriptJson,
+    FileKind::Email,
+    FileKind::Recording(0),
+    FileKind::Recording(1),
+    FileKind::Recording(2),
+    FileKind::Recording(3),
+];
+
+/// Folders that show no recording now and may show one again, by when. The soonest makes room: it is then looked at too early.
+#[derive(Default)]
+pub struct Rechecks(Mutex<BTreeSet<(Timestamp, u64)>>);
+
+/// Folders remembered; one in twenty calls of a million has no recording.
+const RECHECKS_MAX: usize = 1 << 16;
+
+impl Rechecks {
+    /// The kernel is about to be shown a folder (its inode number) that is another one from `at` on.
+    pub fn note(&self, at: Timestamp, ino: u64) {
+        let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        folders.insert((at, ino));
+    }
+
+    /// Folders whose time has come, and those that there is no room for.
+    fn take(&self, now: Timestamp) -> Vec<u64> {
+        let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = Vec::new();
+        while let Some(&(at, ino)) = folders.first() {
+            if at > now && folders.len() <= RECHECKS_MAX {
+                break;
+            }
+            folders.pop_first();
+            due.push(ino);
+        }
+        due
+    }
+}
 
 /// Runs until the tree is dropped. `refresh`: the age from which a listing is refreshed.
 async fn keep_fresh(vfs: Weak<Vfs>, refresh: Duration) {
@@ -70,7 +112,13 @@ impl Vfs {
         let days = self.days();
         if days != shown {
             self.kernel.forget_directory(ROOT_INO);
+            self.kernel.forget_attributes(ROOT_INO);
             tracing::debug!(first = %days.0, last = %days.1, "another day");
+        }
+        for ino in self.rechecks.take(self.clock.now()) {
+            if self.inodes.get(ino).is_some() {
+                self.kernel.forget_directory(ino);
+            }
         }
         for day in self.known_open_days() {
             // Answers at once, for the day is in the index; a refresh runs behind, and says itself when it fails.
@@ -99,8 +147,11 @@ impl Vfs {
                 continue;
             }
             self.kernel.forget_directory(agent.ino);
+            self.kernel.forget_attributes(agent.ino);
             for folder in self.catalog.interactions(day, agent.agent_id, &self.settings.channels)? {
-                for ino in [folder.ino, contact_ino(folder.ino)] {
+                // A further place of an interaction is a further link to its files.
+                let shared = KINDS.map(|kind| file_ino(folder.ino_base, kind));
+                for ino in [folder.ino, contact_ino(folder.ino)].into_iter().chain(shared) {
                     if self.inodes.get(ino).is_some() {
                         self.kernel.forget_attributes(ino);
                     }

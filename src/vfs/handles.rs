@@ -1,4 +1,4 @@
-//! Open files and open directories.
+//! Open files.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,6 @@ use bytes::Bytes;
 
 use crate::catalog::FileKind;
 use crate::media::Reader;
-use crate::vfs::listing::DirEntry;
 use crate::vfs::node::Place;
 
 /// One open file.
@@ -65,6 +64,3 @@ impl<T> Default for Handles<T> {
         Handles::new()
     }
 }
-
-/// An open directory: its listing as of the last rewind, so that a walk sees one state however many calls it takes.
-pub type OpenDir = std::sync::Mutex<Option<Arc<[DirEntry]>>>;

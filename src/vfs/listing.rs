@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::{AgentId, Day};
-use crate::catalog::{contact_ino, day_ino, file_ino};
+use crate::catalog::{Resolution, contact_ino, day_ino, file_ino};
 use crate::cxone::Priority;
 use crate::vfs::Vfs;
 use crate::vfs::caller::Caller;
@@ -63,6 +63,9 @@ impl Vfs {
         if resolves(self.settings.resolve_on, Priority::List) && needs_call(&interaction.resolution, now) {
             self.refuse_scanner(caller)?;
             interaction = self.resolver.resolved(master, Want { priority: Priority::List, caller }).await?;
+        }
+        if let Resolution::Resolved { recheck_at: Some(at), .. } = interaction.resolution {
+            self.rechecks.note(at, folder.ino);
         }
         let mut entries = vec![DirEntry { ino: contact_ino(folder.ino), is_dir: false, name: CONTACT_JSON.into() }];
         entries.extend(billed_children(&interaction, now).into_iter().map(|child| DirEntry {

@@ -1,6 +1,7 @@
 //! From names to nodes, and from nodes to attributes.
 
 use std::ffi::OsStr;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -30,6 +31,14 @@ pub struct Entry {
     pub ttl: Ttl,
 }
 
+/// What a name stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum Found {
+    Entry(Entry),
+    /// Nothing, and the kernel need not ask again for so long.
+    Absent(Duration),
+}
+
 impl Vfs {
     /// What a name below a directory stands for.
     pub(super) async fn find(&self, parent: Node, name: &OsStr, caller: Caller) -> Result<Entry, VfsError> {
@@ -47,6 +56,9 @@ impl Vfs {
             Node::Day(day) => {
                 self.ensure_day(day).await?;
                 let agent = self.catalog.agent_by_name(day, name)?.ok_or_else(VfsError::not_found)?;
+                if !self.catalog.agent_has(day, agent.agent_id, &self.settings.channels)? {
+                    return Err(VfsError::not_found());
+                }
                 Ok(self.agent_entry(day, &agent))
             }
             Node::Agent(day, agent) => {
@@ -67,11 +79,11 @@ impl Vfs {
     pub(super) async fn entry(&self, node: Node, caller: Caller) -> Result<Entry, VfsError> {
         match node {
             Node::Root => {
-                let time = self.day_time(self.days().1)?;
+                let time = self.day_time(self.days().1);
                 Ok(Entry { node, attr: self.settings.ownership.directory(ROOT_INO, time), ttl: Ttl::OPEN_DAY })
             }
             Node::Day(day) => {
-                let attr = self.settings.ownership.directory(day_ino(day), self.day_time(day)?);
+                let attr = self.settings.ownership.directory(day_ino(day), self.day_time(day));
                 Ok(Entry { node, attr, ttl: self.day_ttl(day)? })
             }
             Node::Agent(day, agent) => {
@@ -129,7 +141,9 @@ impl Vfs {
             Some(size) if child.certain => (size, Ttl::FINAL),
             _ => {
                 let learned = self.learned_rate(interaction.channel)?;
-                (estimate(child.kind, interaction.duration_s, learned), Ttl::GUESS)
+                let looking_resolves = resolves(self.settings.resolve_on, Priority::Stat);
+                let ttl = if looking_resolves { Ttl::UNKNOWN } else { Ttl::GUESS };
+                (estimate(child.kind, interaction.duration_s, learned), ttl)
             }
         };
         let ino = file_ino(interaction.ino_base, child.kind);
@@ -144,9 +158,7 @@ impl Vfs {
     }
 
     fn folder_entry(&self, place: Place, folder: &InteractionFolder) -> Result<Entry, VfsError> {
-        let interaction = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
-        let newest_child = folder.contact_mtime.max(interaction.mtime);
-        let attr = self.settings.ownership.directory(folder.ino, newest_child);
+        let attr = self.settings.ownership.directory(folder.ino, folder.mtime);
         Ok(Entry { node: Node::Folder(place), attr, ttl: self.day_ttl(place.day)? })
     }
 
@@ -156,9 +168,21 @@ impl Vfs {
         folder.ok_or_else(VfsError::not_found)
     }
 
-    /// The newest child's time; of a day that was never listed, its start: looking at it must not list it.
-    fn day_time(&self, day: Day) -> Result<Timestamp, VfsError> {
-        Ok(self.catalog.day(day)?.map_or_else(|| day.start(&self.settings.timezone), |state| state.mtime))
+    /// Its beginning, whatever is in it: a time that came from its children would change when the day is first listed, and looking at it
+    /// must not list it.
+    fn day_time(&self, day: Day) -> Timestamp {
+        day.start(&self.settings.timezone)
+    }
+
+    /// Whether the kernel may keep that a name is not in a directory until it is told.
+    pub(super) fn absence_may_be_kept(&self, directory: Node) -> Result<bool, VfsError> {
+        Ok(match directory {
+            Node::Root | Node::Day(_) | Node::Agent(..) => true,
+            // Where a lookup may wait for a billed call, that call's end must not wait for the directory that the lookup holds.
+            Node::Folder(_) if resolves(self.settings.resolve_on, Priority::Stat) => false,
+            Node::Folder(_) => self.may_be_kept(directory)?,
+            Node::Contact(_) | Node::Shared(..) => false,
+        })
     }
 
     fn day_ttl(&self, day: Day) -> Result<Ttl, VfsError> {

@@ -3,6 +3,7 @@
 //! Knows no type of the `fuser` crate and no HTTP. Every operation is an `async fn` that finishes at its first poll unless it truly
 //! has to wait for the network, so that the adapter can answer from memory without spawning a task.
 
+mod absent;
 mod anticipate;
 mod attr;
 mod audit;
@@ -19,6 +20,7 @@ pub mod hostile;
 mod kernel;
 mod links;
 mod listing;
+mod listings;
 mod lookup;
 mod node;
 mod open;
@@ -37,7 +39,8 @@ pub use error::{ErrorKind, VfsError};
 pub use fresh::start_keeping_fresh;
 pub use kernel::{KernelCache, NoKernel};
 pub use listing::DirEntry;
-pub use lookup::{Entry, ROOT_INO};
+pub use listings::Page;
+pub use lookup::{Entry, Found, ROOT_INO};
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
 pub use policy::{DailyBudget, Scanners};
@@ -55,7 +58,10 @@ use jiff::tz::TimeZone;
 
 use crate::base::{Channel, Clock, Day, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, Indexer};
-use handles::{Handles, OpenDir, OpenFile};
+use absent::{Absent, Remembered};
+use attr::NAME_KEPT;
+use handles::{Handles, OpenFile};
+use listings::Listings;
 
 /// What of the tenant is shown, to whom, and what looking may cost.
 #[derive(Clone, Debug)]
@@ -100,7 +106,9 @@ pub struct Vfs {
     inodes: InodeTable,
     names: paths::KnownNames,
     files: Handles<OpenFile>,
-    directories: Handles<OpenDir>,
+    listings: Listings,
+    absent: Arc<Absent>,
+    rechecks: fresh::Rechecks,
     rates: Mutex<HashMap<Channel, (Timestamp, Option<f64>)>>,
     /// Recordings whose object changed at the source since their last open.
     changed: Mutex<HashSet<(MasterId, u8)>>,
@@ -110,7 +118,10 @@ pub struct Vfs {
 impl Vfs {
     /// Touches no network.
     pub fn new(settings: VfsSettings, parts: Parts) -> Vfs {
-        parts.resolver.tell(parts.kernel.clone());
+        let absent = Arc::new(Absent::new());
+        let kernel: Arc<dyn KernelCache> =
+            Arc::new(kernel::WithAbsent { kernel: parts.kernel, absent: absent.clone() });
+        parts.resolver.tell(kernel.clone());
         Vfs {
             scanners: RwLock::new(settings.scanners.clone()),
             settings,
@@ -119,11 +130,13 @@ impl Vfs {
             resolver: parts.resolver,
             clock: parts.clock,
             audit: parts.audit,
-            kernel: parts.kernel,
+            kernel,
             inodes: InodeTable::new(),
             names: paths::KnownNames::new(),
             files: Handles::new(),
-            directories: Handles::new(),
+            listings: Listings::new(),
+            absent,
+            rechecks: fresh::Rechecks::default(),
             rates: Mutex::new(HashMap::new()),
             changed: Mutex::new(HashSet::new()),
             anticipation: anticipate::Anticipation::new(),
@@ -131,11 +144,29 @@ impl Vfs {
     }
 
     /// Answers a name, and counts the reference that the kernel takes with the answer.
-    pub async fn lookup(&self, parent: u64, name: &OsStr, caller: Caller) -> Result<Entry, VfsError> {
-        let parent = self.node(parent)?;
-        let entry = unless_given_up(caller, self.find(parent, name, caller)).await?;
-        self.inodes.remember(entry.attr.ino, entry.node);
-        Ok(entry)
+    pub async fn lookup(&self, parent: u64, name: &OsStr, caller: Caller) -> Result<Found, VfsError> {
+        let directory = self.node(parent)?;
+        let before = self.absent.before();
+        match unless_given_up(caller, self.find(directory, name, caller)).await {
+            Ok(entry) => {
+                self.inodes.remember(entry.attr.ino, entry.node);
+                Ok(Found::Entry(entry))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && self.absence_may_be_kept(directory)? => {
+                // A name that is not UTF-8 never appears.
+                let Some(name) = name.to_str() else { return Ok(Found::Absent(NAME_KEPT)) };
+                match self.absent.remember(before, parent, name) {
+                    Remembered::No => Err(error),
+                    Remembered::Yes(pushed_out) => {
+                        if let Some((directory, name)) = pushed_out {
+                            self.kernel.forget_name(directory, &name);
+                        }
+                        Ok(Found::Absent(NAME_KEPT))
+                    }
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The kernel dropped references.
@@ -150,38 +181,32 @@ impl Vfs {
         Ok((entry.attr, entry.ttl.attr))
     }
 
-    /// Opens a directory. The second value: whether the kernel may keep the listing from one open to the next.
-    pub fn opendir(&self, ino: u64) -> Result<(u64, bool), VfsError> {
+    /// Whether the kernel may keep every directory until it is told to drop it, and open none of them here.
+    pub fn keeps_directories(&self) -> bool {
+        // Where listing resolves, every listing of an interaction's folder must reach us until it is resolved.
+        self.settings.resolve_on < ResolveOn::List
+    }
+
+    /// Opens a directory, where [`Vfs::keeps_directories`] is false: whether the kernel may keep this one's listing.
+    pub fn opendir(&self, ino: u64) -> Result<bool, VfsError> {
         let node = self.node(ino)?;
         if matches!(node, Node::Contact(_) | Node::Shared(..)) {
             return Err(VfsError::new(ErrorKind::NotADirectory, "not a directory"));
         }
-        let keep = self.may_be_kept(node)?;
-        Ok((self.directories.insert(OpenDir::default()), keep))
+        self.may_be_kept(node)
     }
 
-    /// The whole listing of an open directory, without `.` and `..`; a rewind (`offset` 0) looks again.
-    pub async fn readdir(
-        &self,
-        ino: u64,
-        handle: u64,
-        offset: u64,
-        caller: Caller,
-    ) -> Result<Arc<[DirEntry]>, VfsError> {
-        let directory = self.directories.get(handle).ok_or_else(closed_handle)?;
-        let known = directory.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(listing) = known.filter(|_| offset != 0) {
-            return Ok(listing);
+    /// The entries of a directory that follow the one with inode number `last`, without `.` and `..`; with `None` it is looked at anew.
+    pub async fn readdir(&self, ino: u64, last: Option<u64>, caller: Caller) -> Result<Page, VfsError> {
+        if let Some(last) = last
+            && let Some(known) = self.listings.get(ino)
+        {
+            return Ok(Page::after(known, last));
         }
         let node = self.node(ino)?;
         let listing = unless_given_up(caller, self.list(node, caller)).await?;
-        *directory.lock().unwrap_or_else(PoisonError::into_inner) = Some(listing.clone());
-        Ok(listing)
-    }
-
-    /// Closes a directory.
-    pub fn releasedir(&self, handle: u64) {
-        self.directories.remove(handle);
+        self.listings.put(ino, listing.clone());
+        Ok(last.map_or_else(|| Page::whole(listing.clone()), |last| Page::after(listing.clone(), last)))
     }
 
     /// Opens a file: resolves it if that was never done. Ends with `Interrupted` within a second of a signal that should end the wait.

@@ -10,7 +10,7 @@ mod purse;
 mod tests;
 mod wait;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -19,14 +19,14 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::base::{Clock, MasterId};
-use crate::catalog::{Catalog, FileKind, Interaction, Resolution};
+use crate::catalog::{Catalog, FileKind, Interaction, Resolution, file_ino};
 use crate::cxone::{
     ApiError, Breaker, Learned, Limiter, LimiterSettings, LimiterSnapshot, PlaybackAnswer, Priority, Probe, Service,
     ServiceState,
 };
 use crate::media::{Media, RecordingKey, Version};
 use crate::vfs::caller::Caller;
-use crate::vfs::children::needs_call;
+use crate::vfs::children::{billed_children, needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::kernel::KernelCache;
 use crate::vfs::links::{Links, RecordingLinks};
@@ -166,10 +166,19 @@ impl Resolver {
         let _ = self.inner.kernel.set(kernel);
     }
 
-    /// An interaction's names are other ones from now on, in all its folders.
-    async fn listing_changed(&self, master: MasterId) {
+    /// An interaction was shown as `before` and is another one now: the kernel drops sizes that it kept, and names where they changed.
+    async fn shown_otherwise(&self, before: &Interaction) {
         let Some(kernel) = self.inner.kernel.get() else { return };
-        let catalog = &self.inner.catalog;
+        let (catalog, master, now) = (&self.inner.catalog, before.master_id, self.inner.clock.now());
+        let Ok(Some(after)) = catalog.interaction(master) else { return };
+        let (old, new) = (billed_children(before, now), billed_children(&after, now));
+        let kinds: BTreeSet<FileKind> = old.iter().chain(&new).map(|child| child.kind).collect();
+        for kind in kinds {
+            kernel.forget_attributes(file_ino(after.ino_base, kind));
+        }
+        if old.iter().map(|child| &child.name).eq(new.iter().map(|child| &child.name)) {
+            return;
+        }
         for (day, agent) in catalog.places(master).unwrap_or_default() {
             if let Ok(Some(folder)) = catalog.interaction_folder(day, agent, master) {
                 kernel.forget_directory(folder.ino);
@@ -245,6 +254,10 @@ impl Resolver {
             .await
             .map_err(|_| VfsError::new(ErrorKind::TimedOut, "the media host did not answer in time"))??;
         self.inner.catalog.set_recording_version(master, index, version.size, &version.validator)?;
+        if let Some(kernel) = self.inner.kernel.get() {
+            // It may keep the guess.
+            kernel.forget_attributes(file_ino(self.interaction(master)?.ino_base, FileKind::Recording(index)));
+        }
         Ok(version)
     }
 

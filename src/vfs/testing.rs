@@ -79,26 +79,32 @@ impl Lister for FakeLister {
 
 /// Writes down what the kernel is told to forget: directories as they are, attributes as negative numbers.
 #[derive(Default)]
-pub struct FakeKernel(Mutex<Vec<i64>>);
+pub struct FakeKernel {
+    told: Mutex<Vec<i64>>,
+    /// Names that it was told to forget.
+    pub names: Mutex<Vec<(u64, String)>>,
+}
 
 impl FakeKernel {
     /// What it was told since this was last asked.
     pub fn told(&self) -> Vec<i64> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.told.lock().unwrap())
     }
 }
 
 #[async_trait]
 impl KernelCache for FakeKernel {
     fn forget_attributes(&self, ino: u64) {
-        self.0.lock().unwrap().push(-(ino as i64));
+        self.told.lock().unwrap().push(-(ino as i64));
     }
 
     fn forget_directory(&self, ino: u64) {
-        self.0.lock().unwrap().push(ino as i64);
+        self.told.lock().unwrap().push(ino as i64);
     }
 
-    fn forget_name(&self, _parent: u64, _name: &str) {}
+    fn forget_name(&self, directory: u64, name: &str) {
+        self.names.lock().unwrap().push((directory, name.to_owned()));
+    }
 
     async fn delivered(&self) {}
 }

@@ -9,6 +9,7 @@ mod cli;
 mod costs;
 mod crash;
 mod demo;
+mod docs;
 mod failures;
 mod harness;
 mod limits;

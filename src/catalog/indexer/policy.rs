@@ -95,7 +95,7 @@ mod tests {
     }
 
     fn state(indexed_at: &str, closed: bool, last_poll: Option<&str>) -> DayState {
-        DayState { indexed_at: at(indexed_at), closed, mtime: at("2026-11-02T05:00:00Z"), last_poll: last_poll.map(at) }
+        DayState { indexed_at: at(indexed_at), closed, last_poll: last_poll.map(at) }
     }
 
     const REFRESH: Duration = Duration::from_mins(5);

@@ -5,7 +5,7 @@ use super::super::{days, facts, ledger, rates, record as recorder, resolution};
 use super::*;
 
 /// Statements whose plan must be a search by index, without sorting.
-const SEARCHES: [&str; 22] = [
+const SEARCHES: [&str; 21] = [
     days::ONE,
     days::OPEN,
     facts::GET,
@@ -17,7 +17,6 @@ const SEARCHES: [&str; 22] = [
     recorder::FOLDER_UPDATE,
     recorder::INTERACTION_UPDATE,
     recorder::AGENT_UPDATE,
-    recorder::NEWEST_AGENT,
     resolution::ONE,
     resolution::FILES,
     resolution::DOCUMENT,

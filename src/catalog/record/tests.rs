@@ -29,8 +29,6 @@ fn a_day_is_published() {
     let interaction = catalog.interaction(MasterId(700)).unwrap().unwrap();
     assert_eq!((interaction.mtime, interaction.places), (leg.start, 1));
     assert!((interaction.duration_s - 60.5).abs() < 1e-6);
-    let state = catalog.day(day()).unwrap().unwrap();
-    assert_eq!(state.mtime, leg.last_update.unwrap());
     let json = catalog.contact_json(day(), agents[0].agent_id, MasterId(700)).unwrap().unwrap();
     let expected = serde_json::to_string_pretty(&[&leg.json]).unwrap() + "\n";
     assert_eq!(String::from_utf8(json).unwrap(), expected);
@@ -39,12 +37,12 @@ fn a_day_is_published() {
 }
 
 #[test]
-fn an_empty_day_begins_at_its_start() {
+fn an_empty_day_is_known() {
     let (catalog, _dir) = catalog();
     assert_eq!(catalog.day(day()).unwrap(), None);
     assert!(store(&catalog, day(), &[]));
     assert!(!store(&catalog, day(), &[]));
-    assert_eq!(catalog.day(day()).unwrap().unwrap().mtime, time("2026-11-02T05:00:00Z"));
+    assert!(catalog.day(day()).unwrap().is_some());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::vfs::lookup::Found;
 use crate::vfs::testing::{CALLER, Fixture, contact, fixture, zone};
 
 const REFRESH: Duration = Duration::from_mins(5);
@@ -20,7 +21,8 @@ async fn pass(fixture: &Fixture, time: Duration) {
 async fn walk(vfs: &Vfs, names: &[&str]) -> Vec<u64> {
     let mut inodes = vec![ROOT_INO];
     for name in names {
-        let entry = vfs.lookup(inodes[inodes.len() - 1], OsStr::new(name), CALLER).await.unwrap();
+        let found = vfs.lookup(inodes[inodes.len() - 1], OsStr::new(name), CALLER).await.unwrap();
+        let Found::Entry(entry) = found else { panic!("{name} is not there") };
         inodes.push(entry.attr.ino);
     }
     inodes
@@ -56,7 +58,8 @@ async fn a_known_day_is_refreshed_and_what_changed_is_dropped() {
     pass(&fixture, REFRESH + Duration::from_secs(30)).await;
     let told = fixture.kernel.told();
     let [_, day, agent, folder, contact] = inodes[..] else { panic!("{inodes:?}") };
-    assert_eq!(told, [day as i64, agent as i64, -(folder as i64), -(contact as i64)], "no more than it knows");
+    let expected = [day as i64, agent as i64, -(agent as i64), -(folder as i64), -(contact as i64)];
+    assert_eq!(told, expected, "no more than it knows");
     let folders = fixture.catalog.interactions(
         "2026-11-02".parse().unwrap(),
         crate::base::AgentId(7),
@@ -74,10 +77,12 @@ async fn a_new_day_appears_at_local_midnight() {
     fixture.clock.advance(Duration::try_from(just_before.duration_since(fixture.vfs.clock.now())).unwrap());
     pass(&fixture, Duration::from_secs(39)).await;
     assert_eq!(fixture.kernel.told(), [] as [i64; 0]);
-    assert!(fixture.vfs.lookup(ROOT_INO, OsStr::new("2026-11-03"), CALLER).await.is_err());
+    let tomorrow = async || fixture.vfs.lookup(ROOT_INO, OsStr::new("2026-11-03"), CALLER).await.unwrap();
+    assert!(matches!(tomorrow().await, Found::Absent(_)));
     pass(&fixture, Duration::from_secs(3)).await;
-    assert_eq!(fixture.kernel.told(), [ROOT_INO as i64]);
-    assert!(fixture.vfs.lookup(ROOT_INO, OsStr::new("2026-11-03"), CALLER).await.is_ok());
+    assert_eq!(fixture.kernel.told(), [ROOT_INO as i64, -(ROOT_INO as i64)]);
+    assert_eq!(*fixture.kernel.names.lock().unwrap(), [(ROOT_INO, String::from("2026-11-03"))]);
+    assert!(matches!(tomorrow().await, Found::Entry(_)));
     assert_eq!(Day::of(fixture.vfs.clock.now(), &zone()).to_string(), "2026-11-03");
 }
 

@@ -200,7 +200,7 @@ impl Resolver {
             // A flush of the disk, which must not keep a worker from reading the next answer.
             let stored = tokio::task::spawn_blocking(move || catalog.store_resolution(master, &resolution, now)).await;
             stored.map_err(|_| VfsError::new(ErrorKind::Io, "storing what CXone said was interrupted"))??;
-            self.listing_changed(master).await;
+            self.shown_otherwise(&known).await;
         }
         Ok(())
     }

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::cxone::ApiErrorKind;
-use crate::vfs::testing::{Fixture, OPEN, fixture};
+use crate::base::Channel;
+use crate::cxone::{ApiErrorKind, ContactRecord};
+use crate::vfs::testing::{Fixture, OPEN, contact, fixture};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -153,12 +154,22 @@ async fn a_cut_or_a_5xx_is_tried_three_times_and_one_bad_interaction_stops_no_ot
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_that_becomes_exact_is_dropped_from_the_kernel() {
+async fn what_becomes_exact_is_dropped_from_the_kernel() {
     let fixture = fixture(100, None).await;
     let (day, agent) = fixture.catalog.places(master(5)).unwrap()[0];
-    let folder = fixture.catalog.interaction_folder(day, agent, master(5)).unwrap().unwrap();
+    let call = ContactRecord { media_type_id: Channel::Call.media_type_id(), ..contact(1500, "2026-11-02T15:00:00Z") };
+    fixture.catalog.record_day(day, &[call], fixture.clock.now(), false, None).unwrap();
+    let folder = |number| fixture.catalog.interaction_folder(day, agent, master(number)).unwrap().unwrap();
+    let file = |number, kind| -(file_ino(folder(number).ino_base, kind) as i64);
+    // Its names were foretold rightly, its size was not.
     resolve(&fixture, 5).await.unwrap();
-    assert_eq!(fixture.kernel.told(), [folder.ino as i64]);
-    resolve(&fixture, 5).await.unwrap();
+    assert_eq!(fixture.kernel.told(), [file(5, FileKind::Metadata)]);
+    // No recording.
+    resolve(&fixture, 500).await.unwrap();
+    let expected = [file(500, FileKind::Metadata), file(500, FileKind::Recording(0)), folder(500).ino as i64];
+    assert_eq!(fixture.kernel.told(), expected);
+    for number in [5, 500] {
+        resolve(&fixture, number).await.unwrap();
+    }
     assert_eq!(fixture.kernel.told(), [] as [i64; 0]);
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod attributes;
+mod caching;
 mod contents;
 mod open_day;
 mod shape;

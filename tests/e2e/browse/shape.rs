@@ -32,7 +32,7 @@ fn every_directory_and_file_stands_where_the_tenant_says() {
 
 #[test]
 fn only_the_chosen_channels_are_shown() {
-    let drive = Drive::with(settings(4, 60), &["--set", "tree.media_types=email,work"]);
+    let drive = Drive::with(settings(4, 30), &["--set", "tree.media_types=email,work"]);
     let listed = tool("find").in_dir(drive.path()).args([".", "-mindepth", "3", "-maxdepth", "3"]).ok();
     let wanted = |channel: &str| matches!(channel, "email" | "work");
     let expected: usize =
@@ -41,6 +41,18 @@ fn only_the_chosen_channels_are_shown() {
     assert!(expected > 10, "{expected}");
     assert_eq!(lines.len(), expected, "{lines:#?}");
     assert!(lines.iter().all(|line| line.contains("_email_") || line.contains("_work_")), "{lines:#?}");
+    // Nor can what is not shown be looked up.
+    let hidden = drive.tree.places.iter().filter(|place| !lines.iter().any(|line| place.path.ends_with(&line[2..])));
+    let mut agents = 0;
+    for place in hidden {
+        assert!(!drive.at(&place.path).exists(), "{}", place.path.display());
+        let agent = place.path.parent().unwrap();
+        if !lines.iter().any(|line| line[2..].starts_with(agent.to_str().unwrap())) {
+            agents += 1;
+            assert!(!drive.at(agent).exists(), "{}", agent.display());
+        }
+    }
+    assert!(agents > 0, "every agent has an email");
 }
 
 #[test]
