@@ -1,4 +1,4 @@
-//! Interactions looked at lately, so that the lookup, the open and the audit line of one file cost one query and not seven.
+//! Interactions looked at lately, so that the lookup, the open and the audit line of one file cost one query and not four.
 //!
 //! Knows no table: whoever asks names the state of the database that it wants, and gets nothing that is of another one.
 

@@ -39,11 +39,7 @@ impl Catalog {
         if let Some(known) = self.inner.recent.interaction(master, generation) {
             return Ok(Some(known));
         }
-        let found = self.inner.db.read(|connection| {
-            // Both statements must see one state.
-            let transaction = connection.unchecked_transaction()?;
-            interaction(&transaction, master)
-        })?;
+        let found = self.inner.db.read(|connection| interaction(connection, master))?;
         if let Some(found) = &found {
             self.inner.recent.note(found, generation);
         }

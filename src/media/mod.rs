@@ -16,7 +16,8 @@
 //! What holds at any time:
 //!
 //! - A block is brought by one fetch at a time, and never overwritten once present.
-//! - Nothing is returned that was not compared with its checksum in this process, or written by it.
+//! - Nothing is returned that was not compared with its checksum in this process, or fetched by it.
+//! - A block that has arrived is read from memory until it is on disk; nobody waits for the disk.
 //! - One thread at a time writes blocks of a recording, several adjacent ones at once.
 //! - Room is reserved before it is written to; nothing is counted as free before it is.
 //! - Killed at any point, the cache is usable at once: see `index` for why no state of the files makes wrong bytes pass.
