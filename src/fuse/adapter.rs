@@ -112,8 +112,12 @@ fn kind(is_dir: bool) -> FileType {
 
 impl Filesystem for Adapter {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // What an older kernel lacks only costs speed.
-        for wanted in [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_NO_OPENDIR_SUPPORT] {
+        // What an older kernel lacks only costs speed. Except AUTO_INVAL_DATA: with it a read first asks for attributes that the
+        // kernel may not keep. Without it, who reads without `fstat` after `open` reads by the size that was guessed before, and the
+        // kernel, racing with its own readahead, then pads the end with zeros.
+        for wanted in
+            [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_NO_OPENDIR_SUPPORT, InitFlags::FUSE_AUTO_INVAL_DATA]
+        {
             if let Err(missing) = config.add_capabilities(wanted) {
                 tracing::debug!(?missing, "kernel capabilities not offered");
             }
