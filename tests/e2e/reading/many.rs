@@ -3,12 +3,12 @@
 //! 150 files in a plain run, 1,000 with `scripts/test --full`.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 
 use cxonefs::sim::SimSettings;
 
-use crate::harness::{Drive, is_full, plain, read_at, true_bytes};
+use crate::harness::{Drive, assert_same_bytes, is_full, plain, read_at, true_bytes};
 
 const MIB: u64 = 1024 * 1024;
 const READERS: usize = 50;
@@ -56,7 +56,8 @@ fn many_open_files_get_on_within_the_memory_that_was_allowed() {
                     for (file, (path, truth)) in open.iter().zip(theirs) {
                         let bytes = read_at(file, offset as u64, PIECE);
                         let expected = &truth[offset..truth.len().min(offset + PIECE)];
-                        assert!(bytes == expected, "{} at {offset}", path.display());
+                        let what = format!("{} from {offset} on", path.display());
+                        assert_same_bytes(&bytes, expected, Path::new(&what));
                     }
                 }
             });
