@@ -154,11 +154,16 @@ fn memory_and_descriptors_stay_flat_under_faults() {
     let third = samples.len() / 3;
     let (middle, last) = (&samples[third..2 * third], &samples[2 * third..]);
     let mean = |part: &[Sample]| part.iter().map(|sample| sample.resident).sum::<u64>() as f64 / part.len() as f64;
-    let most = |part: &[Sample]| part.iter().map(|sample| sample.descriptors).max().unwrap();
+    // The middle of them: who reads how many at once makes peaks in either.
+    let usual = |part: &[Sample]| {
+        let mut counts: Vec<usize> = part.iter().map(|sample| sample.descriptors).collect();
+        counts.sort_unstable();
+        counts[counts.len() / 2]
+    };
     let mib = |bytes: f64| bytes / f64::from(1 << 20);
     println!(
         "soak of {minutes} min: {} reads, {} failures, {:?}; resident {:.1} MiB idle, {:.1} in the middle third, {:.1} in the last; \
-         descriptors {} idle, {} and {} at most, {} at the end; {}",
+         descriptors {} idle, {} and {} as a rule, {} at the end; {}",
         reads.load(Relaxed),
         failures.load(Relaxed),
         drive.counters(),
@@ -166,14 +171,14 @@ fn memory_and_descriptors_stay_flat_under_faults() {
         mib(mean(middle)),
         mib(mean(last)),
         idle.descriptors,
-        most(middle),
-        most(last),
+        usual(middle),
+        usual(last),
         Sample::of(pid).descriptors,
         drive.mount.status()["work"],
     );
     assert!(reads.load(Relaxed) > 100 && failures.load(Relaxed) > 0, "it was no soak");
     assert!(mean(last) <= mean(middle) * 1.05, "memory grows");
-    assert!(most(last) <= most(middle) + DESCRIPTORS_MORE, "descriptors grow");
+    assert!(usual(last) <= usual(middle) + DESCRIPTORS_MORE, "descriptors grow");
     assert!(Sample::of(pid).descriptors <= idle.descriptors + DESCRIPTORS_MORE, "descriptors stay");
     assert!(!drive.mount.stderr().contains("panicked"));
     drive.mount.terminate();

@@ -152,8 +152,12 @@ impl Mount {
     /// What `cxonefs status --json` says of it.
     #[track_caller]
     pub fn status(&self) -> serde_json::Value {
-        let said = cxonefs(&self.home).arg("status").arg(&self.path).arg("--json").ok().stdout;
-        serde_json::from_str(&said).unwrap()
+        // Its socket is there a moment after the mount.
+        let said = wait_for(READY_WITHIN, || {
+            let done = cxonefs(&self.home).arg("status").arg(&self.path).arg("--json").run();
+            done.status.success().then_some(done.stdout)
+        });
+        serde_json::from_str(&said.expect("it tells its state")).unwrap()
     }
 
     /// Waits until the program has ended.
