@@ -92,12 +92,8 @@ impl Catalog {
             return Ok(None);
         }
         let db = Db::open(dir)?;
-        let inner = Inner {
-            db,
-            timezone: TimeZone::UTC,
-            numbers: InodeNumbers::default(),
-            known_days: KnownDays::default(),
-        };
+        let inner =
+            Inner { db, timezone: TimeZone::UTC, numbers: InodeNumbers::default(), known_days: KnownDays::default() };
         Ok(Some(Catalog { inner: Arc::new(inner) }))
     }
 
