@@ -15,8 +15,8 @@ pub fn dump(root: &Path, state: bool) -> Dump {
     // How many links a file has is known when every day is listed.
     tool("find").arg(root).ok();
     let format = "%i %n %s %b %T@ %C@ %A@ %m\t%P\n";
-    let stats = tool("find").in_dir(root).args([".", "-mindepth", "1", "-printf", format]).ok();
-    let lines = stats.lines().into_iter().map(|line| line.split_once('\t').unwrap());
+    let listed = tool("find").in_dir(root).args([".", "-mindepth", "1", "-printf", format]).ok();
+    let lines = listed.lines().into_iter().map(|line| line.split_once('\t').unwrap());
     let mut seen: BTreeMap<String, String> =
         lines.map(|(attributes, path)| (path.to_owned(), attributes.to_owned())).collect();
     let pattern = if state { "^user" } else { "^user.cxone.*_id" };
@@ -35,15 +35,12 @@ fn unescaped(path: &str) -> String {
     let mut rest = path.as_bytes();
     while let [first, tail @ ..] = rest {
         let octal = tail.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
+        if let Some(byte) = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            bytes.push(byte);
+            rest = &tail[3..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
         }
     }
     String::from_utf8(bytes).unwrap()
@@ -65,7 +62,7 @@ impl Dump {
     pub fn assert_same(&self, later: &Dump, after: &str) {
         let gone: Vec<&String> = self.0.keys().filter(|path| !later.0.contains_key(*path)).collect();
         assert!(gone.is_empty(), "after {after} these are gone: {gone:#?}");
-        for path in self.changed(later) {
+        if let Some(path) = self.changed(later).into_iter().next() {
             panic!("after {after} {path} is\n{} and was\n{}", later.0[&path], self.0[&path]);
         }
         assert_eq!(self.added(later), BTreeSet::new(), "after {after} these are new");
