@@ -31,7 +31,7 @@ fn planner(criterion: &mut Criterion) {
 fn block_index(criterion: &mut Criterion) {
     let entries: Vec<u8> = (0..2048).flat_map(index::encode_present).collect();
     criterion.bench_function("index/entries of 128 MiB", |bencher| {
-        bencher.iter(|| index::decode_entries(black_box(&entries)));
+        bencher.iter(|| index::decode_entries(black_box(&entries), index::Form::Plain));
     });
 }
 

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for number in 0..count {
         let hash = KeyHash::of(&RecordingKey(format!("filler/{number}").into()));
         let version = Version { size: bytes.len() as u64, validator: String::new() };
-        let mut index = encode_header(&Header { hash, version, created_s: i64::from(number) }).to_vec();
+        let mut index = encode_header(&Header { hash, version, created_s: i64::from(number), sealing: None }).to_vec();
         index.extend(encode_present(crc32c::crc32c(&bytes)));
         let shard = root.join(&hash.hex()[..2]);
         fs::create_dir_all(&shard)?;

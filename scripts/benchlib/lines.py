@@ -6,8 +6,9 @@ import subprocess
 import tempfile
 
 from .host import Delay
-from .measure import MIB, curl, dd, drop_page_cache, evict, fio_random, parallel, read_at, timed
+from .measure import MIB, curl, dd, drop_page_cache, evict, fio_random, parallel, read_at, timed, touch_memory
 from .mounts import Ours, Rclone, Smallest, Tenant
+from .scale import scale
 from .tree import tree
 
 GIB = 1 << 30
@@ -46,6 +47,7 @@ def cold(setting, size, readers):
     total = size * readers
     urls = [f"{setting.host.url(size)}{number}.mp4" for number in range(readers)]
     scratch = setting.scratch()
+    touch_memory(2)
     yield "curl -o", limit_of(curl(urls, scratch, readers), total), "MB/s"
     shutil.rmtree(scratch)
     peers = [("cxonefs", None)] + [("rclone", None)] * ("rclone" in setting.peers)
@@ -60,6 +62,7 @@ def cold(setting, size, readers):
             mount = setting.rclone(setting.host.listing(f"l{size}", size, readers))
             files = mount.recordings(readers)
         try:
+            touch_memory(2)
             before = mount.daemon.cpu_s()
             mount.daemon.forget_peak()
             seconds = parallel([lambda path=path: dd(path) for path in files])
@@ -190,6 +193,7 @@ def many(setting, rtt_ms, profile=None):
             # what resolving costs.
             paths = resolved(mount, count)
             target = setting.scratch()
+            touch_memory(3)
             before = mount.daemon.cpu_s()
             # Listing thousands of contacts is not what is measured.
             mount.daemon.forget_peak()
@@ -204,6 +208,7 @@ def many(setting, rtt_ms, profile=None):
         if rtt_ms == 0:
             base = setting.host.url(SMALL)
             scratch = setting.scratch()
+            touch_memory(3)
             yield "curl -o", count / curl([f"{base}{number}" for number in range(count)], scratch), "files/s"
             shutil.rmtree(scratch)
         if "rclone" in setting.peers and not profile:
@@ -214,6 +219,7 @@ def many(setting, rtt_ms, profile=None):
             try:
                 theirs = mount.recordings(count)
                 target = setting.scratch()
+                touch_memory(3)
                 yield "rclone", count / timed(lambda: copy(theirs, target)), "files/s"
                 shutil.rmtree(target)
             finally:
@@ -279,5 +285,6 @@ LINES = {
     "manyfar": ("cp of 200 × 480 KiB, 40 ms RTT", lambda s: many(s, 40)),
     "backup": ("cp of 2,000 × 480 KiB, 40 ms RTT, --profile backup", lambda s: many(s, 40, "backup")),
     "startup": ("a cache of 100,000 files", startup),
+    "scale": ("1,000,000 interactions over 1,000 days; a day of 20,000 contacts, 100 ms away", scale),
     "tree": ("listing, 50,000 files in 16,000 interaction folders", tree),
 }

@@ -36,6 +36,11 @@ GOALS = [
     ("tree", "cxonefs: ls -lR, again", None, "<=", 1.0),
     ("tree", "cxonefs: requests to the tenant", None, "<=", 0),
     ("tree", "cxonefs: find, first", "rclone: find, first", "<=", 0.25),
+    ("scale", "mounting", None, "<=", 1.0),
+    ("scale", "resident after mounting", None, "<=", 100),
+    ("scale", "resident after find", None, "<=", 256),
+    ("scale", "a folder of 2,000 interactions, first", None, "<=", 50),
+    ("scale", "indexing a day of 20,000 contacts", None, "<=", 5),
 ]
 MEMORY_MIB = 128
 # Where a bound of the table is a figure of another machine, a second goal states it as a ratio to what is measured here beside it.

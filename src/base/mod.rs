@@ -5,6 +5,7 @@
 pub mod channel;
 pub mod choices;
 pub mod clock;
+pub mod crypt;
 pub mod histogram;
 pub mod ids;
 pub mod lock;

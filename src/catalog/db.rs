@@ -4,6 +4,7 @@
 //! returns (`synchronous=FULL`), because the ledger is money.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(super) struct Db {
     // then the directory's lock.
     readers: Readers,
     writer: Mutex<Connection>,
+    /// Grows with every commit, before the writer is told of it.
+    generation: AtomicU64,
     path: PathBuf,
     _dir: StateDir,
 }
@@ -61,7 +64,13 @@ impl Db {
             }
             other => other?,
         };
-        Ok(Db { writer: Mutex::new(writer), readers: Readers::new(path.clone()), path, _dir: dir })
+        let readers = Readers::new(path.clone());
+        Ok(Db { writer: Mutex::new(writer), generation: AtomicU64::new(0), readers, path, _dir: dir })
+    }
+
+    /// A number that names the committed state: what was read while it was this number still holds while it is this number.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Runs `f` on a reader; all its statements see one state if it begins a transaction.
@@ -82,6 +91,8 @@ impl Db {
             transaction.commit()?;
             Ok(value)
         }();
+        // After a commit that failed too: nobody knows how far it got.
+        self.generation.fetch_add(1, Ordering::Release);
         self.noting_damage(done)
     }
 
@@ -93,6 +104,7 @@ impl Db {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let done = f(&mut writer, &self.path);
         drop(writer);
+        self.generation.fetch_add(1, Ordering::Release);
         self.noting_damage(done)
     }
 
@@ -141,6 +153,8 @@ fn open_writer(path: &Path) -> Result<Connection, CatalogError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // Intermediate results may hold what must not be written anywhere.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     keep_plans(&connection)?;
     // What is erased must not linger in free pages.
     connection.pragma_update(None, "secure_delete", "ON")?;
@@ -155,6 +169,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, CatalogError> {
     let connection = Connection::open_with_flags(canonical(path)?, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
@@ -192,6 +207,7 @@ struct Readers {
 struct ReaderState {
     idle: Vec<Connection>,
     in_use: usize,
+    waiting: usize,
 }
 
 impl Readers {
@@ -200,11 +216,15 @@ impl Readers {
     }
 
     fn take(&self) -> Result<Reader<'_>, CatalogError> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self
-            .returned
-            .wait_while(state, |state| state.in_use >= MAX_READERS)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.in_use >= MAX_READERS {
+            state.waiting += 1;
+            state = self
+                .returned
+                .wait_while(state, |state| state.in_use >= MAX_READERS)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
         state.in_use += 1;
         let idle = state.idle.pop();
         drop(state);
@@ -234,8 +254,12 @@ impl Drop for Reader<'_> {
         state.in_use -= 1;
         // A transaction that a panic left open would pin an old state for ever.
         state.idle.extend(self.connection.take().filter(Connection::is_autocommit));
+        let awaited = state.waiting > 0;
         drop(state);
-        self.readers.returned.notify_one();
+        // A system call, even if nobody waits.
+        if awaited {
+            self.readers.returned.notify_one();
+        }
     }
 }
 

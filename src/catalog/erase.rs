@@ -4,6 +4,7 @@
 //! it, and forgets for whom and by whom. No mark stays of what was erased: if the tenant still lists it, a later refresh of its day shows it
 //! again, unresolved. Knows no bytes of recordings.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 
@@ -13,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, params};
 use super::db::Db;
 use super::error::CatalogError;
 use super::statedir::{self, DAMAGED_MARK};
+use super::vault::{Place, Vault};
 use super::{AgentFolder, Catalog, listing};
 use crate::base::{AgentId, Day, MasterId};
 
@@ -88,12 +90,17 @@ pub struct AllHoldings {
 }
 
 impl Catalog {
-    /// What is known of the interaction of which `id` is the master contact, or one of whose legs has that id. Nothing known: no masters.
-    pub fn holdings(&self, id: i64) -> Result<Holdings, CatalogError> {
+    /// What is known of the interactions of which one of `ids` is the master contact, or the id of one of the legs. Nothing known: no
+    /// masters.
+    pub fn holdings(&self, ids: &[i64]) -> Result<Holdings, CatalogError> {
         self.inner.db.read(|connection| {
-            let mut masters = connection.prepare(MASTERS)?;
-            let masters = masters.query_map([id], |row| row.get(0).map(MasterId))?.collect::<Result<_, _>>()?;
-            holdings(connection, masters)
+            let mut named = connection.prepare(MASTERS)?;
+            let mut masters = BTreeSet::new();
+            for id in ids {
+                let found = named.query_map([id], |row| row.get(0).map(MasterId))?;
+                masters.extend(found.collect::<Result<Vec<_>, _>>()?);
+            }
+            holdings(connection, &self.inner.vault, masters.into_iter().collect())
         })
     }
 
@@ -115,7 +122,8 @@ impl Catalog {
             let mut rows = statement.query([])?;
             let mut agents = Vec::new();
             while let Some(row) = rows.next()? {
-                agents.push((Day(row.get(4)?), listing::agent_folder(row)?));
+                let day = Day(row.get(4)?);
+                agents.push((day, listing::agent_folder(&self.inner.vault, day, row)?));
             }
             Ok(agents)
         })
@@ -146,22 +154,23 @@ impl Catalog {
     }
 }
 
-fn holdings(connection: &Connection, masters: Vec<MasterId>) -> Result<Holdings, CatalogError> {
+fn holdings(connection: &Connection, vault: &Vault, masters: Vec<MasterId>) -> Result<Holdings, CatalogError> {
     let mut found = Holdings { masters, ..Holdings::default() };
     let (mut places, mut documents, mut ledger) =
         (connection.prepare(PLACES)?, connection.prepare(DOCUMENTS)?, connection.prepare(LEDGER)?);
     for master in &found.masters {
-        let rows = places.query_map([master.0], |row| {
-            Ok(ErasedPlace {
-                day: Day(row.get(0)?),
+        let mut rows = places.query([master.0])?;
+        while let Some(row) = rows.next()? {
+            let day = Day(row.get(0)?);
+            found.places.push(ErasedPlace {
+                day,
                 agent: AgentId(row.get(1)?),
                 folder_name: row.get(2)?,
                 folder_ino: row.get::<_, i64>(3)?.cast_unsigned(),
-                agent_name: row.get(4)?,
+                agent_name: vault.open_text(Place::agent_name(day), row.get_ref(4)?)?,
                 agent_ino: row.get::<_, i64>(5)?.cast_unsigned(),
-            })
-        })?;
-        found.places.extend(rows.collect::<Result<Vec<_>, _>>()?);
+            });
+        }
         let (count, bytes): (i64, i64) = documents.query_row([master.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
         found.documents += count.unsigned_abs();
         found.document_bytes += bytes.unsigned_abs();
@@ -188,7 +197,7 @@ fn erase(transaction: &Transaction<'_>, master: MasterId) -> Result<(), CatalogE
 
 /// `VACUUM` alone would write through a file in the system's temporary directory; this one stays in ours. `secure_delete` alone leaves copies
 /// in the slack of pages whose cells were moved.
-fn rewrite(db: &Db) -> Result<(), CatalogError> {
+pub(super) fn rewrite(db: &Db) -> Result<(), CatalogError> {
     db.exclusively(|writer, path| {
         let rewritten = statedir::with_suffix(path, REWRITTEN_SUFFIX);
         remove(&rewritten)?;

@@ -34,6 +34,15 @@ pub enum CatalogError {
     /// Written by a later version of this program, whose schema this one cannot read.
     #[error("{} was written by a newer cxonefs (schema {found}, this one knows {known}): upgrade", path.display())]
     Newer { path: PathBuf, found: i64, known: i64 },
+    /// Encrypted with a key that is not configured.
+    #[error(
+        "{} is encrypted with the key {found}, which is not configured: set cache.encryption_key_file to that key, or name it as \
+        cache.encryption_previous_key_file to replace it (or, without a new key, to decrypt the state)", path.display()
+    )]
+    OtherKey { path: PathBuf, found: String },
+    /// A value could not be encrypted.
+    #[error("a value could not be encrypted")]
+    Crypt(#[from] crate::base::crypt::CryptError),
     /// A stored value makes no sense.
     #[error("the state database holds nonsense: {0}")]
     Damaged(&'static str),

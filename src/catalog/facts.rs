@@ -24,6 +24,11 @@ pub(super) fn get(connection: &Connection, key: &str) -> Result<Option<String>, 
     Ok(connection.prepare_cached(GET)?.query_row([key], |row| row.get(0)).optional()?)
 }
 
+pub(super) fn clear(connection: &Connection, key: &str) -> Result<(), CatalogError> {
+    connection.prepare_cached("DELETE FROM facts WHERE key = ?1")?.execute([key])?;
+    Ok(())
+}
+
 pub(super) fn set(connection: &Connection, key: &str, value: &str) -> Result<(), CatalogError> {
     connection.prepare_cached(SET)?.execute(params![key, value])?;
     Ok(())

@@ -16,7 +16,7 @@ use super::Catalog;
 use super::error::CatalogError;
 use super::model::DayState;
 use crate::base::{Clock, Day};
-use crate::cxone::{ApiError, ContactsAnswer};
+use crate::cxone::{ApiError, ContactsAnswer, ListingProgress};
 
 mod policy;
 
@@ -41,6 +41,7 @@ pub trait Lister: Send + Sync + 'static {
         start: Timestamp,
         end: Timestamp,
         updated_since: Option<Timestamp>,
+        progress: &ListingProgress,
     ) -> Result<ContactsAnswer, ApiError>;
 }
 
@@ -91,6 +92,7 @@ struct State {
 #[derive(Clone)]
 struct Flight {
     forced: bool,
+    progress: Arc<ListingProgress>,
     answer: watch::Receiver<Option<Answer>>,
 }
 
@@ -165,6 +167,22 @@ impl Indexer {
         }
     }
 
+    /// Days that are being listed, with the rows that came so far and how many there are (0: not known yet). Oldest day first.
+    pub fn under_way(&self) -> Vec<(Day, u64, u64)> {
+        let state = self.inner.state();
+        let mut days: Vec<_> = state
+            .flights
+            .iter()
+            .map(|(day, flight)| {
+                let (rows, total) = flight.progress.get();
+                (*day, rows, total)
+            })
+            .collect();
+        drop(state);
+        days.sort_unstable();
+        days
+    }
+
     /// Starts a refresh that nobody waits for, unless one runs or one failed just now.
     fn refresh_behind(&self, day: Day, now: Timestamp, state: DayState) {
         let pause = signed(RETRY_PAUSE.min(self.inner.refresh));
@@ -181,12 +199,13 @@ impl Indexer {
             return flight.clone();
         }
         let (sender, answer) = watch::channel(None);
-        let flight = Flight { forced: mode == Mode::Forced, answer };
+        let progress = Arc::<ListingProgress>::default();
+        let flight = Flight { forced: mode == Mode::Forced, progress: Arc::clone(&progress), answer };
         state.flights.insert(day, flight.clone());
         drop(state);
         let landing = Landing { inner: self.inner.clone(), day };
         tokio::spawn(async move {
-            let answer = landing.inner.fetch(day, mode).await;
+            let answer = landing.inner.fetch(day, mode, &progress).await;
             landing.inner.note_outcome(day, mode, &answer);
             // Off the map first: who comes now finds the index, or tries again.
             drop(landing);
@@ -230,11 +249,11 @@ impl Inner {
     }
 
     /// Asks the tenant and stores what it says.
-    async fn fetch(&self, day: Day, mode: Mode) -> Answer {
+    async fn fetch(&self, day: Day, mode: Mode, progress: &ListingProgress) -> Answer {
         let slots = if matches!(mode, Mode::Behind(_)) { &self.behind } else { &self.awaited };
         let _slot = slots.acquire().await.map_err(|_| IndexError::Interrupted)?;
         let request = policy::request(day, self.clock.now(), mode, &self.timezone);
-        let answer = self.lister.list(request.start, request.end, request.updated_since).await;
+        let answer = self.lister.list(request.start, request.end, request.updated_since, progress).await;
         let answer = answer.map_err(|error| IndexError::Api(Arc::new(error)))?;
         let (legs, skipped) = (answer.contacts.len(), answer.skipped);
 

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use super::convert::{to_channel, to_time, to_unsigned};
 use super::error::CatalogError;
 use super::model::{AgentFolder, InteractionFolder, Leg};
+use super::vault::{Place, Vault};
 use super::{Catalog, contact_json};
 use crate::base::{AgentId, Channel, ContactId, Day, MasterId};
 
@@ -32,7 +33,7 @@ const FOLDER_BY_NAME: &str =
     WHERE f.day = ?1 AND f.agent_id = ?2 AND f.name = ?3";
 pub(super) const PLACES: &str = "SELECT day, agent_id FROM folders WHERE master_id = ?1 ORDER BY day, agent_id";
 // A handful of legs is sorted; the shapes are found by number.
-const LEGS: &str = "SELECT s.keys, l.record FROM legs l CROSS JOIN shapes s ON s.id = l.shape
+const LEGS: &str = "SELECT s.keys, l.record, l.contact_id FROM legs l CROSS JOIN shapes s ON s.id = l.shape
     WHERE l.day = ?1 AND l.agent_id = ?2 AND l.master_id = ?3 ORDER BY l.start, l.contact_id";
 const LEGS_OF_ALL: &str = "SELECT l.day, l.agent_id, l.contact_id FROM folders f CROSS JOIN legs l
     ON l.day = f.day AND l.agent_id = f.agent_id AND l.master_id = f.master_id
@@ -50,8 +51,11 @@ impl Catalog {
             while let Some(row) = rows.next()? {
                 let seen = agents.last().map(|agent| agent.agent_id.0) == Some(row.get(0)?);
                 if !seen && channels.contains(&to_channel(row.get(4)?)) {
-                    agents.push(agent_folder(row)?);
+                    agents.push(agent_folder(&self.inner.vault, day, row)?);
                 }
+            }
+            if self.inner.vault.is_sealed() {
+                agents.sort_by(|one, other| one.name.cmp(&other.name));
             }
             Ok(agents)
         })
@@ -59,7 +63,9 @@ impl Catalog {
 
     /// One agent's folder of a day, whatever its channels.
     pub fn agent(&self, day: Day, agent: AgentId) -> Result<Option<AgentFolder>, CatalogError> {
-        self.inner.db.read(|connection| one(connection, AGENT, params![day.0, agent.0], agent_folder))
+        self.inner.db.read(|connection| {
+            one(connection, AGENT, params![day.0, agent.0], |row| agent_folder(&self.inner.vault, day, row))
+        })
     }
 
     /// Whether an agent's folder of a day has an interaction on one of `channels`.
@@ -78,7 +84,10 @@ impl Catalog {
 
     /// The folder that was published under exactly this name, whatever its channels.
     pub fn agent_by_name(&self, day: Day, name: &str) -> Result<Option<AgentFolder>, CatalogError> {
-        self.inner.db.read(|connection| one(connection, AGENT_BY_NAME, params![day.0, name], agent_folder))
+        let vault = &self.inner.vault;
+        let name = vault.text(Place::agent_name(day), name)?;
+        let key = params![day.0, name];
+        self.inner.db.read(|connection| one(connection, AGENT_BY_NAME, key, |row| agent_folder(vault, day, row)))
     }
 
     /// Interaction folders on `channels`, ordered by name (by bytes).
@@ -127,9 +136,12 @@ impl Catalog {
     pub fn contact_json(&self, day: Day, agent: AgentId, master: MasterId) -> Result<Option<Vec<u8>>, CatalogError> {
         let legs: Vec<(String, String)> = self.inner.db.read(|connection| {
             let mut statement = connection.prepare_cached(LEGS)?;
-            let legs = statement
-                .query_map(params![day.0, agent.0, master.0], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect::<Result<_, _>>()?;
+            let mut rows = statement.query(params![day.0, agent.0, master.0])?;
+            let mut legs = Vec::new();
+            while let Some(row) = rows.next()? {
+                let place = Place::record(day, agent, master, row.get(2)?);
+                legs.push((row.get(0)?, self.inner.vault.open_text(place, row.get_ref(1)?)?));
+            }
             Ok(legs)
         })?;
         if legs.is_empty() {
@@ -172,16 +184,16 @@ fn one<T>(
     connection: &Connection,
     sql: &str,
     key: &[&dyn ToSql],
-    read: fn(&Row<'_>) -> Result<T, CatalogError>,
+    read: impl Fn(&Row<'_>) -> Result<T, CatalogError>,
 ) -> Result<Option<T>, CatalogError> {
     let mut statement = connection.prepare_cached(sql)?;
     statement.query_row(key, |row| Ok(read(row))).optional()?.transpose()
 }
 
-pub(super) fn agent_folder(row: &Row<'_>) -> Result<AgentFolder, CatalogError> {
+pub(super) fn agent_folder(vault: &Vault, day: Day, row: &Row<'_>) -> Result<AgentFolder, CatalogError> {
     Ok(AgentFolder {
         agent_id: AgentId(row.get(0)?),
-        name: Arc::from(row.get_ref(1)?.as_str().map_err(|_| CatalogError::Damaged("a name is no text"))?),
+        name: Arc::from(vault.open_text(Place::agent_name(day), row.get_ref(1)?)?),
         ino: to_unsigned(row.get(2)?)?,
         mtime: to_time(row.get(3)?)?,
     })

@@ -10,7 +10,9 @@
 //! | `plan`, `record` | writing a day: what is to be stored (pure), storing it |
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
+//! | `vault` | encryption of what is said of people |
 //! | `erase` | forgetting an interaction so that nothing of it stays in the file |
+//! | `recent` | interactions looked at lately |
 //! | `zone` | a state directory under another time zone |
 //! | `indexer` | when to ask the tenant for a day, each day once at a time |
 //!
@@ -33,6 +35,7 @@ mod model;
 pub mod names;
 mod plan;
 mod rates;
+mod recent;
 mod record;
 mod resolution;
 mod salvage;
@@ -40,6 +43,7 @@ mod schema;
 mod statedir;
 #[cfg(test)]
 mod testing;
+mod vault;
 mod zone;
 
 use std::path::Path;
@@ -50,6 +54,10 @@ use jiff::tz::TimeZone;
 use days::KnownDays;
 use db::Db;
 use inode::InodeNumbers;
+use recent::Recent;
+use vault::Vault;
+
+use crate::base::crypt::Keys;
 
 pub use erase::{AllHoldings, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;
@@ -71,8 +79,10 @@ pub struct Catalog {
 
 struct Inner {
     db: Db,
+    recent: Recent,
     timezone: TimeZone,
     numbers: InodeNumbers,
+    vault: Vault,
     known_days: KnownDays,
 }
 
@@ -82,26 +92,43 @@ impl Catalog {
     /// Refuses a directory or file of someone else, one that is in use, and a database of a newer version. A damaged or foreign
     /// database is moved aside with a warning, and a new one is begun with what could be salvaged.
     pub fn open(dir: &Path, settings: CatalogSettings) -> Result<Catalog, CatalogError> {
-        Catalog::open_with(dir, settings, InodeNumbers::default())
+        Catalog::open_sealed(dir, settings, &Keys::default())
     }
 
-    /// Opens what is there, for looking after it: nothing is listed by it, so that it needs no time zone. `None` where there is no
-    /// database.
-    pub fn open_existing(dir: &Path) -> Result<Option<Catalog>, CatalogError> {
+    /// As [`Catalog::open`], with what is said of people encrypted if there is a current key. A database in the clear, or one
+    /// encrypted with the previous key, is encrypted anew; without a current key, it is decrypted. Any other key is refused
+    /// before anything is touched.
+    pub fn open_sealed(dir: &Path, settings: CatalogSettings, keys: &Keys) -> Result<Catalog, CatalogError> {
+        Catalog::open_with(dir, settings, keys, InodeNumbers::default())
+    }
+
+    /// Opens what is there, for looking after it: nothing is listed by it, so that it needs no time zone. Its
+    /// encryption stays as it is; one of `keys` must fit. `None` where there is no database.
+    pub fn open_existing(dir: &Path, keys: &Keys) -> Result<Option<Catalog>, CatalogError> {
         if !db::file_in(dir).exists() {
             return Ok(None);
         }
+        vault::check(dir, keys)?;
         let db = Db::open(dir)?;
-        let inner =
-            Inner { db, timezone: TimeZone::UTC, numbers: InodeNumbers::default(), known_days: KnownDays::default() };
-        Ok(Some(Catalog { inner: Arc::new(inner) }))
+        let vault = vault::as_found(&db, keys)?;
+        Ok(Some(Catalog::over(db, vault, TimeZone::UTC, InodeNumbers::default())))
     }
 
-    fn open_with(dir: &Path, settings: CatalogSettings, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
+    fn open_with(
+        dir: &Path,
+        settings: CatalogSettings,
+        keys: &Keys,
+        numbers: InodeNumbers,
+    ) -> Result<Catalog, CatalogError> {
+        vault::check(dir, keys)?;
         let db = Db::open(dir)?;
         zone::adopt(&db, &settings.timezone)?;
-        Ok(Catalog {
-            inner: Arc::new(Inner { db, timezone: settings.timezone, numbers, known_days: KnownDays::default() }),
-        })
+        let vault = vault::adopt(&db, keys)?;
+        Ok(Catalog::over(db, vault, settings.timezone, numbers))
+    }
+
+    fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Catalog {
+        let (known_days, recent) = (KnownDays::default(), Recent::new());
+        Catalog { inner: Arc::new(Inner { db, recent, timezone, numbers, vault, known_days }) }
     }
 }

@@ -11,6 +11,7 @@ use super::error::CatalogError;
 use super::inode::{InodeNumbers, SALTS};
 use super::model::DayState;
 use super::plan::{self, DayPlan, PlannedLeg, Span};
+use super::vault::Place;
 use super::{Catalog, contact_json, days, names};
 use crate::base::{AgentId, Day, MasterId};
 use crate::cxone::ContactRecord;
@@ -132,6 +133,7 @@ impl Recorder<'_> {
     }
 
     fn leg(&self, leg: &PlannedLeg<'_>, shapes: &[i64]) -> Result<bool, CatalogError> {
+        let place = Place::record(self.day, leg.agent, leg.record.master_id, leg.record.contact_id.0);
         let changed = self.connection.prepare_cached(LEG_PUT)?.execute(params![
             self.day.0,
             leg.agent.0,
@@ -140,7 +142,7 @@ impl Recorder<'_> {
             from_time(leg.record.start),
             leg.record.last_update.map(from_time),
             shapes.get(leg.shape).ok_or(CatalogError::Refused("a shape outside of the plan"))?,
-            leg.values,
+            self.catalog.inner.vault.text(place, &leg.values)?,
             from_unsigned(leg.json_size)?,
         ])?;
         Ok(changed > 0)
@@ -199,6 +201,7 @@ impl Recorder<'_> {
         let (last, first) =
             named.map_or((None, None), |record| (record.last_name.as_deref(), record.first_name.as_deref()));
         let name = names::agent_name(agent, last, first);
+        let name = self.catalog.inner.vault.text(Place::agent_name(self.day), &name)?;
         let numbers = self.catalog.inner.numbers;
         let mut add = self.connection.prepare_cached(AGENT_ADD)?;
         salted(|salt| {

@@ -11,6 +11,7 @@ use super::convert::{from_time, from_unsigned, to_channel, to_optional_time, to_
 use super::error::CatalogError;
 use super::inode::{MAX_RECORDINGS, kind_code, kind_from_code};
 use super::model::{FileKind, Interaction, NewResolution, Resolution, ResolvedFile};
+use super::vault::{Place, Vault};
 use super::{Catalog, rates};
 use crate::base::MasterId;
 
@@ -33,7 +34,16 @@ pub(super) const SIZE_SET: &str = "UPDATE files SET size = ?3, validator = ?4 WH
 impl Catalog {
     /// What all places of an interaction share; `None` if no listing told of it.
     pub fn interaction(&self, master: MasterId) -> Result<Option<Interaction>, CatalogError> {
-        self.inner.db.read(|connection| interaction(connection, master))
+        // Before the look, so that a commit during it makes what is kept old and not wrong.
+        let generation = self.inner.db.generation();
+        if let Some(known) = self.inner.recent.interaction(master, generation) {
+            return Ok(Some(known));
+        }
+        let found = self.inner.db.read(|connection| interaction(connection, master))?;
+        if let Some(found) = &found {
+            self.inner.recent.note(found, generation);
+        }
+        Ok(found)
     }
 
     /// Stores what a billed call said, in place of what an earlier one said, in one transaction; on disk when this returns.
@@ -58,7 +68,7 @@ impl Catalog {
             transaction.prepare_cached(DOCUMENTS_CLEAR)?.execute([master.0])?;
             for (file, bytes) in &resolution.files {
                 let old = before.iter().find(|old| old.kind == file.kind);
-                store_file(transaction, master, file, bytes.as_deref(), old)?;
+                store_file(transaction, &self.inner.vault, master, file, bytes.as_deref(), old)?;
             }
             Ok(())
         })
@@ -89,8 +99,12 @@ impl Catalog {
     /// A document's bytes; `None` for recordings and for what was not resolved.
     pub fn document(&self, master: MasterId, kind: FileKind) -> Result<Option<Vec<u8>>, CatalogError> {
         self.inner.db.read(|connection| {
+            let code = kind_code(kind);
+            let place = Place::document(master, code);
             let mut statement = connection.prepare_cached(DOCUMENT)?;
-            Ok(statement.query_row(params![master.0, kind_code(kind)], |row| row.get(0)).optional()?)
+            let mut rows = statement.query(params![master.0, code])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            self.inner.vault.open(place, row.get_ref(0)?).map(Some)
         })
     }
 }
@@ -149,6 +163,7 @@ fn files(connection: &Connection, master: MasterId) -> Result<Vec<ResolvedFile>,
 
 fn store_file(
     connection: &Connection,
+    vault: &Vault,
     master: MasterId,
     file: &ResolvedFile,
     bytes: Option<&[u8]>,
@@ -164,6 +179,7 @@ fn store_file(
     let size_column = size.map(from_unsigned).transpose()?;
     connection.prepare_cached(FILE_ADD)?.execute(params![master.0, code, &*file.name, size_column, validator])?;
     if let Some(bytes) = bytes {
+        let bytes = vault.blob(Place::document(master, code), bytes)?;
         connection.prepare_cached(DOCUMENT_ADD)?.execute(params![master.0, code, bytes])?;
     }
     if let Some(size) = size {

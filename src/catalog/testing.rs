@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::inode::InodeNumbers;
 use super::{Catalog, CatalogSettings};
+use crate::base::crypt::Keys;
 use crate::base::{AgentId, Channel, ContactId, MasterId};
 use crate::cxone::ContactRecord;
 
@@ -52,7 +53,7 @@ pub(super) fn catalog() -> (Catalog, tempfile::TempDir) {
 /// One whose inode hashes have so few bits that they collide.
 pub(super) fn narrowed(bits: u32) -> (Catalog, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let catalog = Catalog::open_with(dir.path(), settings(), InodeNumbers::narrowed(bits)).unwrap();
+    let catalog = Catalog::open_with(dir.path(), settings(), &Keys::default(), InodeNumbers::narrowed(bits)).unwrap();
     (catalog, dir)
 }
 

@@ -16,8 +16,8 @@ use crate::base::{Clock, ResolveOn, SystemClock};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
 use crate::config::{CacheConfig, Config, LimitsConfig};
 use crate::cxone::{
-    ApiError, ApiErrorKind, Breaker, ClientCredentials, ContactsAnswer, Credentials, Limiter, LimiterSettings, Probe,
-    Service, Tenant, TenantSettings,
+    ApiError, ApiErrorKind, Breaker, ClientCredentials, ContactsAnswer, Credentials, Limiter, LimiterSettings,
+    ListingProgress, Probe, Service, Tenant, TenantSettings,
 };
 use crate::fuse;
 use crate::media::{Media, MediaSettings};
@@ -54,11 +54,15 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let tenant =
         Tenant::new(tenant_settings(config), Arc::clone(&clock)).map_err(|error| login_failure(error, config))?;
-    let catalog = Catalog::open(&config.state.dir, CatalogSettings { timezone: config.tree.timezone.clone() })
+    let keys = &config.cache.keys;
+    // Both before either is touched.
+    Media::check_key(&config.cache.dir, keys).map_err(|error| Failure::usage(error).while_doing("cache.dir"))?;
+    let settings = CatalogSettings { timezone: config.tree.timezone.clone() };
+    let catalog = Catalog::open_sealed(&config.state.dir, settings, keys)
         .map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     let (indexed, _bytes) = catalog.totals().map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     log_in(&tenant, config, indexed > 0).await?;
-    let media = Media::open(media_settings(&config.cache, &config.limits), Arc::clone(&clock))
+    let media = Media::open_sealed(media_settings(&config.cache, &config.limits), keys, Arc::clone(&clock))
         .map_err(|error| Failure::failed(error).while_doing("cache.dir"))?;
     attach(plan, tenant, catalog, media, clock)
 }
@@ -72,6 +76,7 @@ fn attach(
     clock: Arc<dyn Clock>,
 ) -> Result<Box<dyn Served>, Failure> {
     let config = &plan.config;
+    let keys = &config.cache.keys;
     let limiter = limiter(config, &catalog, &clock)?;
     let resolver = resolver(config, &tenant, &catalog, &media, &limiter, &clock);
     let reporting = Breaker::new("reporting", Arc::new(ReportingProbe(tenant.clone())));
@@ -79,7 +84,7 @@ fn attach(
         Arc::new(TenantLister { tenant: tenant.clone(), breaker: reporting.clone(), trimmer: Trimmer::default() });
     let zone = config.tree.timezone.clone();
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
-    let audit = AuditSink::open(&config.state.dir, Arc::clone(&clock))?;
+    let audit = AuditSink::open(&config.state.dir, keys.current.is_none(), Arc::clone(&clock))?;
     // Before anything is mounted: an address that cannot be had is said at once.
     let listener = plan.metrics.map(metrics::Listener::bind).transpose();
     let listener = listener.map_err(|error| metrics_failure(plan, error))?;
@@ -96,7 +101,9 @@ fn attach(
     };
     let vfs = Arc::new(Vfs::new(vfs_settings(config), parts));
     vfs::start_keeping_fresh(&vfs, config.tree.refresh);
-    let options = fuse::MountOptions { allow_other: config.mount.allow_other, passthrough: config.mount.passthrough };
+    // The kernel cannot decrypt.
+    let passthrough = config.mount.passthrough && keys.current.is_none();
+    let options = fuse::MountOptions { allow_other: config.mount.allow_other, passthrough };
     let mounted = fuse::mount(Arc::clone(&vfs), notices, &plan.mount_point, &options, &Handle::current())
         .map_err(|error| Failure::failed(error).while_doing("mounting"))?;
     let live = Live { vfs: Arc::clone(&vfs), audit: log, mount_point: mounted.path().to_owned() };
@@ -213,9 +220,10 @@ impl Lister for TenantLister {
         start: Timestamp,
         end: Timestamp,
         updated_since: Option<Timestamp>,
+        progress: &ListingProgress,
     ) -> Result<ContactsAnswer, ApiError> {
         let admitted = self.breaker.admit().await?;
-        let answer = self.tenant.completed_contacts(start, end, updated_since).await;
+        let answer = self.tenant.completed_contacts_telling(start, end, updated_since, progress).await;
         self.breaker.conclude(admitted, &answer);
         self.trimmer.burst_ends();
         answer
@@ -226,13 +234,15 @@ impl Lister for TenantLister {
 struct AuditSink {
     log: Arc<AuditLog>,
     clock: Arc<dyn Clock>,
+    /// Whether agents' names may be written.
+    names: bool,
 }
 
 impl AuditSink {
-    fn open(dir: &std::path::Path, clock: Arc<dyn Clock>) -> Result<AuditSink, Failure> {
+    fn open(dir: &std::path::Path, names: bool, clock: Arc<dyn Clock>) -> Result<AuditSink, Failure> {
         let log = AuditLog::open(dir, Rotation::LOG);
         let log = log.map_err(|error| Failure::failed(error).while_doing("audit log"))?;
-        Ok(AuditSink { log: Arc::new(log), clock })
+        Ok(AuditSink { log: Arc::new(log), clock, names })
     }
 }
 
@@ -244,12 +254,23 @@ impl Audit for AuditSink {
             gid: event.caller.gid,
             pid: event.caller.tid,
             comm: event.caller.comm(),
-            path: event.path.clone(),
+            path: if self.names { event.path.clone() } else { nameless(&event.path) },
             master_contact: event.master,
             billed: event.billed,
             outcome: event.outcome.map_or_else(|kind| fuse::errno_name(kind).to_owned(), |()| String::from("ok")),
         });
     }
+}
+
+/// A path with the agent's id in place of name and id: with encryption on, no name is written anywhere in the clear.
+fn nameless(path: &str) -> String {
+    let mut parts: Vec<&str> = path.split('/').collect();
+    let id = parts.get(1).and_then(|agent| agent.rsplit_once('_')).map(|(_, id)| id);
+    let id = id.filter(|id| id.parse::<i64>().is_ok()).map(|id| format!("agent_{id}"));
+    if let (Some(id), Some(agent)) = (&id, parts.get_mut(1)) {
+        *agent = id;
+    }
+    parts.join("/")
 }
 
 /// The limiter, with the calls of earlier processes.
@@ -418,6 +439,13 @@ mod tests {
         assert!(!is_fatal(ApiErrorKind::Unavailable, true));
         assert!(!is_fatal(ApiErrorKind::Timeout, true));
         assert!(is_fatal(ApiErrorKind::Unavailable, false));
+    }
+
+    #[test]
+    fn a_path_without_its_agents_name_still_leads_to_the_file() {
+        let path = "2026-11-02/Keller_Rosa_8812345/085931_call_in_701/recording.mp4";
+        assert_eq!(nameless(path), "2026-11-02/agent_8812345/085931_call_in_701/recording.mp4");
+        assert_eq!(nameless("2026-11-02/no_agent/x"), "2026-11-02/no_agent/x");
     }
 
     #[test]

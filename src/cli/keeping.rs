@@ -71,10 +71,10 @@ impl Keeping for Keeper {
         }
     }
 
-    fn purge(&self, request: PurgeRequest, progress: &mut dyn FnMut(Progress)) -> Result<PurgeReport, String> {
-        let mut report = match request.what {
+    fn purge(&self, request: &PurgeRequest, progress: &mut dyn FnMut(Progress)) -> Result<PurgeReport, String> {
+        let mut report = match &request.what {
             What::Media => Ok(self.purge_media(request.dry_run, progress)),
-            What::Contact(id) => self.purge_contact(id, request.dry_run),
+            What::Contacts(ids) => self.purge_contacts(ids, request.dry_run),
             What::All => self.purge_all(request.dry_run, progress),
         }?;
         report.dry_run = request.dry_run;
@@ -95,9 +95,9 @@ impl Keeper {
         PurgeReport { recordings: stats.recordings, bytes: stats.used_bytes, ..PurgeReport::default() }
     }
 
-    fn purge_contact(&self, id: i64, dry_run: bool) -> Result<PurgeReport, String> {
+    fn purge_contacts(&self, ids: &[i64], dry_run: bool) -> Result<PurgeReport, String> {
         let held =
-            self.catalog.as_ref().map(|catalog| catalog.holdings(id)).transpose().map_err(say)?.unwrap_or_default();
+            self.catalog.as_ref().map(|catalog| catalog.holdings(ids)).transpose().map_err(say)?.unwrap_or_default();
         let mut report = PurgeReport {
             interactions: held.masters.len() as u64,
             master_contacts: held.masters.iter().map(|master| master.0).collect(),
@@ -109,9 +109,9 @@ impl Keeper {
         };
         // Also what nothing else leads to any more: a state directory may have been lost, or a purge killed.
         let mut masters = held.masters.clone();
-        if !masters.contains(&MasterId(id)) {
-            masters.push(MasterId(id));
-        }
+        masters.extend(ids.iter().copied().map(MasterId));
+        masters.sort();
+        masters.dedup();
         for key in keys(&masters) {
             let bytes = self.media.occupied(&key);
             report.bytes += bytes;

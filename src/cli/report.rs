@@ -18,9 +18,9 @@ use crate::ops::control::{Controlled, Peer, Refreshed, WarmLines};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
-    BudgetStatus, CacheStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus, PassthroughStatus,
-    PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, Status, TenantStatus, TreeStatus, Waiting,
-    WorkStatus,
+    BudgetStatus, CacheStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus,
+    PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, Status, TenantStatus,
+    TreeStatus, Waiting, WorkStatus,
 };
 use crate::ops::version;
 use crate::ops::warm::{WarmCost, WarmRequest};
@@ -72,11 +72,13 @@ impl Controlled for Report {
                 dir: self.config.cache.dir.display().to_string(),
                 used_bytes: self.media.cache_used(),
                 size_bytes: self.config.cache.size,
+                encrypted: self.encrypted(),
+                trouble: self.media.cache_trouble(),
             },
             kernel: KernelStatus {
                 inodes: inodes as u64,
                 open_files: open_files as u64,
-                passthrough: passthrough(self.passthrough.state()),
+                passthrough: self.passthrough(),
             },
             reads: reads(&measured.reads, self.media.brought_bytes()),
             slowest: measured.slowest.into_iter().map(slow).collect(),
@@ -92,7 +94,7 @@ impl Controlled for Report {
         let days = if days.is_empty() { self.open_days() } else { days };
         let mut answers = Vec::with_capacity(days.len());
         for day in days {
-            let error = self.indexer.refresh(day).await.err().map(|error| super::failure::chain(&error));
+            let error = self.vfs.refresh(day).await.err().map(|error| super::failure::chain(&error));
             answers.push(Refreshed { day: day.to_string(), error });
         }
         answers
@@ -105,6 +107,10 @@ impl Controlled for Report {
     async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String> {
         warming::begin(&self.vfs, &request, peer).await
     }
+}
+
+fn indexing((day, rows, total): (Day, u64, u64)) -> IndexingStatus {
+    IndexingStatus { day: day.to_string(), rows, total: (total > 0).then_some(total) }
 }
 
 impl Measured for Report {
@@ -132,6 +138,18 @@ impl Report {
         tenant.into_iter().chain(self.media.hosts()).map(service).collect()
     }
 
+    fn encrypted(&self) -> bool {
+        self.config.cache.keys.current.is_some()
+    }
+
+    fn passthrough(&self) -> PassthroughStatus {
+        let mut status = passthrough(self.passthrough.state());
+        if self.encrypted() && self.config.mount.passthrough {
+            status.why = Some(String::from("the cache is encrypted"));
+        }
+        status
+    }
+
     fn tree(&self) -> TreeStatus {
         let (first, last) = self.vfs.days();
         TreeStatus {
@@ -141,6 +159,7 @@ impl Report {
             days_open: self.open_days().len() as u64,
             interactions: self.catalog.totals().map_or(0, |(interactions, _)| interactions),
             resolve_on: self.config.mount.resolve_on.word().to_owned(),
+            indexing: self.indexer.under_way().into_iter().map(indexing).collect(),
         }
     }
 

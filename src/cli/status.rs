@@ -112,6 +112,10 @@ fn table(state: &Status) -> String {
     row("mounted", state.mounted_at.clone());
     row("tree", format!("{} to {}, {} interactions indexed", tree.first_day, tree.last_day, tree.interactions));
     row("days", format!("{} indexed, {} of them open", tree.days_indexed, tree.days_open));
+    for day in &tree.indexing {
+        let total = day.total.map_or_else(String::new, |total| format!(" of {total}"));
+        row("indexing", format!("{}: {}{total} contacts", day.day, day.rows));
+    }
     row("resolve on", tree.resolve_on.clone());
     let window = format!("{} of {} calls in {} s", playback.used, playback.learned_limit, playback.window_s);
     let learned = if playback.learned_limit < playback.limit {
@@ -141,8 +145,17 @@ fn table(state: &Status) -> String {
     row("billed today", format!("{} of {limit} (UTC day)", budget.spent_today));
     row(
         "cache",
-        format!("{} of {} in {}", size(state.cache.used_bytes), size(state.cache.size_bytes), state.cache.dir),
+        format!(
+            "{} of {} in {}{}",
+            size(state.cache.used_bytes),
+            size(state.cache.size_bytes),
+            state.cache.dir,
+            if state.cache.encrypted { ", encrypted" } else { "" }
+        ),
     );
+    if let Some(trouble) = &state.cache.trouble {
+        row("", format!("reading uncached: {trouble}"));
+    }
     row("kernel holds", format!("{} inodes, {} open files", state.kernel.inodes, state.kernel.open_files));
     let passthrough = &state.kernel.passthrough;
     let why = passthrough.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();

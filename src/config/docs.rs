@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::keys::{self, AnyKey, Preset, Standing};
+use super::keys::{self, AnyKey, Preset};
 
 /// The whole document.
 #[must_use]
@@ -29,17 +29,7 @@ fn row(key: &dyn AnyKey) -> String {
     };
     let variables: Vec<String> = info.variables().iter().map(|name| format!("`{name}`")).collect();
     let flag = info.flag.map_or_else(String::new, |flag| format!("`{flag}`"));
-    let standing = match info.standing {
-        Standing::NotYet => " Not supported by this version: refused.",
-        Standing::Settable | Standing::Secret { .. } => "",
-    };
-    format!(
-        "| `{}` | {} | {default} | {} | {flag} | {}{standing} |\n",
-        info.name,
-        key.word(),
-        variables.join(", "),
-        info.doc
-    )
+    format!("| `{}` | {} | {default} | {} | {flag} | {} |\n", info.name, key.word(), variables.join(", "), info.doc)
 }
 
 const HEAD: &str = "\

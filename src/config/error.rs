@@ -50,9 +50,6 @@ pub enum ConfigError {
     #[error("{place}: {key} must not be written here")]
     SecretHere { place: Origin, key: String, file_key: String, variable: String },
 
-    #[error("{place}: {key} is not supported by this version")]
-    NotYet { place: Origin, key: String },
-
     #[error("{place}: {key}: cannot read {}", path.display())]
     SecretUnreadable {
         place: Origin,
@@ -92,7 +89,6 @@ impl ConfigError {
             ConfigError::SecretHere { file_key, variable, .. } => Some(format!(
                 "put it in a file that only you can read and name that file as tenant.{file_key}, or set {variable}"
             )),
-            ConfigError::NotYet { key, .. } => Some(format!("remove {key}")),
             ConfigError::SecretUnsafe { remedy, .. } => Some(remedy.clone()),
             ConfigError::NoHome { key } => Some(format!("set {key}, or HOME")),
             ConfigError::UnknownKey { .. } | ConfigError::UnknownVariable { .. } => {

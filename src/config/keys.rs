@@ -34,8 +34,6 @@ pub enum Standing {
         /// The key of a file that holds it instead.
         file_key: &'static str,
     },
-    /// Part of the plan, but this version cannot do it: refused, not ignored.
-    NotYet,
 }
 
 /// What is known of a key besides its type.
@@ -204,9 +202,10 @@ keys! {
     "Recordings up to this size are fetched whole at their first read."
     CACHE_MAX_AGE: Duration = "cache"."max_age", DURATION, Is("30d");
     "Bytes of recordings are dropped so long after they were fetched, at start and while mounted. Sizes and documents stay; reading again fetches again, and makes a billed call if the link has ended."
-    ENCRYPTION_KEY_FILE: PathBuf = "cache"."encryption_key_file", PATH, Described("none: not encrypted"),
-        standing Standing::NotYet;
-    "A key file that turns on encryption of the cache."
+    ENCRYPTION_KEY_FILE: PathBuf = "cache"."encryption_key_file", PATH, Described("none: not encrypted");
+    "A file with a key of 32 bytes (as they are, or in hexadecimal or base64), under the same rules as `access_key_secret_file`. With it, recordings in the cache and what the state says of people are encrypted; see `docs/ENCRYPTION.md`."
+    ENCRYPTION_PREVIOUS_KEY_FILE: PathBuf = "cache"."encryption_previous_key_file", PATH, Described("none");
+    "The key before `encryption_key_file`, while that is being replaced: at the next mount the state is encrypted anew and the cache begun anew. Without `encryption_key_file`, the state is decrypted."
 
     STATE_DIR: PathBuf = "state"."dir", PATH,
         Described("`$XDG_STATE_HOME/cxonefs`; `/var/lib/cxonefs` for root"), flag "--state-dir";

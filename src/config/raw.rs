@@ -137,7 +137,6 @@ pub(super) fn check(key: &dyn AnyKey, value: &Value, origin: &Origin) -> Result<
                 variable: info.variables().swap_remove(0),
             });
         }
-        Standing::NotYet => return Err(ConfigError::NotYet { place: origin.clone(), key: info.path() }),
     }
     key.check(value).map_err(|reason| ConfigError::Invalid {
         place: origin.clone(),
@@ -229,11 +228,6 @@ mod tests {
     #[case("[tree]\nsince = 2026-01-01\n", "config.toml:2:9: tree.since: expected a date", "a date without quotes")]
     #[case("[tree]\nmedia_types = [\"fax\"]\n", "config.toml:2:15: tree.media_types", "there is no channel \"fax\"")]
     #[case("[tenant]\nissuer = \"http://example.com\"\n", "config.toml:2:10: tenant.issuer", "clear text")]
-    #[case(
-        "[cache]\nencryption_key_file = \"k\"\n",
-        "config.toml:2:23: cache.encryption_key_file is not supported",
-        "by this version"
-    )]
     #[case("[tree]\nsince = \"90d\nx = 1\n", "config.toml:2:", "")]
     #[case("[tree]\nsince = \"1d\"\nsince = \"2d\"\n", "config.toml:3:1: ", "duplicate key")]
     fn wrong_values(#[case] text: &str, #[case] start: &str, #[case] part: &str) {

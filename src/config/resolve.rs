@@ -17,6 +17,7 @@ use super::settings::{
     TreeConfig,
 };
 use super::value::{Origin, Setting, Value};
+use crate::base::crypt::{Keys, MasterKey};
 
 /// Everything that may say something.
 #[derive(Default)]
@@ -229,7 +230,17 @@ impl Resolver<'_> {
             min_free: self.required(&keys::CACHE_MIN_FREE)?,
             whole_file_below: self.required(&keys::WHOLE_FILE_BELOW)?,
             max_age: self.between(&keys::CACHE_MAX_AGE, &Duration::from_secs(1), "1s")?,
+            keys: Keys {
+                current: self.key_file(&keys::ENCRYPTION_KEY_FILE)?,
+                previous: self.key_file(&keys::ENCRYPTION_PREVIOUS_KEY_FILE)?,
+            },
         })
+    }
+
+    fn key_file(&self, key: &Key<PathBuf>) -> Result<Option<MasterKey>, ConfigError> {
+        let Some((path, origin)) = self.get(key)? else { return Ok(None) };
+        let path = self.absolute(&path, &origin, &key.info)?;
+        secrets::read_key_file(&path, self.host.euid, &key.info.path(), &origin).map(Some)
     }
 
     fn limits(&self) -> Result<LimitsConfig, ConfigError> {
@@ -267,7 +278,7 @@ impl Resolver<'_> {
 fn missing_secret(info: &'static Info) -> ConfigError {
     let file_key = match info.standing {
         keys::Standing::Secret { file_key } => file_key,
-        _ => info.name,
+        keys::Standing::Settable => info.name,
     };
     ConfigError::MissingSecret { key: info.name, file_key, variable: info.variables().swap_remove(0) }
 }

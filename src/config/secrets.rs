@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::error::ConfigError;
 use super::value::Origin;
+use crate::base::crypt::MasterKey;
 
 /// The longest secret that is accepted; bytes. Real ones have under 100.
 const SECRET_BYTES_MAX: usize = 4096;
@@ -22,13 +23,41 @@ const SECRET_BYTES_MAX: usize = 4096;
 /// Refused: a file that its group or others can read, that belongs to someone else than `euid` or root, that is not a
 /// regular file, or that is empty, too long, or no text.
 pub fn read_file(path: &Path, euid: u32, key: &str, place: &Origin) -> Result<SecretString, ConfigError> {
-    let unsafe_because = |problem: &str, remedy: String| ConfigError::SecretUnsafe {
+    let bytes = read_bytes(path, euid, key, place)?;
+    let refused = |problem: &str, remedy: &str| Err(refusal(path, key, place, problem, remedy.to_owned()));
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        return refused("is not text", "put nothing but the secret into it");
+    };
+    let secret = text.trim();
+    if secret.is_empty() {
+        return refused("is empty", "put the secret into it");
+    }
+    Ok(SecretString::from(secret))
+}
+
+/// Reads a key for encryption under the same rules: 32 bytes as they are, or in hexadecimal or base64.
+pub fn read_key_file(path: &Path, euid: u32, key: &str, place: &Origin) -> Result<MasterKey, ConfigError> {
+    let bytes = read_bytes(path, euid, key, place)?;
+    MasterKey::parse(&bytes).ok_or_else(|| {
+        let problem = "is no key: 32 bytes are wanted, as they are or in hexadecimal or base64";
+        let remedy = "make one, and keep a copy where the cache is not: (umask 077; openssl rand -hex 32 > FILE)";
+        refusal(path, key, place, problem, remedy.to_owned())
+    })
+}
+
+fn refusal(path: &Path, key: &str, place: &Origin, problem: &str, remedy: String) -> ConfigError {
+    ConfigError::SecretUnsafe {
         place: place.clone(),
         key: key.into(),
         path: path.to_owned(),
         problem: problem.to_owned(),
         remedy,
-    };
+    }
+}
+
+/// The bytes of a file that nobody else could read or write.
+fn read_bytes(path: &Path, euid: u32, key: &str, place: &Origin) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    let unsafe_because = |problem: &str, remedy: String| refusal(path, key, place, problem, remedy);
     let unreadable = |source: io::Error| ConfigError::SecretUnreadable {
         place: place.clone(),
         key: key.to_owned(),
@@ -61,18 +90,8 @@ pub fn read_file(path: &Path, euid: u32, key: &str, place: &Origin) -> Result<Se
             format!("chmod 600 {shown}"),
         ));
     }
-    let text = read_bounded(file).map_err(unreadable)?;
-    let Some(text) = text else {
-        return Err(unsafe_because("is too long for a secret", String::from("put nothing but the secret into it")));
-    };
-    let Ok(text) = std::str::from_utf8(&text) else {
-        return Err(unsafe_because("is not text", String::from("put nothing but the secret into it")));
-    };
-    let secret = text.trim();
-    if secret.is_empty() {
-        return Err(unsafe_because("is empty", String::from("put the secret into it")));
-    }
-    Ok(SecretString::from(secret))
+    let bytes = read_bounded(file).map_err(unreadable)?;
+    bytes.ok_or_else(|| unsafe_because("is too long for a secret", String::from("put nothing but the secret into it")))
 }
 
 fn read_bounded(file: File) -> io::Result<Option<Zeroizing<Vec<u8>>>> {

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::base::crypt::Keys;
 use crate::base::{Channel, ResolveOn, Since};
 
 /// A bundle of settings for one purpose.
@@ -106,6 +107,8 @@ pub struct CacheConfig {
     /// Bytes.
     pub whole_file_below: u64,
     pub max_age: Duration,
+    /// What encrypts cache and state.
+    pub keys: Keys,
 }
 
 /// `[state]`

@@ -55,6 +55,11 @@ impl Gather {
         }
     }
 
+    /// Records that could not be read so far.
+    pub fn skipped(&self) -> u32 {
+        self.skipped
+    }
+
     /// Legs so far.
     pub fn len(&self) -> usize {
         self.legs.len()

@@ -228,9 +228,9 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// 204, or 200 with nothing in it and nothing said about it.
+    /// 204: there is nothing. A 200 with nothing in it is no answer: what it would empty is remembered.
     pub fn is_empty(&self) -> bool {
-        self.status == StatusCode::NO_CONTENT || (self.is_blank() && self.status_description.is_none())
+        self.status == StatusCode::NO_CONTENT
     }
 
     fn is_blank(&self) -> bool {

@@ -30,6 +30,8 @@ pub(super) enum BadDocument {
     NoInteractions,
     #[error("the answer says: {0}")]
     Says(String),
+    #[error("none of its interactions is an object")]
+    NoObjects,
     #[error("more than {ITEMS_MAX} interactions")]
     TooMany,
     #[error(transparent)]
@@ -47,6 +49,10 @@ pub(super) fn read(body: Value, plain_loopback: bool) -> Result<Document, BadDoc
     };
     if elements.len() > ITEMS_MAX {
         return Err(BadDocument::TooMany);
+    }
+    // "No recording" is remembered for days, so nonsense must not be taken for it.
+    if !elements.is_empty() && !elements.iter().any(|element| element.is_object()) {
+        return Err(BadDocument::NoObjects);
     }
     let items = elements.into_iter().map(|element| item(element, plain_loopback)).collect();
     let mut metadata = Value::Object(document);

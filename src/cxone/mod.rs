@@ -38,6 +38,7 @@ mod login;
 pub mod model;
 mod paging;
 mod playback;
+mod progress;
 mod reporting;
 mod retry;
 mod scrub;
@@ -56,5 +57,6 @@ pub use model::{
     ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer, PlaybackItem,
     SecretUrl,
 };
+pub use progress::ListingProgress;
 pub use settings::{ClientCredentials, Credentials, TenantSettings};
 pub use tenant::{Service, Tenant};

@@ -19,6 +19,7 @@ use super::http::{Answer, Call, REPORTING_BYTES_MAX};
 use super::limiter::{InFlight, LimiterSettings, Priority};
 use super::model::ContactsAnswer;
 use super::paging::{self, PAGE_ROWS, PAGES_MAX, PageFacts, Plan, Position};
+use super::progress::ListingProgress;
 use super::tenant::Inner;
 use super::{address, instant, lenient};
 
@@ -28,6 +29,9 @@ const PAGES_AT_ONCE: usize = 4;
 /// Pages in any window. No limit is published for Reporting, so this is a guess that nobody who looks around meets and no tenant should
 /// mind: a year of days at once, or ten pages a second for ever. A tenant that refuses more is listened to.
 pub(super) const RATE: LimiterSettings = LimiterSettings { calls: 600, window: Duration::from_mins(1) };
+
+/// A listing of more rows says in the log how far it is.
+const LARGE_ROWS: u64 = 5000;
 
 const LISTING: Call = Call { operation: "listing contacts", body_max: REPORTING_BYTES_MAX };
 
@@ -45,7 +49,11 @@ struct Page {
     last_poll: Option<Timestamp>,
 }
 
-pub(super) async fn completed_contacts(inner: &Arc<Inner>, window: Window) -> Result<ContactsAnswer, ApiError> {
+pub(super) async fn completed_contacts(
+    inner: &Arc<Inner>,
+    window: Window,
+    progress: &ListingProgress,
+) -> Result<ContactsAnswer, ApiError> {
     let mut gather = Gather::new(window.start, window.end);
     if window.start >= window.end {
         return Ok(gather.finish(None));
@@ -53,12 +61,19 @@ pub(super) async fn completed_contacts(inner: &Arc<Inner>, window: Window) -> Re
     let first = fetch(inner.clone(), window, Position::Row(0)).await?;
     // The first page's time: what changed while the others were fetched is then asked for again, not missed.
     let last_poll = first.last_poll;
+    if first.facts.rows == 0 && first.facts.total.is_some_and(|total| total > 0) {
+        return Err(contradiction("it counts records and sends none"));
+    }
     let origin = inner.session().await?.endpoints.api.clone();
     let may_follow = |url: &Url| address::same_origin(url, &origin);
     let total = first.facts.total;
     let mut plan = paging::after_first(&first.facts, may_follow);
     let mut seen = first.facts.rows;
     let mut pages = 1;
+    if let Some(total) = total {
+        progress.expect(total);
+    }
+    note_progress(progress, window, seen);
     gather.add(first.rows);
     loop {
         match plan {
@@ -68,13 +83,14 @@ pub(super) async fn completed_contacts(inner: &Arc<Inner>, window: Window) -> Re
                 return Err(ApiError::new(ApiErrorKind::BadAnswer, message));
             }
             Plan::Pages { skips } => {
-                seen += fetch_all(inner, window, skips, &mut gather).await?;
+                seen += fetch_all(inner, window, skips, &mut gather, progress).await?;
                 break;
             }
             Plan::OneMore(position) => {
                 let page = fetch(inner.clone(), window, position.clone()).await?;
                 seen += page.facts.rows;
                 pages += 1;
+                note_progress(progress, window, page.facts.rows);
                 let at = if let Position::Link(url) = &position { Some(url) } else { None };
                 plan = paging::after_next(&page.facts, seen, pages, at, may_follow);
                 gather.add(page.rows);
@@ -85,12 +101,26 @@ pub(super) async fn completed_contacts(inner: &Arc<Inner>, window: Window) -> Re
     if total.is_some_and(|total| seen < total) {
         tracing::debug!(total, seen, "the tenant sent fewer rows than it counted");
     }
+    // One bad record is skipped; where all are bad it is the answer that is, and an empty day would be remembered.
+    if gather.len() == 0 && gather.skipped() > 0 {
+        return Err(contradiction("not one of its records can be read"));
+    }
     tracing::debug!(start = %window.start, end = %window.end, legs = gather.len(), "listed");
     Ok(gather.finish(last_poll))
 }
 
+fn contradiction(what: &str) -> ApiError {
+    ApiError::new(ApiErrorKind::BadAnswer, format!("{}: {what}", LISTING.operation))
+}
+
 /// Fetches pages a few at once and adds them in order, up to the first empty one. Gives the rows that came.
-async fn fetch_all(inner: &Arc<Inner>, window: Window, skips: Vec<u64>, gather: &mut Gather) -> Result<u64, ApiError> {
+async fn fetch_all(
+    inner: &Arc<Inner>,
+    window: Window,
+    skips: Vec<u64>,
+    gather: &mut Gather,
+    progress: &ListingProgress,
+) -> Result<u64, ApiError> {
     let fetches = skips.into_iter().map(|skip| fetch(inner.clone(), window, Position::Row(skip)));
     let mut pages = stream::iter(fetches).buffered(PAGES_AT_ONCE);
     let mut seen = 0;
@@ -100,9 +130,18 @@ async fn fetch_all(inner: &Arc<Inner>, window: Window, skips: Vec<u64>, gather: 
             break;
         }
         seen += page.facts.rows;
+        note_progress(progress, window, page.facts.rows);
         gather.add(page.rows);
     }
     Ok(seen)
+}
+
+/// Says of a listing of many pages how far it is.
+fn note_progress(progress: &ListingProgress, window: Window, rows: u64) {
+    let (is_quarter, (rows, total)) = (progress.add(rows), progress.get());
+    if is_quarter && total > LARGE_ROWS {
+        tracing::info!(start = %window.start, rows, total, "listing");
+    }
 }
 
 /// One page, with retries.

@@ -15,6 +15,7 @@ use super::error::{ApiError, ApiErrorKind};
 use super::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
 use super::limiter::{Limiter, LimiterSnapshot};
 use super::model::{ContactsAnswer, PlaybackAnswer};
+use super::progress::ListingProgress;
 use super::reporting::Window;
 use super::retry::RetryPolicy;
 use super::settings::TenantSettings;
@@ -88,7 +89,18 @@ impl Tenant {
         end: Timestamp,
         updated_since: Option<Timestamp>,
     ) -> Result<ContactsAnswer, ApiError> {
-        reporting::completed_contacts(&self.inner, Window { start, end, updated_since }).await
+        self.completed_contacts_telling(start, end, updated_since, &ListingProgress::default()).await
+    }
+
+    /// The same; tells `progress` of every page.
+    pub async fn completed_contacts_telling(
+        &self,
+        start: Timestamp,
+        end: Timestamp,
+        updated_since: Option<Timestamp>,
+        progress: &ListingProgress,
+    ) -> Result<ContactsAnswer, ApiError> {
+        reporting::completed_contacts(&self.inner, Window { start, end, updated_since }, progress).await
     }
 
     /// One billed Media Playback call, exactly one HTTP request unless a 401 forces a new login. The caller holds a limiter permit.

@@ -36,6 +36,8 @@ pub struct Adapter {
     vfs: Arc<Vfs>,
     runtime: Handle,
     modes: Arc<BackingModes>,
+    /// The kernel keeps every listing until it is told, and opens no directory here.
+    opens_no_directory: bool,
     /// Dropped when the session ends.
     ended: Option<oneshot::Sender<()>>,
 }
@@ -43,7 +45,7 @@ pub struct Adapter {
 impl Adapter {
     /// `ended` is dropped when the kernel ends the session.
     pub fn new(vfs: Arc<Vfs>, runtime: Handle, modes: Arc<BackingModes>, ended: oneshot::Sender<()>) -> Adapter {
-        Adapter { vfs, runtime, modes, ended: Some(ended) }
+        Adapter { vfs, runtime, modes, opens_no_directory: false, ended: Some(ended) }
     }
 }
 
@@ -112,12 +114,17 @@ fn kind(is_dir: bool) -> FileType {
 
 impl Filesystem for Adapter {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // What an older kernel lacks only costs speed.
-        for wanted in [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_NO_OPENDIR_SUPPORT] {
+        // What an older kernel lacks only costs speed. Except AUTO_INVAL_DATA: with it a read first asks for attributes that the
+        // kernel may not keep. Without it, who reads without `fstat` after `open` reads by the size that was guessed before, and the
+        // kernel, racing with its own readahead, then pads the end with zeros.
+        for wanted in [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_AUTO_INVAL_DATA] {
             if let Err(missing) = config.add_capabilities(wanted) {
                 tracing::debug!(?missing, "kernel capabilities not offered");
             }
         }
+        // A kernel before 5.1 would take ENOSYS for an error.
+        let offered = config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
+        self.opens_no_directory = offered && self.vfs.keeps_directories();
         let _ = config.set_max_background(BACKGROUND_MAX);
         if self.modes.may_work() {
             // The cache's file system may itself be stacked once.
@@ -219,7 +226,7 @@ impl Filesystem for Adapter {
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        if self.vfs.keeps_directories() {
+        if self.opens_no_directory {
             // From now on the kernel opens no directory here, and keeps every listing until it is told to drop it.
             return reply.error(Errno::ENOSYS);
         }

@@ -7,13 +7,14 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use fuser::{Errno, Request};
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
 use crate::fuse::errno::errno;
+use crate::fuse::parked;
 use crate::vfs::{Caller, ErrorKind, Vfs, VfsError};
 
 /// One request of the kernel: what is asked, of what, by whom.
@@ -34,8 +35,8 @@ impl Asked {
     }
 }
 
-/// Polls once in the kernel's thread, for nearly every request is answered from memory; otherwise a task waits and replies, so that
-/// nobody else does.
+/// Polls once in the kernel's thread, for nearly every request is answered from memory; otherwise whatever wakes it starts a task that
+/// goes on and replies, so that nobody waits here.
 pub fn answer<T, F, R>(runtime: &Handle, vfs: &Arc<Vfs>, asked: Asked, future: F, reply: R)
 where
     T: Send + 'static,
@@ -43,25 +44,13 @@ where
     R: FnOnce(Result<T, Errno>) + Send + 'static,
 {
     let started = Instant::now();
-    let mut future = Box::pin(future);
-    let first = {
-        let _context = runtime.enter();
-        let mut context = Context::from_waker(Waker::noop());
-        // A panic must not end the thread that serves the mount.
-        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context)))
+    // A panic must not end the thread that serves the mount. In a task the reply would be dropped, which answers EIO.
+    let (watched, task_vfs) = (AssertUnwindSafe(future).catch_unwind(), vfs.clone());
+    let replied = async move {
+        let result = watched.await.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+        reply(conclude(&task_vfs, asked, started, result));
     };
-    match first {
-        Ok(Poll::Ready(result)) => reply(conclude(vfs, asked, started, result)),
-        Ok(Poll::Pending) => {
-            let vfs = vfs.clone();
-            // If this task panics, the reply is dropped, which answers EIO.
-            runtime.spawn(async move {
-                let result = future.await;
-                reply(conclude(&vfs, asked, started, result));
-            });
-        }
-        Err(panic) => reply(conclude(vfs, asked, started, Err(panicked(panic.as_ref())))),
-    }
+    parked::run(runtime, replied);
 }
 
 /// The same for what never waits.

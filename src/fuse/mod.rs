@@ -7,6 +7,7 @@ mod answer;
 mod errno;
 mod mount;
 mod notices;
+mod parked;
 mod passthrough;
 mod readahead;
 mod unmount;

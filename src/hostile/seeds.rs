@@ -147,10 +147,10 @@ fn link(document: &Value) -> Option<String> {
 fn indexes() -> Vec<Vec<u8>> {
     let of = |size: u64, validator: &str| {
         let version = Version { size, validator: validator.to_owned() };
-        let header = index::Header { hash: KeyHash([7; 32]), version, created_s: 1_793_620_800 };
+        let header = index::Header { hash: KeyHash([7; 32]), version, created_s: 1_793_620_800, sealing: None };
         let mut bytes = index::encode_header(&header).to_vec();
         bytes.extend(index::encode_present(0xdead_beef));
-        bytes.extend(index::ABSENT);
+        bytes.extend(&index::ABSENT[..index::ENTRY_LEN]);
         bytes
     };
     vec![of(100_000, "\"5f8d\""), of(0, ""), of(64 << 30, &"v".repeat(256))]

@@ -13,11 +13,13 @@ use super::error::MediaError;
 
 /// The kernel asks again at once. Whoever tries again by himself takes longer, or does so more than once.
 const AT_ONCE: Duration = Duration::from_millis(100);
+/// Requests of one open that fail together, at most: the kernel's readahead is a few.
+const FAILURES_MAX: usize = 16;
 
-/// The last failure of one open.
+/// The last failures of one open.
 #[derive(Debug, Default)]
 pub struct Again {
-    last: Mutex<Option<Failed>>,
+    last: Mutex<Vec<Failed>>,
 }
 
 #[derive(Debug)]
@@ -30,16 +32,20 @@ struct Failed {
 impl Again {
     /// The bytes `span` could not be read.
     pub fn note(&self, span: &Range<u64>, error: &MediaError) {
-        let failed = Failed { at: Instant::now(), span: span.clone(), error: error.clone() };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.retain(|failed| failed.at.elapsed() < AT_ONCE);
+        if last.len() < FAILURES_MAX {
+            last.push(Failed { at: Instant::now(), span: span.clone(), error: error.clone() });
+        }
     }
 
     /// The failure that a read of `span` repeats, if it does. Each is repeated once.
     pub fn repeats(&self, span: &Range<u64>) -> Option<MediaError> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = last.take()?;
-        let same = failed.at.elapsed() < AT_ONCE && failed.span.start < span.end && span.start < failed.span.end;
-        same.then_some(failed.error)
+        let same = last.iter().position(|failed| {
+            failed.at.elapsed() < AT_ONCE && failed.span.start < span.end && span.start < failed.span.end
+        })?;
+        Some(last.swap_remove(same).error)
     }
 }
 
@@ -52,11 +58,12 @@ mod tests {
         let again = Again::default();
         assert!(again.repeats(&(0..10)).is_none());
         again.note(&(0..128), &MediaError::Timeout);
+        again.note(&(128..256), &MediaError::Gone);
         assert!(matches!(again.repeats(&(100..104)), Some(MediaError::Timeout)));
-        assert!(again.repeats(&(100..104)).is_none());
+        assert!(matches!(again.repeats(&(128..132)), Some(MediaError::Gone)));
+        assert!(again.repeats(&(100..104)).is_none(), "once");
         again.note(&(0..128), &MediaError::Timeout);
         assert!(again.repeats(&(128..130)).is_none(), "other bytes");
-        again.note(&(0..128), &MediaError::Timeout);
         tokio::time::sleep(AT_ONCE).await;
         assert!(again.repeats(&(0..128)).is_none(), "later");
     }

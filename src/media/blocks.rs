@@ -81,6 +81,12 @@ impl Blocks {
         self.present == 0 && self.in_flight == 0 && self.evicting == 0
     }
 
+    /// Nothing is on its way and nothing is being removed.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.in_flight == 0 && self.evicting == 0
+    }
+
     /// Every block is present.
     #[must_use]
     pub fn is_complete(&self) -> bool {

@@ -5,23 +5,28 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::blocks::{Block, Blocks};
 use super::error::{MediaError, chain};
-use super::key::{KeyHash, Version};
-use super::recording::Recording;
+use super::index::Form;
+use super::key::{KeyHash, RecordingKey, Version};
+use super::recording::{Copied, Recording};
 use super::space::{FileId, Space, Victim, block_charge, file_charge};
 use super::spill::Spill;
 use super::store::{Files, Store};
+use super::sync::{AtomicI64, AtomicU64, Mutex, MutexGuard};
 use crate::base::Clock;
+use crate::base::crypt::Keys;
 
 /// Victims that one reservation may cost, at most; a cold file is one, so this suffices unless the disk does not obey.
 const VICTIMS_MAX: u32 = 4096;
+/// Recordings that become cold again when one is closed, at most: a close must not take long.
+const COOLED_AT_ONCE_MAX: u32 = 16;
 /// How long a process that is just leaving may still hold the directory.
 const LOCK_PATIENCE: Duration = crate::base::lock::PATIENCE;
 
@@ -36,6 +41,8 @@ pub struct Cache {
     pub(super) spill: Spill,
     next_id: AtomicU64,
     pub(super) warned_at_s: AtomicI64,
+    /// Why the disk takes no blocks at present, if it does not.
+    pub(super) trouble: Mutex<Option<String>>,
 }
 
 #[derive(Default)]
@@ -50,10 +57,21 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Cache {
     /// Opens or creates the directory and counts what is in it.
-    pub fn open(dir: &std::path::Path, limit: u64, min_free: u64, clock: Arc<dyn Clock>) -> Result<Cache, MediaError> {
+    pub fn open(
+        dir: &std::path::Path,
+        keys: &Keys,
+        limit: u64,
+        min_free: u64,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Cache, MediaError> {
         let failed = |error: &dyn std::error::Error| MediaError::source(chain(error));
-        let store = Store::open(dir, LOCK_PATIENCE).map_err(|error| failed(&error))?;
-        let (found, directories) = store.scan().map_err(|error| failed(&error))?;
+        let store = Store::open(dir, keys, LOCK_PATIENCE).map_err(|error| failed(&error))?;
+        Cache::over(store, limit, min_free, clock).map_err(|error| failed(&error))
+    }
+
+    /// Counts what is in a directory that was opened.
+    pub fn over(store: Store, limit: u64, min_free: u64, clock: Arc<dyn Clock>) -> io::Result<Cache> {
+        let (found, directories) = store.scan()?;
         let mut space = Space::new(limit, min_free);
         space.charge(directories);
         let recordings = found.len();
@@ -70,12 +88,28 @@ impl Cache {
             spill: Spill::default(),
             next_id: AtomicU64::new(1),
             warned_at_s: AtomicI64::new(i64::MIN / 2),
+            trouble: Mutex::new(None),
         })
+    }
+
+    /// What the files of a recording are called.
+    pub fn name(&self, key: &RecordingKey) -> KeyHash {
+        self.store.name(key)
+    }
+
+    /// Whether recordings are encrypted on disk.
+    pub fn is_sealed(&self) -> bool {
+        self.store.form() == Form::Sealed
     }
 
     /// The same, showing no bytes longer than `max_age` after they were fetched.
     pub fn keeping_for(self, max_age: Duration) -> Cache {
         Cache { max_age, ..self }
+    }
+
+    /// Why the disk took no block when it was last asked to, if it did not: what is read then is fetched each time.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
     }
 
     /// Bytes on disk, reserved ones included.
@@ -130,6 +164,43 @@ impl Cache {
             registry.by_hash.remove(&recording.hash);
             self.discard(recording);
         }
+        for _ in 0..COOLED_AT_ONCE_MAX {
+            let overheated = lock(&self.space).overheated();
+            let Some(idle) = overheated.and_then(|file| registry.by_id.get(&file).cloned()) else { return };
+            if !self.cool(&mut registry, &idle) {
+                return;
+            }
+        }
+    }
+
+    /// Forgets what is known of a recording's blocks; its files stay, as one found at start. False: it is in use.
+    fn cool(&self, registry: &mut Registry, recording: &Arc<Recording>) -> bool {
+        let _disk = lock(&recording.disk);
+        let mut state = recording.lock();
+        let is_used = state.readers > 0 || !state.fetches.is_empty() || state.passthrough > 0 || state.orphaned > 0;
+        if is_used || state.charged == 0 || !state.blocks.is_settled() {
+            return false;
+        }
+        let mut space = lock(&self.space);
+        let is_present = |block: &u32| matches!(state.blocks.get(*block), Block::Present { .. });
+        let present: Vec<u32> = (0..state.blocks.count()).filter(is_present).collect();
+        // Whoever took one out of the order is about to remove it.
+        if !present.iter().all(|block| space.has_block(recording.id, *block)) {
+            return false;
+        }
+        let mut bytes = std::mem::take(&mut state.charged);
+        for block in present {
+            space.take_block(recording.id, block);
+            bytes += block_charge(recording.version.size, block);
+        }
+        space.cool(recording.hash, bytes);
+        drop(space);
+        state.blocks.forget_present();
+        recording.note_eviction(&state);
+        state.files = None;
+        registry.by_id.remove(&recording.id);
+        registry.by_hash.remove(&recording.hash);
+        true
     }
 
     /// The source has another version: what is here of this one goes, and its readers learn of it.
@@ -184,6 +255,14 @@ impl Cache {
         self.reopen(recording)
     }
 
+    /// [`Recording::copy`], with the files opened if they are not.
+    pub fn copy(&self, recording: &Recording, span: &std::ops::Range<u64>, out: &mut Vec<u8>) -> Copied {
+        match recording.copy(span, out) {
+            Copied::Closed if self.files(recording).is_ok() => recording.copy(span, out),
+            copied => copied,
+        }
+    }
+
     /// A block that the disk did not take.
     pub fn spilled(&self, file: FileId, block: u32) -> Option<Bytes> {
         self.spill.get(file, block)
@@ -194,9 +273,12 @@ impl Cache {
         !self.spill.is_empty()
     }
 
-    /// Blocks were read.
+    /// Blocks were read. While somebody else is at the books it is not noted: readers must not queue for an order that
+    /// matters at evictions only, and what is read often is noted often enough.
     pub fn touch(&self, recording: &Recording, blocks: std::ops::Range<u32>) {
-        lock(&self.space).touch(recording.id, blocks);
+        if let Ok(mut space) = self.space.try_lock() {
+            space.touch(recording.id, blocks);
+        }
     }
 
     /// A block failed its checksum or cannot be read: it goes, and counts as missing.
@@ -221,7 +303,7 @@ impl Cache {
     pub fn begin_passthrough(&self, recording: &Recording) -> Option<std::fs::File> {
         let _disk = lock(&recording.disk);
         let mut state = recording.lock();
-        if state.stale.is_some() || !state.blocks.is_verified() || state.blocks.count() == 0 {
+        if self.is_sealed() || state.stale.is_some() || !state.blocks.is_verified() || state.blocks.count() == 0 {
             return None;
         }
         let file = self.store.open_data(&recording.hash).ok()?;
@@ -406,8 +488,8 @@ impl Cache {
             return empty();
         };
         let blocks = Blocks::from_index(version.size, &entries);
-        let charged = file_charge(version.size);
-        free_unvouched(&files, &blocks, version.size);
+        let charged = file_charge(version.size, self.store.form());
+        free_unvouched(&files, &blocks);
         if let Err(error) = files.note_used(self.clock.now().as_second()) {
             tracing::debug!(recording = ?hash, %error, "cannot note the use of a cache file");
         }
@@ -429,15 +511,22 @@ impl Cache {
     }
 }
 
-/// Frees blocks that are on disk without an entry: a process was killed between the two writes, or while evicting.
-fn free_unvouched(files: &Files, blocks: &Blocks, size: u64) {
-    let is_present = |block: &u32| matches!(blocks.get(*block), Block::Present { .. });
-    let vouched: u64 = (0..blocks.count()).filter(is_present).map(|block| block_charge(size, block)).sum();
-    if files.data_bytes().is_ok_and(|bytes| bytes > vouched) {
-        for block in (0..blocks.count()).filter(|block| !is_present(block)) {
-            if files.punch(block).is_err() {
-                return;
-            }
+/// Frees blocks that are on disk without an entry: a process was killed between the two writes, or while evicting. What the file
+/// occupies does not tell whether there are any: after a power cut, others may be missing in their place.
+fn free_unvouched(files: &Files, blocks: &Blocks) {
+    if blocks.is_complete() || files.data_bytes().is_ok_and(|bytes| bytes == 0) {
+        return;
+    }
+    let is_present = |block: u32| matches!(blocks.get(block), Block::Present { .. });
+    let mut block = 0;
+    while block < blocks.count() {
+        let start = block;
+        while block < blocks.count() && !is_present(block) {
+            block += 1;
         }
+        if block > start && files.punch(start..block).is_err() {
+            return;
+        }
+        block += 1;
     }
 }

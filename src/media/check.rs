@@ -34,6 +34,9 @@ pub enum Verdict {
 pub fn judge(status: u16, headers: &HeaderMap, asked: &Range<u64>) -> Verdict {
     match status {
         200 | 206 if !is_identity(headers) => broken("the media host sent an encoded body"),
+        200 | 206 if is_page(headers) => {
+            Verdict::Transient { why: "the media host sent a page instead of a recording".to_owned(), after: None }
+        }
         200 => Verdict::Whole { total: content_length(headers) },
         206 => partial(headers, asked),
         416 => Verdict::Outside { total: text(headers, &header::CONTENT_RANGE).and_then(unsatisfied_total) },
@@ -96,6 +99,16 @@ fn is_identity(headers: &HeaderMap) -> bool {
     text(headers, &header::CONTENT_ENCODING).is_none_or(|value| value.trim().eq_ignore_ascii_case("identity"))
 }
 
+/// Something for people or programs to read: a login page, an error in the clothes of a success. No recording is one.
+fn is_page(headers: &HeaderMap) -> bool {
+    let kind = text(headers, &header::CONTENT_TYPE).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    matches!(
+        kind.as_str(),
+        "text/html" | "application/json" | "application/problem+json" | "application/xml" | "text/xml"
+    ) || kind == "application/xhtml+xml"
+}
+
 /// `ETag`, else `Last-Modified`, else nothing.
 #[must_use]
 pub fn validator(headers: &HeaderMap) -> String {
@@ -156,6 +169,10 @@ mod tests {
         assert_eq!(judge(410, &[]), Verdict::Gone);
         assert!(matches!(judge(302, &[]), Verdict::Broken { .. }));
         assert!(matches!(judge(200, &[("content-encoding", "gzip")]), Verdict::Broken { .. }));
+        for kind in ["text/html; charset=utf-8", "application/json", "Application/XML"] {
+            assert!(matches!(judge(200, &[("content-type", kind)]), Verdict::Transient { .. }), "{kind}");
+        }
+        assert_eq!(judge(200, &[("content-type", "binary/octet-stream")]), Verdict::Whole { total: None });
         let after = Some(Duration::from_secs(3));
         let slow = judge(503, &[("retry-after", "3")]);
         assert_eq!(slow, Verdict::Transient { why: "the media host answered 503".into(), after });

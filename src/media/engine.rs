@@ -18,6 +18,7 @@ use super::session::Session;
 use super::settings::{MediaSettings, Patience};
 use super::source::Source;
 use crate::base::Clock;
+use crate::base::crypt::Keys;
 use crate::cxone::ServiceState;
 
 /// The answer of a probe under way.
@@ -43,8 +44,8 @@ pub struct Engine {
 
 impl Engine {
     /// Opens the cache and sets up HTTP. Starts no task and makes no request.
-    pub fn new(settings: MediaSettings, clock: Arc<dyn Clock>) -> Result<Engine, MediaError> {
-        let cache = Cache::open(&settings.cache_dir, settings.cache_size, settings.min_free, Arc::clone(&clock))?;
+    pub fn new(settings: MediaSettings, keys: &Keys, clock: Arc<dyn Clock>) -> Result<Engine, MediaError> {
+        let cache = Cache::open(&settings.cache_dir, keys, settings.cache_size, settings.min_free, Arc::clone(&clock))?;
         let cache = cache.keeping_for(settings.max_age);
         let engine = Engine {
             cache,

@@ -21,7 +21,11 @@ use super::links::LinkSource;
 use super::recording::{FetchEntry, Progress, Recording, State};
 use super::session::{Reply, Session};
 use super::source::Answer;
+use super::sync::{Runtime, timeout, yield_now};
 use super::writer::Writer;
+
+/// When a host pauses for this long, what it sent before is written without waiting for a full batch.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The blocks that one fetch is to bring.
 pub struct Claim {
@@ -54,11 +58,11 @@ impl Claim {
     }
 
     /// Brings the blocks in a task of its own. What is `asked` for goes first.
-    pub fn spawn(self, runtime: &tokio::runtime::Handle, links: Arc<dyn LinkSource>, asked: bool) {
+    pub fn spawn(self, runtime: &Runtime, links: Arc<dyn LinkSource>, asked: bool) {
         runtime.spawn(async move {
             if !asked {
                 // Connections that are open already are for the read that waits.
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
             let mut claim = self;
             let engine = Arc::clone(&claim.engine);
@@ -112,6 +116,12 @@ impl Claim {
                 }
                 Reply::Whole { mut answer, total, validator, pass: _pass } => {
                     let size = self.recording.version.size;
+                    // Nothing tells whose bytes they are.
+                    if total.is_none() && (validator.is_empty() || self.recording.version.validator.is_empty()) {
+                        return Err(MediaError::source(
+                            "the media host sends it all, and tells neither size nor version",
+                        ));
+                    }
                     let version = Version { size: total.unwrap_or(size), validator };
                     if !self.recording.version.agrees_with(&version) {
                         return Err(self.changed(version));
@@ -237,7 +247,7 @@ impl Claim {
         {
             let mut state = self.recording.lock();
             for block in std::mem::take(&mut self.owned) {
-                state.blocks.release(block);
+                state.release(block);
             }
             let mine = self.id;
             state.fetches.retain(|fetch| fetch.id != mine);
@@ -247,28 +257,24 @@ impl Claim {
     }
 }
 
-/// The next piece of the body. What waits to be written is written as soon as no piece is at hand, so that a fast host's blocks
-/// go out in few writes and a slow host's readers wait for none.
+/// The next piece of the body. What came before is shown to the readers as soon as no piece is at hand, so that a fast host's
+/// readers are woken few times and a slow host's wait for nothing.
 async fn next_piece(answer: &mut Answer, writer: &mut Writer, silence_max: Duration) -> Result<Option<Bytes>, String> {
     if let Some(piece) = answer.piece().now_or_never() {
         return piece;
     }
     // The connection's own task may have the next piece already, and needs its turn to hand it over.
-    tokio::task::yield_now().await;
+    yield_now().await;
     if let Some(piece) = answer.piece().now_or_never() {
         return piece;
     }
-    writer.kick();
-    let silence = tokio::time::sleep(silence_max);
-    tokio::pin!(silence);
-    loop {
-        tokio::select! {
-            biased;
-            piece = answer.piece() => return piece,
-            () = writer.written() => {}
-            () = &mut silence => return Err("the media host fell silent".to_owned()),
-        }
+    writer.show();
+    if let Ok(piece) = timeout(PAUSE.min(silence_max), answer.piece()).await {
+        return piece;
     }
+    writer.flush().await;
+    let piece = timeout(silence_max.saturating_sub(PAUSE), answer.piece()).await;
+    piece.unwrap_or_else(|_| Err("the media host fell silent".to_owned()))
 }
 
 impl Drop for Claim {

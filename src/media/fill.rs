@@ -9,12 +9,11 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::cache::{Cache, lock};
-use super::index::Header;
 use super::recording::Recording;
 use super::space::{block_charge, file_charge};
 use super::store::Files;
 
-/// One warning about a disk that does not take blocks per this many seconds.
+/// A disk that takes blocks and does not, in turns, is said once per this many seconds.
 const WARNING_EVERY_S: i64 = 60;
 
 impl Cache {
@@ -24,11 +23,16 @@ impl Cache {
     #[must_use]
     pub fn store_run(&self, recording: &Arc<Recording>, first: u32, run: &[&[Bytes]]) -> bool {
         match (self.write(recording, first, run), run) {
-            (Ok(()), _) => self.spill.age(),
+            (Ok(()), _) => {
+                self.spill.age();
+                if lock(&self.trouble).take().is_some() {
+                    tracing::info!("the cache takes blocks again");
+                }
+            }
             (Err(error), [pieces]) => {
                 self.warn_disk(&error);
                 self.spill.put(recording.id, first, pieces.concat().into());
-                recording.lock().blocks.release(first);
+                recording.lock().release(first);
             }
             (Err(_), _) => return false,
         }
@@ -52,7 +56,7 @@ impl Cache {
             let mut space = lock(&self.space);
             space.settle(charge);
             for (block, crc) in blocks.zip(crcs) {
-                let completed = state.blocks.complete(block, crc);
+                let completed = state.complete(block, crc);
                 debug_assert!(completed, "a claimed block stays in flight until it is stored or released");
                 space.add_block(recording.id, block);
             }
@@ -75,7 +79,7 @@ impl Cache {
         }
         // Nothing there, or no longer: somebody may have cleared the directory.
         self.discard(recording);
-        let charge = file_charge(recording.version.size);
+        let charge = file_charge(recording.version.size, self.store.form());
         if !self.make_room(charge) {
             return Err(no_room());
         }
@@ -83,8 +87,8 @@ impl Cache {
         let created = match self.reopen(recording) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && recording.lock().stale.is_none() => {
                 let created_s = self.clock.now().as_second();
-                let header = Header { hash: recording.hash, version: recording.version.clone(), created_s };
-                self.store.create(&header).map(|files| (Arc::new(files), charge))
+                let created = self.store.create(recording.hash, &recording.version, created_s);
+                created.map(|files| (Arc::new(files), charge))
             }
             other => other.map(|files| (files, 0)),
         };
@@ -109,6 +113,9 @@ impl Cache {
     }
 
     fn warn_disk(&self, error: &io::Error) {
+        if lock(&self.trouble).replace(error.to_string()).is_some() {
+            return;
+        }
         let now_s = self.clock.now().as_second();
         let before = self.warned_at_s.load(Ordering::Relaxed);
         let due = now_s.saturating_sub(before) >= WARNING_EVERY_S;

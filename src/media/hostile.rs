@@ -57,7 +57,7 @@ pub fn block_index(bytes: &[u8], sealed: bool) {
     assert!(version.size <= MAX_RECORDING_BYTES && version.validator.len() <= VALIDATOR_LEN_MAX);
     let again = index::decode_header(&index::encode_header(&header));
     assert_eq!(again.as_ref(), Ok(&header), "a header that is not what it was written as");
-    let entries = index::decode_entries(bytes.get(HEADER_LEN..).unwrap_or_default());
+    let entries = index::decode_entries(bytes.get(HEADER_LEN..).unwrap_or_default(), header.form());
     if block_count(version.size) > BLOCKS_MAX {
         return;
     }

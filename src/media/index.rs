@@ -1,11 +1,12 @@
-//! The on-disk format of a recording's block index, version 1. Bytes in, bytes out; opens no file.
+//! The on-disk format of a recording's block index: version 1, and 2 where the recording is encrypted. Bytes in, bytes out; opens no
+//! file.
 //!
 //! All numbers are little-endian.
 //!
 //! ```text
 //! header, 512 bytes                                   entries, 8 bytes per block, at 512 + 8 × block
 //!   0  magic "CXMINDEX"                                 0  state: 0 absent, 1 present      (u32)
-//!   8  format version, 1                  (u32)         4  CRC32C of the block's bytes     (u32)
+//!   8  format version, 1 or 2             (u32)         4  CRC32C of the block's bytes     (u32)
 //!  12  block size in bytes                (u32)
 //!  16  size of the recording in bytes     (u64)
 //!  24  created, seconds since 1970        (i64)
@@ -13,9 +14,14 @@
 //!  64  length of the validator            (u16)
 //!  66  zeros
 //!  72  validator                          (256 bytes, padded with zeros)
-//! 328  zeros
+//! 328  zeros; in version 2:
+//!      328  id of the key                 (16 bytes)
+//!      344  salt of the file's key        (32 bytes)
 //! 508  CRC32C of bytes 0–507              (u32)
 //! ```
+//!
+//! In version 2 an entry has 40 bytes, at 512 + 40 × block: state (u32), zeros (u32), the nonce (12 bytes) and the tag (16 bytes) of the
+//! block's AES-256-GCM, zeros (4 bytes). The tag stands in for the checksum.
 //!
 //! An entry is written after the data it vouches for, and neither is synced. A process that is killed between the two
 //! leaves data that nobody vouches for: a miss. A machine that loses power may keep the entry and lose the data: the checksum
@@ -24,17 +30,54 @@
 
 use super::geometry::{BLOCK_SIZE, MAX_RECORDING_BYTES, block_count};
 use super::key::{KeyHash, Version};
+use crate::base::crypt::{KeyId, NONCE_LEN, TAG_LEN};
 
 /// Bytes of the header.
 pub const HEADER_LEN: usize = 512;
 /// Bytes of an entry.
 pub const ENTRY_LEN: usize = 8;
+/// Bytes of an entry where blocks are encrypted.
+pub const SEALED_ENTRY_LEN: usize = 40;
 /// The longest validator that fits, in bytes.
 pub const VALIDATOR_LEN_MAX: usize = 256;
 
 const MAGIC: &[u8; 8] = b"CXMINDEX";
-const FORMAT: u32 = 1;
 const PRESENT: u32 = 1;
+
+/// How the blocks of a recording stand in its data file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Plain,
+    Sealed,
+}
+
+impl Form {
+    /// Bytes of an entry.
+    #[must_use]
+    pub fn entry_len(self) -> usize {
+        match self {
+            Form::Plain => ENTRY_LEN,
+            Form::Sealed => SEALED_ENTRY_LEN,
+        }
+    }
+
+    /// The format version.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        match self {
+            Form::Plain => 1,
+            Form::Sealed => 2,
+        }
+    }
+}
+
+/// What an encrypted file's key is derived from, besides the owner's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealing {
+    /// Of the owner's key.
+    pub key_id: KeyId,
+    pub salt: [u8; 32],
+}
 
 /// What the header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +86,16 @@ pub struct Header {
     pub version: Version,
     /// Seconds since 1970 at which the first block was fetched.
     pub created_s: i64,
+    /// Of an encrypted recording.
+    pub sealing: Option<Sealing>,
+}
+
+impl Header {
+    /// How the blocks stand in the data file.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        if self.sealing.is_some() { Form::Sealed } else { Form::Plain }
+    }
 }
 
 /// Why an index cannot be used. The recording is then dropped and fetched again.
@@ -62,14 +115,14 @@ pub enum BadIndex {
 
 /// Bytes of the index of a recording of `size` bytes.
 #[must_use]
-pub fn index_len(size: u64) -> u64 {
-    (HEADER_LEN + ENTRY_LEN * block_count(size) as usize) as u64
+pub fn index_len(size: u64, form: Form) -> u64 {
+    (HEADER_LEN + form.entry_len() * block_count(size) as usize) as u64
 }
 
 /// Where a block's entry stands.
 #[must_use]
-pub fn entry_offset(block: u32) -> u64 {
-    HEADER_LEN as u64 + u64::from(block) * ENTRY_LEN as u64
+pub fn entry_offset(block: u32, form: Form) -> u64 {
+    HEADER_LEN as u64 + u64::from(block) * form.entry_len() as u64
 }
 
 /// Writes a header. A validator longer than [`VALIDATOR_LEN_MAX`] does not occur: `check::validator` shortens it.
@@ -80,13 +133,17 @@ pub fn encode_header(header: &Header) -> [u8; HEADER_LEN] {
     let validator = &validator[..validator.len().min(VALIDATOR_LEN_MAX)];
     let mut bytes = [0; HEADER_LEN];
     bytes[0..8].copy_from_slice(MAGIC);
-    bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+    bytes[8..12].copy_from_slice(&header.form().number().to_le_bytes());
     bytes[12..16].copy_from_slice(&(BLOCK_SIZE as u32).to_le_bytes());
     bytes[16..24].copy_from_slice(&header.version.size.to_le_bytes());
     bytes[24..32].copy_from_slice(&header.created_s.to_le_bytes());
     bytes[32..64].copy_from_slice(&header.hash.0);
     bytes[64..66].copy_from_slice(&(validator.len() as u16).to_le_bytes());
     bytes[72..72 + validator.len()].copy_from_slice(validator);
+    if let Some(sealing) = &header.sealing {
+        bytes[328..344].copy_from_slice(&sealing.key_id.0);
+        bytes[344..376].copy_from_slice(&sealing.salt);
+    }
     let crc = crc32c::crc32c(&bytes[..508]);
     bytes[508..].copy_from_slice(&crc.to_le_bytes());
     bytes
@@ -101,7 +158,12 @@ pub fn decode_header(bytes: &[u8]) -> Result<Header, BadIndex> {
     if u32_at(bytes, 508) != crc32c::crc32c(&bytes[..508]) {
         return Err(BadIndex::Checksum);
     }
-    if u32_at(bytes, 8) != FORMAT || u64::from(u32_at(bytes, 12)) != BLOCK_SIZE {
+    let sealing = match u32_at(bytes, 8) {
+        1 => None,
+        2 => Some(Sealing { key_id: KeyId(array_at(bytes, 328)), salt: array_at(bytes, 344) }),
+        _ => return Err(BadIndex::Format),
+    };
+    if u64::from(u32_at(bytes, 12)) != BLOCK_SIZE {
         return Err(BadIndex::Format);
     }
     let size = u64_at(bytes, 16);
@@ -110,12 +172,11 @@ pub fn decode_header(bytes: &[u8]) -> Result<Header, BadIndex> {
         return Err(BadIndex::Contents);
     }
     let validator = std::str::from_utf8(&bytes[72..72 + validator_len]).map_err(|_| BadIndex::Contents)?;
-    let mut hash = [0; 32];
-    hash.copy_from_slice(&bytes[32..64]);
     Ok(Header {
-        hash: KeyHash(hash),
+        hash: KeyHash(array_at(bytes, 32)),
         version: Version { size, validator: validator.to_owned() },
         created_s: u64_at(bytes, 24) as i64,
+        sealing,
     })
 }
 
@@ -137,13 +198,37 @@ pub fn encode_present(crc: u32) -> [u8; ENTRY_LEN] {
     bytes
 }
 
-/// The entry of an absent block; also what a hole reads as.
-pub const ABSENT: [u8; ENTRY_LEN] = [0; ENTRY_LEN];
-
-/// Reads the entries that follow a header: the checksum of each present block. Anything but a well-formed entry is absent.
+/// Writes the entry of a present block that was encrypted with this nonce and has this tag.
 #[must_use]
-pub fn decode_entries(bytes: &[u8]) -> Vec<Option<u32>> {
-    bytes.chunks_exact(ENTRY_LEN).map(|entry| (u32_at(entry, 0) == PRESENT).then(|| u32_at(entry, 4))).collect()
+pub fn encode_sealed(nonce: [u8; NONCE_LEN], tag: [u8; TAG_LEN]) -> [u8; SEALED_ENTRY_LEN] {
+    let mut bytes = [0; SEALED_ENTRY_LEN];
+    bytes[..4].copy_from_slice(&PRESENT.to_le_bytes());
+    bytes[8..20].copy_from_slice(&nonce);
+    bytes[20..36].copy_from_slice(&tag);
+    bytes
+}
+
+/// Reads the entry of an encrypted block; none if it is absent.
+#[must_use]
+pub fn decode_sealed(entry: &[u8]) -> Option<([u8; NONCE_LEN], [u8; TAG_LEN])> {
+    let present = entry.len() >= SEALED_ENTRY_LEN && u32_at(entry, 0) == PRESENT;
+    present.then(|| (array_at(entry, 8), array_at(entry, 20)))
+}
+
+/// The entry of an absent block; also what a hole reads as. The first [`Form::entry_len`] bytes of it.
+pub const ABSENT: [u8; SEALED_ENTRY_LEN] = [0; SEALED_ENTRY_LEN];
+
+/// Reads the entries that follow a header: the checksum of each present block (0 where blocks are encrypted). Anything but a well-formed entry is absent.
+#[must_use]
+pub fn decode_entries(bytes: &[u8], form: Form) -> Vec<Option<u32>> {
+    let entries = bytes.chunks_exact(form.entry_len());
+    entries.map(|entry| (u32_at(entry, 0) == PRESENT).then(|| u32_at(entry, 4))).collect()
+}
+
+fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -166,7 +251,13 @@ mod tests {
             hash: KeyHash([0xab; 32]),
             version: Version { size: 0x0102_0304, validator: "\"5f8d\"".into() },
             created_s: 1_793_620_800,
+            sealing: None,
         }
+    }
+
+    fn sealed() -> Header {
+        let sealing = Some(Sealing { key_id: KeyId([0xcd; 16]), salt: [0xef; 32] });
+        Header { sealing, ..header() }
     }
 
     /// The format is a promise to caches written by this version: if this test must change, so must the format version.
@@ -188,20 +279,38 @@ mod tests {
         assert!(bytes[78..508].iter().all(|byte| *byte == 0));
         assert_eq!(hex(&bytes[508..]), "576f0f42");
         assert_eq!(hex(&encode_present(0xdead_beef)), "01000000efbeadde");
-        assert_eq!(entry_offset(3), 536);
-        assert_eq!(index_len(BLOCK_SIZE + 1), 528);
+        assert_eq!(entry_offset(3, Form::Plain), 536);
+        assert_eq!(index_len(BLOCK_SIZE + 1, Form::Plain), 528);
+    }
+
+    /// The same promise where recordings are encrypted; the blocks themselves are pinned in `seal`.
+    #[test]
+    fn golden_bytes_of_an_encrypted_recording() {
+        let bytes = encode_header(&sealed());
+        assert_eq!(hex(&bytes[8..12]), "02000000");
+        assert!(bytes[12..78] == encode_header(&header())[12..78]);
+        assert!(bytes[78..328].iter().all(|byte| *byte == 0) && bytes[376..508].iter().all(|byte| *byte == 0));
+        assert!(bytes[328..344] == [0xcd; 16] && bytes[344..376] == [0xef; 32]);
+        let entry = encode_sealed([1; 12], [2; 16]);
+        assert_eq!(hex(&entry), format!("0100000000000000{}{}00000000", "01".repeat(12), "02".repeat(16)));
+        assert_eq!(decode_sealed(&entry), Some(([1; 12], [2; 16])));
+        assert_eq!(decode_sealed(&ABSENT), None);
+        assert_eq!(decode_entries(&[entry, ABSENT].concat(), Form::Sealed), [Some(0), None]);
+        assert_eq!(entry_offset(3, Form::Sealed), 632);
+        assert_eq!(index_len(BLOCK_SIZE + 1, Form::Sealed), 592);
     }
 
     #[test]
     fn entries_round_trip() {
-        let bytes = [encode_present(7), ABSENT, [2, 0, 0, 0, 1, 1, 1, 1]].concat();
-        assert_eq!(decode_entries(&bytes), [Some(7), None, None]);
+        let bytes = [encode_present(7), [0; 8], [2, 0, 0, 0, 1, 1, 1, 1]].concat();
+        assert_eq!(decode_entries(&bytes, Form::Plain), [Some(7), None, None]);
     }
 
     proptest! {
         #[test]
-        fn headers_round_trip(size in 0..=MAX_RECORDING_BYTES, created_s: i64, validator in "[ -~]{0,256}", hash: [u8; 32]) {
-            let header = Header { hash: KeyHash(hash), version: Version { size, validator }, created_s };
+        fn headers_round_trip(size in 0..=MAX_RECORDING_BYTES, created_s: i64, validator in "[ -~]{0,256}", hash: [u8; 32], salt: Option<[u8; 32]>) {
+            let sealing = salt.map(|salt| Sealing { key_id: KeyId([5; 16]), salt });
+            let header = Header { hash: KeyHash(hash), version: Version { size, validator }, created_s, sealing };
             prop_assert_eq!(decode_header(&encode_header(&header)), Ok(header));
         }
 
@@ -215,7 +324,7 @@ mod tests {
         #[test]
         fn garbage_is_refused(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             prop_assert!(decode_header(&bytes).is_err());
-            let _ = decode_entries(&bytes);
+            let _ = (decode_entries(&bytes, Form::Plain), decode_entries(&bytes, Form::Sealed));
         }
     }
 }

@@ -10,13 +10,14 @@
 //!   │         │ assemble, writer: blocks as they arrive
 //!   ↓         ↓
 //! recording (block table) ←─ cache (room, eviction), fill (blocks in), verify (checksums) ─→ space (accounting, LRU)
-//!                              └─→ store (files) ─→ index (format)
+//!                              └─→ store (files) ─→ disk (the file system), index (format)
 //! ```
 //!
 //! What holds at any time:
 //!
 //! - A block is brought by one fetch at a time, and never overwritten once present.
-//! - Nothing is returned that was not compared with its checksum in this process, or written by it.
+//! - Nothing is returned that was not compared with its checksum in this process, or fetched by it.
+//! - A block that has arrived is read from memory until it is on disk; nobody waits for the disk.
 //! - One thread at a time writes blocks of a recording, several adjacent ones at once.
 //! - Room is reserved before it is written to; nothing is counted as free before it is.
 //! - Killed at any point, the cache is usable at once: see `index` for why no state of the files makes wrong bytes pass.
@@ -29,6 +30,7 @@ mod assemble;
 mod blocks;
 mod cache;
 mod check;
+mod disk;
 mod engine;
 mod error;
 mod fetch;
@@ -46,12 +48,14 @@ pub mod plan;
 mod probe;
 mod reader;
 mod recording;
+mod seal;
 mod session;
 mod settings;
 mod source;
 mod space;
 mod spill;
 mod store;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -68,6 +72,7 @@ pub use settings::MediaSettings;
 use std::sync::Arc;
 
 use crate::base::Clock;
+use crate::base::crypt::Keys;
 use crate::cxone::ServiceState;
 use engine::Engine;
 use geometry::MAX_RECORDING_BYTES;
@@ -106,14 +111,25 @@ impl Media {
     /// Opens or creates the cache directory (0700). Starts no task and makes no request. Fails if the directory cannot be
     /// used, belongs to somebody else, or is in use by another process.
     pub fn open(settings: MediaSettings, clock: Arc<dyn Clock>) -> Result<Media, MediaError> {
-        let engine = Arc::new(Engine::new(settings, clock)?);
+        Media::open_sealed(settings, &Keys::default(), clock)
+    }
+
+    /// As [`Media::open`], with the cache encrypted if there is a current key. What is cached in the clear or with the previous
+    /// key is dropped; a directory with another key is refused.
+    pub fn open_sealed(settings: MediaSettings, keys: &Keys, clock: Arc<dyn Clock>) -> Result<Media, MediaError> {
+        let engine = Arc::new(Engine::new(settings, keys, clock)?);
         Ok(Media { lifeline: Arc::new(Lifeline { engine }) })
+    }
+
+    /// Whether [`Media::open_sealed`] would refuse these keys for this directory. Touches nothing.
+    pub fn check_key(dir: &std::path::Path, keys: &Keys) -> Result<(), MediaError> {
+        store::Store::check_key(dir, keys).map(drop).map_err(|error| MediaError::source(error::chain(&error)))
     }
 
     /// Learns the size with one ranged GET of the head, whose bytes go into the cache.
     pub async fn probe(&self, key: &RecordingKey, links: Arc<dyn LinkSource>) -> Result<Version, MediaError> {
         let engine = &self.lifeline.engine;
-        let mut answer = probe::join(engine, KeyHash::of(key), links)?;
+        let mut answer = probe::join(engine, engine.cache.name(key), links)?;
         let told = tokio::time::timeout(engine.settings.deadline, answer.wait_for(Option::is_some)).await;
         match told {
             Err(_) => Err(MediaError::Timeout),
@@ -134,13 +150,14 @@ impl Media {
         }
         let engine = &self.lifeline.engine;
         engine.note_runtime();
-        let recording = engine.cache.attach(KeyHash::of(key), version);
+        let recording = engine.cache.attach(engine.cache.name(key), version);
         Ok(Reader::new(Arc::clone(&self.lifeline), recording, links))
     }
 
     /// Whether every byte of this version is in the cache. Cheap; touches no network.
     pub fn is_complete(&self, key: &RecordingKey, version: &Version) -> bool {
-        self.lifeline.engine.cache.is_complete(&KeyHash::of(key), version)
+        let cache = &self.lifeline.engine.cache;
+        cache.is_complete(&cache.name(key), version)
     }
 
     /// How the media hosts are, for `status`.
@@ -181,13 +198,15 @@ impl Media {
 
     /// Bytes that a recording occupies in the cache.
     pub fn occupied(&self, key: &RecordingKey) -> u64 {
-        self.lifeline.engine.cache.occupied(&KeyHash::of(key))
+        let cache = &self.lifeline.engine.cache;
+        cache.occupied(&cache.name(key))
     }
 
     /// Removes every byte of a recording for good: open readers get [`MediaError::Erased`] from then on. Whoever has it by passthrough
     /// reads on until it is closed; its bytes are on disk, without a name, as long.
     pub fn erase(&self, key: &RecordingKey) {
-        self.lifeline.engine.cache.erase(&KeyHash::of(key));
+        let cache = &self.lifeline.engine.cache;
+        cache.erase(&cache.name(key));
     }
 
     /// As [`Media::erase`], all recordings. `each` hears how many are gone, of how many.
@@ -206,8 +225,14 @@ impl Media {
         self.lifeline.engine.settings.cache_size
     }
 
+    /// Why the disk takes no blocks at present, if it does not: what is read is then fetched each time.
+    pub fn cache_trouble(&self) -> Option<String> {
+        self.lifeline.engine.cache.trouble()
+    }
+
     /// Removes every byte of a recording from the cache. Open readers fetch again what they still need.
     pub fn purge(&self, key: &RecordingKey) {
-        self.lifeline.engine.cache.purge(&KeyHash::of(key));
+        let cache = &self.lifeline.engine.cache;
+        cache.purge(&cache.name(key));
     }
 }

@@ -1,16 +1,25 @@
 //! What to fetch next: a pure function of what a reader did, what is here or on its way, and what may be spent.
 //!
-//! Readahead is demand-driven. A reader that goes forward and finds bytes missing gets a window of up to
-//! [`WINDOW_PER_READ_BYTE`] times what it has read in this run, so what is fetched in vain is bounded by what was wanted. A
-//! seek ends the run: probing a file's head and tail never builds a window. Inside the window several ranges are in flight,
-//! each small enough that the pipeline moves on while the reader consumes.
+//! Readahead is demand-driven. A reader that goes forward and finds bytes missing earns a window by what it has read in this
+//! run, in two steps: at first [`WINDOW_PER_READ_BYTE`] times as much, up to [`WINDOW_UNTRIED_BLOCKS`], so that what is fetched in
+//! vain stays in proportion to what was wanted; from [`TRIED_BYTES`] on the largest window at once, for every doubling
+//! in between would cost a round trip. A seek ends the run: probing a file's head and tail never builds a window. Inside
+//! the window several ranges are in flight, each small enough that the pipeline moves on while the reader consumes.
 
 use std::ops::Range;
 
 use super::geometry::{BLOCK_SIZE, block_at, blocks_of};
 
-/// Bytes of readahead per byte that the reader has read in this run.
+/// Bytes of readahead per byte that the reader has read in this run, at first.
 pub const WINDOW_PER_READ_BYTE: u64 = 6;
+/// The largest window of a run shorter than [`TRIED_BYTES`], in blocks (16 MiB): with the kernel's own readahead, a program that
+/// looks at 3 MB costs 21 MiB at most.
+pub const WINDOW_UNTRIED_BLOCKS: u32 = 256;
+/// A run of this length (bytes) is that of a program that reads on.
+pub const TRIED_BYTES: u64 = 6 << 20;
+/// A run that begins with a read of this length at the start of a recording gets the untried window at once: the kernel asks for so
+/// much only on behalf of a program that reads in large pieces, and programs that probe read in small ones.
+pub const BOLD_READ_BYTES: u64 = 1 << 20;
 /// The largest window, in blocks (64 MiB): enough to hide 40 ms of round trip at 1,600 MB/s.
 pub const WINDOW_BLOCKS_MAX: u32 = 1024;
 /// The longest range of one request, in blocks (4 MiB).
@@ -26,6 +35,8 @@ pub struct Readahead {
     run_end: Option<u64>,
     /// Bytes by which this run went forward.
     run_bytes: u64,
+    /// It began as [`BOLD_READ_BYTES`] says.
+    bold: bool,
     /// Blocks to keep planned ahead of `run_end`.
     window: u32,
     /// First block that was not looked at yet.
@@ -40,14 +51,29 @@ impl Readahead {
             Some(end) if near(end) => {
                 self.run_bytes += bytes.end.saturating_sub(end.max(bytes.start));
                 self.run_end = Some(end.max(bytes.end));
-                if stalled {
-                    self.window = self.window.max(earned(self.run_bytes));
-                }
             }
             _ => {
-                *self =
-                    Readahead { run_end: Some(bytes.end), run_bytes: bytes.end - bytes.start, window: 0, frontier: 0 };
+                let run_bytes = bytes.end - bytes.start;
+                let bold = bytes.start == 0 && run_bytes >= BOLD_READ_BYTES;
+                *self = Readahead { run_end: Some(bytes.end), run_bytes, bold, window: 0, frontier: 0 };
+                if !bold {
+                    return;
+                }
             }
+        }
+        if stalled {
+            self.window = self.window.max(self.earned());
+        }
+    }
+
+    /// Blocks of readahead for what was read in this run.
+    fn earned(&self) -> u32 {
+        if self.run_bytes >= TRIED_BYTES {
+            WINDOW_BLOCKS_MAX
+        } else if self.bold {
+            WINDOW_UNTRIED_BLOCKS
+        } else {
+            block_at(self.run_bytes.saturating_mul(WINDOW_PER_READ_BYTE)).min(WINDOW_UNTRIED_BLOCKS)
         }
     }
 
@@ -136,11 +162,6 @@ pub fn plan(
         }
     }
     plan
-}
-
-/// Blocks of readahead for what was read in this run.
-fn earned(run_bytes: u64) -> u32 {
-    block_at(run_bytes.saturating_mul(WINDOW_PER_READ_BYTE)).min(WINDOW_BLOCKS_MAX)
 }
 
 /// The longest range in a window of so many blocks: several of them fill it.
@@ -259,6 +280,51 @@ mod tests {
         let blocks = |ranges: Vec<Range<u32>>| ranges.into_iter().flatten().collect::<Vec<u32>>();
         assert_eq!((plan.asked.len(), plan.ahead.len()), (1, 1));
         assert_eq!((blocks(plan.asked), blocks(plan.ahead)), (vec![3, 4, 5, 6, 7], vec![1, 2]));
+    }
+
+    /// What a program costs that reads `wanted` bytes from the start in pieces of `piece` and then stops.
+    fn cost_of_looking(wanted: u64, piece: u64) -> u64 {
+        let (mut readahead, mut here) = (Readahead::default(), HashSet::new());
+        let allowance = allowance(2048);
+        (0..wanted.div_ceil(piece))
+            .map(|at| read(&mut readahead, &mut here, at * piece..(at + 1) * piece, &allowance))
+            .sum()
+    }
+
+    #[test]
+    fn what_is_fetched_in_vain_is_bounded() {
+        // As the kernel reads ahead for a program that looks at 64 KiB, 1 MB, 3 MB.
+        assert!(cost_of_looking(128 * KIB, 128 * KIB) <= 512 * KIB);
+        assert!(cost_of_looking(MIB, 128 * KIB) <= 8 * MIB);
+        assert!(cost_of_looking(5 * MIB, 128 * KIB) <= 22 * MIB);
+        assert!(cost_of_looking(5 * MIB, MIB) <= 22 * MIB);
+    }
+
+    /// Rounds of requests, each a round trip, until as much is on its way as the largest window allows.
+    #[test]
+    fn the_window_is_open_after_few_round_trips() {
+        for (piece, rounds_max) in [(MIB, 3), (128 * KIB, 6)] {
+            let (mut readahead, mut here) = (Readahead::default(), HashSet::new());
+            let allowance = Allowance { ranges_spare: 16, ..allowance(2048) };
+            let (mut position, mut rounds) = (0, 0);
+            while readahead.window() < WINDOW_BLOCKS_MAX {
+                // Everything that was asked for arrives; the reader takes it all, and stalls behind it.
+                let arrived = here.clone();
+                rounds += 1;
+                loop {
+                    let bytes = position..position + piece;
+                    let stalls = blocks_of(&bytes).any(|block| !arrived.contains(&block));
+                    readahead.observe(&bytes, stalls);
+                    let plan = plan(&mut readahead, &bytes, &allowance, |block| !here.contains(&block));
+                    here.extend(plan.asked.into_iter().chain(plan.ahead).flatten());
+                    position += piece;
+                    if stalls {
+                        break;
+                    }
+                }
+            }
+            assert!(rounds <= rounds_max, "{rounds} rounds of {piece}");
+        }
     }
 
     proptest! {

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::again::Again;
+use super::assemble::Pieces;
 use super::blocks::Block;
 use super::engine::Engine;
 use super::error::MediaError;
@@ -18,6 +19,7 @@ use super::key::Version;
 use super::links::LinkSource;
 use super::plan::{Readahead, plan};
 use super::recording::{Copied, FetchEntry, Progress, Recording, State};
+use super::sync::{Mutex, timeout, yield_now};
 use super::{Lifeline, Passthrough};
 
 /// One open of one recording.
@@ -36,6 +38,8 @@ pub struct Reader {
 enum Step {
     /// The bytes up to this offset are in the data file.
     Copy(u64),
+    /// These adjacent blocks have arrived and are on their way there.
+    Arrived(Vec<Pieces>),
     /// The disk did not take the block; here it is.
     Spilled(Bytes),
     /// A fetch brings the block.
@@ -60,25 +64,37 @@ impl Reader {
         }
     }
 
-    /// Bytes at `offset` if they are all in the cache; shorter than `len` only at the end of the recording.
+    /// Bytes at `offset` if they are all here; shorter than `len` only at the end of the recording.
     /// Never waits for the network. A recording that changed at the source reads as not cached.
     pub fn read_cached(&self, offset: u64, len: u32) -> Option<Bytes> {
         let span = clamp(self.recording.version.size, offset, len);
-        if span.is_empty() {
-            return Some(Bytes::new());
+        let mut out = Vec::new();
+        // As a rule all of it is in the file; or it is known at once that something is missing.
+        if !span.is_empty() && !matches!(self.copy_present(&span, &mut out), Copied::Done) {
+            out = self.gather(&span)?;
         }
+        self.note_read(&span, false);
+        Some(Bytes::from(out))
+    }
+
+    /// The bytes `span`, from the file and from blocks that have just arrived; none if any is missing.
+    fn gather(&self, span: &Range<u64>) -> Option<Vec<u8>> {
         {
             let state = self.recording.lock();
-            if state.stale.is_some() || state.present_until(span.start, span.end) < span.end {
+            if state.stale.is_some() || !blocks_of(span).all(|block| state.is_here(block)) {
                 return None;
             }
         }
         let mut out = Vec::with_capacity((span.end - span.start) as usize);
-        if !self.copy(&span, &mut out) {
-            return None;
+        while (out.len() as u64) < span.end - span.start {
+            let at = span.start + out.len() as u64;
+            match self.step(at, span.end) {
+                Ok(Step::Copy(until)) if self.copy(&(at..until), &mut out) => {}
+                Ok(Step::Arrived(blocks)) => append(&mut out, &blocks, at, span.end),
+                _ => return None,
+            }
         }
-        self.note_read(&span, false);
-        Some(Bytes::from(out))
+        Some(out)
     }
 
     /// Bytes at `offset`, fetched where missing; shorter than `len` only at the end of the recording.
@@ -91,7 +107,7 @@ impl Reader {
         if let Some(error) = self.again.repeats(&span) {
             return Err(error);
         }
-        let read = tokio::time::timeout(self.engine.settings.deadline, self.read_missing(&span));
+        let read = timeout(self.engine.settings.deadline, self.read_missing(&span));
         let outcome = read.await.unwrap_or(Err(MediaError::Timeout));
         if let Err(error) = &outcome {
             self.again.note(&span, error);
@@ -140,19 +156,16 @@ impl Reader {
             match step {
                 Step::Copy(until) => {
                     if !self.copy(&(at..until), &mut out) {
-                        tokio::task::yield_now().await;
+                        yield_now().await;
                     }
                 }
-                Step::Spilled(bytes) => {
-                    let start = block_start(block_at(at));
-                    let wanted = (at - start) as usize..bytes.len().min((span.end - start) as usize);
-                    out.extend_from_slice(bytes.get(wanted).unwrap_or_default());
-                }
+                Step::Arrived(blocks) => append(&mut out, &blocks, at, span.end),
+                Step::Spilled(bytes) => append(&mut out, &[vec![bytes]], at, span.end),
                 Step::Wait(progress) => self.wait(progress, at).await?,
                 Step::Settling => {
                     // Rung without a memory: the eviction may have ended between the look and the wait.
                     let pause = std::time::Duration::from_millis(5);
-                    let _ = tokio::time::timeout(pause, settled).await;
+                    let _ = timeout(pause, settled).await;
                 }
                 // Waited for without another look: a fetch that has failed by then would be begun again, and its links signed again.
                 Step::Fetch => {
@@ -184,10 +197,14 @@ impl Reader {
         }
         Ok(match state.blocks.get(block) {
             Block::Present { .. } => Step::Copy(state.present_until(at, end)),
-            Block::InFlight => match state.fetch_of(block) {
-                Some(fetch) => Step::Wait(fetch.watch()),
-                // Its fetch has ended; its last batch is still being written.
-                None => Step::Settling,
+            Block::InFlight => match (state.arrived(block), state.fetch_of(block)) {
+                (Some(_), _) => {
+                    let blocks = blocks_of(&(at..end));
+                    Step::Arrived(blocks.map_while(|block| state.arrived(block).cloned()).collect())
+                }
+                (None, Some(fetch)) => Step::Wait(fetch.watch()),
+                // Its fetch has ended, and is just giving it back.
+                (None, None) => Step::Settling,
             },
             Block::Evicting => Step::Settling,
             Block::Absent => self.engine.cache.spilled(self.recording.id, block).map_or(Step::Fetch, Step::Spilled),
@@ -195,27 +212,26 @@ impl Reader {
     }
 
     fn is_here(&self, block: u32) -> bool {
-        let present = matches!(self.recording.lock().blocks.get(block), Block::Present { .. });
-        present || self.engine.cache.spilled(self.recording.id, block).is_some()
+        let here = self.recording.lock().is_here(block);
+        here || self.engine.cache.spilled(self.recording.id, block).is_some()
     }
 
     /// Copies present bytes. False: something of it is not there any more.
     fn copy(&self, span: &Range<u64>, out: &mut Vec<u8>) -> bool {
-        let Ok(files) = self.engine.cache.files(&self.recording) else {
-            self.engine.cache.drop_damaged(&self.recording, block_at(span.start));
-            return false;
-        };
-        match self.recording.copy(&files, span, out) {
-            Copied::Done => {
-                self.engine.cache.touch(&self.recording, blocks_of(span));
-                true
-            }
-            Copied::Moved => false,
-            Copied::Damaged(block) => {
-                self.engine.cache.drop_damaged(&self.recording, block);
-                false
-            }
+        matches!(self.copy_present(span, out), Copied::Done)
+    }
+
+    /// The same; what turns out to be damaged goes.
+    fn copy_present(&self, span: &Range<u64>, out: &mut Vec<u8>) -> Copied {
+        let copied = self.engine.cache.copy(&self.recording, span, out);
+        match copied {
+            Copied::Done => self.engine.cache.touch(&self.recording, blocks_of(span)),
+            Copied::Moved => {}
+            // They cannot be opened, which is as good as damaged.
+            Copied::Closed => self.engine.cache.drop_damaged(&self.recording, block_at(span.start)),
+            Copied::Damaged(block) => self.engine.cache.drop_damaged(&self.recording, block),
         }
+        copied
     }
 
     /// Tells the readahead of a read, and starts what it wants if the read itself starts nothing.
@@ -265,6 +281,19 @@ impl Reader {
         let asked = plan.asked.into_iter().map(|blocks| (blocks, true));
         let ranges = asked.chain(plan.ahead.into_iter().map(|blocks| (blocks, false)));
         ranges.map(|(blocks, asked)| (Claim::take(&self.engine, &self.recording, state, blocks), asked)).collect()
+    }
+}
+
+/// Appends the bytes from `at` to `end`, as far as `blocks` hold them; the first one is the block of `at`.
+fn append(out: &mut Vec<u8>, blocks: &[Pieces], at: u64, end: u64) {
+    let mut skipped = (at - block_start(block_at(at))) as usize;
+    let mut wanted = (end - at) as usize;
+    for piece in blocks.iter().flatten() {
+        let here = piece.get(skipped..).unwrap_or_default();
+        skipped = skipped.saturating_sub(piece.len());
+        let here = &here[..here.len().min(wanted)];
+        out.extend_from_slice(here);
+        wanted -= here.len();
     }
 }
 

@@ -3,12 +3,14 @@
 //! Lock order, outermost first: `Recording::writing` → registry (`cache`) → `Recording::disk` → `Recording::state` → space (`cache`). None is held
 //! across an await.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::assemble::Pieces;
 use super::blocks::{Block, Blocks};
 use super::error::MediaError;
 use super::gate::HostName;
@@ -16,6 +18,7 @@ use super::geometry::{block_at, block_len, block_start, blocks_of};
 use super::key::{KeyHash, Version};
 use super::space::FileId;
 use super::store::Files;
+use super::sync::{AtomicU64, Mutex, MutexGuard};
 
 /// One version of one recording.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub struct Recording {
 #[derive(Debug)]
 pub struct State {
     pub blocks: Blocks,
+    /// Bytes of blocks in flight that have arrived and are on their way to the disk: readers need not wait for that.
+    arrived: BTreeMap<u32, Pieces>,
     pub fetches: Vec<FetchEntry>,
     /// Open readers.
     pub readers: u32,
@@ -72,7 +77,7 @@ pub struct FetchEntry {
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// Blocks that it brought.
-    pub settled: u32,
+    pub arrived: u32,
     /// Set once, at its end.
     pub outcome: Option<Result<(), MediaError>>,
 }
@@ -81,6 +86,8 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copied {
     Done,
+    /// The files are not open.
+    Closed,
     /// Something left the file meanwhile, or was not here in the first place. Look again.
     Moved,
     /// The block fails its checksum or cannot be read.
@@ -91,6 +98,7 @@ impl Recording {
     pub fn new(id: FileId, hash: KeyHash, version: Version, blocks: Blocks, charged: u64) -> Recording {
         let state = State {
             blocks,
+            arrived: BTreeMap::new(),
             fetches: Vec::new(),
             readers: 0,
             stale: None,
@@ -125,13 +133,12 @@ impl Recording {
 
     /// Appends the bytes `span`, whose blocks must all be present, to `out`. Blocks that no one verified in this process
     /// are compared with their checksums first. On anything but [`Copied::Done`], `out` is as it was.
-    pub fn copy(&self, files: &Arc<Files>, span: &Range<u64>, out: &mut Vec<u8>) -> Copied {
+    pub fn copy(&self, span: &Range<u64>, out: &mut Vec<u8>) -> Copied {
         let blocks = blocks_of(span);
         let before = self.evictions.load(Ordering::SeqCst);
-        let unverified = {
+        let (files, unverified) = {
             let state = self.lock();
-            // The block table speaks of the current files; others, unlinked before, may have holes where it promises bytes.
-            if !state.files.as_ref().is_some_and(|current| Arc::ptr_eq(current, files)) {
+            if state.stale.is_some() {
                 return Copied::Moved;
             }
             let mut unverified = Vec::new();
@@ -142,13 +149,18 @@ impl Recording {
                     _ => return Copied::Moved,
                 }
             }
-            unverified
+            // The block table speaks of the current files; others, unlinked before, may have holes where it promises bytes.
+            let Some(files) = state.files.clone() else { return Copied::Closed };
+            (files, unverified)
         };
+        out.reserve_exact((span.end - span.start) as usize);
         let base = out.len();
         let read = files.read_into(span.start, (span.end - span.start) as usize, out);
-        let mut damaged = read.is_err().then_some(blocks.start);
+        let mut damaged = read.err().map(|unreadable| unreadable.0);
+        // A tag was compared already.
+        let checksums = if files.is_sealed() { &[] } else { unverified.as_slice() };
         let mut scratch = Vec::new();
-        for (block, crc) in &unverified {
+        for (block, crc) in checksums {
             if damaged.is_some() {
                 break;
             }
@@ -199,6 +211,34 @@ impl State {
             at = block_start(block_at(at) + 1).min(end);
         }
         at
+    }
+
+    /// A block in flight is here, though not on disk.
+    pub fn arrive(&mut self, block: u32, pieces: Pieces) {
+        debug_assert_eq!(self.blocks.get(block), Block::InFlight);
+        self.arrived.insert(block, pieces);
+    }
+
+    /// In flight → present.
+    pub fn complete(&mut self, block: u32, crc: u32) -> bool {
+        self.arrived.remove(&block);
+        self.blocks.complete(block, crc)
+    }
+
+    /// In flight → absent.
+    pub fn release(&mut self, block: u32) -> bool {
+        self.arrived.remove(&block);
+        self.blocks.release(block)
+    }
+
+    /// The bytes of a block in flight that has arrived.
+    pub fn arrived(&self, block: u32) -> Option<&Pieces> {
+        self.arrived.get(&block)
+    }
+
+    /// Whether a block can be read without waiting.
+    pub fn is_here(&self, block: u32) -> bool {
+        matches!(self.blocks.get(block), Block::Present { .. }) || self.arrived.contains_key(&block)
     }
 
     /// The fetch that brings a block.

@@ -1,7 +1,10 @@
 //! What the cache may occupy and what goes first: accounting and LRU order. Pure; it removes nothing itself.
 //!
 //! Two kinds of things are on disk. Files not touched since start are *cold*: one unit each, oldest first, and they go
-//! before anything else. Of files touched since, every block is a unit of its own in one LRU over all of them.
+//! before anything else. Files touched since are *hot*: in one LRU over all of them stand segments of their blocks, of one block each
+//! in a small cache and of up to 64 in a huge one; a segment gives up its blocks one by one. Where more than [`HOT_BLOCKS_MAX`]
+//! blocks are hot, the files used least recently become cold again once nobody has them open. So the memory that it takes does not
+//! grow with the bytes that are cached: about 80 bytes per recording and 20 MiB for what is hot.
 //!
 //! `used` counts what is on disk, what is about to be written (reserved first) and what is being removed (released after),
 //! so it is never below the truth. Blocks of the file system that an extent tree or a directory takes are part of what a
@@ -9,8 +12,8 @@
 
 use lru::LruCache;
 
-use super::geometry::{block_count, block_len};
-use super::index::index_len;
+use super::geometry::{BLOCK_SIZE, block_count, block_len};
+use super::index::{Form, index_len};
 use super::key::KeyHash;
 
 /// The unit in which file systems allocate (bytes).
@@ -18,6 +21,12 @@ pub const ALLOCATION_UNIT: u64 = 4096;
 
 /// Bytes that may be written before the file system is asked again what it has free.
 const FREE_BELIEVED: u64 = 16 << 20;
+/// Blocks that may be hot before files become cold again (16 GiB of bytes).
+pub const HOT_BLOCKS_MAX: u64 = 256 * 1024;
+/// Up to this many segments (16 GiB of one block each) the order is that of single blocks.
+const SEGMENTS_MAX: u64 = 256 * 1024;
+/// The largest segment, in blocks (4 MiB).
+const SEGMENT_BLOCKS_MAX: u64 = 64;
 /// With less than this (bytes) above what must stay free, it is asked every time.
 const FREE_AMPLE: u64 = 512 << 20;
 
@@ -47,7 +56,13 @@ pub struct Space {
     /// Bytes settled since it was asked; none before the first time.
     settled_since: Option<u64>,
     cold: LruCache<KeyHash, u64>,
-    hot: LruCache<(FileId, u32), ()>,
+    /// By file and number of the segment, the blocks of it that are here, as bits.
+    hot: LruCache<(FileId, u32), u64>,
+    /// Blocks of a segment, at most.
+    segment_blocks: u32,
+    /// Blocks in `hot`.
+    hot_blocks: u64,
+    hot_blocks_max: u64,
 }
 
 impl Space {
@@ -63,7 +78,16 @@ impl Space {
             settled_since: None,
             cold: LruCache::unbounded(),
             hot: LruCache::unbounded(),
+            segment_blocks: segment_blocks(limit),
+            hot_blocks: 0,
+            hot_blocks_max: HOT_BLOCKS_MAX,
         }
+    }
+
+    /// Lets fewer blocks be hot.
+    #[cfg(test)]
+    pub fn keep_hot(&mut self, blocks: u64) {
+        self.hot_blocks_max = blocks;
     }
 
     /// Bytes on disk, reserved ones included.
@@ -86,7 +110,19 @@ impl Space {
         }
     }
 
-    /// Files found at start and not touched since, the most recently used first.
+    /// A hot file becomes cold: the most recently used of those. Its bytes are in the books already, and its blocks were taken out.
+    pub fn cool(&mut self, hash: KeyHash, bytes: u64) {
+        self.cold.put(hash, bytes);
+    }
+
+    /// The hot file that was used least recently, if more is hot than should be.
+    #[must_use]
+    pub fn overheated(&self) -> Option<FileId> {
+        let too_much = self.hot_blocks > self.hot_blocks_max;
+        self.hot.peek_lru().filter(|_| too_much).map(|((file, _), _)| *file)
+    }
+
+    /// Files not touched since start, or since they cooled, the most recently used first.
     #[must_use]
     pub fn cold_hashes(&self) -> Vec<KeyHash> {
         self.cold.iter().map(|(hash, _)| *hash).collect()
@@ -158,25 +194,49 @@ impl Space {
 
     /// A block of a touched file is present: the most recently used from now on.
     pub fn add_block(&mut self, file: FileId, block: u32) {
-        self.hot.put((file, block), ());
+        let (segment, bit) = self.segment(block);
+        let bits = self.hot.get_or_insert_mut((file, segment), || 0);
+        self.hot_blocks += u64::from(*bits & bit == 0);
+        *bits |= bit;
     }
 
     /// A block that an earlier process left: the least recently used, until somebody reads it.
     pub fn add_old_block(&mut self, file: FileId, block: u32) {
-        self.hot.put((file, block), ());
-        self.hot.demote(&(file, block));
+        let (segment, bit) = self.segment(block);
+        if let Some(bits) = self.hot.peek_mut(&(file, segment)) {
+            self.hot_blocks += u64::from(*bits & bit == 0);
+            *bits |= bit;
+            return;
+        }
+        self.hot.put((file, segment), bit);
+        self.hot.demote(&(file, segment));
+        self.hot_blocks += 1;
     }
 
     /// A block was read.
     pub fn touch(&mut self, file: FileId, blocks: std::ops::Range<u32>) {
-        for block in blocks {
-            self.hot.promote(&(file, block));
+        if blocks.is_empty() {
+            return;
+        }
+        for segment in self.segment(blocks.start).0..=self.segment(blocks.end - 1).0 {
+            self.hot.promote(&(file, segment));
         }
     }
 
     /// A block is being removed for another reason than eviction. False: somebody else removes it already.
     pub fn take_block(&mut self, file: FileId, block: u32) -> bool {
-        self.hot.pop(&(file, block)).is_some()
+        let had = self.has_block(file, block);
+        if had {
+            self.remove_hot(file, block);
+        }
+        had
+    }
+
+    /// Whether a block is there to be evicted; not if somebody removes it already.
+    #[must_use]
+    pub fn has_block(&self, file: FileId, block: u32) -> bool {
+        let (segment, bit) = self.segment(block);
+        self.hot.peek(&(file, segment)).is_some_and(|bits| bits & bit != 0)
     }
 
     /// What to remove next; the caller removes it and then releases its bytes.
@@ -184,8 +244,33 @@ impl Space {
         if let Some((hash, bytes)) = self.cold.pop_lru() {
             return Some(Victim::Cold(hash, bytes));
         }
-        self.hot.pop_lru().map(|((file, block), ())| Victim::Block(file, block))
+        let ((file, segment), bits) = self.hot.peek_lru().map(|(key, bits)| (*key, *bits))?;
+        let block = segment * self.segment_blocks + bits.trailing_zeros();
+        self.remove_hot(file, block);
+        Some(Victim::Block(file, block))
     }
+
+    /// The segment of a block, and the block's bit in it.
+    fn segment(&self, block: u32) -> (u32, u64) {
+        (block / self.segment_blocks, 1 << (block % self.segment_blocks))
+    }
+
+    /// A block that is there goes, and its segment with the last one.
+    fn remove_hot(&mut self, file: FileId, block: u32) {
+        let (segment, bit) = self.segment(block);
+        let Some(bits) = self.hot.peek_mut(&(file, segment)) else { return };
+        *bits &= !bit;
+        self.hot_blocks -= 1;
+        if *bits == 0 {
+            self.hot.pop(&(file, segment));
+        }
+    }
+}
+
+/// Blocks of a segment in a cache of `limit` bytes.
+fn segment_blocks(limit: u64) -> u32 {
+    let per_segment = limit / (SEGMENTS_MAX * BLOCK_SIZE);
+    per_segment.next_power_of_two().clamp(1, SEGMENT_BLOCKS_MAX) as u32
 }
 
 /// Bytes that a block takes on disk.
@@ -197,11 +282,11 @@ pub fn block_charge(size: u64, block: u32) -> u64 {
 /// Bytes that a recording's files take on disk besides their blocks: the index, directory entries, and a leaf of the
 /// extent tree per 256 blocks once a sparse file has more extents than its inode holds (4 on ext4).
 #[must_use]
-pub fn file_charge(size: u64) -> u64 {
+pub fn file_charge(size: u64, form: Form) -> u64 {
     let count = u64::from(block_count(size));
     let extent_leaves = if count > 4 { count.div_ceil(256) } else { 0 };
     let directory = 1;
-    index_len(size).next_multiple_of(ALLOCATION_UNIT) + (extent_leaves + directory) * ALLOCATION_UNIT
+    index_len(size, form).next_multiple_of(ALLOCATION_UNIT) + (extent_leaves + directory) * ALLOCATION_UNIT
 }
 
 #[cfg(test)]
@@ -227,6 +312,23 @@ mod tests {
         let blocks = [(2, 5), (1, 1), (1, 0)].map(|(file, block)| Victim::Block(FileId(file), block));
         assert_eq!(order[..2], [Victim::Cold(hash(1), 10), Victim::Cold(hash(3), 30)]);
         assert_eq!(order[2..], blocks);
+    }
+
+    #[test]
+    fn a_huge_cache_orders_segments_and_gives_up_their_blocks_one_by_one() {
+        assert_eq!([10 << 30, 16 << 30, 100 << 30, 10 << 40].map(segment_blocks), [1, 1, 8, 64]);
+        let mut space = Space::new(100 << 30, 0);
+        for block in [9, 0, 1] {
+            space.add_block(FileId(1), block);
+        }
+        space.add_old_block(FileId(2), 7);
+        space.add_old_block(FileId(2), 6);
+        space.touch(FileId(1), 9..10);
+        assert!(space.take_block(FileId(1), 1) && !space.take_block(FileId(1), 1) && space.has_block(FileId(1), 0));
+        let order: Vec<_> = std::iter::from_fn(|| space.pop_victim()).collect();
+        let blocks = [(2, 6), (2, 7), (1, 0), (1, 9)].map(|(file, block)| Victim::Block(FileId(file), block));
+        assert_eq!(order, blocks);
+        assert_eq!(space.hot_blocks, 0);
     }
 
     #[test]

@@ -25,7 +25,12 @@ impl Reader {
     pub async fn prepare_passthrough(&self) {
         {
             let mut state = self.recording.lock();
-            if state.blocks.is_verified() || !state.blocks.is_complete() || state.verifying {
+            // An encrypted file is none that the kernel could read.
+            if self.engine.cache.is_sealed()
+                || state.blocks.is_verified()
+                || !state.blocks.is_complete()
+                || state.verifying
+            {
                 return;
             }
             state.verifying = true;
@@ -84,13 +89,13 @@ fn verify(engine: &Engine, recording: &Arc<Recording>, block: u32, scratch: &mut
             let start = block_start(block);
             let span = start..start + block_len(recording.version.size, block);
             scratch.clear();
-            match engine.cache.files(recording).map(|files| recording.copy(&files, &span, scratch)) {
-                Ok(Copied::Done) => true,
-                Ok(Copied::Damaged(block)) => {
+            match engine.cache.copy(recording, &span, scratch) {
+                Copied::Done => true,
+                Copied::Damaged(block) => {
                     engine.cache.drop_damaged(recording, block);
                     false
                 }
-                Ok(Copied::Moved) | Err(_) => false,
+                Copied::Moved | Copied::Closed => false,
             }
         }
         _ => false,

@@ -1,20 +1,25 @@
-//! Takes the blocks of one fetch to the disk, on blocking threads, while the next ones arrive.
+//! Takes the blocks of one fetch to its readers, and to the disk on blocking threads, while the next ones arrive.
+//!
+//! Readers take a block from memory as soon as it is shown to them. So the disk is not hurried: blocks are written in batches,
+//! and what is left when the fetch ends.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::assemble::Pieces;
 use super::engine::Engine;
 use super::recording::{Progress, Recording};
 use super::settings::WRITE_BATCH_BLOCKS;
+use super::sync::{JoinHandle, spawn_blocking, yield_now};
 
 /// Writes blocks on a blocking thread while the next ones arrive: one batch at a time, of what came meanwhile.
 pub struct Writer {
     engine: Arc<Engine>,
     pending: Batch,
+    /// How many of `pending` the readers know of.
+    shown: usize,
     running: Option<JoinHandle<()>>,
 }
 
@@ -42,12 +47,10 @@ impl Batch {
             let adjacent = adjacent.take(run_max).count();
             let run: Vec<&[bytes::Bytes]> = blocks[..adjacent].iter().map(|(_, pieces)| pieces.as_slice()).collect();
             if !engine.cache.store_run(&recording, first, &run) {
-                // Where room is short, each is shown to its readers before the next one may push it out.
                 run_max = 1;
                 continue;
             }
             self.blocks.drain(..adjacent);
-            self.progress.send_modify(|progress| progress.settled += adjacent as u32);
         }
     }
 }
@@ -59,7 +62,7 @@ impl Drop for Batch {
         }
         let mut state = self.recording.lock();
         for (block, _) in &self.blocks {
-            state.blocks.release(*block);
+            state.release(*block);
         }
         drop(state);
         self.progress.send_modify(|_| {});
@@ -69,56 +72,76 @@ impl Drop for Batch {
 impl Writer {
     /// For the blocks of one fetch, whose waiters learn of each by `progress`.
     pub fn new(engine: &Arc<Engine>, recording: &Arc<Recording>, progress: &Arc<watch::Sender<Progress>>) -> Writer {
-        Writer { engine: Arc::clone(engine), pending: Batch::new(recording, progress), running: None }
+        Writer { engine: Arc::clone(engine), pending: Batch::new(recording, progress), shown: 0, running: None }
     }
 
-    /// Takes a block over, to be written with those that follow at once. Waits while too much waits for the disk.
+    /// Takes a block over, to be shown and written with those that follow at once. Waits while too much waits for the disk.
     pub async fn push(&mut self, block: u32, bytes: Pieces) {
         self.pending.blocks.push_back((block, bytes));
         if self.pending.blocks.len() >= WRITE_BATCH_BLOCKS {
-            if self.running.is_some() {
-                self.written().await;
-            }
-            self.kick();
+            self.flush().await;
         }
     }
 
-    /// Starts writing what waits, unless the batch before it is still being written.
-    pub fn kick(&mut self) {
-        if self.running.as_ref().is_some_and(JoinHandle::is_finished) {
-            self.running = None;
-        }
-        if self.running.is_some() || self.pending.blocks.is_empty() {
+    /// Shows the readers what has come since the last time.
+    pub fn show(&mut self) {
+        let fresh = self.pending.blocks.len() - self.shown;
+        if fresh == 0 {
             return;
         }
-        let next = Batch::new(&self.pending.recording, &self.pending.progress);
-        let batch = std::mem::replace(&mut self.pending, next);
-        let engine = Arc::clone(&self.engine);
-        self.running = Some(tokio::task::spawn_blocking(move || batch.store(&engine)));
+        {
+            let mut state = self.pending.recording.lock();
+            for (block, pieces) in self.pending.blocks.iter().skip(self.shown) {
+                state.arrive(*block, pieces.clone());
+            }
+        }
+        self.shown += fresh;
+        self.pending.progress.send_modify(|progress| progress.arrived += fresh as u32);
     }
 
-    /// Ends with the running batch, after starting the next one; never if none runs. Cancel-safe.
-    pub async fn written(&mut self) {
-        match &mut self.running {
-            Some(running) => {
-                if let Err(error) = running.await {
-                    tracing::error!(%error, "writing to the cache ended abnormally");
-                }
-                self.running = None;
-                self.kick();
-            }
-            None => std::future::pending().await,
+    /// Starts writing what waits, all of which was shown, when nothing is being written.
+    fn write(&mut self) {
+        let next = Batch::new(&self.pending.recording, &self.pending.progress);
+        let batch = std::mem::replace(&mut self.pending, next);
+        self.shown = 0;
+        let engine = Arc::clone(&self.engine);
+        self.running = Some(spawn_blocking(move || batch.store(&engine)));
+    }
+
+    /// Ends with the running batch.
+    async fn written(&mut self) {
+        if let Some(running) = self.running.take()
+            && let Err(error) = running.await
+        {
+            tracing::error!(%error, "writing to the cache ended abnormally");
+        }
+    }
+
+    /// Starts writing everything that came.
+    pub async fn flush(&mut self) {
+        if !self.pending.blocks.is_empty() {
+            self.show();
+            // Whoever was woken is answered first, on this thread, with what its caches still hold.
+            yield_now().await;
+            self.written().await;
+            self.write();
         }
     }
 
     /// Ends when everything is stored.
     pub async fn finish(&mut self) {
-        loop {
-            self.kick();
-            if self.running.is_none() {
-                return;
-            }
-            self.written().await;
+        self.flush().await;
+        self.written().await;
+    }
+}
+
+/// A fetch that is broken off, as all are when the mount ends, has given blocks to readers that the next process should find.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let next = Batch::new(&self.pending.recording, &self.pending.progress);
+        let batch = std::mem::replace(&mut self.pending, next);
+        if !batch.blocks.is_empty() {
+            batch.store(&self.engine);
         }
     }
 }

@@ -46,18 +46,18 @@ pub struct VerifyReport {
 }
 
 /// What to remove.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// Bytes of all recordings; sizes, documents and the tree stay.
     Media,
-    /// Everything about one interaction, named by its master contact id or by one of its contact ids.
-    Contact(i64),
+    /// Everything about some interactions, each named by its master contact id or by one of its contact ids.
+    Contacts(Vec<i64>),
     /// Everything about everybody.
     All,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurgeRequest {
     pub what: What,
     /// Only tell what would go.
@@ -104,5 +104,5 @@ pub trait Keeping: Send + Sync + 'static {
     fn verify(&self, progress: &mut dyn FnMut(Progress) -> bool) -> VerifyReport;
 
     /// Removes. An error is a text; what was begun can be asked for again.
-    fn purge(&self, request: PurgeRequest, progress: &mut dyn FnMut(Progress)) -> Result<PurgeReport, String>;
+    fn purge(&self, request: &PurgeRequest, progress: &mut dyn FnMut(Progress)) -> Result<PurgeReport, String>;
 }

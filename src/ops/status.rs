@@ -70,6 +70,19 @@ pub struct TreeStatus {
     pub interactions: u64,
     /// When a billed call may be made: open, stat or list.
     pub resolve_on: String,
+    /// Days that are being listed now.
+    #[serde(default)]
+    pub indexing: Vec<IndexingStatus>,
+}
+
+/// A day that is being listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexingStatus {
+    pub day: String,
+    /// Contacts that came so far.
+    pub rows: u64,
+    /// How many there are; `null` until the tenant has told.
+    pub total: Option<u64>,
 }
 
 /// The rate limit of billed calls.
@@ -177,6 +190,12 @@ pub struct CacheStatus {
     pub dir: String,
     pub used_bytes: u64,
     pub size_bytes: u64,
+    /// Whether recordings, and what the state says of people, are encrypted on disk.
+    #[serde(default)]
+    pub encrypted: bool,
+    /// Why the disk takes nothing at present, if it does not; `null`: it does. Recordings are then read uncached.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 /// Reads of recordings since mounting; what the kernel read by passthrough is not among them.
@@ -243,6 +262,7 @@ pub fn example() -> Status {
             days_open: 1,
             interactions: 100,
             resolve_on: "open".into(),
+            indexing: vec![IndexingStatus { day: "2026-11-02".into(), rows: 1000, total: Some(20_000) }],
         },
         playback: PlaybackStatus {
             limit: 150,
@@ -262,7 +282,13 @@ pub fn example() -> Status {
             error: Some("cannot be reached".into()),
         }],
         budget: BudgetStatus { limit: Some(1000), spent_today: 12 },
-        cache: CacheStatus { dir: "/var/cache/cxonefs".into(), used_bytes: 5, size_bytes: 10 },
+        cache: CacheStatus {
+            dir: "/var/cache/cxonefs".into(),
+            used_bytes: 5,
+            size_bytes: 10,
+            encrypted: false,
+            trouble: None,
+        },
         kernel: KernelStatus {
             inodes: 7,
             open_files: 1,

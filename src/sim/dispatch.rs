@@ -122,8 +122,9 @@ async fn outside(tenant: &Arc<Tenant>, mut asked: Asked) -> Response {
     if endpoint == Endpoint::Playback {
         tenant.note_playback();
     }
-    let (latency, fault) = tenant
-        .change(|switches| (switches.latency_ms.get(&endpoint).copied(), switches.take_fault(endpoint, &asked.path)));
+    let target = format!("{}?{}", asked.path, asked.query);
+    let (latency, fault) =
+        tenant.change(|switches| (switches.latency_ms.get(&endpoint).copied(), switches.take_fault(endpoint, &target)));
     if let Some(ms) = latency {
         unless_closing(&tenant.closing, sleep(Duration::from_millis(ms))).await;
     }

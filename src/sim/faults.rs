@@ -83,6 +83,18 @@ pub(super) fn on_the_way(fault: &Fault, mut response: Response, closing: &Closin
             set_length(&mut response, length.map(|length| length.min(bytes)));
             return response.map(|body| shaped(body, Shape::End { after: bytes }, closing.clone()));
         }
+        Fault::NoLength => {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            return response.map(|body| Body::from_stream(body.into_data_stream()));
+        }
+        Fault::LongBody { bytes } => {
+            set_length(&mut response, length.map(|length| length.saturating_add(bytes)));
+            return response.map(|body| lengthened(body, bytes));
+        }
+        Fault::LongChunkedBody { bytes } => {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            return response.map(|body| lengthened(body, bytes));
+        }
         Fault::WrongLength { by } => {
             let Some(length) = length else { return response };
             set_length(&mut response, Some(length.saturating_add(by)));
@@ -94,6 +106,12 @@ pub(super) fn on_the_way(fault: &Fault, mut response: Response, closing: &Closin
     // A stream has no size of its own; the answer keeps the one it had.
     set_length(&mut response, length);
     response.map(|body| shaped(body, shape, closing.clone()))
+}
+
+/// The body with bytes after its end.
+fn lengthened(body: Body, bytes: u64) -> Body {
+    let more = Bytes::from(vec![b'+'; usize::try_from(bytes).unwrap_or(usize::MAX)]);
+    Body::from_stream(body.into_data_stream().chain(stream::iter([Ok(more)])))
 }
 
 fn length_of(response: &Response) -> Option<u64> {
@@ -236,6 +254,9 @@ mod tests {
         assert_eq!(sent(Fault::Drop).await, (Some(10), Err(Vec::new())));
         assert_eq!(sent(Fault::Truncate { bytes: 4 }).await, (Some(4), Ok(b"0123".to_vec())));
         assert_eq!(sent(Fault::WrongLength { by: 5 }).await, (Some(15), Err(b"0123456789".to_vec())));
+        assert_eq!(sent(Fault::NoLength).await, (None, Ok(b"0123456789".to_vec())));
+        assert_eq!(sent(Fault::LongBody { bytes: 2 }).await, (Some(12), Ok(b"0123456789++".to_vec())));
+        assert_eq!(sent(Fault::LongChunkedBody { bytes: 1 }).await, (None, Ok(b"0123456789+".to_vec())));
         assert_eq!(sent(Fault::FlipByte { at: 1 }).await, (Some(10), Ok(b"0\xce23456789".to_vec())));
     }
 

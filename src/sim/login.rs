@@ -74,6 +74,7 @@ fn token(tenant: &Tenant, user: &str) -> Response {
     let switches = tenant.switches();
     let serial = tenant.serial();
     let token = tenant.mint().issue(&tenant.url, user, tenant.now(), switches.token_life_s, serial);
+    tenant.handed_out.note(&token);
     let seconds = switches.token_life_s;
     let expires_in = if switches.expires_in_as_string { json!(seconds.to_string()) } else { json!(seconds) };
     Counters::add(&tenant.counters.tokens_issued);

@@ -15,6 +15,7 @@
 //! What it does not simulate: data extraction, legacy files, Interaction Analytics, the facade's host (a client is given the
 //! playback endpoint), TLS.
 
+mod amendments;
 mod answers;
 mod config_text;
 mod control;
@@ -23,6 +24,7 @@ mod dates;
 mod dispatch;
 mod draft;
 mod faults;
+mod handed;
 mod login;
 mod mix;
 mod people;
@@ -44,8 +46,10 @@ mod truth;
 mod window;
 mod world;
 
+pub use self::amendments::Amendments;
 pub use self::config_text::Login;
 pub use self::counters::CounterValues;
+pub use self::handed::HandedOut;
 pub use self::people::Agent;
 pub use self::recordings::Recording;
 pub use self::running::{RunningSim, Sim, SimError};

@@ -51,8 +51,11 @@ fn answer(tenant: &Tenant, asked: &Asked, interaction: Option<Interaction>, segm
     let recorded = |interaction: &Interaction| {
         interaction.outcome == Outcome::Known && interaction.legs.iter().any(|leg| leg.listed <= now)
     };
-    let Some(interaction) = interaction.filter(recorded) else { return refused(404, "Interaction Not Found") };
     let switches = tenant.switches();
+    let recorded = |interaction: &Interaction| {
+        recorded(interaction) && !switches.amendments.unrecorded.contains(&interaction.master.0)
+    };
+    let Some(interaction) = interaction.filter(recorded) else { return refused(404, "Interaction Not Found") };
     let mut variant = switches.playback_variant.unwrap_or_else(|| variant_of(tenant, &interaction));
     variant.capital_key |= segment.is_some();
     let urls: Vec<Option<String>> =
@@ -125,6 +128,7 @@ fn link(
     };
     let mut url = Url::parse(&place).ok()?;
     let signature = sign(tenant.settings().seed, url.path(), &date, life, version);
+    tenant.handed_out.note(&signature);
     url.query_pairs_mut()
         .append_pair("X-Amz-Algorithm", "AWS4-HMAC-SHA256")
         .append_pair("X-Amz-Credential", &format!("ASIASIMULATED/{}/us-west-2/s3/aws4_request", &date[..8]))

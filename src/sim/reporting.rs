@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::answers::{empty, header_only, json_answer, typed};
 use super::dates::{read_date, write_date};
 use super::record::{last_update, record};
-use super::settings::Naming;
 use super::state::{Asked, Tenant};
+use super::switches::Switches;
 use super::tokens::{BUSINESS_UNIT, TENANT_ID};
 use super::world::Leg;
 use crate::base::{ContactId, Day};
@@ -93,8 +93,8 @@ pub(super) fn completed(tenant: &Tenant, asked: &Asked) -> Response {
         return empty(204);
     }
     tenant.counters.completed_records.fetch_add(page.len() as u64, Relaxed);
-    let naming = tenant.switches().naming;
-    let rows: Vec<Value> = page.iter().map(|leg| row(tenant, leg, naming, now, wanted.fields.as_deref())).collect();
+    let switches = tenant.switches();
+    let rows: Vec<Value> = page.iter().map(|leg| row(tenant, leg, &switches, now, wanted.fields.as_deref())).collect();
     json_answer(
         200,
         &json!({
@@ -124,8 +124,14 @@ fn select(tenant: &Tenant, wanted: &Wanted, now: Timestamp) -> (usize, Vec<Leg>)
         first = first.max(Day(day_of(since).0.saturating_sub(CHANGED_DAYS_LATER)));
     }
     let last = wanted.end.map_or(settings.last_day, |end| settings.last_day.min(day_of(end)));
+    let amended = tenant.switches().amendments;
+    let is_changed =
+        |leg: &Leg, since| amended.records.contains_key(&leg.contact.0) || last_update(world, leg, now) >= since;
     let listed = |leg: &&Leg| {
-        wanted.takes(leg) && leg.listed <= now && since.is_none_or(|since| last_update(world, leg, now) >= since)
+        wanted.takes(leg)
+            && leg.listed <= now
+            && !amended.hidden.contains(&leg.contact.0)
+            && since.is_none_or(|since| is_changed(leg, since))
     };
     let days: Vec<_> = (first.0..=last.0).map(|day| world.legs(Day(day))).collect();
     let mut matching: Vec<&Leg> = days.iter().flat_map(|legs| legs.iter()).filter(listed).collect();
@@ -141,8 +147,9 @@ fn select(tenant: &Tenant, wanted: &Wanted, now: Timestamp) -> (usize, Vec<Leg>)
     (total, matching.into_iter().skip(wanted.skip).take(wanted.top).cloned().collect())
 }
 
-fn row(tenant: &Tenant, leg: &Leg, naming: Naming, now: Timestamp, fields: Option<&[String]>) -> Value {
-    let mut row: Map<String, Value> = record(&tenant.world, leg, naming, now);
+fn row(tenant: &Tenant, leg: &Leg, switches: &Switches, now: Timestamp, fields: Option<&[String]>) -> Value {
+    let mut row: Map<String, Value> = record(&tenant.world, leg, switches.naming, now);
+    switches.amendments.apply(leg.contact.0, &mut row);
     if let Some(fields) = fields {
         row.retain(|name, _| fields.iter().any(|field| field.eq_ignore_ascii_case(name)));
     }

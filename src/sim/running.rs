@@ -17,6 +17,7 @@ use super::config_text::{self, Login};
 use super::counters::CounterValues;
 use super::dispatch;
 use super::faults::unless_closing;
+use super::handed::HandedOut;
 use super::settings::SimSettings;
 use super::state::Tenant;
 use super::switches::Switches;
@@ -115,6 +116,12 @@ impl RunningSim {
     /// Sets counts, limit and switchboard back to how they were at the start.
     pub fn reset(&self) {
         self.tenant.reset();
+    }
+
+    /// What must stay secret of what this tenant handed out, now and from now on.
+    #[must_use]
+    pub fn handed_out(&self) -> HandedOut {
+        self.tenant.handed_out.clone()
     }
 
     /// The population.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::counters::{CounterValues, Counters};
+use super::handed::HandedOut;
 use super::settings::SimSettings;
 use super::switches::{Fault, Switches};
 use super::tokens::TokenMint;
@@ -22,6 +23,7 @@ pub(super) struct Tenant {
     /// Where it is reached: `http://host:port`.
     pub(super) url: String,
     pub(super) counters: Counters,
+    pub(super) handed_out: HandedOut,
     /// Turns true when the tenant stops: whatever hangs then gives up.
     pub(super) closing: watch::Receiver<bool>,
     clock: Arc<dyn Clock>,
@@ -43,6 +45,7 @@ impl Tenant {
             world: World::new(settings),
             url,
             counters: Counters::default(),
+            handed_out: HandedOut::default(),
             closing,
             clock,
             playback: Mutex::default(),

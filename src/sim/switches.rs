@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::amendments::Amendments;
 use super::settings::{Naming, SimSettings};
 
 /// The switchboard's state.
@@ -41,6 +42,8 @@ pub struct Switches {
     pub latency_ms: BTreeMap<Endpoint, u64>,
     /// Faults; the first that matches a request and is due takes it.
     pub faults: Vec<FaultRule>,
+    /// What is otherwise than the seed says.
+    pub amendments: Amendments,
 }
 
 /// What a request is for. Limits, delays, faults and counters go by it.
@@ -85,7 +88,7 @@ pub struct FaultRule {
     /// How often it strikes; counts down and is removed at 0. Absent: always.
     #[serde(default)]
     pub times: Option<u32>,
-    /// Only requests whose path holds this text.
+    /// Only requests whose path and query (as sent) hold this text.
     #[serde(default)]
     pub path_contains: Option<String>,
 }
@@ -140,6 +143,12 @@ pub enum Fault {
     Truncate { bytes: u64 },
     /// `Content-Length` is larger than the body by so much.
     WrongLength { by: u64 },
+    /// The body is longer by so many bytes in an answer whose length says so.
+    LongBody { bytes: u64 },
+    /// The same, with no length.
+    LongChunkedBody { bytes: u64 },
+    /// No `Content-Length`: the body ends where it ends.
+    NoLength,
     /// One byte of the body is another.
     FlipByte { at: u64 },
     // Storage only.
@@ -231,6 +240,7 @@ impl Default for Switches {
             clock_offset_s: 0,
             latency_ms: BTreeMap::new(),
             faults: Vec::new(),
+            amendments: Amendments::default(),
         }
     }
 }

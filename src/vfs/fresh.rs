@@ -13,7 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::base::{Day, ResolveOn};
 use crate::catalog::{FileKind, Resolution, contact_ino, day_ino, file_ino};
 use crate::vfs::Vfs;
-use crate::vfs::error::VfsError;
+use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::lookup::ROOT_INO;
 use crate::vfs::node::{Node, Place};
 
@@ -158,6 +158,16 @@ impl Vfs {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Lists a whole day again, also a final one. When this returns, it is also what the kernel shows.
+    pub async fn refresh(self: &Arc<Self>, day: Day) -> Result<(), VfsError> {
+        self.indexer.refresh(day).await?;
+        let tree = Arc::clone(self);
+        let told = tokio::task::spawn_blocking(move || tree.day_changed(day)).await;
+        told.map_err(|_| VfsError::new(ErrorKind::Io, "telling the kernel was interrupted"))??;
+        self.kernel.delivered().await;
         Ok(())
     }
 

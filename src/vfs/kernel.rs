@@ -13,7 +13,7 @@ pub trait KernelCache: Send + Sync + 'static {
     fn forget_attributes(&self, ino: u64);
     /// The names of a directory changed.
     fn forget_directory(&self, ino: u64);
-    /// A name of a directory is gone with whatever was below it, or was told to be absent and may have appeared.
+    /// A name of a directory is there that was absent, or is gone, with whatever was below it.
     fn forget_name(&self, directory: u64, name: &str);
     /// Waits until what was told so far has reached the kernel, for at most a moment.
     async fn delivered(&self);

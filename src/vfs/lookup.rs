@@ -65,7 +65,9 @@ impl Vfs {
                 let folder = self.catalog.interaction_folder_by_name(day, agent, name)?;
                 let folder = folder.filter(|folder| self.settings.channels.contains(&folder.channel));
                 let folder = folder.ok_or_else(VfsError::not_found)?;
-                self.folder_entry(Place { day, agent, master: folder.master_id }, &folder)
+                let place = Place { day, agent, master: folder.master_id };
+                self.names.note_folder(place, &folder.name);
+                self.folder_entry(place, &folder)
             }
             Node::Folder(place) if name == CONTACT_JSON => self.entry(Node::Contact(place), caller).await,
             Node::Folder(place) => self.find_billed(place, name, caller).await,

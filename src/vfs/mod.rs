@@ -25,6 +25,7 @@ mod lookup;
 mod meters;
 mod node;
 mod open;
+mod paths;
 mod policy;
 mod resolve;
 #[cfg(test)]
@@ -105,6 +106,7 @@ pub struct Vfs {
     audit: Arc<dyn Audit>,
     kernel: Arc<dyn KernelCache>,
     inodes: InodeTable,
+    names: paths::KnownNames,
     files: Handles<OpenFile>,
     listings: Listings,
     absent: Arc<Absent>,
@@ -133,6 +135,7 @@ impl Vfs {
             audit: parts.audit,
             kernel,
             inodes: InodeTable::new(),
+            names: paths::KnownNames::new(),
             files: Handles::new(),
             listings: Listings::new(),
             absent,
@@ -244,36 +247,9 @@ impl Vfs {
         Ok((interactions, bytes.max(1)))
     }
 
-    /// Where an inode is in the tree, for messages; best effort, never fails.
-    pub fn path_of(&self, ino: u64) -> String {
-        self.node(ino).map_or_else(|_| format!("inode {ino}"), |node| self.path(node))
-    }
-
     /// What the kernel holds: inodes, and open files.
     pub fn held_by_kernel(&self) -> (usize, usize) {
         (self.inodes.len(), self.files.count())
-    }
-
-    fn path(&self, node: Node) -> String {
-        match node {
-            Node::Root => String::from("."),
-            Node::Day(day) => day.to_string(),
-            Node::Agent(day, agent) => {
-                let folder = self.catalog.agent(day, agent).ok().flatten();
-                format!("{day}/{}", folder.map_or_else(|| format!("agent_{agent}").into(), |folder| folder.name))
-            }
-            Node::Folder(place) => {
-                let folder = self.folder(place).map_or_else(|_| place.master.to_string().into(), |folder| folder.name);
-                format!("{}/{folder}", self.path(Node::Agent(place.day, place.agent)))
-            }
-            Node::Contact(place) => format!("{}/{}", self.path(Node::Folder(place)), children::CONTACT_JSON),
-            Node::Shared(kind, place) => {
-                let interaction = self.catalog.interaction(place.master).ok().flatten();
-                let child = interaction.and_then(|known| children::child_of_kind(&known, self.clock.now(), kind));
-                let name = child.map_or_else(|| children::predicted_name(kind).into(), |child| child.name);
-                format!("{}/{name}", self.path(Node::Folder(place)))
-            }
-        }
     }
 
     /// Who resolves: limits, budget, the state of the service.

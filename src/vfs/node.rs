@@ -21,7 +21,7 @@ pub enum Node {
 }
 
 /// One folder of an interaction: below one agent, on one day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     pub day: Day,
     pub agent: AgentId,

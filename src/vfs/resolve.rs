@@ -154,6 +154,11 @@ impl Resolver {
         }
     }
 
+    /// The time, for those who act for a resolver.
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        self.inner.clock.now()
+    }
+
     /// Links at hand.
     pub(super) fn links(&self) -> &Links {
         &self.inner.links

@@ -13,7 +13,8 @@ use crate::base::clock::ManualClock;
 use crate::base::{AgentId, Channel, Clock, ContactId, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
 use crate::cxone::{
-    ApiError, ContactRecord, ContactsAnswer, Limiter, LimiterSettings, Playback, PlaybackAnswer, Priority,
+    ApiError, ContactRecord, ContactsAnswer, Limiter, LimiterSettings, ListingProgress, Playback, PlaybackAnswer,
+    Priority,
 };
 use crate::media::{Media, MediaSettings};
 use crate::vfs::{
@@ -69,6 +70,7 @@ impl Lister for FakeLister {
         start: Timestamp,
         end: Timestamp,
         _updated_since: Option<Timestamp>,
+        _progress: &ListingProgress,
     ) -> Result<ContactsAnswer, ApiError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let mut contacts = self.records.lock().unwrap().clone();

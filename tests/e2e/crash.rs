@@ -18,7 +18,7 @@ const MIB: usize = 1024 * 1024;
 /// What was read before is served without any network; the rest is right once the network is back.
 #[test]
 fn what_was_read_before_kill_nine_needs_no_network() {
-    let settings = SimSettings { bulk_bytes: Some(12 * MIB as u64 + 5), ..plain(2, 3) };
+    let settings = SimSettings { bulk_bytes: Some(24 * MIB as u64 + 5), ..plain(2, 3) };
     let flags = ["--set", "cache.whole_file_below=64KiB", "--set", "limits.deadline=2s"];
     let mut drive = Drive::with(settings, &flags);
     let places: Vec<(i64, PathBuf)> =

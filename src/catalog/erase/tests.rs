@@ -71,7 +71,7 @@ fn nothing_of_it_stays_in_any_file() {
     let day: Day = DAY.parse().unwrap();
     assert_eq!(catalog.interactions(day, AgentId(9), &Channel::NAMED).unwrap().len(), 1);
     for id in [LEG, VICTIM.0] {
-        let held = catalog.holdings(id).unwrap();
+        let held = catalog.holdings(&[id]).unwrap();
         assert_eq!(
             (held.masters, held.places.len(), held.documents, held.ledger_rows),
             (vec![VICTIM], 2, 1, 2),
@@ -81,8 +81,8 @@ fn nothing_of_it_stays_in_any_file() {
     catalog.erase(&[VICTIM]).unwrap();
     catalog.squeeze().unwrap();
     assert_eq!(traces(dir.path()), Vec::<String>::new());
-    assert_eq!(catalog.holdings(LEG).unwrap(), Holdings::default());
-    assert_eq!(catalog.holdings(VICTIM.0).unwrap(), Holdings::default());
+    assert_eq!(catalog.holdings(&[LEG]).unwrap(), Holdings::default());
+    assert_eq!(catalog.holdings(&[VICTIM.0]).unwrap(), Holdings::default());
     // Its agent had nothing else that day.
     assert_eq!(catalog.agent(day, AgentId(9)).unwrap(), None);
     drop(catalog);

@@ -35,6 +35,7 @@ impl Lister for FakeLister {
         start: Timestamp,
         end: Timestamp,
         updated_since: Option<Timestamp>,
+        _progress: &ListingProgress,
     ) -> Result<ContactsAnswer, ApiError> {
         self.calls.lock().unwrap().push((start, end, updated_since));
         let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;

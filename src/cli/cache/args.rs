@@ -53,9 +53,9 @@ pub struct PurgeArgs {
     pub place: Where,
 
     /// Erase everything about one interaction instead: bytes, documents, its places in the tree, who made its calls, what the logs say
-    /// of it. By master contact id or by one of its contact ids
+    /// of it. By master contact id or by one of its contact ids; may be given many times
     #[arg(long, value_name = "ID", conflicts_with = "all", value_parser = clap::value_parser!(i64).range(1..))]
-    pub contact: Option<i64>,
+    pub contact: Vec<i64>,
 
     /// Erase everything about everybody instead. What was resolved has to be paid for again
     #[arg(long)]

@@ -71,11 +71,13 @@ fn directly_or_mounted(runtime_dir: &Path, stores: &Stores) -> Result<Kept, Fail
     if !stores.cache.dir.is_dir() && !stores.state_dir.is_dir() {
         return Err(nothing("cache", &stores.cache.dir));
     }
+    let keys = &stores.cache.keys;
     let in_use = "if a mount uses it, name the mount point: cxonefs cache … DIR";
-    let catalog = Catalog::open_existing(&stores.state_dir)
+    let catalog = Catalog::open_existing(&stores.state_dir, keys)
         .map_err(|error| Failure::failed(error).while_doing("state.dir").remedy(in_use))?;
-    let media = Media::open(assemble::media_settings(&stores.cache, &stores.limits), Arc::new(SystemClock))
-        .map_err(|error| Failure::failed(error).while_doing("cache.dir").remedy(in_use))?;
+    let media =
+        Media::open_sealed(assemble::media_settings(&stores.cache, &stores.limits), keys, Arc::new(SystemClock))
+            .map_err(|error| Failure::failed(error).while_doing("cache.dir").remedy(in_use))?;
     Ok(Kept::Directly(Box::new(Keeper {
         media,
         cache_dir: stores.cache.dir.clone(),

@@ -57,26 +57,27 @@ fn verify(place: &Where) -> Result<(), Failure> {
 }
 
 fn purge(args: &PurgeArgs) -> Result<(), Failure> {
-    let what = match (args.contact, args.all) {
-        (Some(id), _) => What::Contact(id),
-        (None, true) => What::All,
-        (None, false) => What::Media,
+    let what = match (args.contact.as_slice(), args.all) {
+        ([], true) => What::All,
+        ([], false) => What::Media,
+        (ids, _) => What::Contacts(ids.to_vec()),
     };
     let kept = find::find(&args.place)?;
     let bar = ProgressBar::hidden();
     if !args.dry_run && !args.yes {
-        let would = ask_for(&kept, PurgeRequest { what, dry_run: true }, &bar)?;
-        confirm(&show::question(what, &would))?;
+        let would = ask_for(&kept, &PurgeRequest { what: what.clone(), dry_run: true }, &bar)?;
+        confirm(&show::question(&what, &would))?;
     }
     let bar = self::bar(args.place.json);
-    let report = ask_for(&kept, PurgeRequest { what, dry_run: args.dry_run }, &bar)?;
+    let request = PurgeRequest { what, dry_run: args.dry_run };
+    let report = ask_for(&kept, &request, &bar)?;
     bar.finish_and_clear();
-    print(args.place.json, &report, |report| show::purged(what, report))
+    print(args.place.json, &report, |report| show::purged(&request.what, report))
 }
 
-fn ask_for(kept: &Kept, request: PurgeRequest, bar: &ProgressBar) -> Result<PurgeReport, Failure> {
+fn ask_for(kept: &Kept, request: &PurgeRequest, bar: &ProgressBar) -> Result<PurgeReport, Failure> {
     match kept {
-        Kept::Mounted(socket) => follow(socket, "/cache/purge", &request, bar),
+        Kept::Mounted(socket) => follow(socket, "/cache/purge", request, bar),
         Kept::Directly(keeper) => keeper.purge(request, &mut |progress| at(bar, progress)).map_err(Failure::failed),
     }
 }

@@ -41,9 +41,9 @@ pub fn verified(report: &VerifyReport) -> String {
 }
 
 /// What goes, in the words of a list.
-fn list(what: What, report: &PurgeReport) -> String {
+fn list(what: &What, report: &PurgeReport) -> String {
     let mut text = format!("{} of {} recordings", size(report.bytes), report.recordings);
-    if what != What::Media {
+    if *what != What::Media {
         let _ = write!(
             text,
             ", {} interactions, {} folders, {} documents ({}); in the ledger for whom and by whom {} calls were made; {} lines of logs",
@@ -59,23 +59,26 @@ fn list(what: What, report: &PurgeReport) -> String {
 }
 
 /// What a person is asked.
-pub fn question(what: What, would: &PurgeReport) -> String {
+pub fn question(what: &What, would: &PurgeReport) -> String {
     let of = match what {
         What::Media => String::from("Remove from the cache"),
-        What::Contact(id) => format!("Erase everything about contact {id}"),
+        What::Contacts(ids) => {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            format!("Erase everything about contact {}", ids.join(", "))
+        }
         What::All => String::from("Erase everything about everybody; what was resolved has to be paid for again"),
     };
     format!("{of}: {}?", list(what, would))
 }
 
 /// What went.
-pub fn purged(what: What, report: &PurgeReport) -> String {
+pub fn purged(what: &What, report: &PurgeReport) -> String {
     let verb = match (report.dry_run, what) {
         (true, _) => "would go",
         (false, What::Media) => "removed",
         (false, _) => "erased",
     };
-    let nothing = matches!(what, What::Contact(_)) && report.interactions + report.recordings + report.log_lines == 0;
+    let nothing = matches!(what, What::Contacts(_)) && report.interactions + report.recordings + report.log_lines == 0;
     let known = if nothing { " (nothing was known of it)" } else { "" };
     format!("{verb}: {}{known}\n", list(what, report))
 }
@@ -88,15 +91,15 @@ mod tests {
     fn a_purge_says_what_went() {
         let report =
             PurgeReport { recordings: 2, bytes: 3 << 20, interactions: 1, log_lines: 4, ..PurgeReport::default() };
-        assert_eq!(purged(What::Media, &report), "removed: 3.0 MiB of 2 recordings\n");
-        let erased = purged(What::Contact(7), &report);
+        assert_eq!(purged(&What::Media, &report), "removed: 3.0 MiB of 2 recordings\n");
+        let erased = purged(&What::Contacts(vec![7]), &report);
         assert!(
             erased.starts_with("erased: 3.0 MiB of 2 recordings, 1 interactions") && erased.contains("4 lines"),
             "{erased}"
         );
-        assert!(purged(What::Contact(7), &PurgeReport::default()).contains("nothing was known"));
-        assert!(question(What::All, &report).contains("paid for again"));
-        assert!(purged(What::All, &PurgeReport { dry_run: true, ..report }).starts_with("would go: "));
+        assert!(purged(&What::Contacts(vec![7]), &PurgeReport::default()).contains("nothing was known"));
+        assert!(question(&What::All, &report).contains("paid for again"));
+        assert!(purged(&What::All, &PurgeReport { dry_run: true, ..report }).starts_with("would go: "));
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub async fn check(config: &Config, tenant: &Tenant, clock: &Arc<dyn Clock>, con
 }
 
 async fn call(config: &Config, tenant: &Tenant, clock: &Arc<dyn Clock>, contact: MasterId) -> Result<Check, Failure> {
-    let catalog = Catalog::open(&config.state.dir, CatalogSettings { timezone: config.tree.timezone.clone() });
+    let settings = CatalogSettings { timezone: config.tree.timezone.clone() };
+    let catalog = Catalog::open_sealed(&config.state.dir, settings, &config.cache.keys);
     let catalog = catalog.map_err(no_ledger)?;
     let failed = |error: CatalogError| Failure::failed(error).while_doing("state.dir");
     let today = Day::of(clock.now(), &TimeZone::UTC).start(&TimeZone::UTC);

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::config::env;
-use crate::config::keys::{self, AnyKey, Preset, Standing};
+use crate::config::keys::{self, AnyKey, Preset};
 
 /// The page.
 pub fn roff() -> String {
@@ -38,10 +38,9 @@ fn write_key(text: &mut String, key: &dyn AnyKey) {
         Preset::Required => String::from("Required."),
     };
     let flag = info.flag.map(|flag| format!(" Flag: {flag}.")).unwrap_or_default();
-    let standing = if info.standing == Standing::NotYet { " Not supported by this version." } else { "" };
     let _ = write!(
         text,
-        ".TP\n\\fB{}\\fR ({})\n{} {}{}{standing}\n.br\nEnvironment: {}.\n",
+        ".TP\n\\fB{}\\fR ({})\n{} {}{}\n.br\nEnvironment: {}.\n",
         escaped(info.name),
         escaped(key.word()),
         escaped(&info.doc.replace('`', "")),

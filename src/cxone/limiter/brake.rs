@@ -66,6 +66,8 @@ impl Learned {
 
 pub(super) struct Brake {
     settings: LimiterSettings,
+    /// Whether a limit below the floor is ever believed.
+    is_gentle: bool,
     rng: fastrand::Rng,
     suspicion: Option<Suspicion>,
     lesson: Option<Lesson>,
@@ -92,9 +94,16 @@ struct Lesson {
 }
 
 impl Brake {
+    /// For calls that a refusal costs something of.
     pub fn new(settings: LimiterSettings, seed: u64) -> Brake {
         let rng = fastrand::Rng::with_seed(seed);
-        Brake { settings, rng, suspicion: None, lesson: None, paused_until: None, strikes: 0, refusals: 0 }
+        let is_gentle = false;
+        Brake { settings, is_gentle, rng, suspicion: None, lesson: None, paused_until: None, strikes: 0, refusals: 0 }
+    }
+
+    /// For calls that cost nothing: where being refused is no loss, a few seconds of refusals must not slow the next minutes down.
+    pub fn gentle(settings: LimiterSettings, seed: u64) -> Brake {
+        Brake { is_gentle: true, ..Brake::new(settings, seed) }
     }
 
     /// Goes on with what an earlier process learned under the same settings, at the wall time `wall`.
@@ -187,7 +196,7 @@ impl Brake {
         let insists = self.refusals >= if told { BELIEVED_AFTER_IF_TOLD } else { BELIEVED_AFTER };
         // What only insistence shows may yet be a long hiccup: it is tried again soon.
         let confirmed = agreed || accepted >= floor;
-        let floor = if agreed || insists { 1 } else { floor };
+        let floor = if (agreed || insists) && !self.is_gentle { 1 } else { floor };
         let hold = if confirmed {
             let before = self.lesson.map_or(Duration::ZERO, |lesson| lesson.hold);
             (before * 2).max(window * CONFIRMED_WINDOWS).max(CONFIRMED_MIN)

@@ -189,7 +189,7 @@ impl Limiter {
             settings,
             window: Window::seeded(settings, recent, wall, Instant::now()),
             queue: Queue::default(),
-            brake: Brake::new(settings, seed),
+            brake: if proof.is_some() { Brake::new(settings, seed) } else { Brake::gentle(settings, seed) },
             proof,
             refused: 0,
             lesson: false,

@@ -282,6 +282,24 @@ async fn calls_that_cost_nothing_go_out_side_by_side() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refusals_that_cost_nothing_slow_down_for_as_long_as_they_last() {
+    let settings = LimiterSettings { calls: 600, window: Duration::from_mins(1) };
+    let limiter = Limiter::for_free_calls("listing", settings, Timestamp::UNIX_EPOCH, 1);
+    for _ in 0..12 {
+        limiter.acquire(Priority::List).await.spend().finished();
+    }
+    for _ in 0..8 {
+        limiter.acquire(Priority::List).await.spend().throttled(Some(Duration::from_secs(1)));
+    }
+    let begun = Instant::now();
+    for _ in 0..50 {
+        limiter.acquire(Priority::List).await.spend().finished();
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(limiter.snapshot().learned_limit, 75);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_learned_holds_after_a_restart() {
     let limiter_before = limiter(SETTINGS);
     let (refused, _) = work_off(&limiter_before, 10, 50, 100, 5 * MS).await;

@@ -142,6 +142,10 @@ async fn purging_under_readers_never_shows() {
     });
     assert!(purges > 10);
     eventually("idle", || bench.host.switches.running.load(std::sync::atomic::Ordering::SeqCst) == 0).await;
-    bench.media.purge(&key());
-    assert!(bench.media.cache_used() <= 8 * KIB, "{} bytes leaked", bench.media.cache_used());
+    // What had arrived may still be on its way to the disk.
+    let nothing_leaks = || {
+        bench.media.purge(&key());
+        bench.media.cache_used() <= 8 * KIB
+    };
+    eventually("no bytes leaked", nothing_leaks).await;
 }

@@ -130,6 +130,7 @@ async fn an_examination_ends_when_nobody_listens() {
     let (bench, _clock) = aged(MIB).await;
     let other = bench.media.reader(&RecordingKey("other".into()), &bench.version(), bench.links.clone()).unwrap();
     other.read(0, 10).await.unwrap();
+    stored(&other).await;
     let found = bench.media.examine(&mut |_| false);
     assert_eq!((found.recordings, found.of), (1, 2));
 }
@@ -140,6 +141,7 @@ async fn what_is_erased_is_not_fetched_again_by_whoever_has_it_open() {
     let (reader, half) = (bench.reader(), RecordingKey("half".into()));
     let other = bench.media.reader(&half, &bench.version(), bench.links.clone()).unwrap();
     other.read(0, 10).await.unwrap();
+    stored(&other).await;
     assert!(bench.media.occupied(&key()) > MIB);
     bench.media.erase(&key());
     assert_eq!(bench.media.occupied(&key()), 0);

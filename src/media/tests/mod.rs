@@ -1,9 +1,12 @@
 //! The media layer against a media host on loopback.
 
 mod cache_limits;
+mod explored;
 mod faults;
 mod host;
 mod keeping;
+mod made_up_disk;
+mod power_loss;
 mod reading;
 mod restart;
 
@@ -18,6 +21,11 @@ use host::Host;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * 1024;
+
+/// Whether the long variants are asked for: `scripts/test --full`.
+fn full() -> bool {
+    std::env::var_os("CXONEFS_TEST_FULL").is_some_and(|value| value == "1")
+}
 
 /// Bytes without a period that a block boundary would hide.
 fn content(len: u64, seed: u64) -> Vec<u8> {
@@ -67,6 +75,11 @@ async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
+/// Waits until what was fetched of a recording is on disk: its readers have it before that.
+async fn stored(reader: &Reader) {
+    eventually("stored", || reader.recording.lock().fetches.is_empty()).await;
+}
+
 /// A host with one recording, a cache, and a reader of it.
 struct Bench {
     host: Host,
@@ -110,5 +123,6 @@ impl Bench {
             let bytes = reader.read(offset, 128 * 1024).await.unwrap();
             assert!(bytes == self.range(offset, 128 * KIB), "wrong bytes at {offset}");
         }
+        stored(reader).await;
     }
 }

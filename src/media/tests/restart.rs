@@ -88,7 +88,7 @@ async fn data_that_nobody_vouches_for_are_freed() {
     let mut bench = reopened(MIB).await;
     restart(&mut bench, |dir| {
         let file = std::fs::OpenOptions::new().write(true).open(cache_file(dir, "idx")).unwrap();
-        file.write_all_at(&[0; 8 * 8], super::super::index::entry_offset(4)).unwrap();
+        file.write_all_at(&[0; 8 * 8], super::super::index::entry_offset(4, super::super::index::Form::Plain)).unwrap();
     })
     .await;
     let reader = bench.reader();

@@ -45,7 +45,7 @@ async fn verify(State(controlled): State<Arc<dyn Controlled>>) -> Body {
 async fn purge(State(controlled): State<Arc<dyn Controlled>>, Json(request): Json<PurgeRequest>) -> Body {
     let keeper = controlled.keeper();
     told(move |progress| {
-        keeper.purge(request, &mut |at| {
+        keeper.purge(&request, &mut |at| {
             progress(at);
         })
     })

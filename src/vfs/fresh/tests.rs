@@ -86,6 +86,22 @@ async fn a_new_day_appears_at_local_midnight() {
     assert_eq!(Day::of(fixture.vfs.clock.now(), &zone()).to_string(), "2026-11-03");
 }
 
+#[test]
+fn folders_without_a_recording_come_due() {
+    let rechecks = Rechecks::default();
+    let at = |second| Timestamp::from_second(second).unwrap();
+    for (second, ino) in [(30, 3), (10, 1), (20, 2), (10, 1)] {
+        rechecks.note(at(second), ino);
+    }
+    assert_eq!(rechecks.take(at(9)), [] as [u64; 0]);
+    assert_eq!(rechecks.take(at(20)), [1, 2]);
+    assert_eq!(rechecks.take(at(30)), [3]);
+    for ino in 0..=RECHECKS_MAX as u64 {
+        rechecks.note(at(1000 + ino as i64), ino);
+    }
+    assert_eq!(rechecks.take(at(0)), [0], "one too many");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_timer_ends_with_the_tree() {
     let fixture = fixture(10, None).await;

@@ -51,3 +51,12 @@ fn troubleshooting() {
 fn semantics() {
     walk("docs/SEMANTICS.md");
 }
+
+#[test]
+fn backup() {
+    let (mut drive, mut session) = prepare(&["--profile", "backup"]);
+    session.go_through("docs/BACKUP.md", |remark| match remark {
+        "remount" => drive.mount.remount(),
+        other => panic!("the test does not know how to {other}"),
+    });
+}

@@ -1,6 +1,9 @@
 //! What goes wrong says so: before mounting in one line with its remedy, on the mount as the right errno, in time, and alone.
 
+mod disk;
 mod faults;
+mod matrix;
 mod network;
 mod refusals;
 mod starting;
+mod state;

@@ -29,8 +29,12 @@ fn fails_in_time<T>(what: &str, attempt: impl FnOnce() -> std::io::Result<T>) {
 /// Right from some time soon.
 #[track_caller]
 fn reads_again(path: &Path, expected: &[u8]) {
-    let read = wait_for(Duration::from_secs(10), || std::fs::read(path).ok());
-    assert_same_bytes(&read.expect("it never reads again"), expected, path);
+    let mut last = None;
+    let read = wait_for(Duration::from_secs(10), || {
+        let begun = Instant::now();
+        std::fs::read(path).map_err(|error| last = Some((error, begun.elapsed()))).ok()
+    });
+    assert_same_bytes(&read.unwrap_or_else(|| panic!("it never reads again: {last:?}")), expected, path);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod bytes;
 mod drive;
 mod faketime;
 mod http;
+mod leaks;
 mod mount;
 mod proxy;
 mod sandbox;
@@ -25,7 +26,7 @@ pub use self::proxy::{Proxy, Weather};
 pub use self::sandbox::Sandbox;
 pub use self::schema::assert_matches;
 pub use self::tenant::{Tenant, plain, settings};
-pub use self::tool::{Done, Tool, sh, tool};
+pub use self::tool::{Done, Running, Tool, sh, tool};
 pub use self::tree::{Place, Tree, recording_name};
 pub use self::waiting::{eventually, wait_for};
 

@@ -11,12 +11,15 @@ use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
+use super::leaks;
 use super::sandbox::Sandbox;
 use super::tool::Tool;
 use super::waiting::wait_for;
 
 /// A debug build on a busy machine mounts well within this time.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// For the state of a mount; one that does not say it has better things to do.
+const STATUS_WITHIN: Duration = Duration::from_secs(2);
 /// From a signal to the end of the process, with files open.
 const GONE_WITHIN: Duration = Duration::from_secs(15);
 
@@ -149,8 +152,12 @@ impl Mount {
     /// What `cxonefs status --json` says of it.
     #[track_caller]
     pub fn status(&self) -> serde_json::Value {
-        let said = cxonefs(&self.home).arg("status").arg(&self.path).arg("--json").ok().stdout;
-        serde_json::from_str(&said).unwrap()
+        // Its socket is there a moment after the mount.
+        let said = wait_for(READY_WITHIN, || {
+            let done = cxonefs(&self.home).arg("status").arg(&self.path).arg("--json").run();
+            done.status.success().then_some(done.stdout)
+        });
+        serde_json::from_str(&said.expect("it tells its state")).unwrap()
     }
 
     /// Waits until the program has ended.
@@ -198,9 +205,27 @@ impl Mount {
     }
 }
 
+impl Mount {
+    /// Writes down what the control socket says, for the search for secrets; only if it says it at once.
+    fn note_status(&mut self) {
+        if std::thread::panicking() || self.child.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
+        let mut command = program(&self.home);
+        command.args(["status", "--json"]).arg(&self.path).stdout(Stdio::piped()).stderr(Stdio::null());
+        let Ok(mut asking) = command.spawn() else { return };
+        if wait_for(STATUS_WITHIN, || asking.try_wait().ok().flatten()).is_none() {
+            let _ = asking.kill();
+        }
+        let said = asking.wait_with_output().map(|output| output.stdout).unwrap_or_default();
+        leaks::note_said("cxonefs status", String::from_utf8_lossy(&said).into_owned());
+    }
+}
+
 impl Drop for Mount {
     fn drop(&mut self) {
         if !self.is_reaped {
+            self.note_status();
             let _ = self.child.kill();
         }
         // Whatever is there by now is this test's.

@@ -3,13 +3,32 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use cxonefs::sim::{Credentials, HandedOut};
 use tempfile::TempDir;
 
-use super::tenant::Tenant;
+use super::leaks;
+use super::tenant::{Secrets, Tenant};
 
-/// Removed when dropped. A mount in it has to be gone by then.
+/// Removed when dropped, after it was searched for secrets. A mount in it has to be gone by then.
 pub struct Sandbox {
     root: TempDir,
+    credentials: Credentials,
+    secrets: Secrets,
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // A test that fails has something else to say.
+        if std::thread::panicking() {
+            return;
+        }
+        let mut secrets = leaks::of_credentials(&self.credentials);
+        // Not held while this may fail: other sandboxes of this tenant are searched too.
+        let handed_out = self.secrets.lock().unwrap().clone();
+        secrets.extend(handed_out.iter().flat_map(HandedOut::secrets).flat_map(|token| leaks::of_token(&token)));
+        let found = leaks::search(self.root.path(), &[self.config(), self.secret()], &secrets);
+        assert!(found.is_empty(), "secrets were written down: {found:#?}");
+    }
 }
 
 impl Sandbox {
@@ -19,12 +38,14 @@ impl Sandbox {
         for name in ["mnt", "home"] {
             std::fs::create_dir(root.path().join(name)).unwrap();
         }
-        Sandbox { root }
+        Sandbox { root, credentials: Credentials::default(), secrets: Secrets::default() }
     }
 
     /// With a configuration that mounts the tenant.
     pub fn of(tenant: &Tenant) -> Sandbox {
-        let sandbox = Sandbox::empty();
+        let mut sandbox = Sandbox::empty();
+        sandbox.credentials = tenant.settings().credentials.clone();
+        sandbox.secrets = tenant.secrets();
         sandbox.write_secret(&tenant.settings().credentials.access_key_secret);
         let text = tenant.config_toml(&sandbox.state(), &sandbox.cache(), &sandbox.secret());
         std::fs::write(sandbox.config(), text).unwrap();

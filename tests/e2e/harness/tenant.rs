@@ -1,10 +1,12 @@
 //! The simulated tenant, in this process on a runtime of its own, so that a busy test never slows its answers.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use cxonefs::base::SystemClock;
-use cxonefs::sim::{CounterValues, Endpoint, Fault, FaultRule, RunningSim, Shares, Sim, SimSettings, Switches};
+use cxonefs::sim::{
+    CounterValues, Endpoint, Fault, FaultRule, HandedOut, RunningSim, Shares, Sim, SimSettings, Switches,
+};
 use cxonefs::sim::{TruthInteraction, World};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -18,7 +20,11 @@ pub struct Tenant {
     settings: SimSettings,
     address: SocketAddr,
     running: Option<RunningSim>,
+    secrets: Secrets,
 }
+
+/// What all tenants at one address handed out.
+pub type Secrets = Arc<Mutex<Vec<HandedOut>>>;
 
 /// The tenant of most tests: a few days in a zone with a change of daylight saving time on one of them, all of them closed.
 pub fn settings(agents: u32, contacts_per_day: u32) -> SimSettings {
@@ -35,7 +41,13 @@ pub fn plain(agents: u32, contacts_per_day: u32) -> SimSettings {
 impl Tenant {
     pub fn start(settings: SimSettings) -> Tenant {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let mut tenant = Tenant { runtime, settings, address: SocketAddr::from(([127, 0, 0, 1], 0)), running: None };
+        let mut tenant = Tenant {
+            runtime,
+            settings,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            running: None,
+            secrets: Secrets::default(),
+        };
         tenant.start_again();
         tenant
     }
@@ -45,7 +57,18 @@ impl Tenant {
         let sim = Sim::start(self.settings.clone(), self.address, Arc::new(SystemClock));
         let running = self.runtime.block_on(sim).unwrap();
         self.address = running.address();
+        self.secrets.lock().unwrap().push(running.handed_out());
         self.running = Some(running);
+    }
+
+    /// Where what it hands out is written down.
+    pub fn secrets(&self) -> Secrets {
+        self.secrets.clone()
+    }
+
+    /// Tokens and signatures of links that it handed out so far.
+    pub fn handed_out(&self) -> Vec<String> {
+        self.secrets.lock().unwrap().iter().flat_map(HandedOut::secrets).collect()
     }
 
     /// From now on its address refuses connections.

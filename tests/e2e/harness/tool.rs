@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::leaks;
 use super::waiting::wait_for;
 
 /// Enough for everything that a test asks of a tool, on a slow machine.
@@ -89,6 +90,9 @@ impl Tool {
             wait_for(KILLED_WITHIN, || child.try_wait().unwrap())
         });
         let (said, complained) = (written(&mut stdout), written(&mut stderr));
+        if Path::new(self.command.get_program()).file_name() == Some(OsStr::new("cxonefs")) {
+            leaks::note_said(&line, format!("{said}{complained}"));
+        }
         let status = status.filter(|_| ended.is_some());
         let Some(status) = status else {
             panic!("took longer than {:?}: {line}\n{said}{complained}", self.within);

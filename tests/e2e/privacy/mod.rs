@@ -1,4 +1,7 @@
 //! Recordings are people's: erasing, ageing, who may read, what is written where.
 
+mod access;
+mod document;
 mod erasing;
 mod keeping;
+mod leaks;

@@ -1,4 +1,5 @@
 //! Bytes: any range, by any number of readers, through read, mmap and the usual tools.
 
+mod many;
 mod model;
 mod ranges;

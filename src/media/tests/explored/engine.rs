@@ -1,0 +1,72 @@
+//! What readers and fetches share, without HTTP.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::cache::Cache;
+use super::error::MediaError;
+use super::host::Host;
+use super::key::Version;
+use super::links::LinkSource;
+use super::plan::Allowance;
+use super::recording::State;
+use super::session::Session;
+use super::sync::Runtime;
+
+pub struct Settings {
+    pub deadline: Duration,
+}
+
+pub struct Engine {
+    pub cache: Cache,
+    pub settings: Settings,
+    pub host: Arc<Host>,
+    pub version: Version,
+    /// Whether a recording is fetched whole.
+    pub whole: bool,
+    pub ids: AtomicU64,
+    pub runtime: Runtime,
+}
+
+impl Engine {
+    pub fn session<'a>(&'a self, _links: &'a dyn LinkSource) -> Session<'a> {
+        Session::new(&self.host, &self.version)
+    }
+
+    pub fn next_fetch_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::SeqCst)
+    }
+
+    pub fn is_small(&self, _size: u64) -> bool {
+        self.whole
+    }
+
+    pub fn allowance(&self, _size: u64, state: &State) -> Allowance {
+        Allowance { block_count: state.blocks.count(), whole: self.whole, window_max: 0, ranges_spare: 2 }
+    }
+
+    pub fn runtime(&self) -> Option<&Runtime> {
+        Some(&self.runtime)
+    }
+
+    pub fn note_brought(&self, _bytes: usize) {}
+
+    pub fn is_closed(&self) -> bool {
+        false
+    }
+
+    pub async fn closed(&self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Nobody asks it: the session is made up.
+pub struct NoLinks;
+
+#[async_trait::async_trait]
+impl LinkSource for NoLinks {
+    async fn link(&self, _refused: Option<u64>) -> Result<super::links::Link, MediaError> {
+        Err(MediaError::source("no links here"))
+    }
+}

@@ -1,0 +1,60 @@
+//! The conversation with the media host: one attempt, whose outcome the host's script says.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::MediaError;
+use super::gate::HostName;
+use super::host::{Host, Mood};
+use super::key::Version;
+use super::source::Answer;
+
+pub struct Patience {
+    pub silence_max: Duration,
+}
+
+pub enum Reply {
+    Partial { answer: Answer, bytes: Range<u64>, version: Version, pass: () },
+    Whole { answer: Answer, total: Option<u64>, validator: String, pass: () },
+    Outside { version: Version },
+    Unwanted,
+}
+
+pub struct Session<'a> {
+    server: &'a Arc<Host>,
+    pub host: Option<HostName>,
+    version: &'a Version,
+    pub patience: Patience,
+}
+
+impl<'a> Session<'a> {
+    pub fn new(server: &'a Arc<Host>, version: &'a Version) -> Session<'a> {
+        Session { server, host: None, version, patience: Patience { silence_max: Duration::MAX } }
+    }
+
+    pub async fn get(&mut self, range: Range<u64>, wanted: impl Fn() -> bool) -> Result<Reply, MediaError> {
+        let mood = self.server.ask();
+        shuttle::future::yield_now().await;
+        if !wanted() {
+            return Ok(Reply::Unwanted);
+        }
+        let bytes = match mood {
+            Mood::Serves => range,
+            Mood::Fails => return Err(MediaError::source("failed")),
+            Mood::SendsLess(bytes) => range.start..range.end.min(range.start + bytes),
+        };
+        let answer = Answer::new(self.server, bytes.clone());
+        Ok(Reply::Partial { answer, bytes, version: self.version.clone(), pass: () })
+    }
+
+    pub fn progressed(&mut self) {}
+
+    pub async fn setback(&mut self, why: &str, _after: Option<Duration>) -> Result<(), MediaError> {
+        Err(MediaError::source(why))
+    }
+
+    pub fn count_short_part(&mut self) -> Result<(), MediaError> {
+        Ok(())
+    }
+}

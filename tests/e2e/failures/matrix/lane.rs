@@ -1,0 +1,108 @@
+//! One mount that runs cells one after the other, each on a day of its own, and what must hold of it at the end.
+
+use std::time::Duration;
+
+use cxonefs::sim::SimSettings;
+use serde_json::Value;
+
+use crate::harness::{Drive, Place, Tenant, Tree, plain, wait_for};
+
+/// What one call may take to work, and to wait for the rate limit.
+pub const DEADLINE: Duration = Duration::from_secs(2);
+/// Several blocks, and the last not whole.
+const BYTES: u64 = 5 * 64 * 1024 + 4321;
+/// What the program may keep running besides what it began with: a probe of a host that was down, a timer.
+const TASKS_MORE: u64 = 6;
+
+const FLAGS: [&str; 12] = [
+    "--set",
+    "limits.deadline=2s",
+    "--set",
+    "limits.patience=2s",
+    "--set",
+    "cache.whole_file_below=64KiB",
+    // A limit that nobody meets, and whose memory is short.
+    "--set",
+    "limits.playback_requests=1000",
+    "--set",
+    "limits.playback_window=1s",
+    "--set",
+    "limits.daily_budget=unlimited",
+];
+
+/// A tenant and its mount.
+pub struct Lane {
+    pub drive: Drive,
+    /// One interaction a day.
+    places: Vec<Place>,
+    /// Tasks of the program before the first cell.
+    tasks: u64,
+}
+
+impl Lane {
+    /// With room for so many cells.
+    pub fn start(cells: usize, passthrough: bool) -> Lane {
+        let days = cells.clamp(1, 150) as u32 + 1;
+        let settings = SimSettings { days, bulk_bytes: Some(BYTES), playback_requests: 100_000, ..plain(1, 1) };
+        let tenant = Tenant::start(settings);
+        let mut flags = FLAGS.to_vec();
+        if !passthrough {
+            flags.extend(["--set", "mount.passthrough=false"]);
+        }
+        let sandbox = crate::harness::Sandbox::of(&tenant);
+        let mount = crate::harness::Mount::start(&sandbox, &flags);
+        let tree = Tree::of(&tenant);
+        let places = tree.recorded().cloned().collect();
+        let drive = Drive { mount, sandbox, tenant, tree };
+        let mut lane = Lane { drive, places, tasks: 0 };
+        // The first of them shows what the program needs at work.
+        let place = lane.next();
+        std::fs::read(lane.drive.at(&place.path).join("recording.mp4")).unwrap();
+        lane.tasks = lane.settled().map_or(0, |status| tasks(&status));
+        lane
+    }
+
+    pub fn is_used_up(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// An interaction that was not looked at yet.
+    pub fn next(&mut self) -> Place {
+        self.places.pop().expect("the lane has days left")
+    }
+
+    /// Waits until nothing is under way.
+    pub fn settled(&self) -> Result<Value, String> {
+        let mut last = Value::Null;
+        let settled = wait_for(Duration::from_secs(15), || {
+            last = self.drive.mount.status();
+            let work = &last["work"];
+            let idle = ["resolving", "sizes", "fetches"].iter().all(|what| work[what] == 0);
+            // What is closed is so a moment later, and a reader of a map holds what others opened, too, until it leaves.
+            let closed = last["kernel"]["open_files"] == 0;
+            (idle && closed && last["media"]["hosts"].as_array().is_some_and(Vec::is_empty)).then_some(())
+        });
+        settled
+            .map(|()| last.clone())
+            .ok_or_else(|| format!("still under way: {}, {}, {}", last["work"], last["media"], last["kernel"]))
+    }
+
+    /// What is wrong at the end: something under way or held, a task too many, a panic.
+    pub fn end(self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        match self.settled() {
+            Err(why) => wrong.push(why),
+            Ok(status) if tasks(&status) > self.tasks + TASKS_MORE => {
+                wrong.push(format!("{} tasks at the beginning, {} at the end", self.tasks, tasks(&status)));
+            }
+            Ok(_) => {}
+        }
+        let said = self.drive.mount.stderr();
+        wrong.extend(said.lines().filter(|line| line.contains("panicked")).map(str::to_owned));
+        wrong
+    }
+}
+
+fn tasks(status: &Value) -> u64 {
+    status["work"]["tasks"].as_u64().unwrap_or(0)
+}

@@ -1,0 +1,185 @@
+//! A long time under load and faults: memory, descriptors and work under way, as the program itself and the kernel tell of them.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use cxonefs::base::MasterId;
+use cxonefs::sim::{Endpoint, Fault, FaultRule, SimSettings};
+
+use crate::harness::{Drive, eventually, plain};
+
+const READERS: u64 = 16;
+const SAMPLE_EVERY: Duration = Duration::from_secs(2);
+/// How long each weather lasts, at most.
+const WEATHER_MS: u64 = 600;
+/// Descriptors by which two moments of the same load may differ: connections and cache files come and go.
+const DESCRIPTORS_MORE: usize = 16;
+
+const FLAGS: [&str; 14] = [
+    "--set",
+    "limits.deadline=3s",
+    "--set",
+    "limits.patience=3s",
+    "--set",
+    "limits.playback_requests=1000",
+    "--set",
+    "limits.playback_window=1s",
+    "--set",
+    "limits.daily_budget=unlimited",
+    // So small that eviction never stops.
+    "--set",
+    "cache.size=48MiB",
+    "--set",
+    "cache.whole_file_below=256KiB",
+];
+
+/// What the program holds at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    resident: u64,
+    descriptors: usize,
+}
+
+impl Sample {
+    fn of(pid: u64) -> Sample {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+        let pages: u64 = status.split(' ').nth(1).unwrap().parse().unwrap();
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+        Sample { resident: pages * rustix::param::page_size() as u64, descriptors }
+    }
+}
+
+fn weather(random: &mut fastrand::Rng) -> Vec<FaultRule> {
+    let faults = [
+        (Endpoint::Media, Fault::Status { status: 503, retry_after_s: None }),
+        (Endpoint::Media, Fault::Status { status: 403, retry_after_s: None }),
+        (Endpoint::Media, Fault::CutAfter { bytes: 50_000 }),
+        (Endpoint::Media, Fault::StallAfter { bytes: 30_000 }),
+        (Endpoint::Media, Fault::Hang),
+        (Endpoint::Media, Fault::Drop),
+        (Endpoint::Media, Fault::Truncate { bytes: 10_000 }),
+        (Endpoint::Media, Fault::RefuseRange),
+        (Endpoint::Media, Fault::WrongContentRange { by: 1 }),
+        (Endpoint::Media, Fault::Endless),
+        (Endpoint::Playback, Fault::Status { status: 500, retry_after_s: None }),
+        (Endpoint::Playback, Fault::Hang),
+        (Endpoint::Playback, Fault::CutAfter { bytes: 100 }),
+        (Endpoint::Playback, Fault::Garbage { body: String::from("{\"interactions\": [") }),
+        (Endpoint::Login, Fault::Status { status: 503, retry_after_s: None }),
+    ];
+    // Fine half of the time.
+    let count = random.usize(0..4).saturating_sub(1);
+    (0..count)
+        .map(|_| faults[random.usize(0..faults.len())].clone())
+        .map(|(at, fault)| FaultRule::always(at, fault))
+        .collect()
+}
+
+#[test]
+#[ignore = "takes as long as it is told to, 15 minutes by default: scripts/soak"]
+fn memory_and_descriptors_stay_flat_under_faults() {
+    let minutes: u64 = std::env::var("CXONEFS_SOAK_MINUTES").map_or(15, |minutes| minutes.parse().unwrap());
+    let lasts = Duration::from_secs(minutes * 60);
+    let mut drive =
+        Drive::with(SimSettings { bulk_bytes: Some(700_000), playback_requests: 1_000_000, ..plain(8, 40) }, &FLAGS);
+    let files: Vec<(i64, PathBuf)> =
+        drive.tree.recorded().map(|place| (place.master, drive.at(&place.path).join("recording.mp4"))).collect();
+    // What is open once is resolved: the listing and its memory are no part of what grows.
+    for (_, path) in &files {
+        drop(File::open(path).unwrap());
+    }
+    let pid = drive.mount.status()["pid"].as_u64().unwrap();
+    let idle = Sample::of(pid);
+    let (is_over, reads, failures) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let mut samples = Vec::new();
+    std::thread::scope(|scope| {
+        for seed in 0..READERS {
+            let (drive, files, is_over, reads, failures) = (&drive, &files, &is_over, &reads, &failures);
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(seed);
+                while !is_over.load(Relaxed) {
+                    let (master, path) = &files[random.usize(0..files.len())];
+                    let recording = drive.tenant.world().recording(MasterId(*master), 1).unwrap();
+                    let Ok(file) = File::open(path) else {
+                        failures.fetch_add(1, Relaxed);
+                        continue;
+                    };
+                    let (size, sequential) = (recording.len(), random.bool());
+                    let mut at = random.u64(0..size);
+                    for _ in 0..random.usize(1..12) {
+                        let (mut got, mut expected) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+                        let Ok(length) = file.read_at(&mut got, at) else {
+                            failures.fetch_add(1, Relaxed);
+                            break;
+                        };
+                        recording.read_at(at, &mut expected);
+                        assert!(got[..length] == expected[..length], "wrong bytes at {at} of {}", path.display());
+                        reads.fetch_add(1, Relaxed);
+                        at = if sequential && at + (length as u64) < size {
+                            at + length as u64
+                        } else {
+                            random.u64(0..size)
+                        };
+                    }
+                }
+            });
+        }
+        let mut random = fastrand::Rng::with_seed(99);
+        let (begun, mut looked) = (Instant::now(), Instant::now());
+        while begun.elapsed() < lasts {
+            let rules = weather(&mut random);
+            let token_ends = random.u8(0..50) == 0;
+            drive.tenant.switch(|switches| {
+                switches.faults = rules;
+                switches.token_generation += u64::from(token_ends);
+            });
+            // The moment of a fault is what is varied.
+            std::thread::sleep(Duration::from_millis(random.u64(50..WEATHER_MS)));
+            if looked.elapsed() >= SAMPLE_EVERY {
+                looked = Instant::now();
+                samples.push(Sample::of(pid));
+            }
+        }
+        is_over.store(true, Relaxed);
+        drive.tenant.heal();
+    });
+    eventually("nothing is under way", Duration::from_mins(1), || {
+        let status = drive.mount.status();
+        let work = &status["work"];
+        work["resolving"] == 0 && work["sizes"] == 0 && work["fetches"] == 0 && status["kernel"]["open_files"] == 0
+    });
+    let third = samples.len() / 3;
+    let (middle, last) = (&samples[third..2 * third], &samples[2 * third..]);
+    let mean = |part: &[Sample]| part.iter().map(|sample| sample.resident).sum::<u64>() as f64 / part.len() as f64;
+    // The middle of them: who reads how many at once makes peaks in either.
+    let usual = |part: &[Sample]| {
+        let mut counts: Vec<usize> = part.iter().map(|sample| sample.descriptors).collect();
+        counts.sort_unstable();
+        counts[counts.len() / 2]
+    };
+    let mib = |bytes: f64| bytes / f64::from(1 << 20);
+    println!(
+        "soak of {minutes} min: {} reads, {} failures, {:?}; resident {:.1} MiB idle, {:.1} in the middle third, {:.1} in the last; \
+         descriptors {} idle, {} and {} as a rule, {} at the end; {}",
+        reads.load(Relaxed),
+        failures.load(Relaxed),
+        drive.counters(),
+        mib(idle.resident as f64),
+        mib(mean(middle)),
+        mib(mean(last)),
+        idle.descriptors,
+        usual(middle),
+        usual(last),
+        Sample::of(pid).descriptors,
+        drive.mount.status()["work"],
+    );
+    assert!(reads.load(Relaxed) > 100 && failures.load(Relaxed) > 0, "it was no soak");
+    assert!(mean(last) <= mean(middle) * 1.05, "memory grows");
+    assert!(usual(last) <= usual(middle) + DESCRIPTORS_MORE, "descriptors grow");
+    assert!(Sample::of(pid).descriptors <= idle.descriptors + DESCRIPTORS_MORE, "descriptors stay");
+    assert!(!drive.mount.stderr().contains("panicked"));
+    drive.mount.terminate();
+}
