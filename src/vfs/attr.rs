@@ -33,10 +33,6 @@ impl Attr {
 /// How long the kernel may keep a name, or that there is none: it is told when that changes.
 pub const NAME_KEPT: Duration = Duration::from_hours(1);
 
-/// How long it may keep a guessed size. It is told when the size becomes known; the limit is for what it should have been told
-/// and was not.
-const GUESS_KEPT: Duration = Duration::from_mins(1);
-
 /// How long the kernel may answer without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ttl {
@@ -51,8 +47,9 @@ impl Ttl {
     pub const FINAL: Ttl = Ttl { attr: Duration::from_hours(1), entry: NAME_KEPT };
     /// What a refresh of an open day may change; the kernel is told of that, too.
     pub const OPEN_DAY: Ttl = Ttl { attr: Duration::from_mins(1), entry: NAME_KEPT };
-    /// A size that is a guess, where only opening resolves.
-    pub const GUESS: Ttl = Ttl { attr: GUESS_KEPT, entry: NAME_KEPT };
+    /// A size that is a guess, where only opening resolves. Never kept: who reads beyond a size that is kept is told that the file ends
+    /// there.
+    pub const GUESS: Ttl = Ttl { attr: Duration::ZERO, entry: NAME_KEPT };
     /// A size that is a guess although looking should have made it known: the next look tries again.
     pub const UNKNOWN: Ttl = Ttl { attr: Duration::ZERO, entry: Duration::ZERO };
 }

@@ -82,10 +82,11 @@ fn pretty(value: &serde_json::Value) -> Vec<u8> {
 fn transcript_text(messages: &[&ChatMessage]) -> Vec<u8> {
     let mut text = String::new();
     for message in messages {
-        let name = if message.participant_name.is_empty() { "?" } else { &message.participant_name };
-        let _ = write!(text, "[{}] {name}", message.time);
+        // A line break in a name or a time would begin what looks like another message.
+        let name = if message.participant_name.is_empty() { "?" } else { &one_line(&message.participant_name) };
+        let _ = write!(text, "[{}] {name}", one_line(&message.time));
         if !message.participant_type.is_empty() {
-            let _ = write!(text, " ({})", message.participant_type.to_lowercase());
+            let _ = write!(text, " ({})", one_line(&message.participant_type).to_lowercase());
         }
         let _ = writeln!(text, ": {}", message.text.trim_end().replace("\r\n", "\n").replace('\n', "\n    "));
     }
