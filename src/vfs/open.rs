@@ -68,6 +68,7 @@ impl Vfs {
         }
         // What it is now: a prediction may have come out otherwise.
         let child = self.certain_child(kind, place)?;
+        self.resolver.published(master);
         let FileKind::Recording(index) = kind else {
             let bytes = self.catalog.document(master, kind)?.ok_or_else(VfsError::not_found)?;
             return Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), keep_cache: true });

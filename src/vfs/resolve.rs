@@ -5,6 +5,7 @@
 //! always finished and stored. `flight` has its life, `wait` how long an asker stays.
 
 mod flight;
+mod publish;
 mod purse;
 #[cfg(test)]
 mod tests;
@@ -16,10 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::base::{Clock, Counted, Histogram, MasterId};
-use crate::catalog::{Catalog, FileKind, Interaction, Resolution, file_ino};
+use crate::catalog::{Catalog, FileKind, Interaction, NewResolution, Resolution};
 use crate::cxone::{
     ApiError, Breaker, Learned, Limiter, LimiterSettings, LimiterSnapshot, PlaybackAnswer, Priority, Probe, Service,
     ServiceState,
@@ -33,6 +35,7 @@ use crate::vfs::links::{Links, RecordingLinks};
 use crate::vfs::policy::DailyBudget;
 use flight::Flight;
 pub use flight::outcome_word;
+use publish::Publishing;
 use purse::Purse;
 use wait::Stall;
 
@@ -105,6 +108,7 @@ struct Inner {
     limits: Mutex<ResolveLimits>,
     links: Links,
     flights: Mutex<HashMap<MasterId, Arc<Flight>>>,
+    publishing: Publishing,
     /// Tells when the last billed call was answered.
     answered: watch::Sender<Option<tokio::time::Instant>>,
     purse: Purse,
@@ -146,6 +150,7 @@ impl Resolver {
                 limits: Mutex::new(limits),
                 links: Links::new(),
                 flights: Mutex::new(HashMap::new()),
+                publishing: Publishing::new(),
                 answered: watch::channel(None).0,
                 signings: AtomicU64::new(0),
                 kernel: OnceLock::new(),
@@ -155,7 +160,7 @@ impl Resolver {
     }
 
     /// The time, for those who act for a resolver.
-    pub(super) fn now(&self) -> jiff::Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.inner.clock.now()
     }
 
@@ -174,16 +179,23 @@ impl Resolver {
         let _ = self.inner.kernel.set(kernel);
     }
 
-    /// An interaction was shown as `before` and is another one now: the kernel drops sizes that it kept, and names where they changed.
+    /// Stores what a billed call said of an interaction that was shown as `before`; the kernel drops the sizes that it was told.
+    fn publish(&self, before: &Interaction, resolution: &NewResolution, now: Timestamp) -> Result<(), VfsError> {
+        let _step = self.inner.publishing.step(before.master_id);
+        self.inner.catalog.store_resolution(before.master_id, resolution, now)?;
+        let after = self.interaction(before.master_id)?;
+        let (old, new) = (billed_children(before, now), billed_children(&after, now));
+        let kinds: BTreeSet<FileKind> = old.iter().chain(&new).map(|child| child.kind).collect();
+        self.forget_guesses(&after, kinds);
+        Ok(())
+    }
+
+    /// An interaction was shown as `before` and is another one now: the kernel drops names where they changed.
     async fn shown_otherwise(&self, before: &Interaction) {
         let Some(kernel) = self.inner.kernel.get() else { return };
         let (catalog, master, now) = (&self.inner.catalog, before.master_id, self.inner.clock.now());
         let Ok(Some(after)) = catalog.interaction(master) else { return };
         let (old, new) = (billed_children(before, now), billed_children(&after, now));
-        let kinds: BTreeSet<FileKind> = old.iter().chain(&new).map(|child| child.kind).collect();
-        for kind in kinds {
-            kernel.forget_attributes(file_ino(after.ino_base, kind));
-        }
         if old.iter().map(|child| &child.name).eq(new.iter().map(|child| &child.name)) {
             return;
         }
@@ -266,11 +278,7 @@ impl Resolver {
         let version = tokio::time::timeout(deadline, probe)
             .await
             .map_err(|_| VfsError::new(ErrorKind::TimedOut, "the media host did not answer in time"))??;
-        self.inner.catalog.set_recording_version(master, index, version.size, &version.validator)?;
-        if let Some(kernel) = self.inner.kernel.get() {
-            // It may keep the guess.
-            kernel.forget_attributes(file_ino(self.interaction(master)?.ino_base, FileKind::Recording(index)));
-        }
+        self.publish_size(master, index, &version)?;
         Ok(version)
     }
 

@@ -200,9 +200,9 @@ impl Resolver {
         if needs_call(&known.resolution, now) {
             let mut resolution = documents::resolution(master, known.channel, known.mtime, answer, now);
             keep_sizes(&mut resolution, &known);
-            let catalog = self.inner.catalog.clone();
+            let (resolver, before) = (self.clone(), known.clone());
             // A flush of the disk, which must not keep a worker from reading the next answer.
-            let stored = tokio::task::spawn_blocking(move || catalog.store_resolution(master, &resolution, now)).await;
+            let stored = tokio::task::spawn_blocking(move || resolver.publish(&before, &resolution, now)).await;
             stored.map_err(|_| VfsError::new(ErrorKind::Io, "storing what CXone said was interrupted"))??;
             self.shown_otherwise(&known).await;
         }

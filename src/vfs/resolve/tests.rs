@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::base::Channel;
+use crate::catalog::file_ino;
 use crate::cxone::{ApiErrorKind, ContactRecord};
 use crate::vfs::testing::{Fixture, OPEN, contact, fixture};
 

@@ -1,0 +1,69 @@
+//! Publishing an exact size: it is stored, and the kernel drops the guess, as one step.
+//!
+//! A notice makes the kernel discard the answers to all requests for attributes that are under way (their version is older then).
+//! If one came after a reader's `open` was answered, the exact size that this reader asks for could be discarded, and the reader would
+//! read by the guess: a file that ends too early. So nobody's `open` is answered between the two halves of a step, and a size that is
+//! known already is not told again.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::Resolver;
+use crate::base::MasterId;
+use crate::catalog::{FileKind, Interaction, Resolution, file_ino};
+use crate::media::Version;
+use crate::vfs::error::VfsError;
+
+/// Steps that may be under way at once; two interactions share one by chance.
+const PLACES: usize = 64;
+
+/// One step per interaction at a time.
+pub(super) struct Publishing([Mutex<()>; PLACES]);
+
+impl Publishing {
+    pub(super) fn new() -> Publishing {
+        Publishing(std::array::from_fn(|_| Mutex::new(())))
+    }
+
+    /// Held for a flush of the disk and a notice; never across an await.
+    pub(super) fn step(&self, master: MasterId) -> MutexGuard<'_, ()> {
+        let place = master.0.rem_euclid(PLACES as i64) as usize;
+        self.0[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Resolver {
+    /// Ends when what was stored for an interaction, and could be read by now, has been told to the kernel. To be asked before an `open` is
+    /// answered.
+    pub fn published(&self, master: MasterId) {
+        drop(self.inner.publishing.step(master));
+    }
+
+    /// A recording's size and validator as its media host told them.
+    pub(super) fn publish_size(&self, master: MasterId, index: u8, version: &Version) -> Result<(), VfsError> {
+        let _step = self.inner.publishing.step(master);
+        let interaction = self.interaction(master)?;
+        if is_known(&interaction, index, version) {
+            return Ok(());
+        }
+        self.inner.catalog.set_recording_version(master, index, version.size, &version.validator)?;
+        self.forget_guesses(&interaction, [FileKind::Recording(index)]);
+        Ok(())
+    }
+
+    /// The kernel drops what it was told of these files.
+    pub(super) fn forget_guesses(&self, interaction: &Interaction, kinds: impl IntoIterator<Item = FileKind>) {
+        let Some(kernel) = self.inner.kernel.get() else { return };
+        for kind in kinds {
+            kernel.forget_attributes(file_ino(interaction.ino_base, kind));
+        }
+    }
+}
+
+fn is_known(interaction: &Interaction, index: u8, version: &Version) -> bool {
+    let Resolution::Resolved { files, .. } = &interaction.resolution else { return false };
+    files.iter().any(|file| {
+        file.kind == FileKind::Recording(index)
+            && file.size == Some(version.size)
+            && file.validator == version.validator
+    })
+}
