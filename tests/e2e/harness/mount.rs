@@ -107,7 +107,7 @@ impl Mount {
     #[track_caller]
     pub fn ready(mut self) -> Result<Mount, Ended> {
         let outcome = wait_for(READY_WITHIN, || {
-            if mount_at(&self.path).as_deref() == Some("fuse.cxonefs") && !self.is_dead() {
+            if self.is_served() {
                 return Some(Ok(()));
             }
             self.child.try_wait().unwrap().map(Err)
@@ -184,6 +184,11 @@ impl Mount {
         assert_eq!(mount_at(&self.path), None, "SIGTERM left a mount");
     }
 
+    /// In this order: a dead mount that is cleared between the two looks must not pass for a new one.
+    fn is_served(&self) -> bool {
+        !self.is_dead() && mount_at(&self.path).as_deref() == Some("fuse.cxonefs")
+    }
+
     /// Starts it again with the same arguments after it has ended.
     #[track_caller]
     pub fn start_again(&mut self) {
@@ -191,8 +196,7 @@ impl Mount {
         self.child = launch(&self.arguments, &self.home, &self.environment, &self.stdout, &self.stderr);
         self.is_reaped = false;
         let ready = wait_for(READY_WITHIN, || {
-            let is_mounted = mount_at(&self.path).as_deref() == Some("fuse.cxonefs") && !self.is_dead();
-            is_mounted.then_some(Ok(())).or_else(|| self.child.try_wait().unwrap().map(Err))
+            self.is_served().then_some(Ok(())).or_else(|| self.child.try_wait().unwrap().map(Err))
         });
         assert!(matches!(ready, Some(Ok(()))), "not mounted again: {ready:?}\n{}", self.stderr());
     }
