@@ -31,7 +31,7 @@ use super::key::{KeyHash, RecordingKey, Version};
 use super::seal::{BlockCipher, Seal};
 use crate::base::crypt::Keys;
 pub use directory::StoreError;
-pub use files::{Files, Unreadable};
+pub use files::{Files, note_len};
 pub use scan::Found;
 
 /// The directory, held by this process alone.
@@ -162,6 +162,13 @@ impl Store {
         read_header(self.disk.open(&index_path)?.as_ref(), hash)
     }
 
+    /// Reads the header of a recording's index, and its note if it has a sound one. Touches nothing.
+    pub fn note(&self, hash: &KeyHash) -> Result<(Header, Option<Vec<u8>>), Unusable> {
+        let (files, header, _) = self.load(hash)?;
+        let note = files.read_note();
+        Ok((header, note))
+    }
+
     /// Bytes that the files of a recording occupy; 0 where there are none.
     pub fn occupied(&self, hash: &KeyHash) -> u64 {
         let (data_path, index_path) = self.paths(hash);
@@ -209,7 +216,8 @@ fn read_header(file: &dyn DiskFile, hash: &KeyHash) -> Result<Header, Unusable> 
 fn read_index(file: &dyn DiskFile, hash: &KeyHash) -> Result<(Header, Vec<Option<u32>>), Unusable> {
     let header = read_header(file, hash)?;
     let len = index::index_len(header.version.size, header.form());
-    if file.meta()?.len != len {
+    // A note may follow.
+    if file.meta()?.len < len {
         return Err(Unusable::Mismatch);
     }
     let mut bytes = Vec::new();

@@ -80,6 +80,47 @@ impl Files {
         self.index.write_at(vec![IoSlice::new(&entries)], index::entry_offset(first, self.form()))
     }
 
+    /// Writes a note behind the entries, in place of one that is there.
+    pub fn write_note(&self, note: &[u8]) -> io::Result<()> {
+        let mut bytes = note.to_vec();
+        let entry = match &self.cipher {
+            None => index::encode_present(crc32c::crc32c(note)).to_vec(),
+            Some(cipher) => cipher.seal(index::NOTE_BLOCK, &mut bytes)?.to_vec(),
+        };
+        let start = self.entries_end();
+        self.index.set_len(start)?;
+        let written = self.index.write_at(vec![IoSlice::new(&entry), IoSlice::new(&bytes)], start);
+        if written.is_err() {
+            let _ = self.index.set_len(start);
+        }
+        written
+    }
+
+    /// The note, if there is a sound one.
+    pub fn read_note(&self) -> Option<Vec<u8>> {
+        let (len, entry_len) = (usize::try_from(self.note_len()).ok()?, self.form().entry_len());
+        if len <= entry_len || len > entry_len + index::NOTE_LEN_MAX {
+            return None;
+        }
+        let mut entry = Vec::new();
+        self.index.read_into(self.entries_end(), len, &mut entry).ok()?;
+        let mut note = entry.split_off(entry_len);
+        let is_sound = match &self.cipher {
+            None => index::decode_entries(&entry, Form::Plain) == [Some(crc32c::crc32c(&note))],
+            Some(cipher) => cipher.open(index::NOTE_BLOCK, &entry, &mut note),
+        };
+        is_sound.then_some(note)
+    }
+
+    /// Bytes behind the entries: a note with its entry, sound or not.
+    pub fn note_len(&self) -> u64 {
+        self.index.meta().map_or(0, |meta| meta.len.saturating_sub(self.entries_end()))
+    }
+
+    fn entries_end(&self) -> u64 {
+        index::index_len(self.size, self.form())
+    }
+
     /// Takes back the entry of a block, then its bytes. An error leaves the block without an entry or untouched.
     pub fn remove_block(&self, block: u32) -> io::Result<()> {
         let absent = &index::ABSENT[..self.form().entry_len()];
@@ -103,6 +144,11 @@ impl Files {
     pub fn note_used(&self, unix_s: i64) -> io::Result<()> {
         self.index.set_modified(unix_s)
     }
+}
+
+/// Bytes that a note takes in the index, with its entry.
+pub fn note_len(note: &[u8], form: Form) -> u64 {
+    (form.entry_len() + note.len()) as u64
 }
 
 /// Adjacent blocks and their entries, encrypted. The bytes in the clear stay in `pieces` alone.

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use bytes::Bytes;
 
+use super::files::Unreadable;
 use super::*;
 use crate::base::crypt::MasterKey;
 use crate::media::geometry::BLOCK_SIZE;
@@ -138,6 +139,45 @@ fn a_scan_pairs_files_and_orders_them_by_use() {
     assert_eq!(found.iter().map(|found| found.hash.0[0]).collect::<Vec<_>>(), [2, 1]);
     assert!(directories > 0 && found.iter().all(|found| found.bytes >= 4096));
     assert!(!data.exists());
+}
+
+#[test]
+fn a_note_stands_beside_the_bytes_and_a_torn_one_is_none() {
+    for keys in [Keys::default(), keys(1, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &keys, Duration::ZERO).unwrap();
+        let header = header(1, 2);
+        let files = create(&store, &header);
+        assert_eq!((store.note(&header.hash).unwrap().1, files.note_len()), (None, 0));
+        for note in [b"a note that is long".as_slice(), b"a short note"] {
+            files.write_note(note).unwrap();
+            let (read, found) = store.note(&header.hash).unwrap();
+            assert_eq!((read.version, found.as_deref()), (header.version.clone(), Some(note)));
+        }
+        assert_eq!(store.load(&header.hash).unwrap().2, [None, None], "blocks are what they were");
+        let path = store.paths(&header.hash).1;
+        let whole = fs::read(&path).unwrap();
+        assert_eq!(whole.windows(12).any(|bytes| bytes == b"a short note"), keys.current.is_none());
+        for len in whole.len() - 12..whole.len() {
+            fs::write(&path, &whole[..len]).unwrap();
+            assert_eq!(store.note(&header.hash).unwrap().1, None, "{len} bytes");
+        }
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        fs::write(&path, flipped).unwrap();
+        assert_eq!(store.note(&header.hash).unwrap().1, None);
+    }
+}
+
+/// What is on disk today must be readable by every later version.
+#[test]
+fn golden_bytes_of_a_note() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let header = header(1, 2);
+    create(&store, &header).write_note(b"note").unwrap();
+    let index = fs::read(store.paths(&header.hash).1).unwrap();
+    assert_eq!(index[528..], *b"\x01\0\0\0\x7b\x62\x81\xc9note");
 }
 
 #[test]
