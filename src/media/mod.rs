@@ -130,8 +130,28 @@ impl Media {
 
     /// Learns the size with one ranged GET of the head, whose bytes go into the cache.
     pub async fn probe(&self, key: &RecordingKey, links: Arc<dyn LinkSource>) -> Result<Version, MediaError> {
+        self.learn(key, links, None).await
+    }
+
+    /// As [`Media::probe`], for who reads the recording next; it is thought to have `expected` bytes. All of a short one is asked for
+    /// at once, and the answer does not wait for it to arrive.
+    pub async fn probe_to_read(
+        &self,
+        key: &RecordingKey,
+        links: Arc<dyn LinkSource>,
+        expected: u64,
+    ) -> Result<Version, MediaError> {
+        self.learn(key, links, Some(expected)).await
+    }
+
+    async fn learn(
+        &self,
+        key: &RecordingKey,
+        links: Arc<dyn LinkSource>,
+        to_read: Option<u64>,
+    ) -> Result<Version, MediaError> {
         let engine = &self.lifeline.engine;
-        let mut answer = probe::join(engine, engine.cache.name(key), links)?;
+        let mut answer = probe::join(engine, engine.cache.name(key), links, to_read)?;
         let told = tokio::time::timeout(engine.settings.deadline, answer.wait_for(Option::is_some)).await;
         match told {
             Err(_) => Err(MediaError::Timeout),

@@ -75,6 +75,17 @@ impl Probe for PlayerProbe {
 pub struct Want {
     pub priority: Priority,
     pub caller: Caller,
+    /// The recording that is read next.
+    pub reads: Option<Reads>,
+}
+
+/// A recording that is about to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reads {
+    /// Which of the interaction.
+    pub index: u8,
+    /// Bytes that it is thought to have.
+    pub expected: u64,
 }
 
 /// Limits on waiting and spending.
@@ -285,7 +296,12 @@ impl Resolver {
         let deadline = deadline.saturating_sub(sizes_grace(deadline));
         let links = Arc::new(RecordingLinks { resolver: self.clone(), master, index, want });
         let key = recording_key(master, index);
-        let probe = self.inner.media.probe(&key, links);
+        let probe = async {
+            match want.reads.filter(|reads| reads.index == index) {
+                Some(reads) => self.inner.media.probe_to_read(&key, links, reads.expected).await,
+                None => self.inner.media.probe(&key, links).await,
+            }
+        };
         let version = tokio::time::timeout(deadline, probe)
             .await
             .map_err(|_| VfsError::new(ErrorKind::TimedOut, "the media host did not answer in time"))??;

@@ -167,7 +167,7 @@ impl Job {
 
     /// Resolves one interaction and fetches its recordings.
     async fn bring(&self, item: &Item) -> Result<(), VfsError> {
-        let want = Want { priority: Priority::Warm, caller: self.caller };
+        let want = Want { priority: Priority::Warm, caller: self.caller, reads: None };
         let calls = self.vfs.missing(item.master, &item.recordings)?.is_some_and(|missing| missing.call);
         let interaction = self.vfs.resolver.resolved(item.master, want).await?;
         let files = match &interaction.resolution {
