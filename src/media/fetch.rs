@@ -91,7 +91,7 @@ impl Claim {
 
     /// Writes beside the bytes what their owner wants to be found with them.
     async fn leave_note(&self, session: &Session<'_>) {
-        if !self.engine.cache.lacks_note(&self.recording) {
+        if !self.recording.lock().lacks_note() {
             return;
         }
         let note = session.note().unwrap_or_default();

@@ -13,12 +13,6 @@ use super::space::note_charge;
 use super::store::note_len;
 
 impl Cache {
-    /// Whether the recording has files, and no note that was tried to be written.
-    pub fn lacks_note(&self, recording: &Recording) -> bool {
-        let state = recording.lock();
-        state.charged > 0 && !state.noted
-    }
-
     /// Writes a note beside the bytes of a recording, if it has files. One that does not fit, or that the disk does not take, is left out: it
     /// is of use only when something worse has happened.
     pub fn keep_note(&self, recording: &Arc<Recording>, note: &[u8]) {

@@ -216,6 +216,11 @@ impl State {
         at
     }
 
+    /// Whether there are files and no note with them.
+    pub fn lacks_note(&self) -> bool {
+        self.charged > 0 && !self.noted
+    }
+
     /// A block in flight is here, though not on disk.
     pub fn arrive(&mut self, block: u32, pieces: Pieces) {
         debug_assert_eq!(self.blocks.get(block), Block::InFlight);

@@ -145,7 +145,7 @@ impl Run {
             }
             Step::Note { recording } => {
                 let open = self.recording(recording);
-                if self.cache.lacks_note(&open) {
+                if open.lock().lacks_note() {
                     self.cache.keep_note(&open, &note(&open.version));
                 }
             }
