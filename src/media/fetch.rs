@@ -23,7 +23,7 @@ use super::links::LinkSource;
 use super::recording::{FetchEntry, Progress, Recording, State};
 use super::session::{Reply, Session};
 use super::source::Answer;
-use super::sync::{Runtime, timeout, yield_now};
+use super::sync::{Runtime, spawn_blocking, timeout, yield_now};
 use super::writer::Writer;
 
 /// When a host pauses for this long, what it sent before is written without waiting for a full batch.
@@ -120,7 +120,20 @@ impl Claim {
         let mut assembler = Assembler::new(self.recording.version.size, self.owned.first().copied().unwrap_or(0));
         let outcome = self.fetch(session, first, &mut assembler, &mut writer).await;
         writer.finish().await;
+        self.leave_note(session).await;
         outcome
+    }
+
+    /// Writes beside the bytes what their owner wants to be found with them.
+    async fn leave_note(&self, session: &Session<'_>) {
+        if !self.recording.lock().lacks_note() {
+            return;
+        }
+        let note = session.note().unwrap_or_default();
+        let (engine, recording) = (Arc::clone(&self.engine), Arc::clone(&self.recording));
+        if let Err(error) = spawn_blocking(move || engine.cache.keep_note(&recording, &note)).await {
+            tracing::error!(%error, "writing a note to the cache ended abnormally");
+        }
     }
 
     async fn fetch(

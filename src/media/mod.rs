@@ -10,6 +10,7 @@
 //!   │         │ assemble, writer: blocks as they arrive
 //!   ↓         ↓
 //! recording (block table) ←─ cache (room, eviction), fill (blocks in), verify (checksums) ─→ space (accounting, LRU)
+//!                                │                                                         notes (the owner's, beside the bytes)
 //!                              └─→ store (files) ─→ disk (the file system), index (format)
 //! ```
 //!
@@ -44,6 +45,7 @@ pub mod index;
 mod keeping;
 mod key;
 mod links;
+mod notes;
 pub mod plan;
 mod probe;
 mod reader;
@@ -178,6 +180,18 @@ impl Media {
     pub fn is_complete(&self, key: &RecordingKey, version: &Version) -> bool {
         let cache = &self.lifeline.engine.cache;
         cache.is_complete(&cache.name(key), version)
+    }
+
+    /// What its owner left beside a recording's bytes, if something of it is here, and which version that is. Reads a file.
+    pub fn note(&self, key: &RecordingKey) -> Option<(Version, Vec<u8>)> {
+        let cache = &self.lifeline.engine.cache;
+        cache.note(&cache.name(key))
+    }
+
+    /// Whether something of a recording may be here, and a note with it. Cheap.
+    pub fn may_have_note(&self, key: &RecordingKey) -> bool {
+        let cache = &self.lifeline.engine.cache;
+        cache.has_files(&cache.name(key))
     }
 
     /// How the media hosts are, for `status`.

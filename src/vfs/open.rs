@@ -46,6 +46,7 @@ impl Vfs {
 
     async fn open_shared(&self, kind: FileKind, place: Place, caller: Caller) -> Result<Opened, VfsError> {
         let before = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
+        let before = self.resolver.recalled(before).await?;
         let calls = needs_call(&before.resolution, self.clock.now());
         let result = self.open_billed(kind, place, caller, &before).await;
         self.audit.opened(&OpenEvent {

@@ -7,6 +7,7 @@
 mod flight;
 mod publish;
 mod purse;
+mod recall;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -193,6 +194,16 @@ impl Resolver {
     /// Stores what a billed call said of an interaction that was shown as `before`; the kernel drops the sizes that it was told.
     fn publish(&self, before: &Interaction, resolution: &NewResolution, now: Timestamp) -> Result<(), VfsError> {
         let _step = self.inner.publishing.step(before.master_id);
+        self.publish_in_step(before, resolution, now)
+    }
+
+    /// The same, within a step of this interaction.
+    fn publish_in_step(
+        &self,
+        before: &Interaction,
+        resolution: &NewResolution,
+        now: Timestamp,
+    ) -> Result<(), VfsError> {
         self.inner.catalog.store_resolution(before.master_id, resolution, now)?;
         let after = self.interaction(before.master_id)?;
         let (old, new) = (billed_children(before, now), billed_children(&after, now));
@@ -258,7 +269,7 @@ impl Resolver {
     /// a missing recording may be asked for again. A size that the media host withholds stays unknown: whoever opens that recording
     /// gets the reason from [`Resolver::size`].
     pub async fn resolved(&self, master: MasterId, want: Want) -> Result<Interaction, VfsError> {
-        let mut interaction = self.interaction(master)?;
+        let mut interaction = self.recalled(self.interaction(master)?).await?;
         if needs_call(&interaction.resolution, self.inner.clock.now()) {
             self.sign(master, want).await?;
             interaction = self.interaction(master)?;
