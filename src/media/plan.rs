@@ -51,9 +51,11 @@ impl Readahead {
     pub fn observe(&mut self, bytes: &Range<u64>, stalled: bool) {
         let near = |end: u64| bytes.start <= end + RUN_SLACK_BYTES && bytes.end + RUN_SLACK_BYTES >= end;
         match self.run_end {
+            // The same bytes again: who asks twice has not read on.
+            Some(end) if near(end) && bytes.end <= end => return,
             Some(end) if near(end) => {
                 self.run_bytes += bytes.end.saturating_sub(end.max(bytes.start));
-                self.run_end = Some(end.max(bytes.end));
+                self.run_end = Some(bytes.end);
             }
             _ => {
                 let run_bytes = bytes.end - bytes.start;
