@@ -19,8 +19,8 @@ use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
     BudgetStatus, CacheStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus,
-    PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, Status, TenantStatus,
-    TreeStatus, Waiting, WorkStatus,
+    PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, StateStatus, Status,
+    TenantStatus, TreeStatus, Waiting, WorkStatus,
 };
 use crate::ops::version;
 use crate::ops::warm::{WarmCost, WarmRequest};
@@ -75,6 +75,7 @@ impl Controlled for Report {
                 encrypted: self.encrypted(),
                 trouble: self.media.cache_trouble(),
             },
+            state: StateStatus { dir: self.config.state.dir.display().to_string() },
             kernel: KernelStatus {
                 inodes: inodes as u64,
                 open_files: open_files as u64,
@@ -88,6 +89,14 @@ impl Controlled for Report {
 
     fn keeper(&self) -> Arc<dyn Keeping> {
         Arc::clone(&self.keeper)
+    }
+
+    async fn unmount(&self, lazy: bool) -> Result<(), String> {
+        let mount_point = self.mount_point.clone();
+        let busy = if lazy { fuse::Busy::Detach } else { fuse::Busy::Refuse };
+        // Not in a worker: the helper is waited for.
+        let done = tokio::task::spawn_blocking(move || fuse::unmount(&mount_point, busy)).await;
+        done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed> {
@@ -231,8 +240,10 @@ impl Report {
 
 fn passthrough(state: PassthroughState) -> PassthroughStatus {
     let (word, opens, why) = match state {
-        PassthroughState::TurnedOff => ("off", 0, None),
-        PassthroughState::NotOffered => ("not offered", 0, None),
+        PassthroughState::TurnedOff => ("off", 0, Some("mount.passthrough is false".to_owned())),
+        PassthroughState::NotOffered => {
+            ("not offered", 0, Some("this kernel does not offer it; Linux 6.9 or later does".to_owned()))
+        }
         PassthroughState::Untried => ("untried", 0, None),
         PassthroughState::Working { opens } => ("working", opens, None),
         PassthroughState::Refused { why } => ("refused", 0, Some(why)),
