@@ -55,7 +55,7 @@ impl Controlled for Report {
             version: version::SHORT.to_owned(),
             pid: std::process::id(),
             mount_point: self.mount_point.display().to_string(),
-            mounted_at: self.mounted_at.to_string(),
+            mounted_at: second(self.mounted_at),
             tenant: TenantStatus {
                 host: self.host.clone(),
                 access_key_id: self.config.tenant.access_key_id.clone(),
@@ -116,6 +116,11 @@ impl Controlled for Report {
     async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String> {
         warming::begin(&self.vfs, &request, peer).await
     }
+}
+
+/// To the second: nobody needs more of it.
+fn second(at: Timestamp) -> String {
+    at.round(jiff::Unit::Second).unwrap_or(at).to_string()
 }
 
 fn indexing((day, rows, total): (Day, u64, u64)) -> IndexingStatus {
@@ -255,7 +260,7 @@ fn login(state: LoginState) -> LoginStatus {
     let told = |state: &str| LoginStatus { state: state.to_owned(), until: None, error: None };
     match state {
         LoginState::None => told("none"),
-        LoginState::Good { until } => LoginStatus { until: Some(until.to_string()), ..told("good") },
+        LoginState::Good { until } => LoginStatus { until: Some(second(until)), ..told("good") },
         LoginState::Failed { error, .. } => {
             LoginStatus { error: Some(super::failure::chain(&error)), ..told("failed") }
         }
@@ -276,7 +281,7 @@ fn slow(slow: vfs::Slow) -> SlowRequest {
     let vfs::Slow { at, operation, path, took, error } = slow;
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let error = error.map(|kind| fuse::errno_name(kind).to_owned());
-    SlowRequest { at: at.to_string(), operation: operation.to_owned(), path, took_ms, error }
+    SlowRequest { at: second(at), operation: operation.to_owned(), path, took_ms, error }
 }
 
 fn service(state: ServiceState) -> ServiceStatus {
