@@ -16,7 +16,7 @@ use super::error::{MediaError, chain};
 use super::index::Form;
 use super::key::{KeyHash, RecordingKey, Version};
 use super::recording::{Copied, Recording};
-use super::space::{FileId, Space, Victim, block_charge, file_charge};
+use super::space::{FileId, Space, Victim, block_charge, file_charge, note_charge};
 use super::spill::Spill;
 use super::store::{Files, Store};
 use super::sync::{AtomicI64, AtomicU64, Mutex, MutexGuard};
@@ -439,6 +439,7 @@ impl Cache {
             state.blocks.forget_present();
             recording.note_eviction(&state);
             state.files = None;
+            state.noted = false;
             if state.passthrough > 0 {
                 state.orphaned += std::mem::take(&mut freed);
             }
@@ -488,7 +489,8 @@ impl Cache {
             return empty();
         };
         let blocks = Blocks::from_index(version.size, &entries);
-        let charged = file_charge(version.size, self.store.form());
+        let (form, note_len) = (self.store.form(), files.note_len());
+        let charged = file_charge(version.size, form) + note_charge(version.size, form, note_len);
         free_unvouched(&files, &blocks);
         if let Err(error) = files.note_used(self.clock.now().as_second()) {
             tracing::debug!(recording = ?hash, %error, "cannot note the use of a cache file");
@@ -501,7 +503,9 @@ impl Cache {
             space.add_old_block(id, block);
         }
         drop(space);
-        Recording::new(id, hash, version.clone(), blocks, charged)
+        let recording = Recording::new(id, hash, version.clone(), blocks, charged);
+        recording.lock().noted = note_len > 0;
+        recording
     }
 
     fn unlink(&self, hash: &KeyHash) {

@@ -100,15 +100,19 @@ impl Engine {
         size <= self.settings.whole_file_below
     }
 
+    /// Whether a recording of this size (bytes) is fetched whole at its first read.
+    pub fn fetches_whole(&self, size: u64) -> bool {
+        !self.cache.is_spilling() && size <= self.cache.limit() / 4 && self.is_small(size)
+    }
+
     /// What a reader of a recording may start now.
     pub fn allowance(&self, size: u64, state: &State) -> Allowance {
         let spilling = self.cache.is_spilling();
         // A window that evicts what it has just brought is worse than none.
         let by_cache = u32::try_from(self.cache.limit() / 8 / BLOCK_SIZE).unwrap_or(u32::MAX);
-        let fits = size <= self.cache.limit() / 4;
         Allowance {
             block_count: state.blocks.count(),
-            whole: !spilling && fits && self.is_small(size),
+            whole: self.fetches_whole(size),
             window_max: if spilling || state.no_ranges { 0 } else { WINDOW_BLOCKS_MAX.min(by_cache) },
             ranges_spare: self.gate.spare(state.host.as_ref()),
         }

@@ -4,13 +4,15 @@
 //! its [`Claim`] leaves no block in flight and tells the waiters.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::assemble::Assembler;
 use super::engine::Engine;
@@ -21,11 +23,48 @@ use super::links::LinkSource;
 use super::recording::{FetchEntry, Progress, Recording, State};
 use super::session::{Reply, Session};
 use super::source::Answer;
-use super::sync::{Runtime, timeout, yield_now};
+use super::sync::{Runtime, spawn_blocking, timeout, yield_now};
 use super::writer::Writer;
 
 /// When a host pauses for this long, what it sent before is written without waiting for a full batch.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// The order in which fetches that are begun together ask for connections: those that are open already are for the range that is read
+/// first. The runtime would start them in any order.
+pub struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    /// Dropped, it lets the next one go.
+    after: Option<oneshot::Sender<()>>,
+}
+
+impl Turn {
+    /// Nobody goes before it.
+    pub fn first() -> Turn {
+        Turn { before: None, after: None }
+    }
+
+    /// This turn, and the one after it.
+    pub fn then(mut self) -> (Turn, Turn) {
+        let (sender, receiver) = oneshot::channel();
+        self.after = Some(sender);
+        (self, Turn { before: Some(receiver), after: None })
+    }
+
+    /// Runs `work`, which has had its first step when the next turn comes.
+    async fn take<T>(self, work: impl Future<Output = T>) -> T {
+        if let Some(before) = self.before {
+            // It ends either way when the one before is gone.
+            let _ = before.await;
+        }
+        let mut work = pin!(work);
+        let done = work.as_mut().now_or_never();
+        drop(self.after);
+        match done {
+            Some(value) => value,
+            None => work.await,
+        }
+    }
+}
 
 /// The blocks that one fetch is to bring.
 pub struct Claim {
@@ -57,18 +96,14 @@ impl Claim {
         }
     }
 
-    /// Brings the blocks in a task of its own. What is `asked` for goes first.
-    pub fn spawn(self, runtime: &Runtime, links: Arc<dyn LinkSource>, asked: bool) {
+    /// Brings the blocks in a task of its own, which asks for a connection in its `turn`.
+    pub fn spawn(self, runtime: &Runtime, links: Arc<dyn LinkSource>, turn: Turn) {
         runtime.spawn(async move {
-            if !asked {
-                // Connections that are open already are for the read that waits.
-                yield_now().await;
-            }
             let mut claim = self;
             let engine = Arc::clone(&claim.engine);
             let mut session = engine.session(links.as_ref());
             let outcome = tokio::select! {
-                outcome = claim.drive(&mut session, None) => outcome,
+                outcome = turn.take(claim.drive(&mut session, None)) => outcome,
                 () = engine.closed() => Ok(()),
             };
             if let Err(error) = &outcome {
@@ -85,7 +120,20 @@ impl Claim {
         let mut assembler = Assembler::new(self.recording.version.size, self.owned.first().copied().unwrap_or(0));
         let outcome = self.fetch(session, first, &mut assembler, &mut writer).await;
         writer.finish().await;
+        self.leave_note(session).await;
         outcome
+    }
+
+    /// Writes beside the bytes what their owner wants to be found with them.
+    async fn leave_note(&self, session: &Session<'_>) {
+        if !self.recording.lock().lacks_note() {
+            return;
+        }
+        let note = session.note().unwrap_or_default();
+        let (engine, recording) = (Arc::clone(&self.engine), Arc::clone(&self.recording));
+        if let Err(error) = spawn_blocking(move || engine.cache.keep_note(&recording, &note)).await {
+            tracing::error!(%error, "writing a note to the cache ended abnormally");
+        }
     }
 
     async fn fetch(

@@ -23,6 +23,10 @@
 //! In version 2 an entry has 40 bytes, at 512 + 40 × block: state (u32), zeros (u32), the nonce (12 bytes) and the tag (16 bytes) of the
 //! block's AES-256-GCM, zeros (4 bytes). The tag stands in for the checksum.
 //!
+//! Behind the entries may stand a note (see `notes`): an entry like those of blocks, with the CRC32C of the note, and the note up to the end of
+//! the file. In version 2 it is encrypted as if it were block 2³² − 1. It is written once, in one go, and one that is torn is none. What
+//! reads the format without notes drops a recording that has one, and fetches it again.
+//!
 //! An entry is written after the data it vouches for, and neither is synced. A process that is killed between the two
 //! leaves data that nobody vouches for: a miss. A machine that loses power may keep the entry and lose the data: the checksum
 //! does not match, a miss again. A torn or damaged header fails its own checksum and the recording is dropped. No state
@@ -40,6 +44,11 @@ pub const ENTRY_LEN: usize = 8;
 pub const SEALED_ENTRY_LEN: usize = 40;
 /// The longest validator that fits, in bytes.
 pub const VALIDATOR_LEN_MAX: usize = 256;
+
+/// The longest note, in bytes.
+pub const NOTE_LEN_MAX: usize = 256 * 1024;
+/// The number of the block as which a note is encrypted. No recording has so many.
+pub const NOTE_BLOCK: u32 = u32::MAX;
 
 const MAGIC: &[u8; 8] = b"CXMINDEX";
 const PRESENT: u32 = 1;

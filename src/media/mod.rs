@@ -10,6 +10,7 @@
 //!   │         │ assemble, writer: blocks as they arrive
 //!   ↓         ↓
 //! recording (block table) ←─ cache (room, eviction), fill (blocks in), verify (checksums) ─→ space (accounting, LRU)
+//!                                │                                                         notes (the owner's, beside the bytes)
 //!                              └─→ store (files) ─→ disk (the file system), index (format)
 //! ```
 //!
@@ -44,6 +45,7 @@ pub mod index;
 mod keeping;
 mod key;
 mod links;
+mod notes;
 pub mod plan;
 mod probe;
 mod reader;
@@ -128,8 +130,28 @@ impl Media {
 
     /// Learns the size with one ranged GET of the head, whose bytes go into the cache.
     pub async fn probe(&self, key: &RecordingKey, links: Arc<dyn LinkSource>) -> Result<Version, MediaError> {
+        self.learn(key, links, None).await
+    }
+
+    /// As [`Media::probe`], for who reads the recording next; it is thought to have `expected` bytes. All of a short one is asked for
+    /// at once, and the answer does not wait for it to arrive.
+    pub async fn probe_to_read(
+        &self,
+        key: &RecordingKey,
+        links: Arc<dyn LinkSource>,
+        expected: u64,
+    ) -> Result<Version, MediaError> {
+        self.learn(key, links, Some(expected)).await
+    }
+
+    async fn learn(
+        &self,
+        key: &RecordingKey,
+        links: Arc<dyn LinkSource>,
+        to_read: Option<u64>,
+    ) -> Result<Version, MediaError> {
         let engine = &self.lifeline.engine;
-        let mut answer = probe::join(engine, engine.cache.name(key), links)?;
+        let mut answer = probe::join(engine, engine.cache.name(key), links, to_read)?;
         let told = tokio::time::timeout(engine.settings.deadline, answer.wait_for(Option::is_some)).await;
         match told {
             Err(_) => Err(MediaError::Timeout),
@@ -158,6 +180,18 @@ impl Media {
     pub fn is_complete(&self, key: &RecordingKey, version: &Version) -> bool {
         let cache = &self.lifeline.engine.cache;
         cache.is_complete(&cache.name(key), version)
+    }
+
+    /// What its owner left beside a recording's bytes, if something of it is here, and which version that is. Reads a file.
+    pub fn note(&self, key: &RecordingKey) -> Option<(Version, Vec<u8>)> {
+        let cache = &self.lifeline.engine.cache;
+        cache.note(&cache.name(key))
+    }
+
+    /// Whether something of a recording may be here, and a note with it. Cheap.
+    pub fn may_have_note(&self, key: &RecordingKey) -> bool {
+        let cache = &self.lifeline.engine.cache;
+        cache.has_files(&cache.name(key))
     }
 
     /// How the media hosts are, for `status`.

@@ -22,8 +22,11 @@ pub const TRIED_BYTES: u64 = 6 << 20;
 pub const BOLD_READ_BYTES: u64 = 1 << 20;
 /// The largest window, in blocks (64 MiB): enough to hide 40 ms of round trip at 1,600 MB/s.
 pub const WINDOW_BLOCKS_MAX: u32 = 1024;
-/// The longest range of one request, in blocks (4 MiB).
+/// The longest range of one request, in blocks (4 MiB); but see [`BOLD_RANGE_BLOCKS`].
 pub const RANGE_BLOCKS_MAX: u32 = 64;
+/// The first range of a run that begins so, in blocks (8 MiB): it comes over the one connection that is open, and bridges the round
+/// trip in which the others are opened; what it brings makes the run long enough for the largest window before they answer.
+pub const BOLD_RANGE_BLOCKS: u32 = 128;
 /// How far a read may lie from the end of the run and still belong to it (bytes): the kernel sends its own readahead in
 /// pieces of 128 KiB to 1 MiB, which may arrive in any order.
 pub const RUN_SLACK_BYTES: u64 = 1 << 20;
@@ -48,9 +51,11 @@ impl Readahead {
     pub fn observe(&mut self, bytes: &Range<u64>, stalled: bool) {
         let near = |end: u64| bytes.start <= end + RUN_SLACK_BYTES && bytes.end + RUN_SLACK_BYTES >= end;
         match self.run_end {
+            // The same bytes again: who asks twice has not read on.
+            Some(end) if near(end) && bytes.end <= end => return,
             Some(end) if near(end) => {
                 self.run_bytes += bytes.end.saturating_sub(end.max(bytes.start));
-                self.run_end = Some(end.max(bytes.end));
+                self.run_end = Some(bytes.end);
             }
             _ => {
                 let run_bytes = bytes.end - bytes.start;
@@ -86,6 +91,12 @@ impl Readahead {
             && horizon >= self.frontier.saturating_add(range_max(self.window))
     }
 
+    /// The longest range for a read that waits, where the window allows `range_max`.
+    fn asked_max(&self, range_max: u32) -> u32 {
+        let begins = self.bold && self.run_bytes < 2 * BOLD_READ_BYTES;
+        if begins && range_max == RANGE_BLOCKS_MAX { BOLD_RANGE_BLOCKS } else { range_max }
+    }
+
     /// Blocks of the window.
     #[must_use]
     pub fn window(&self) -> u32 {
@@ -106,7 +117,8 @@ pub struct Allowance {
     pub ranges_spare: usize,
 }
 
-/// Ranges of blocks to fetch, all of them missing, none longer than [`RANGE_BLOCKS_MAX`].
+/// Ranges of blocks to fetch, all of them missing, none longer than [`RANGE_BLOCKS_MAX`], but the first of all perhaps
+/// [`BOLD_RANGE_BLOCKS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Each holds blocks that the read waits for, and perhaps more behind them.
@@ -133,7 +145,8 @@ pub fn plan(
 
     let mut plan = Plan::default();
     let mut spare = allowance.ranges_spare;
-    let mut scan = Scan { next: demand.start, end: horizon, range_max, missing: &missing };
+    let asked_max = if allowance.whole { range_max } else { readahead.asked_max(range_max) };
+    let mut scan = Scan { next: demand.start, end: horizon, asked_max, range_max, missing: &missing };
     // What was planned before needs no second look, but the demand does: its blocks may have been evicted since.
     while let Some(run) = scan.next_run(&demand) {
         if run.start < demand.end {
@@ -154,7 +167,7 @@ pub fn plan(
     }
     readahead.frontier = readahead.frontier.max(scan.next);
     if allowance.whole {
-        let mut rest = Scan { next: 0, end: demand.start, range_max, missing: &missing };
+        let mut rest = Scan { next: 0, end: demand.start, asked_max: range_max, range_max, missing: &missing };
         while spare > 0 {
             let Some(run) = rest.next_run(&(0..0)) else { break };
             spare -= 1;
@@ -173,6 +186,7 @@ fn range_max(window: u32) -> u32 {
 struct Scan<'a, F> {
     next: u32,
     end: u32,
+    asked_max: u32,
     range_max: u32,
     missing: &'a F,
 }
@@ -188,7 +202,11 @@ impl<F: Fn(u32) -> bool> Scan<'_, F> {
             return None;
         }
         let start = self.next;
-        let wanted = demand.end.saturating_sub(start).clamp(self.range_max, RANGE_BLOCKS_MAX);
+        let wanted = if start < demand.end {
+            (demand.end - start).clamp(self.asked_max, self.asked_max.max(RANGE_BLOCKS_MAX))
+        } else {
+            self.range_max
+        };
         let limit = self.end.min(start.saturating_add(wanted));
         while self.next < limit && (self.missing)(self.next) {
             self.next += 1;
@@ -345,7 +363,7 @@ mod tests {
                 let demand = blocks_of(&bytes);
                 let mut seen = HashSet::new();
                 for range in plan.asked.iter().chain(&plan.ahead) {
-                    prop_assert!(!range.is_empty() && range.end <= count && range.end - range.start <= RANGE_BLOCKS_MAX);
+                    prop_assert!(!range.is_empty() && range.end <= count && range.end - range.start <= BOLD_RANGE_BLOCKS);
                     for block in range.clone() {
                         prop_assert!(!here.contains(&block) && seen.insert(block));
                     }

@@ -1,4 +1,7 @@
 //! Learning a recording's size: one ranged GET of its head, whose bytes go into the cache. One at a time per recording.
+//!
+//! Where the asker is about to read a recording that is thought to be short, the head is all of it, and the size is told as soon as the
+//! answer's headers are here: what is read next is under way already, and a short recording costs one round trip instead of two.
 
 use std::sync::Arc;
 
@@ -12,8 +15,24 @@ use super::key::{KeyHash, Version};
 use super::links::LinkSource;
 use super::session::Reply;
 
+/// The longest head (bytes) that is asked for.
+pub const HEAD_MAX: u64 = 1 << 20;
+
+/// How much of the head to ask for (bytes). `to_read`: bytes that it is thought to have, if it is read next.
+fn head(engine: &Engine, to_read: Option<u64>) -> u64 {
+    match to_read {
+        Some(expected) if expected <= HEAD_MAX && engine.fetches_whole(expected) => HEAD_MAX,
+        _ => BLOCK_SIZE,
+    }
+}
+
 /// Joins the probe of this recording that is under way, or starts one.
-pub fn join(engine: &Arc<Engine>, hash: KeyHash, links: Arc<dyn LinkSource>) -> Result<ProbeAnswer, MediaError> {
+pub fn join(
+    engine: &Arc<Engine>,
+    hash: KeyHash,
+    links: Arc<dyn LinkSource>,
+    to_read: Option<u64>,
+) -> Result<ProbeAnswer, MediaError> {
     let runtime = engine.runtime().ok_or_else(|| MediaError::source("no runtime to fetch on"))?;
     let mut probes = engine.probes();
     if let Some(answer) = probes.get(&hash) {
@@ -23,13 +42,12 @@ pub fn join(engine: &Arc<Engine>, hash: KeyHash, links: Arc<dyn LinkSource>) -> 
     probes.insert(hash, receiver.clone());
     let engine = Arc::clone(engine);
     runtime.spawn(async move {
-        let entry = Entry { engine: Arc::clone(&engine), hash };
+        let mut asker = Asker { entry: Some(Entry { engine: Arc::clone(&engine), hash }), sender };
         let answer = tokio::select! {
-            answer = run(&engine, hash, links.as_ref()) => answer,
+            answer = run(&engine, hash, links.as_ref(), head(&engine, to_read), &mut asker) => answer,
             () = engine.closed() => Err(MediaError::source("the cache is closed")),
         };
-        drop(entry);
-        sender.send_replace(Some(answer));
+        asker.tell(answer);
     });
     Ok(receiver)
 }
@@ -46,9 +64,30 @@ impl Drop for Entry {
     }
 }
 
-async fn run(engine: &Arc<Engine>, hash: KeyHash, links: &dyn LinkSource) -> Result<Version, MediaError> {
+/// Who waits for the answer.
+struct Asker {
+    entry: Option<Entry>,
+    sender: watch::Sender<Option<Result<Version, MediaError>>>,
+}
+
+impl Asker {
+    /// The first answer counts. The next probe of this recording is another one.
+    fn tell(&mut self, answer: Result<Version, MediaError>) {
+        if self.entry.take().is_some() {
+            self.sender.send_replace(Some(answer));
+        }
+    }
+}
+
+async fn run(
+    engine: &Arc<Engine>,
+    hash: KeyHash,
+    links: &dyn LinkSource,
+    head: u64,
+    asker: &mut Asker,
+) -> Result<Version, MediaError> {
     let mut session = engine.session(links);
-    let reply = session.get(0..BLOCK_SIZE, || !engine.is_closed()).await?;
+    let reply = session.get(0..head, || !engine.is_closed()).await?;
     let (version, whole) = match &reply {
         Reply::Unwanted => return Err(MediaError::source("the cache is closed")),
         Reply::Outside { version } if version.size == 0 => (version.clone(), false),
@@ -63,7 +102,7 @@ async fn run(engine: &Arc<Engine>, hash: KeyHash, links: &dyn LinkSource) -> Res
         return Err(MediaError::source("the media host tells a size beyond all reason"));
     }
     let recording = engine.cache.attach(hash, &version);
-    let wanted = if whole && engine.is_small(version.size) { block_count(version.size) } else { 1 };
+    let wanted = if whole && engine.is_small(version.size) { block_count(version.size) } else { block_count(head) };
     let claim = {
         let mut state = recording.lock();
         let blocks = 0..wanted.min(state.blocks.count());
@@ -71,6 +110,10 @@ async fn run(engine: &Arc<Engine>, hash: KeyHash, links: &dyn LinkSource) -> Res
     };
     let mut outcome = Ok(());
     if let Some(mut claim) = claim {
+        if head > BLOCK_SIZE {
+            // The blocks are claimed: who reads now waits for them.
+            asker.tell(Ok(version.clone()));
+        }
         outcome = claim.drive(&mut session, Some(reply)).await;
         claim.finish(outcome.clone());
     }

@@ -13,8 +13,8 @@ use super::assemble::Pieces;
 use super::blocks::Block;
 use super::engine::Engine;
 use super::error::MediaError;
-use super::fetch::Claim;
-use super::geometry::{block_at, block_start, blocks_of, clamp};
+use super::fetch::{Claim, Turn};
+use super::geometry::{block_at, block_count, block_start, blocks_of, clamp};
 use super::key::Version;
 use super::links::LinkSource;
 use super::plan::{Readahead, plan};
@@ -122,7 +122,7 @@ impl Reader {
         if !whole || size.saturating_mul(share) > self.engine.cache.limit() / 4 {
             return Ok(());
         }
-        for block in 0..super::geometry::block_count(size) {
+        for block in 0..block_count(size) {
             if !self.is_here(block) {
                 // The first one begins the fetch of all.
                 self.read(block_start(block), 1).await?;
@@ -161,7 +161,10 @@ impl Reader {
                 }
                 Step::Arrived(blocks) => append(&mut out, &blocks, at, span.end),
                 Step::Spilled(bytes) => append(&mut out, &[vec![bytes]], at, span.end),
-                Step::Wait(progress) => self.wait(progress, at).await?,
+                Step::Wait(progress) => {
+                    self.read_on(&(at..span.end));
+                    self.wait(progress, at).await?;
+                }
                 Step::Settling => {
                     // Rung without a memory: the eviction may have ended between the look and the wait.
                     let pause = std::time::Duration::from_millis(5);
@@ -239,11 +242,19 @@ impl Reader {
         let mut readahead = self.readahead.lock().unwrap_or_else(PoisonError::into_inner);
         readahead.observe(span, stalled);
         let first = self.untouched.swap(false, Ordering::Relaxed) && self.engine.is_small(self.recording.version.size);
-        if stalled || !(first || readahead.is_due(super::geometry::block_count(self.recording.version.size))) {
+        if stalled || !(first || readahead.is_due(block_count(self.recording.version.size))) {
             return;
         }
         // Failing to read ahead fails nothing: the read that needs the bytes asks again.
         let _ = self.start(&mut readahead, span);
+    }
+
+    /// A read waits for what is under way, which may have earned it a larger window: the round trip that it waits is not to be lost.
+    fn read_on(&self, span: &Range<u64>) {
+        let mut readahead = self.readahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if readahead.is_due(block_count(self.recording.version.size)) {
+            let _ = self.start(&mut readahead, span);
+        }
     }
 
     /// Starts what a read needs; the progress of what brings its first byte.
@@ -266,21 +277,23 @@ impl Reader {
             let claims = self.claims(readahead, span, &mut state);
             (claims, state.fetch_of(block_at(span.start)).map(FetchEntry::watch))
         };
-        for (claim, asked) in claims {
-            claim.spawn(runtime, Arc::clone(&self.links), asked);
+        let mut turn = Turn::first();
+        for claim in claims {
+            let (mine, next) = turn.then();
+            claim.spawn(runtime, Arc::clone(&self.links), mine);
+            turn = next;
         }
         Ok(progress)
     }
 
-    /// Each with whether a read waits for it.
-    fn claims(&self, readahead: &mut Readahead, span: &Range<u64>, state: &mut State) -> Vec<(Claim, bool)> {
+    /// In the order in which they are wanted.
+    fn claims(&self, readahead: &mut Readahead, span: &Range<u64>, state: &mut State) -> Vec<Claim> {
         let allowance = self.engine.allowance(self.recording.version.size, state);
         let plan = plan(readahead, span, &allowance, |block| {
             state.blocks.get(block) == Block::Absent && self.engine.cache.spilled(self.recording.id, block).is_none()
         });
-        let asked = plan.asked.into_iter().map(|blocks| (blocks, true));
-        let ranges = asked.chain(plan.ahead.into_iter().map(|blocks| (blocks, false)));
-        ranges.map(|(blocks, asked)| (Claim::take(&self.engine, &self.recording, state, blocks), asked)).collect()
+        let ranges = plan.asked.into_iter().chain(plan.ahead);
+        ranges.map(|blocks| Claim::take(&self.engine, &self.recording, state, blocks)).collect()
     }
 }
 

@@ -53,6 +53,8 @@ pub struct State {
     pub files: Option<Arc<Files>>,
     /// Bytes charged for the files besides their blocks; 0 while there are none.
     pub charged: u64,
+    /// The files have a note, or it is not to be tried again while they are there.
+    pub noted: bool,
     /// Passthrough opens of the data file.
     pub passthrough: u32,
     /// Bytes of unlinked files that passthrough opens keep on disk.
@@ -104,6 +106,7 @@ impl Recording {
             stale: None,
             files: None,
             charged,
+            noted: false,
             passthrough: 0,
             orphaned: 0,
             no_ranges: false,
@@ -211,6 +214,11 @@ impl State {
             at = block_start(block_at(at) + 1).min(end);
         }
         at
+    }
+
+    /// Whether there are files and no note with them.
+    pub fn lacks_note(&self) -> bool {
+        self.charged > 0 && !self.noted
     }
 
     /// A block in flight is here, though not on disk.

@@ -76,6 +76,11 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// What is to stand beside the bytes.
+    pub fn note(&self) -> Option<Vec<u8>> {
+        self.links.note()
+    }
+
     /// Asks for the bytes `range` until there is a usable answer, or none to be had. `wanted` is asked before each attempt.
     pub async fn get(&mut self, range: Range<u64>, wanted: impl Fn() -> bool) -> Result<Reply, MediaError> {
         loop {

@@ -289,6 +289,13 @@ pub fn file_charge(size: u64, form: Form) -> u64 {
     index_len(size, form).next_multiple_of(ALLOCATION_UNIT) + (extent_leaves + directory) * ALLOCATION_UNIT
 }
 
+/// Bytes that a note, `len` bytes with its entry, adds to that.
+#[must_use]
+pub fn note_charge(size: u64, form: Form, len: u64) -> u64 {
+    let before = index_len(size, form);
+    (before + len).next_multiple_of(ALLOCATION_UNIT) - before.next_multiple_of(ALLOCATION_UNIT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -97,7 +97,7 @@ impl Vfs {
         });
         for master in next {
             let (resolver, hands) = (self.resolver.clone(), Arc::clone(&self.anticipation.hands));
-            let want = Want { priority: Priority::List, caller };
+            let want = Want { priority: Priority::List, caller, reads: None };
             tokio::spawn(async move {
                 let _hand = hands.acquire().await;
                 if let Err(error) = prepare(&resolver, master, want).await {

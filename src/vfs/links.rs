@@ -106,4 +106,8 @@ impl LinkSource for RecordingLinks {
         self.resolver.sign(self.master, self.want).await.map_err(|error| MediaError::Link(Arc::new(error)))?;
         at_hand().ok_or_else(|| MediaError::Link(Arc::new(VfsError::not_found())))
     }
+
+    fn note(&self) -> Option<Vec<u8>> {
+        self.resolver.note(self.master)
+    }
 }

@@ -62,7 +62,8 @@ impl Vfs {
         let now = self.clock.now();
         if resolves(self.settings.resolve_on, Priority::List) && needs_call(&interaction.resolution, now) {
             self.refuse_scanner(caller)?;
-            interaction = self.resolver.resolved(master, Want { priority: Priority::List, caller }).await?;
+            interaction =
+                self.resolver.resolved(master, Want { priority: Priority::List, caller, reads: None }).await?;
         }
         if let Resolution::Resolved { recheck_at: Some(at), .. } = interaction.resolution {
             self.rechecks.note(at, folder.ino);

@@ -133,22 +133,27 @@ impl Vfs {
             return Ok(interaction);
         }
         self.refuse_scanner(caller)?;
-        self.resolver.resolved(place.master, Want { priority: operation, caller }).await
+        self.resolver.resolved(place.master, Want { priority: operation, caller, reads: None }).await
     }
 
     fn billed_entry(&self, place: Place, interaction: &Interaction, child: &Child) -> Result<Entry, VfsError> {
         let (size, ttl) = match child.size {
             Some(size) if child.certain => (size, Ttl::FINAL),
             _ => {
-                let learned = self.learned_rate(interaction.channel)?;
                 let looking_resolves = resolves(self.settings.resolve_on, Priority::Stat);
                 let ttl = if looking_resolves { Ttl::UNKNOWN } else { Ttl::GUESS };
-                (estimate(child.kind, interaction.duration_s, learned), ttl)
+                (self.estimated(child.kind, interaction)?, ttl)
             }
         };
         let ino = file_ino(interaction.ino_base, child.kind);
         let attr = self.settings.ownership.file(ino, size, interaction.mtime, interaction.places);
         Ok(Entry { node: Node::Shared(child.kind, place), attr, ttl })
+    }
+
+    /// Bytes that a file is thought to have.
+    pub(super) fn estimated(&self, kind: FileKind, interaction: &Interaction) -> Result<u64, VfsError> {
+        let learned = self.learned_rate(interaction.channel)?;
+        Ok(estimate(kind, interaction.duration_s, learned))
     }
 
     fn agent_entry(&self, day: Day, agent: &AgentFolder) -> Entry {

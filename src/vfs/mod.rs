@@ -24,6 +24,7 @@ mod listings;
 mod lookup;
 mod meters;
 mod node;
+mod note;
 mod open;
 mod paths;
 mod policy;

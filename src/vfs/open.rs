@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::catalog::FileKind;
+use crate::catalog::{FileKind, Interaction};
 use crate::cxone::Priority;
 use crate::media::{MediaError, VerifiedFile, Version};
 use crate::vfs::Vfs;
@@ -15,7 +15,7 @@ use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::handles::{OpenFile, OpenRecording};
 use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::{Node, Place};
-use crate::vfs::resolve::{Want, recording_key};
+use crate::vfs::resolve::{Reads, Want, recording_key};
 
 /// A successful open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +46,9 @@ impl Vfs {
 
     async fn open_shared(&self, kind: FileKind, place: Place, caller: Caller) -> Result<Opened, VfsError> {
         let before = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
+        let before = self.resolver.recalled(before).await?;
         let calls = needs_call(&before.resolution, self.clock.now());
-        let result = self.open_billed(kind, place, caller, calls).await;
+        let result = self.open_billed(kind, place, caller, &before).await;
         self.audit.opened(&OpenEvent {
             caller,
             path: self.path(Node::Shared(kind, place)),
@@ -59,10 +60,16 @@ impl Vfs {
         result
     }
 
-    async fn open_billed(&self, kind: FileKind, place: Place, caller: Caller, calls: bool) -> Result<Opened, VfsError> {
-        let want = Want { priority: Priority::Open, caller };
+    async fn open_billed(
+        &self,
+        kind: FileKind,
+        place: Place,
+        caller: Caller,
+        before: &Interaction,
+    ) -> Result<Opened, VfsError> {
         let master = place.master;
-        if calls {
+        let want = Want { priority: Priority::Open, caller, reads: self.reads(kind, before)? };
+        if needs_call(&before.resolution, self.clock.now()) {
             self.refuse_scanner(caller)?;
             self.resolver.resolved(master, want).await?;
         }
@@ -85,6 +92,12 @@ impl Vfs {
         let recording = OpenRecording { kind, place, reader };
         let keep_cache = !self.take_changed(master, index);
         Ok(Opened { handle: self.files.insert(OpenFile::Recording(recording)), keep_cache })
+    }
+
+    /// A recording that is opened is read next.
+    fn reads(&self, kind: FileKind, before: &Interaction) -> Result<Option<Reads>, VfsError> {
+        let FileKind::Recording(index) = kind else { return Ok(None) };
+        Ok(Some(Reads { index, expected: self.estimated(kind, before)? }))
     }
 
     fn certain_child(&self, kind: FileKind, place: Place) -> Result<Child, VfsError> {

@@ -7,6 +7,7 @@
 mod flight;
 mod publish;
 mod purse;
+mod recall;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -74,6 +75,17 @@ impl Probe for PlayerProbe {
 pub struct Want {
     pub priority: Priority,
     pub caller: Caller,
+    /// The recording that is read next.
+    pub reads: Option<Reads>,
+}
+
+/// A recording that is about to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reads {
+    /// Which of the interaction.
+    pub index: u8,
+    /// Bytes that it is thought to have.
+    pub expected: u64,
 }
 
 /// Limits on waiting and spending.
@@ -182,6 +194,16 @@ impl Resolver {
     /// Stores what a billed call said of an interaction that was shown as `before`; the kernel drops the sizes that it was told.
     fn publish(&self, before: &Interaction, resolution: &NewResolution, now: Timestamp) -> Result<(), VfsError> {
         let _step = self.inner.publishing.step(before.master_id);
+        self.publish_in_step(before, resolution, now)
+    }
+
+    /// The same, within a step of this interaction.
+    fn publish_in_step(
+        &self,
+        before: &Interaction,
+        resolution: &NewResolution,
+        now: Timestamp,
+    ) -> Result<(), VfsError> {
         self.inner.catalog.store_resolution(before.master_id, resolution, now)?;
         let after = self.interaction(before.master_id)?;
         let (old, new) = (billed_children(before, now), billed_children(&after, now));
@@ -247,7 +269,7 @@ impl Resolver {
     /// a missing recording may be asked for again. A size that the media host withholds stays unknown: whoever opens that recording
     /// gets the reason from [`Resolver::size`].
     pub async fn resolved(&self, master: MasterId, want: Want) -> Result<Interaction, VfsError> {
-        let mut interaction = self.interaction(master)?;
+        let mut interaction = self.recalled(self.interaction(master)?).await?;
         if needs_call(&interaction.resolution, self.inner.clock.now()) {
             self.sign(master, want).await?;
             interaction = self.interaction(master)?;
@@ -274,7 +296,12 @@ impl Resolver {
         let deadline = deadline.saturating_sub(sizes_grace(deadline));
         let links = Arc::new(RecordingLinks { resolver: self.clone(), master, index, want });
         let key = recording_key(master, index);
-        let probe = self.inner.media.probe(&key, links);
+        let probe = async {
+            match want.reads.filter(|reads| reads.index == index) {
+                Some(reads) => self.inner.media.probe_to_read(&key, links, reads.expected).await,
+                None => self.inner.media.probe(&key, links).await,
+            }
+        };
         let version = tokio::time::timeout(deadline, probe)
             .await
             .map_err(|_| VfsError::new(ErrorKind::TimedOut, "the media host did not answer in time"))??;

@@ -123,7 +123,7 @@ pub struct Fixture {
 
 /// Nobody that could be watched.
 pub const CALLER: Caller = Caller { uid: 1000, gid: 1000, tid: 0 };
-pub const OPEN: Want = Want { priority: Priority::Open, caller: CALLER };
+pub const OPEN: Want = Want { priority: Priority::Open, caller: CALLER, reads: None };
 
 pub fn zone() -> TimeZone {
     TimeZone::get("America/New_York").unwrap()

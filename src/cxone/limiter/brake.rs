@@ -66,7 +66,7 @@ impl Learned {
 
 pub(super) struct Brake {
     settings: LimiterSettings,
-    /// Whether a limit below the floor is ever believed.
+    /// Whether a pause is answer enough to refusals of less than a window, and a limit below the floor is never believed.
     is_gentle: bool,
     rng: fastrand::Rng,
     suspicion: Option<Suspicion>,
@@ -101,7 +101,8 @@ impl Brake {
         Brake { settings, is_gentle, rng, suspicion: None, lesson: None, paused_until: None, strikes: 0, refusals: 0 }
     }
 
-    /// For calls that cost nothing: where being refused is no loss, a few seconds of refusals must not slow the next minutes down.
+    /// For calls that cost nothing: where being refused is no loss, a few seconds of refusals must not slow the next minutes down. Only
+    /// what a whole window agrees on is a limit, and never a very low one.
     pub fn gentle(settings: LimiterSettings, seed: u64) -> Brake {
         Brake { is_gentle: true, ..Brake::new(settings, seed) }
     }
@@ -191,8 +192,11 @@ impl Brake {
             self.suspicion = (accepted > 0).then_some(Suspicion { accepted, since: now });
             return;
         };
-        let floor = (calls / FLOOR_DIVISOR).max(1);
         let agreed = now >= suspicion.since + window;
+        if self.is_gentle && !agreed {
+            return;
+        }
+        let floor = (calls / FLOOR_DIVISOR).max(1);
         let insists = self.refusals >= if told { BELIEVED_AFTER_IF_TOLD } else { BELIEVED_AFTER };
         // What only insistence shows may yet be a long hiccup: it is tried again soon.
         let confirmed = agreed || accepted >= floor;
@@ -307,6 +311,19 @@ mod tests {
         now += SECOND * 10;
         now += brake.throttled(None, 3, now).0;
         assert_eq!(brake.limit(now), 3);
+    }
+
+    #[tokio::test]
+    async fn where_a_refusal_costs_nothing_only_a_whole_window_shows_a_limit() {
+        let mut brake = Brake::gentle(SETTINGS, 7);
+        let mut now = Instant::now();
+        let begun = now;
+        while now < begun + SETTINGS.window {
+            assert_eq!(brake.limit(now), 100);
+            now += brake.throttled(Some(SECOND), 3, now).0;
+        }
+        brake.throttled(Some(SECOND), 3, now);
+        assert_eq!(brake.limit(now), 12, "and not less than an eighth");
     }
 
     #[tokio::test]

@@ -32,6 +32,10 @@ enum Step {
         first: u32,
         count: u32,
     },
+    /// Writes a note beside what is there.
+    Note {
+        recording: u8,
+    },
     /// Reads whatever is present, comparing checksums.
     Read {
         recording: u8,
@@ -58,6 +62,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let recording = 0..RECORDINGS;
     let step = prop_oneof![
         8 => (recording.clone(), 0u32..6, 1u32..6).prop_map(|(recording, first, count)| Step::Fill { recording, first, count }),
+        2 => recording.clone().prop_map(|recording| Step::Note { recording }),
         2 => recording.clone().prop_map(|recording| Step::Read { recording }),
         1 => recording.clone().prop_map(|recording| Step::Change { recording }),
         1 => recording.clone().prop_map(|recording| Step::Purge { recording }),
@@ -138,6 +143,12 @@ impl Run {
                     }
                 }
             }
+            Step::Note { recording } => {
+                let open = self.recording(recording);
+                if open.lock().lacks_note() {
+                    self.cache.keep_note(&open, &note(&open.version));
+                }
+            }
             Step::Read { recording } => {
                 self.read(recording);
             }
@@ -192,12 +203,20 @@ impl Run {
     }
 }
 
+/// A note of more than one unit of the disk.
+fn note(version: &Version) -> Vec<u8> {
+    content(5000, version.size)
+}
+
 /// Opens what a crash left, and uses it.
 fn survive(disk: &MadeUpDisk, limit: u64, form: Form, versions: &[u64], killed: bool) -> u32 {
     let mut run = Run::new(disk, limit, form, versions.to_vec());
     assert_eq!(run.cache.used(), disk.occupied(), "a fresh count");
     let mut right = 0;
     for recording in 0..RECORDINGS {
+        if let Some((version, found)) = run.cache.note(&hash(recording)) {
+            assert!(found == note(&version), "a note that nobody wrote");
+        }
         let present = {
             let open = run.recording(recording);
             let state = open.lock();

@@ -15,6 +15,35 @@ async fn a_probe_learns_the_size_and_keeps_the_head() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_short_recording_that_is_read_next_costs_one_request_and_its_size_is_told_before_it_is_here() {
+    let bench = Bench::with(480 * KIB + 3, |settings| settings.whole_file_below = MIB).await;
+    bench.host.switches.hold.store(true, std::sync::atomic::Ordering::SeqCst);
+    let version = bench.media.probe_to_read(&key(), bench.links.clone(), 600 * KIB).await.unwrap();
+    assert_eq!(version, bench.version());
+    assert!(!bench.media.is_complete(&key(), &version));
+    bench.host.switches.hold.store(false, std::sync::atomic::Ordering::SeqCst);
+    bench.read_all(&bench.reader()).await;
+    assert_eq!((bench.host.requests(), bench.host.sent_at_most()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_turns_out_long_is_begun_no_further_than_a_short_one() {
+    let bench = Bench::with(64 * MIB, |settings| settings.whole_file_below = 16 * MIB).await;
+    bench.media.probe_to_read(&key(), bench.links.clone(), 600 * KIB).await.unwrap();
+    eventually("idle", || bench.host.switches.running.load(std::sync::atomic::Ordering::SeqCst) == 0).await;
+    assert_eq!((bench.host.requests(), bench.host.bytes_sent()), (1, MIB));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_thought_to_be_long_or_is_not_fetched_whole_gives_its_head_alone() {
+    for (whole_file_below, expected) in [(16 * MIB, 2 * MIB), (0, 600 * KIB)] {
+        let bench = Bench::with(4 * MIB, |settings| settings.whole_file_below = whole_file_below).await;
+        bench.media.probe_to_read(&key(), bench.links.clone(), expected).await.unwrap();
+        assert_eq!((bench.host.requests(), bench.host.bytes_sent()), (1, 64 * KIB));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn probes_at_once_are_one_request() {
     let bench = Bench::new(MIB).await;
     bench.host.switches.delay_ms.store(50, std::sync::atomic::Ordering::SeqCst);

@@ -169,7 +169,7 @@ impl Job {
 
     /// Resolves one interaction and fetches its recordings.
     async fn bring(&self, item: &Item) -> Result<(), VfsError> {
-        let want = Want { priority: Priority::Warm, caller: self.caller };
+        let want = Want { priority: Priority::Warm, caller: self.caller, reads: None };
         let master = item.place.master;
         let calls = self.vfs.missing(master, &item.recordings)?.is_some_and(|missing| missing.call);
         let resolved = self.vfs.resolver.resolved(master, want).await;

@@ -2,9 +2,11 @@
 //! known is not paid for again.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use cxonefs::sim::SimSettings;
 
 use crate::harness::{Drive, Mount, Sandbox, assert_same_bytes, plain, sh, true_bytes};
 
@@ -91,14 +93,81 @@ fn what_is_no_database_and_what_is_another_programs_are_kept_aside() {
         drive.mount.start_again();
         let (master, path) = &read[0];
         assert_same_bytes(&fs::read(path).unwrap(), &true_bytes(&drive.tenant, *master, 1), path);
-        // Nobody knows any more what was paid for; the bytes are still there.
-        let counters = drive.counters();
-        assert_eq!(counters.playback_calls, 1, "{counters:?}");
+        drive.assert_nothing_was_paid("what the cache knows whole");
         drive.mount.terminate();
         let kept = aside(&drive);
         assert_eq!(kept.len(), number + 1, "{kept:?}");
         assert!(kept.iter().any(|path| fs::read(path).unwrap() == content), "as it was");
     }
+}
+
+/// Inode number and size by name.
+fn listed(folder: &Path) -> Vec<(String, u64, u64)> {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let mut listed: Vec<_> = entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), entry.path().metadata().unwrap()))
+        .map(|(name, metadata)| (name, metadata.ino(), metadata.len()))
+        .collect();
+    listed.sort();
+    listed
+}
+
+/// Whatever was resolved is known by what stands beside its bytes; a call is made only for a link to bytes that are missing.
+fn a_lost_state(is_encrypted: bool) {
+    let settings = SimSettings { bulk_bytes: Some(500_000), ..plain(2, 12) };
+    let mut drive = Drive::encrypted(is_encrypted, settings, &["--set", "cache.whole_file_below=64KiB"]);
+    let all: Recordings =
+        drive.tree.recorded().map(|place| (place.master, drive.at(&place.path).join("recording.mp4"))).collect();
+    let (whole, part) = (&all[..12], &all[12..16]);
+    let metadata = |path: &Path| fs::read(path.with_file_name("metadata.json")).unwrap();
+    for (_, path) in whole {
+        fs::read(path).unwrap();
+    }
+    for (_, path) in part {
+        File::open(path).unwrap().read_at(&mut [0; 10], 0).unwrap();
+    }
+    let before: Vec<_> =
+        whole.iter().chain(part).map(|(_, path)| (metadata(path), listed(path.parent().unwrap()))).collect();
+    drive.mount.terminate();
+
+    for round in 0..2 {
+        fs::remove_dir_all(drive.sandbox.state()).unwrap();
+        drive.tenant.reset_counters();
+        drive.mount.start_again();
+        for (master, path) in whole {
+            assert_same_bytes(&fs::read(path).unwrap(), &true_bytes(&drive.tenant, *master, 1), path);
+        }
+        for (_, path) in part {
+            File::open(path).unwrap();
+        }
+        for ((_, path), (document, listing)) in whole.iter().chain(part).zip(&before) {
+            assert!(metadata(path) == *document && listed(path.parent().unwrap()) == *listing, "{}", path.display());
+        }
+        assert_eq!(drive.counters().playback_calls, 0, "round {round}");
+        assert_eq!(ledger(&drive), 0, "nothing was paid");
+        drive.mount.remount();
+        for (_, path) in whole {
+            File::open(path).unwrap();
+        }
+        assert_eq!(drive.counters().playback_calls, 0, "it is known again for good");
+        if round == 1 {
+            for (master, path) in part {
+                assert_same_bytes(&fs::read(path).unwrap(), &true_bytes(&drive.tenant, *master, 1), path);
+            }
+            assert_eq!(drive.counters().playback_calls as usize, part.len(), "a link for each that was incomplete");
+        }
+        drive.mount.terminate();
+    }
+}
+
+#[test]
+fn a_state_that_is_lost_costs_no_call_for_what_is_cached() {
+    a_lost_state(false);
+}
+
+#[test]
+fn a_state_that_is_lost_with_encryption_costs_none_either() {
+    a_lost_state(true);
 }
 
 #[track_caller]

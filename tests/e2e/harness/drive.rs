@@ -27,8 +27,17 @@ impl Drive {
     /// With further flags of `cxonefs mount`.
     #[track_caller]
     pub fn with(settings: SimSettings, flags: &[&str]) -> Drive {
+        Drive::encrypted(false, settings, flags)
+    }
+
+    /// The same, with cache and state encrypted or not.
+    #[track_caller]
+    pub fn encrypted(is_encrypted: bool, settings: SimSettings, flags: &[&str]) -> Drive {
         let tenant = Tenant::start(settings);
         let sandbox = Sandbox::of(&tenant);
+        if is_encrypted {
+            sandbox.encrypt();
+        }
         let mount = Mount::start(&sandbox, flags);
         let tree = Tree::of(&tenant);
         Drive { mount, sandbox, tenant, tree }

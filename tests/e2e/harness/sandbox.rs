@@ -52,6 +52,17 @@ impl Sandbox {
         sandbox
     }
 
+    /// Has the configuration name a key, so that all that is written is encrypted.
+    pub fn encrypt(&self) {
+        let key = self.path("key");
+        std::fs::write(&key, "5a".repeat(32)).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let named = format!("[cache]\nencryption_key_file = \"{}\"\n", key.display());
+        assert!(text.contains("[cache]\n"), "{text}");
+        std::fs::write(self.config(), text.replace("[cache]\n", &named)).unwrap();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }

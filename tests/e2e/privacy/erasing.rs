@@ -186,11 +186,26 @@ fn a_contact_is_erased_from_every_file_and_from_the_tree_and_nothing_else_is() {
 
 #[test]
 fn a_contact_is_erased_without_a_mount_and_again_without_harm() {
-    let mut drive = Drive::of(plain(1, 3));
+    erased_without_a_mount(false);
+}
+
+#[test]
+fn a_contact_is_erased_from_what_is_encrypted() {
+    erased_without_a_mount(true);
+}
+
+fn data_files(drive: &Drive) -> usize {
+    let files = walkdir::WalkDir::new(drive.sandbox.cache()).into_iter().map(Result::unwrap);
+    files.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "data")).count()
+}
+
+fn erased_without_a_mount(is_encrypted: bool) {
+    let mut drive = Drive::encrypted(is_encrypted, plain(1, 3), &[]);
     read_everything(&drive);
     let victim = drive.tree.places[0].master;
     let marks = marks(&drive, victim);
     drive.mount.terminate();
+    let cached = data_files(&drive);
     let erase = || {
         let tool = cxonefs(&drive.sandbox.home()).args([
             "cache",
@@ -203,8 +218,10 @@ fn a_contact_is_erased_without_a_mount_and_again_without_harm() {
         let done = tool.arg("--config").arg(drive.sandbox.config()).ok();
         serde_json::from_str::<Value>(&done.stdout).unwrap()
     };
-    assert_eq!(erase()["interactions"], 1);
+    let erased = erase();
+    assert_eq!((erased["interactions"].as_u64(), erased["recordings"].as_u64()), (Some(1), Some(1)), "{erased}");
     assert_eq!(traces(&drive, &marks), Vec::<String>::new());
+    assert_eq!(data_files(&drive), cached - 1);
     assert_eq!(erase()["interactions"], 0);
 }
 

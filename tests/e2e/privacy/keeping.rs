@@ -33,7 +33,16 @@ fn data_files(dir: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn the_cache_is_counted_and_verified_by_mount_point_by_configuration_and_unmounted() {
-    let mut drive = Drive::of(plain(1, 4));
+    counted_and_verified(false);
+}
+
+#[test]
+fn an_encrypted_cache_is_counted_and_verified_too() {
+    counted_and_verified(true);
+}
+
+fn counted_and_verified(is_encrypted: bool) {
+    let mut drive = Drive::encrypted(is_encrypted, plain(1, 4), &[]);
     let files = recordings(&drive);
     for path in &files {
         std::fs::read(path).unwrap();

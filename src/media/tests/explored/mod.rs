@@ -26,6 +26,8 @@ mod fetch;
 mod fill;
 #[path = "../../keeping.rs"]
 mod keeping;
+#[path = "../../notes.rs"]
+mod notes;
 #[path = "../../reader.rs"]
 mod reader;
 #[path = "../../recording.rs"]

@@ -50,6 +50,10 @@ impl<'a> Session<'a> {
 
     pub fn progressed(&mut self) {}
 
+    pub fn note(&self) -> Option<Vec<u8>> {
+        Some(b"a note".to_vec())
+    }
+
     pub async fn setback(&mut self, why: &str, _after: Option<Duration>) -> Result<(), MediaError> {
         Err(MediaError::source(why))
     }

@@ -71,6 +71,13 @@ impl Lane {
         self.places.pop().expect("the lane has days left")
     }
 
+    /// What the program said last, for whoever looks for the reason.
+    pub fn last_words(&self) -> String {
+        let said = self.drive.mount.stderr();
+        let lines: Vec<&str> = said.lines().collect();
+        lines[lines.len().saturating_sub(8)..].join("\n    ")
+    }
+
     /// Waits until nothing is under way.
     pub fn settled(&self) -> Result<Value, String> {
         let mut last = Value::Null;
