@@ -1,12 +1,14 @@
 //! `doctor`: green where all is well, and for each thing that can be wrong with the tenant or the configuration a line with its remedy.
 //! What can be wrong with the machine is shown beside the code, on machines made of files.
 
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use cxonefs::sim::{Endpoint, Fault};
 use serde_json::Value;
 
-use crate::harness::{Done, Sandbox, Tenant, Tree, cxonefs, plain};
+use crate::harness::{Done, Sandbox, Tenant, Tree, cxonefs, eventually, plain, tool};
 
 fn doctor(sandbox: &Sandbox, flags: &[&str]) -> Done {
     cxonefs(&sandbox.home()).args(["doctor", "--config"]).arg(sandbox.config()).args(flags).run()
@@ -85,6 +87,43 @@ fn what_the_tenant_refuses_is_told_apart() {
     let done = doctor(&sandbox, &["--json"]);
     assert_failed(&done, "connection", "firewall", 1);
     assert_eq!(found(&done, "login").0, "skipped");
+}
+
+/// A proxy that opens TLS, or a tenant of another name, shows a certificate that nobody here knows.
+#[test]
+fn a_certificate_that_is_not_trusted_is_told_from_a_closed_door() {
+    let tenant = Tenant::start(plain(1, 2));
+    let sandbox = Sandbox::of(&tenant);
+    let (key, certificate) = (sandbox.path("key.pem"), sandbox.path("certificate.pem"));
+    let make = tool("openssl").args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]);
+    make.args(["-subj", "/CN=stranger", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .ok();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let serve = tool("openssl").args(["s_server", "-quiet", "-www", "-accept", &address, "-key"]).arg(&key);
+    let _server = serve.arg("-cert").arg(&certificate).start();
+    eventually("it listens", Duration::from_secs(10), || TcpStream::connect(&address).is_ok());
+    let text = std::fs::read_to_string(sandbox.config()).unwrap();
+    let lines = text.lines().filter(|line| !line.contains("_endpoint = "));
+    let lines =
+        lines.map(
+            |line| if line.starts_with("issuer") { format!("issuer = \"https://{address}\"") } else { line.to_owned() },
+        );
+    std::fs::write(sandbox.config(), lines.collect::<Vec<String>>().join("\n")).unwrap();
+    assert_failed(&doctor(&sandbox, &["--json"]), "connection", "ca-certificates", 1);
 }
 
 #[test]
