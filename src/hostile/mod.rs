@@ -62,8 +62,9 @@ pub fn names(bytes: &[u8]) {
     }
 }
 
-/// A block index as it stands on disk.
+/// A block index as it stands on disk, or the note behind it.
 pub fn block_index(bytes: &[u8]) {
+    vfs::hostile::note(bytes);
     for sealed in [false, true] {
         media::hostile::block_index(bytes, sealed);
     }

@@ -153,7 +153,7 @@ fn indexes() -> Vec<Vec<u8>> {
         bytes.extend(&index::ABSENT[..index::ENTRY_LEN]);
         bytes
     };
-    vec![of(100_000, "\"5f8d\""), of(0, ""), of(64 << 30, &"v".repeat(256))]
+    vec![of(100_000, "\"5f8d\""), of(0, ""), of(64 << 30, &"v".repeat(256)), NOTE.to_vec()]
 }
 
 fn configuration(sim: &RunningSim) -> Vec<u8> {
@@ -161,6 +161,10 @@ fn configuration(sim: &RunningSim) -> Vec<u8> {
         ["state", "cache", "secret"].map(|name| std::path::Path::new("/nonexistent").join(name));
     sim.config_toml(&state, &cache, &secret).into_bytes()
 }
+
+/// What stands behind an index: about the interaction that the targets have.
+const NOTE: &[u8] = br#"{"format":1,"channel":4,"start_us":0,"recheck_at":5,"documents":[{"name":"metadata.json","text":"{}\n"},
+    {"name":"transcript.txt","text":""}],"recordings":[{"name":"recording.wav","size":5,"validator":"v"},{"name":"recording_2.mp4"}]}"#;
 
 const ODD_NAMES: [&str; 8] = [
     "..\n..",

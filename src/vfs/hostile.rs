@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::documents;
+use super::{documents, note};
 use crate::base::{Channel, MasterId};
-use crate::catalog::FileKind;
+use crate::catalog::{FileKind, Interaction, NewResolution, Resolution};
 use crate::cxone::PlaybackAnswer;
 
 /// Fields that an email may have. Any other came from a stranger.
@@ -27,6 +27,7 @@ pub fn documents(answer: &PlaybackAnswer) {
     let resolution = documents::resolution(MasterId(701_000_000_122), Channel::Call, now, answer, now);
     let again = documents::resolution(MasterId(701_000_000_122), Channel::Call, now, answer, now);
     assert_eq!(resolution.files, again.files, "the same answer gives other bytes");
+    assert_note(&resolution);
     for (file, bytes) in &resolution.files {
         assert!(!file.name.contains('/') && file.name.len() <= 64, "{}", file.name);
         match (file.kind, bytes) {
@@ -39,6 +40,37 @@ pub fn documents(answer: &PlaybackAnswer) {
             (FileKind::Email, Some(bytes)) => assert_fields(bytes),
         }
     }
+}
+
+fn interaction() -> Interaction {
+    Interaction {
+        master_id: MasterId(701_000_000_122),
+        channel: Channel::Call,
+        ino_base: 256,
+        mtime: Timestamp::UNIX_EPOCH,
+        duration_s: 1.0,
+        places: 1,
+        resolution: Resolution::Unresolved,
+    }
+}
+
+/// What is noted beside a recording's bytes says what was noted.
+fn assert_note(resolution: &NewResolution) {
+    let (files, bytes): (Vec<_>, Vec<_>) = resolution.files.iter().cloned().unzip();
+    let of_kind = |kind| files.iter().position(|file| file.kind == kind).and_then(|index| bytes[index].clone());
+    let Some(note) = note::encode(&interaction(), &files, None, of_kind) else { return };
+    let read = note::decode(&interaction(), &note).map(|read| read.files);
+    assert_eq!(read.as_ref(), Some(&resolution.files), "a note that says something else");
+}
+
+/// A note as it stands in the cache.
+pub fn note(bytes: &[u8]) {
+    let Some(resolution) = note::decode(&interaction(), bytes) else { return };
+    for (file, bytes) in &resolution.files {
+        assert!(!file.name.contains('/') && file.name.len() <= 64, "{}", file.name);
+        assert_eq!(matches!(file.kind, FileKind::Recording(_)), bytes.is_none());
+    }
+    assert_note(&resolution);
 }
 
 /// A line of a transcript is a message or the indented rest of one: nobody's words may look like another message.

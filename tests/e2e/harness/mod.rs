@@ -5,6 +5,7 @@
 //! ```
 
 mod bytes;
+mod descriptors;
 mod drive;
 mod faketime;
 mod http;
@@ -13,18 +14,21 @@ mod mount;
 mod proxy;
 mod sandbox;
 mod schema;
+mod settled;
 mod tenant;
 mod tool;
 mod tree;
 mod waiting;
 
 pub use self::bytes::{assert_same_bytes, read_at, true_bytes};
+pub use self::descriptors::Descriptors;
 pub use self::drive::Drive;
 pub use self::faketime::FakeTime;
 pub use self::mount::{Ended, Mount, cxonefs, daemons_of, mount_at};
 pub use self::proxy::{Proxy, Weather};
 pub use self::sandbox::Sandbox;
 pub use self::schema::assert_matches;
+pub use self::settled::settled;
 pub use self::tenant::{Tenant, plain, settings};
 pub use self::tool::{Done, Running, Tool, sh, tool};
 pub use self::tree::{Place, Tree, recording_name};

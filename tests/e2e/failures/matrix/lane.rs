@@ -5,7 +5,7 @@ use std::time::Duration;
 use cxonefs::sim::SimSettings;
 use serde_json::Value;
 
-use crate::harness::{Drive, Place, Tenant, Tree, plain, wait_for};
+use crate::harness::{Drive, Place, Tenant, Tree, plain, settled};
 
 /// What one call may take to work, and to wait for the rate limit.
 pub const DEADLINE: Duration = Duration::from_secs(2);
@@ -13,6 +13,9 @@ pub const DEADLINE: Duration = Duration::from_secs(2);
 const BYTES: u64 = 5 * 64 * 1024 + 4321;
 /// What the program may keep running besides what it began with: a probe of a host that was down, a timer.
 const TASKS_MORE: u64 = 6;
+
+/// From the last cell's end to the end of all that it began.
+const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 
 const FLAGS: [&str; 12] = [
     "--set",
@@ -78,20 +81,8 @@ impl Lane {
         lines[lines.len().saturating_sub(8)..].join("\n    ")
     }
 
-    /// Waits until nothing is under way.
-    pub fn settled(&self) -> Result<Value, String> {
-        let mut last = Value::Null;
-        let settled = wait_for(Duration::from_secs(15), || {
-            last = self.drive.mount.status();
-            let work = &last["work"];
-            let idle = ["resolving", "sizes", "fetches"].iter().all(|what| work[what] == 0);
-            // What is closed is so a moment later, and a reader of a map holds what others opened, too, until it leaves.
-            let closed = last["kernel"]["open_files"] == 0;
-            (idle && closed && last["media"]["hosts"].as_array().is_some_and(Vec::is_empty)).then_some(())
-        });
-        settled
-            .map(|()| last.clone())
-            .ok_or_else(|| format!("still under way: {}, {}, {}", last["work"], last["media"], last["kernel"]))
+    fn settled(&self) -> Result<Value, String> {
+        settled(&self.drive.mount, SETTLED_WITHIN)
     }
 
     /// What is wrong at the end: something under way or held, a task too many, a panic.
