@@ -159,8 +159,7 @@ impl Vfs {
     /// The same without waiting; `None` where [`Vfs::lookup`] would have to wait.
     pub fn lookup_known(&self, parent: u64, name: &OsStr) -> Option<Result<Found, VfsError>> {
         let before = self.absent.before();
-        let known =
-            self.node(parent).and_then(|directory| Ok((directory, self.known_name(directory, name).transpose())));
+        let known = self.node(parent).map(|directory| (directory, self.known_name(directory, name).transpose()));
         match known {
             Ok((directory, found)) => Some(self.named(before, (parent, directory), name, found?)),
             Err(error) => Some(Err(error)),
