@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cxonefs::base::{AgentId, ContactId, Day, MasterId};
 use cxonefs::catalog::{Catalog, CatalogSettings};
-use cxonefs::cxone::ContactRecord;
+use cxonefs::cxone::{ContactRecord, RecordJson};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
@@ -26,14 +26,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         let start = day.start(&timezone);
         let records: Vec<ContactRecord> = (0..agents * per_agent)
             .map(|index| record(i64::from(number) * agents * per_agent + index, index % agents, index / agents, start))
-            .collect();
+            .collect::<Result<_, _>>()?;
         catalog.record_day(day, &records, start + SignedDuration::from_hours(100), true, None)?;
     }
     Ok(())
 }
 
 /// The `nth` call of an agent's day; one every 17 seconds, so that 2,000 fit into a working day.
-fn record(serial: i64, agent: i64, nth: i64, day_start: Timestamp) -> ContactRecord {
+fn record(serial: i64, agent: i64, nth: i64, day_start: Timestamp) -> Result<ContactRecord, Box<dyn Error>> {
     let contact = 700_000_000_000 + serial;
     let start = day_start + SignedDuration::from_secs(8 * 3600 + nth * 17);
     let last_name = LAST_NAMES[(agent % 8) as usize];
@@ -48,7 +48,7 @@ fn record(serial: i64, agent: i64, nth: i64, day_start: Timestamp) -> ContactRec
             if field % 3 == 0 { "a word".into() } else { field.into() },
         );
     }
-    ContactRecord {
+    Ok(ContactRecord {
         contact_id: ContactId(contact),
         master_id: MasterId(contact),
         agent_id: AgentId(8_800_000 + agent),
@@ -59,6 +59,6 @@ fn record(serial: i64, agent: i64, nth: i64, day_start: Timestamp) -> ContactRec
         media_type_id: 4,
         is_outbound: false,
         last_update: None,
-        json,
-    }
+        json: RecordJson::of(&json)?,
+    })
 }

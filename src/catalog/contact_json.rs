@@ -1,30 +1,12 @@
 //! How a leg's record is stored and how `contact.json` is rendered from it: pure functions on text.
 //!
-//! A record has about sixty field names that are the same in every record of a tenant and take two thirds of its text. So a record
-//! is stored as its values (a compact JSON array) and the number of its *shape* (the array of its field names, stored once). That
+//! A record ([`RecordJson`](crate::cxone::RecordJson)) is stored as its values and the number of its *shape*, its field names, stored once. That
 //! keeps a million interactions well below a gigabyte, indexes included, without a decompressor, and readable by any SQLite tool.
 //!
 //! Rendering moves text and never reads a number, so what the tenant sent cannot change by a rounding, and the size that was
 //! computed when the record was stored is the size of what is rendered. Knows no database.
 
-use serde_json::{Map, Value};
-
 use super::error::CatalogError;
-
-/// A record split for storing.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Encoded {
-    /// Compact JSON array of field names.
-    pub shape: String,
-    /// Compact JSON array of the values, in the same order.
-    pub values: String,
-}
-
-pub(super) fn encode(record: &Map<String, Value>) -> Result<Encoded, CatalogError> {
-    let keys: Vec<&String> = record.keys().collect();
-    let values: Vec<&Value> = record.values().collect();
-    Ok(Encoded { shape: serde_json::to_string(&keys)?, values: serde_json::to_string(&values)? })
-}
 
 /// What stands before, between and after the legs of a `contact.json`.
 const OPEN: &str = "[\n";
@@ -185,12 +167,14 @@ fn break_line(out: &mut String, level: usize) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::{Map, Value};
 
     use super::*;
+    use crate::cxone::RecordJson;
 
     fn render(records: &[Map<String, Value>]) -> String {
-        let encoded: Vec<Encoded> = records.iter().map(|record| encode(record).unwrap()).collect();
-        render_file(encoded.iter().map(|leg| (leg.shape.as_str(), leg.values.as_str()))).unwrap()
+        let split: Vec<RecordJson> = records.iter().map(|record| RecordJson::of(record).unwrap()).collect();
+        render_file(split.iter().map(|leg| (&*leg.shape, &*leg.values))).unwrap()
     }
 
     fn json() -> impl Strategy<Value = Value> {
@@ -223,9 +207,9 @@ mod tests {
             prop_assert_eq!(&text, &expected);
             let mut legs_size = 0;
             for record in &records {
-                let encoded = encode(record).unwrap();
+                let split = RecordJson::of(record).unwrap();
                 let mut leg = String::new();
-                render_leg(&mut leg, &encoded.shape, &encoded.values).unwrap();
+                render_leg(&mut leg, &split.shape, &split.values).unwrap();
                 legs_size += leg.len() as u64;
             }
             prop_assert_eq!(file_size(records.len() as u64, legs_size), text.len() as u64);
@@ -237,15 +221,6 @@ mod tests {
             let _ = render_leg(&mut out, &shape, &values);
             let _ = render_leg(&mut out, &format!("[{values}]"), &format!("[{values}]"));
         }
-    }
-
-    #[test]
-    fn records_of_one_tenant_share_a_shape() {
-        let parse = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
-        let one = encode(&parse(r#"{"contactId": 1, "tags": [], "x": 312.4}"#)).unwrap();
-        let two = encode(&parse(r#"{"contactId": 2, "tags": [{"tagId": 3}], "x": null}"#)).unwrap();
-        assert_eq!(one.shape, two.shape);
-        assert_eq!(one.values, "[1,[],312.4]");
     }
 
     #[test]

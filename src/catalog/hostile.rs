@@ -21,7 +21,6 @@ pub fn day(records: &[ContactRecord]) {
     let zone = TimeZone::UTC;
     let Some(first) = records.first() else { return };
     let day = Day::of(first.start, &zone);
-    // What cannot be encoded is refused as a whole; that is for JSON to decide.
     let Ok(plan) = plan::plan(day, &zone, records) else { return };
     let mut seen = HashSet::new();
     for leg in &plan.legs {
@@ -31,8 +30,8 @@ pub fn day(records: &[ContactRecord]) {
         let time = zone.to_datetime(record.start).time();
         let name = names::interaction_name(time, plan::channel(record), record.is_outbound, record.master_id);
         assert_legal(&name);
-        let shape = plan.shapes.get(leg.shape).map_or("", String::as_str);
-        let text = contact_json::render_file([(shape, leg.values.as_str())].into_iter());
+        let shape = plan.shapes.get(leg.shape).copied().unwrap_or_default();
+        let text = contact_json::render_file([(shape, &*record.json.values)].into_iter());
         let text = text.unwrap_or_else(|error| panic!("a record that cannot be rendered: {error}"));
         assert_eq!(
             text.len() as u64,

@@ -12,11 +12,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Semaphore, broadcast, watch};
 
-use super::Catalog;
 use super::error::CatalogError;
 use super::model::DayState;
+use super::{Catalog, beginnings};
 use crate::base::{Clock, Day};
-use crate::cxone::{ApiError, ContactsAnswer, ListingProgress};
+use crate::cxone::{ApiError, ContactRecord, ContactsAnswer, ListingProgress};
 
 mod policy;
 
@@ -150,6 +150,14 @@ impl Indexer {
         }
     }
 
+    /// Whether the index answers for a day as it is: [`Indexer::ensure`] would neither wait nor begin a refresh.
+    pub fn answers(&self, day: Day) -> Result<bool, IndexError> {
+        let inner = &self.inner;
+        let known = inner.catalog.day(day)?;
+        let step = policy::on_access(day, inner.clock.now(), known.as_ref(), inner.refresh, &inner.timezone);
+        Ok(matches!(step, Step::Answer(_) | Step::Future))
+    }
+
     /// Lists the whole day again, also a closed one, and waits for it. Joins a forced listing that is already under way.
     pub async fn refresh(&self, day: Day) -> Result<DayState, IndexError> {
         let now = self.inner.clock.now();
@@ -254,8 +262,10 @@ impl Inner {
         let _slot = slots.acquire().await.map_err(|_| IndexError::Interrupted)?;
         let request = policy::request(day, self.clock.now(), mode, &self.timezone);
         let answer = self.lister.list(request.start, request.end, request.updated_since, progress).await;
-        let answer = answer.map_err(|error| IndexError::Api(Arc::new(error)))?;
+        let mut answer = answer.map_err(|error| IndexError::Api(Arc::new(error)))?;
         let (legs, skipped) = (answer.contacts.len(), answer.skipped);
+        let before = self.beginnings(day, request.start, &answer.contacts).await?;
+        answer.contacts.extend(before);
 
         let catalog = self.catalog.clone();
         let store = move || -> Result<(bool, Option<DayState>), CatalogError> {
@@ -270,6 +280,31 @@ impl Inner {
         }
         tracing::info!(%day, legs, skipped, changed, closed = request.closes, partial = request.updated_since.is_some(), "day indexed");
         state.ok_or_else(|| CatalogError::Damaged("a day that was recorded is not there").into())
+    }
+
+    /// The earlier legs, of the evening before, of interactions that go on in a day's `records` and were not published yet.
+    async fn beginnings(
+        &self,
+        day: Day,
+        midnight: Timestamp,
+        records: &[ContactRecord],
+    ) -> Result<Vec<ContactRecord>, IndexError> {
+        let sought = beginnings::sought(records, midnight);
+        if sought.is_empty() {
+            return Ok(Vec::new());
+        }
+        let catalog = self.catalog.clone();
+        let unpublished = tokio::task::spawn_blocking(move || catalog.unpublished(sought));
+        let sought = unpublished.await.map_err(|_| IndexError::Interrupted)??;
+        if sought.is_empty() {
+            return Ok(Vec::new());
+        }
+        let evening = midnight.saturating_sub(beginnings::LOOK_BACK).unwrap_or(midnight);
+        let answer = self.lister.list(evening, midnight, None, &ListingProgress::default()).await;
+        let mut legs = answer.map_err(|error| IndexError::Api(Arc::new(error)))?.contacts;
+        legs.retain(|leg| sought.contains(&leg.master_id));
+        tracing::debug!(%day, sought = sought.len(), legs = legs.len(), "looked at the evening before");
+        Ok(legs)
     }
 
     /// Logs a refresh behind when it begins to fail and when it works again; an awaited failure is its waiters' to log.

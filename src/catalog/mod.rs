@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `statedir`, `db`, `schema`, `salvage` | the file on disk: whose, held by whom, which tables, what if it is damaged |
 //! | `names`, `inode`, `contact_json` | pure functions: directory names, inode numbers, `contact.json` |
-//! | `plan`, `record` | writing a day: what is to be stored (pure), storing it |
+//! | `plan`, `record`, `beginnings` | writing a day: what is to be stored (pure), storing it, what began the day before |
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `vault` | encryption of what is said of people |
@@ -18,6 +18,7 @@
 //!
 //! Invariants: a published name, inode number or time never changes; a folder never disappears, unless somebody erases it; what was paid for outlives the index.
 
+mod beginnings;
 mod contact_json;
 mod convert;
 mod days;

@@ -22,7 +22,7 @@ const LONGEST_LEG: Duration = Duration::from_hours(7 * 24);
 pub(super) struct DayPlan<'a> {
     pub legs: Vec<PlannedLeg<'a>>,
     /// Distinct shapes of records; legs name theirs by index.
-    pub shapes: Vec<String>,
+    pub shapes: Vec<&'a str>,
     pub masters: HashMap<MasterId, Span>,
 }
 
@@ -31,8 +31,6 @@ pub(super) struct PlannedLeg<'a> {
     pub agent: AgentId,
     pub record: &'a ContactRecord,
     pub shape: usize,
-    /// Compact JSON array of the record's values.
-    pub values: String,
     /// Bytes of this leg as rendered in `contact.json`.
     pub json_size: u64,
 }
@@ -46,7 +44,7 @@ pub(super) struct Span {
     pub channel: Channel,
 }
 
-/// Plans the legs of `records` that start on `day`; others are left out.
+/// Plans the legs of `records` that start on `day`. Of others only this is used: interactions of the day that began with one begin there.
 pub(super) fn plan<'a>(day: Day, zone: &TimeZone, records: &'a [ContactRecord]) -> Result<DayPlan<'a>, CatalogError> {
     let window = day.start(zone)..day.next().start(zone);
     let mut chosen: Vec<(AgentId, &ContactRecord)> = records
@@ -63,25 +61,27 @@ pub(super) fn plan<'a>(day: Day, zone: &TimeZone, records: &'a [ContactRecord]) 
 
     let mut masters: HashMap<MasterId, (Span, i64)> = HashMap::new();
     let mut shapes = Vec::new();
-    let mut known_shapes: HashMap<String, usize> = HashMap::new();
+    let mut known_shapes: HashMap<&str, usize> = HashMap::new();
     let mut legs = Vec::with_capacity(chosen.len());
     let mut rendered = String::new();
     for (agent, record) in chosen {
         let (span, earliest) =
             masters.entry(record.master_id).or_insert_with(|| (span_of(record), record.contact_id.0));
-        if (record.start, record.contact_id.0) < (span.first_start, *earliest) {
-            (span.first_start, span.channel, *earliest) = (record.start, channel(record), record.contact_id.0);
-        }
+        begin(span, earliest, record);
         span.last_end = span.last_end.max(end(record));
 
-        let encoded = contact_json::encode(&record.json)?;
         rendered.clear();
-        contact_json::render_leg(&mut rendered, &encoded.shape, &encoded.values)?;
-        let shape = *known_shapes.entry(encoded.shape).or_insert_with_key(|keys| {
-            shapes.push(keys.clone());
+        contact_json::render_leg(&mut rendered, &record.json.shape, &record.json.values)?;
+        let shape = *known_shapes.entry(&record.json.shape).or_insert_with_key(|names| {
+            shapes.push(*names);
             shapes.len() - 1
         });
-        legs.push(PlannedLeg { agent, record, shape, values: encoded.values, json_size: rendered.len() as u64 });
+        legs.push(PlannedLeg { agent, record, shape, json_size: rendered.len() as u64 });
+    }
+    for record in records.iter().filter(|record| record.start < window.start) {
+        if let Some((span, earliest)) = masters.get_mut(&record.master_id) {
+            begin(span, earliest, record);
+        }
     }
     let masters = masters.into_iter().map(|(master, (span, _))| (master, span)).collect();
     Ok(DayPlan { legs, shapes, masters })
@@ -93,6 +93,13 @@ pub(super) fn channel(record: &ContactRecord) -> Channel {
 
 fn span_of(record: &ContactRecord) -> Span {
     Span { first_start: record.start, last_end: end(record), channel: channel(record) }
+}
+
+/// An interaction begins with `record` if nothing earlier is known; `earliest` is the contact with which it begins.
+fn begin(span: &mut Span, earliest: &mut i64, record: &ContactRecord) {
+    if (record.start, record.contact_id.0) < (span.first_start, *earliest) {
+        (span.first_start, span.channel, *earliest) = (record.start, channel(record), record.contact_id.0);
+    }
 }
 
 /// There is no end in a record: it is start + duration.
@@ -130,8 +137,22 @@ mod tests {
         assert_eq!(plan.shapes.len(), 1);
         assert_eq!(plan.agents().count(), 2);
         let span = plan.masters[&MasterId(1)];
-        assert_eq!(span.first_start, records[1].start);
+        assert_eq!(span.first_start, records[3].start, "the evening before");
         assert_eq!(span.last_end, end(&records[0]));
+    }
+
+    #[test]
+    fn what_began_the_day_before_begins_there_and_has_no_leg_of_it() {
+        let day: Day = "2026-11-02".parse().unwrap();
+        let late = record(2, 1, 7, "2026-11-02T05:00:30Z");
+        let early = ContactRecord { media_type_id: 9, ..record(1, 1, 8, "2026-11-02T04:58:00Z") };
+        let other = record(5, 5, 8, "2026-11-02T04:58:00Z");
+        let records = [late.clone(), early.clone(), other];
+        let plan = plan(day, &zone(), &records).unwrap();
+        assert_eq!(plan.legs.len(), 1);
+        assert_eq!(plan.masters.len(), 1);
+        let expected = Span { first_start: early.start, last_end: end(&late), channel: channel(&early) };
+        assert_eq!(plan.masters[&MasterId(1)], expected);
     }
 
     #[test]

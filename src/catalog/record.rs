@@ -47,7 +47,8 @@ const CHANNEL_ADD: &str = "INSERT OR IGNORE INTO agent_channels(day, agent_id, c
 impl Catalog {
     /// Adds or updates a day's legs in one transaction; publishes new names, never changes published ones.
     ///
-    /// `records` may hold legs of other days: they are left out. Legs of earlier recordings that are missing now stay.
+    /// `records` may hold legs of other days: they are left out, but an earlier one tells when its interaction began. Legs of earlier
+    /// recordings that are missing now stay.
     /// Returns whether anything that can be seen changed (a day recorded for the first time did).
     pub fn record_day(
         &self,
@@ -142,7 +143,7 @@ impl Recorder<'_> {
             from_time(leg.record.start),
             leg.record.last_update.map(from_time),
             shapes.get(leg.shape).ok_or(CatalogError::Refused("a shape outside of the plan"))?,
-            self.catalog.inner.vault.text(place, &leg.values)?,
+            self.catalog.inner.vault.text(place, &leg.record.json.values)?,
             from_unsigned(leg.json_size)?,
         ])?;
         Ok(changed > 0)

@@ -8,7 +8,7 @@ use super::inode::InodeNumbers;
 use super::{Catalog, CatalogSettings};
 use crate::base::crypt::Keys;
 use crate::base::{AgentId, Channel, ContactId, MasterId};
-use crate::cxone::ContactRecord;
+use crate::cxone::{ContactRecord, RecordJson};
 
 /// A zone with DST, west of Greenwich.
 pub(super) fn zone() -> TimeZone {
@@ -37,7 +37,7 @@ pub(super) fn record(contact: i64, master: i64, agent: i64, start: &str) -> Cont
         media_type_id: 4,
         is_outbound: false,
         last_update: None,
-        json: json.as_object().unwrap().clone(),
+        json: RecordJson::of(json.as_object().unwrap()).unwrap(),
     }
 }
 

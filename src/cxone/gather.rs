@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
-use super::contact;
+use super::contact::Unreadable;
 use super::model::{ContactRecord, ContactsAnswer};
 use crate::base::ContactId;
 
@@ -28,9 +27,9 @@ impl Gather {
     }
 
     /// Adds a page's rows. Of two records of one leg, the one updated later stays; of equals, the first.
-    pub fn add(&mut self, rows: Vec<Value>) {
+    pub fn add(&mut self, rows: Vec<Result<ContactRecord, Unreadable>>) {
         for row in rows {
-            let record = match contact::read(row) {
+            let record = match row {
                 Ok(record) => record,
                 Err(unreadable) => {
                     self.skipped = self.skipped.saturating_add(1);
@@ -78,12 +77,18 @@ impl Gather {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::cxone::contact;
+    use crate::cxone::shape::Shapes;
 
-    fn row(id: i64, start: &str, updated: Option<&str>) -> Value {
-        json!({"contactId": id, "contactStartDate": start, "lastUpdateTime": updated})
+    fn read(row: Value) -> Result<ContactRecord, Unreadable> {
+        contact::read(row, &mut Shapes::default())
+    }
+
+    fn row(id: i64, start: &str, updated: Option<&str>) -> Result<ContactRecord, Unreadable> {
+        read(json!({"contactId": id, "contactStartDate": start, "lastUpdateTime": updated}))
     }
 
     fn gather() -> Gather {
@@ -101,7 +106,7 @@ mod tests {
         all.add(vec![
             row(3, "2026-11-02T08:00:01Z", Some("2026-11-02T09:00:00Z")),
             row(2, "2026-11-02T07:00:00Z", Some("2026-11-02T09:00:00Z")),
-            json!("not a record"),
+            read(json!("not a record")),
         ]);
         let answer = all.finish(None);
         let seen: Vec<(i64, String)> =

@@ -11,7 +11,7 @@
 //! | `endpoints` | discovery and overrides → where the APIs are |
 //! | `auth` | the session: one login for all who need one |
 //! | `retry` | whether and when a free call is tried again |
-//! | `reporting`, `paging`, `contact`, `gather` | the listing: requests, page plan, one record, all records |
+//! | `reporting`, `paging`, `contact`, `shape`, `gather` | the listing: requests, page plan, one record, its text, all records |
 //! | `playback`, `interaction`, `link`, `scrub` | the billed call: request, document, signed link, what may be stored |
 //! | `lenient`, `instant` | numbers, booleans, texts and times in every spelling seen |
 //! | `tally` | how many requests were made |
@@ -43,6 +43,7 @@ mod reporting;
 mod retry;
 mod scrub;
 mod settings;
+mod shape;
 mod tally;
 mod tenant;
 #[cfg(test)]
@@ -59,4 +60,5 @@ pub use model::{
 };
 pub use progress::ListingProgress;
 pub use settings::{ClientCredentials, Credentials, TenantSettings};
+pub use shape::RecordJson;
 pub use tenant::{Service, Tenant};

@@ -4,9 +4,10 @@ use std::fmt;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
 
+use super::shape::RecordJson;
 use crate::base::{AgentId, ContactId, MasterId};
 
 /// One leg of an interaction, from `contacts/completed`.
@@ -27,7 +28,7 @@ pub struct ContactRecord {
     pub last_update: Option<Timestamp>,
     /// The record as the tenant sent it. Where it used an old field name, the current name stands beside it; numbers and
     /// booleans that came as strings are numbers and booleans under the current names.
-    pub json: Map<String, Value>,
+    pub json: RecordJson,
 }
 
 /// The answer of a listing, de-duplicated by contact id, ordered by start, then contact id.

@@ -12,14 +12,16 @@ use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
 
+use super::contact::{self, Unreadable};
 use super::endpoints::Endpoints;
 use super::error::{ApiError, ApiErrorKind};
 use super::gather::Gather;
 use super::http::{Answer, Call, REPORTING_BYTES_MAX};
 use super::limiter::{InFlight, LimiterSettings, Priority};
-use super::model::ContactsAnswer;
+use super::model::{ContactRecord, ContactsAnswer};
 use super::paging::{self, PAGE_ROWS, PAGES_MAX, PageFacts, Plan, Position};
 use super::progress::ListingProgress;
+use super::shape::Shapes;
 use super::tenant::Inner;
 use super::{address, instant, lenient};
 
@@ -43,8 +45,11 @@ pub(super) struct Window {
     pub updated_since: Option<Timestamp>,
 }
 
+/// A record, or why it is none.
+type Row = Result<ContactRecord, Unreadable>;
+
 struct Page {
-    rows: Vec<Value>,
+    rows: Vec<Row>,
     facts: PageFacts,
     last_poll: Option<Timestamp>,
 }
@@ -199,7 +204,8 @@ fn page_url(api: &Url, version: &str, window: Window, skip: u64) -> Url {
     url
 }
 
-/// Takes the envelope apart; `None` if it holds no list of contacts.
+/// Takes the envelope apart and reads its records; `None` if it holds no list of contacts. Read at once: pages wait for each other, and a page
+/// of parsed JSON is ten times as large as its records.
 fn read_page(body: Value) -> Option<Page> {
     let Value::Object(mut envelope) = body else { return None };
     let total = envelope.get("totalRecords").and_then(lenient::integer).and_then(|total| u64::try_from(total).ok());
@@ -213,12 +219,14 @@ fn read_page(body: Value) -> Option<Page> {
         None if total == Some(0) => Vec::new(),
         _ => return None,
     };
+    let mut shapes = Shapes::default();
+    let rows: Vec<Row> = rows.into_iter().map(|row| contact::read(row, &mut shapes)).collect();
     Some(Page { facts: PageFacts { rows: rows.len() as u64, total, next }, rows, last_poll })
 }
 
 /// For fuzzing: the rows, what they say of other pages, and the tenant's time.
 #[cfg(any(test, fuzzing))]
-pub(super) fn read_page_of(body: Value) -> Option<(Vec<Value>, PageFacts, Option<Timestamp>)> {
+pub(super) fn read_page_of(body: Value) -> Option<(Vec<Row>, PageFacts, Option<Timestamp>)> {
     read_page(body).map(|page| (page.rows, page.facts, page.last_poll))
 }
 

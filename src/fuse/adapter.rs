@@ -14,7 +14,7 @@ use fuser::{
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::fuse::answer::{Asked, answer, answer_now};
+use crate::fuse::answer::{Asked, answer, answer_known, answer_now};
 use crate::fuse::passthrough::{Mode, Modes};
 use crate::media::Passthrough;
 use crate::vfs::{Attr, Found, Opened, ROOT_INO, Vfs};
@@ -142,9 +142,12 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let asked = Asked::new("lookup", parent.0, request);
-        let (vfs, name) = (self.vfs.clone(), name.to_owned());
-        let future = async move { vfs.lookup(parent.0, &name, asked.caller).await };
-        answer(&self.runtime, &self.vfs, asked, future, |result| match result {
+        let known = || self.vfs.lookup_known(parent.0, name);
+        let wait = || {
+            let (vfs, name) = (self.vfs.clone(), name.to_owned());
+            async move { vfs.lookup(parent.0, &name, asked.caller).await }
+        };
+        answer_known(&self.runtime, &self.vfs, asked, known, wait, |result| match result {
             Ok(Found::Entry(entry)) => {
                 reply.entry_with_ttls(&entry.ttl.attr, &entry.ttl.entry, &file_attr(&entry.attr), Generation(0));
             }
@@ -160,9 +163,12 @@ impl Filesystem for Adapter {
 
     fn getattr(&self, request: &Request, ino: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
         let asked = Asked::new("getattr", ino.0, request);
-        let vfs = self.vfs.clone();
-        let future = async move { vfs.getattr(ino.0, asked.caller).await };
-        answer(&self.runtime, &self.vfs, asked, future, |result| match result {
+        let known = || self.vfs.getattr_known(ino.0);
+        let wait = || {
+            let vfs = self.vfs.clone();
+            async move { vfs.getattr(ino.0, asked.caller).await }
+        };
+        answer_known(&self.runtime, &self.vfs, asked, known, wait, |result| match result {
             Ok((attr, ttl)) => reply.attr(&ttl, &file_attr(&attr)),
             Err(errno) => reply.error(errno),
         });

@@ -53,6 +53,28 @@ where
     parked::run(runtime, replied);
 }
 
+/// The same for what is known nearly always: `known` is asked first, and what waits is made only if that gives nothing. A future that can wait
+/// for a billed call is large: making, moving and polling it takes as long as all the rest of the answer to `stat`.
+pub fn answer_known<T, F, R>(
+    runtime: &Handle,
+    vfs: &Arc<Vfs>,
+    asked: Asked,
+    known: impl FnOnce() -> Option<Result<T, VfsError>>,
+    wait: impl FnOnce() -> F,
+    reply: R,
+) where
+    T: Send + 'static,
+    F: Future<Output = Result<T, VfsError>> + Send + 'static,
+    R: FnOnce(Result<T, Errno>) + Send + 'static,
+{
+    let started = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(known)).unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref()))));
+    match result {
+        Some(result) => reply(conclude(vfs, asked, started, result)),
+        None => answer(runtime, vfs, asked, wait(), reply),
+    }
+}
+
 /// The same for what never waits.
 pub fn answer_now<T>(
     vfs: &Vfs,

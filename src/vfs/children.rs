@@ -100,7 +100,13 @@ pub fn find_child(interaction: &Interaction, now: Timestamp, name: &str) -> Opti
 
 /// The child of that kind.
 pub fn child_of_kind(interaction: &Interaction, now: Timestamp, kind: FileKind) -> Option<Child> {
-    billed_children(interaction, now).into_iter().find(|child| child.kind == kind)
+    // Asked for with every look at a file: without making the others up.
+    let known = match &interaction.resolution {
+        Resolution::Unresolved => None,
+        Resolution::Resolved { files, .. } => files.iter().find(|file| file.kind == kind),
+    };
+    let expected = || needs_call(&interaction.resolution, now) && predicted(interaction.channel).contains(&kind);
+    known.map(Child::resolved).or_else(|| expected().then(|| Child::predicted(kind)))
 }
 
 #[cfg(test)]
@@ -154,5 +160,28 @@ mod tests {
         let call = interaction(Channel::Call, none);
         assert!(names(&call, Timestamp::UNIX_EPOCH).is_empty());
         assert_eq!(names(&call, later), ["metadata.json", "recording.mp4"]);
+    }
+
+    #[test]
+    fn one_kind_is_what_it_is_among_all() {
+        let later = Timestamp::from_second(3600).unwrap();
+        let files = [file(FileKind::Metadata, "metadata.json"), file(FileKind::Recording(1), "recording_2.wav")];
+        for resolution in [
+            Resolution::Unresolved,
+            Resolution::Resolved { files: files.clone().into(), recheck_at: None },
+            Resolution::Resolved { files: files.into(), recheck_at: Some(later) },
+        ] {
+            for channel in Channel::NAMED {
+                let interaction = interaction(channel, resolution.clone());
+                for now in [Timestamp::UNIX_EPOCH, later] {
+                    let all = billed_children(&interaction, now);
+                    let kinds = [FileKind::TranscriptText, FileKind::Recording(0), FileKind::Recording(2)];
+                    for kind in all.iter().map(|child| child.kind).chain(kinds) {
+                        let among = all.iter().find(|child| child.kind == kind).cloned();
+                        assert_eq!(child_of_kind(&interaction, now, kind), among);
+                    }
+                }
+            }
+        }
     }
 }

@@ -42,8 +42,27 @@ pub enum Found {
 impl Vfs {
     /// What a name below a directory stands for.
     pub(super) async fn find(&self, parent: Node, name: &OsStr, caller: Caller) -> Result<Entry, VfsError> {
-        // Every published name is UTF-8.
-        let name = name.to_str().ok_or_else(VfsError::not_found)?;
+        if let Some(entry) = self.known_name(parent, name)? {
+            return Ok(entry);
+        }
+        let name = utf8(name)?;
+        match parent {
+            Node::Day(day) => {
+                self.ensure_day(day).await?;
+                self.agent_named(day, name)
+            }
+            Node::Folder(place) => {
+                let interaction = self.resolved(place, caller).await?;
+                self.billed_named(place, &interaction, name)
+            }
+            // Everything else is known.
+            Node::Root | Node::Agent(..) | Node::Contact(_) | Node::Shared(..) => Err(VfsError::not_found()),
+        }
+    }
+
+    /// The same without waiting; `None` where a day has to be listed or looked after first, or a billed call to be made.
+    pub(super) fn known_name(&self, parent: Node, name: &OsStr) -> Result<Option<Entry>, VfsError> {
+        let name = utf8(name)?;
         match parent {
             Node::Root => {
                 let day: Day = name.parse().map_err(|_| VfsError::not_found())?;
@@ -51,89 +70,101 @@ impl Vfs {
                 if day < first || day > last {
                     return Err(VfsError::not_found());
                 }
-                self.entry(Node::Day(day), caller).await
+                self.known_entry(Node::Day(day))
             }
-            Node::Day(day) => {
-                self.ensure_day(day).await?;
-                let agent = self.catalog.agent_by_name(day, name)?.ok_or_else(VfsError::not_found)?;
-                if !self.catalog.agent_has(day, agent.agent_id, &self.settings.channels)? {
-                    return Err(VfsError::not_found());
-                }
-                Ok(self.agent_entry(day, &agent))
-            }
+            Node::Day(day) if !self.indexer.answers(day)? => Ok(None),
+            Node::Day(day) => self.agent_named(day, name).map(Some),
             Node::Agent(day, agent) => {
                 let folder = self.catalog.interaction_folder_by_name(day, agent, name)?;
                 let folder = folder.filter(|folder| self.settings.channels.contains(&folder.channel));
                 let folder = folder.ok_or_else(VfsError::not_found)?;
                 let place = Place { day, agent, master: folder.master_id };
                 self.names.note_folder(place, &folder.name);
-                self.folder_entry(place, &folder)
+                self.folder_entry(place, &folder).map(Some)
             }
-            Node::Folder(place) if name == CONTACT_JSON => self.entry(Node::Contact(place), caller).await,
-            Node::Folder(place) => self.find_billed(place, name, caller).await,
+            Node::Folder(place) if name == CONTACT_JSON => self.known_entry(Node::Contact(place)),
+            Node::Folder(place) => {
+                let interaction = self.interaction_to_show(place)?;
+                interaction.map(|interaction| self.billed_named(place, &interaction, name)).transpose()
+            }
             Node::Contact(_) | Node::Shared(..) => Err(VfsError::new(ErrorKind::NotADirectory, "not a directory")),
         }
     }
 
     /// A known node with its attributes.
     pub(super) async fn entry(&self, node: Node, caller: Caller) -> Result<Entry, VfsError> {
-        match node {
+        if let Some(entry) = self.known_entry(node)? {
+            return Ok(entry);
+        }
+        // Everything else is known.
+        let Node::Shared(kind, place) = node else { return Err(VfsError::not_found()) };
+        let interaction = self.resolved(place, caller).await?;
+        self.billed_of_kind(place, &interaction, kind)
+    }
+
+    /// The same without waiting; `None` where a billed call has to be made first.
+    pub(super) fn known_entry(&self, node: Node) -> Result<Option<Entry>, VfsError> {
+        let entry = match node {
             Node::Root => {
                 let time = self.day_time(self.days().1);
-                Ok(Entry { node, attr: self.settings.ownership.directory(ROOT_INO, time), ttl: Ttl::OPEN_DAY })
+                Entry { node, attr: self.settings.ownership.directory(ROOT_INO, time), ttl: Ttl::OPEN_DAY }
             }
             Node::Day(day) => {
                 let attr = self.settings.ownership.directory(day_ino(day), self.day_time(day));
-                Ok(Entry { node, attr, ttl: self.day_ttl(day)? })
+                Entry { node, attr, ttl: self.day_ttl(day)? }
             }
             Node::Agent(day, agent) => {
                 let folder = self.catalog.agent(day, agent)?.ok_or_else(VfsError::not_found)?;
-                Ok(self.agent_entry(day, &folder))
+                self.agent_entry(day, &folder)
             }
-            Node::Folder(place) => {
-                let folder = self.folder(place)?;
-                self.folder_entry(place, &folder)
-            }
+            Node::Folder(place) => self.folder_entry(place, &self.folder(place)?)?,
             Node::Contact(place) => {
                 let folder = self.folder(place)?;
                 let ino = contact_ino(folder.ino);
                 let attr = self.settings.ownership.file(ino, folder.contact_size, folder.contact_mtime, 1);
-                Ok(Entry { node, attr, ttl: self.day_ttl(place.day)? })
+                Entry { node, attr, ttl: self.day_ttl(place.day)? }
             }
-            Node::Shared(kind, place) => self.shared_entry(kind, place, caller).await,
+            Node::Shared(kind, place) => {
+                let interaction = self.interaction_to_show(place)?;
+                return interaction.map(|interaction| self.billed_of_kind(place, &interaction, kind)).transpose();
+            }
+        };
+        Ok(Some(entry))
+    }
+
+    /// The interaction as a look may show it; `None` where the look resolves it first.
+    fn interaction_to_show(&self, place: Place) -> Result<Option<Interaction>, VfsError> {
+        let interaction = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
+        let exact = || !needs_call(&interaction.resolution, self.clock.now()) && all_sizes_known(&interaction);
+        let may_be_shown = !resolves(self.settings.resolve_on, Priority::Stat) || exact();
+        Ok(may_be_shown.then_some(interaction))
+    }
+
+    /// The interaction after its billed call.
+    async fn resolved(&self, place: Place, caller: Caller) -> Result<Interaction, VfsError> {
+        self.refuse_scanner(caller)?;
+        self.resolver.resolved(place.master, Want { priority: Priority::Stat, caller, reads: None }).await
+    }
+
+    fn agent_named(&self, day: Day, name: &str) -> Result<Entry, VfsError> {
+        let agent = self.catalog.agent_by_name(day, name)?.ok_or_else(VfsError::not_found)?;
+        if !self.catalog.agent_has(day, agent.agent_id, &self.settings.channels)? {
+            return Err(VfsError::not_found());
         }
+        Ok(self.agent_entry(day, &agent))
     }
 
-    async fn find_billed(&self, place: Place, name: &str, caller: Caller) -> Result<Entry, VfsError> {
-        let interaction = self.interaction_for(place, Priority::Stat, caller).await?;
-        let now = self.clock.now();
-        let child = find_child(&interaction, now, name).ok_or_else(VfsError::not_found)?;
-        self.billed_entry(place, &interaction, &child)
+    fn billed_named(&self, place: Place, interaction: &Interaction, name: &str) -> Result<Entry, VfsError> {
+        let child = find_child(interaction, self.clock.now(), name).ok_or_else(VfsError::not_found)?;
+        self.billed_entry(place, interaction, &child)
     }
 
-    async fn shared_entry(&self, kind: FileKind, place: Place, caller: Caller) -> Result<Entry, VfsError> {
-        let interaction = self.interaction_for(place, Priority::Stat, caller).await?;
-        match child_of_kind(&interaction, self.clock.now(), kind) {
-            Some(child) => self.billed_entry(place, &interaction, &child),
+    fn billed_of_kind(&self, place: Place, interaction: &Interaction, kind: FileKind) -> Result<Entry, VfsError> {
+        match child_of_kind(interaction, self.clock.now(), kind) {
+            Some(child) => self.billed_entry(place, interaction, &child),
             // Opened or listed before, gone by now: the file has no name any more, but `fstat` on an open one still works.
             None => Err(VfsError::not_found()),
         }
-    }
-
-    /// The interaction, resolved if this class of operation resolves.
-    async fn interaction_for(
-        &self,
-        place: Place,
-        operation: Priority,
-        caller: Caller,
-    ) -> Result<Interaction, VfsError> {
-        let interaction = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
-        let exact = !needs_call(&interaction.resolution, self.clock.now()) && all_sizes_known(&interaction);
-        if exact || !resolves(self.settings.resolve_on, operation) {
-            return Ok(interaction);
-        }
-        self.refuse_scanner(caller)?;
-        self.resolver.resolved(place.master, Want { priority: operation, caller, reads: None }).await
     }
 
     fn billed_entry(&self, place: Place, interaction: &Interaction, child: &Child) -> Result<Entry, VfsError> {
@@ -194,6 +225,11 @@ impl Vfs {
     pub(super) fn is_closed(&self, day: Day) -> Result<bool, VfsError> {
         Ok(self.catalog.day(day)?.is_some_and(|state| state.closed))
     }
+}
+
+/// Every published name is UTF-8.
+fn utf8(name: &OsStr) -> Result<&str, VfsError> {
+    name.to_str().ok_or_else(VfsError::not_found)
 }
 
 fn all_sizes_known(interaction: &Interaction) -> bool {

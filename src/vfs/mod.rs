@@ -61,7 +61,7 @@ use jiff::tz::TimeZone;
 
 use crate::base::{Channel, Clock, Day, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, Indexer};
-use absent::{Absent, Remembered};
+use absent::{Absent, Before, Remembered};
 use attr::NAME_KEPT;
 use handles::{Handles, OpenFile};
 use listings::Listings;
@@ -152,7 +152,29 @@ impl Vfs {
     pub async fn lookup(&self, parent: u64, name: &OsStr, caller: Caller) -> Result<Found, VfsError> {
         let directory = self.node(parent)?;
         let before = self.absent.before();
-        match unless_given_up(caller, self.find(directory, name, caller)).await {
+        let found = unless_given_up(caller, self.find(directory, name, caller)).await;
+        self.named(before, (parent, directory), name, found)
+    }
+
+    /// The same without waiting; `None` where [`Vfs::lookup`] would have to wait.
+    pub fn lookup_known(&self, parent: u64, name: &OsStr) -> Option<Result<Found, VfsError>> {
+        let before = self.absent.before();
+        let known = self.node(parent).map(|directory| (directory, self.known_name(directory, name).transpose()));
+        match known {
+            Ok((directory, found)) => Some(self.named(before, (parent, directory), name, found?)),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// What a name turned out to be is answered, and with it noted what the kernel then knows.
+    fn named(
+        &self,
+        before: Before,
+        (parent, directory): (u64, Node),
+        name: &OsStr,
+        found: Result<Entry, VfsError>,
+    ) -> Result<Found, VfsError> {
+        match found {
             Ok(entry) => {
                 self.inodes.remember(entry.attr.ino, entry.node);
                 Ok(Found::Entry(entry))
@@ -184,6 +206,12 @@ impl Vfs {
         let node = self.node(ino)?;
         let entry = unless_given_up(caller, self.entry(node, caller)).await?;
         Ok((entry.attr, entry.ttl.attr))
+    }
+
+    /// The same without waiting; `None` where [`Vfs::getattr`] would have to wait.
+    pub fn getattr_known(&self, ino: u64) -> Option<Result<(Attr, Duration), VfsError>> {
+        let entry = self.node(ino).and_then(|node| self.known_entry(node)).transpose()?;
+        Some(entry.map(|entry| (entry.attr, entry.ttl.attr)))
     }
 
     /// Whether the kernel may keep every directory until it is told to drop it, and open none of them here.

@@ -14,7 +14,7 @@ use crate::base::{AgentId, Channel, Clock, ContactId, MasterId, ResolveOn, Since
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
 use crate::cxone::{
     ApiError, ContactRecord, ContactsAnswer, Limiter, LimiterSettings, ListingProgress, Playback, PlaybackAnswer,
-    Priority,
+    Priority, RecordJson,
 };
 use crate::media::{Media, MediaSettings};
 use crate::vfs::{
@@ -143,7 +143,7 @@ pub fn contact(number: i64, start: &str) -> ContactRecord {
         media_type_id: Channel::Digital.media_type_id(),
         is_outbound: false,
         last_update: None,
-        json: json.as_object().unwrap().clone(),
+        json: RecordJson::of(json.as_object().unwrap()).unwrap(),
     }
 }
 

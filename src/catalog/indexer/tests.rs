@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 
 use super::super::testing::{self, ALL, record, time, zone};
 use super::*;
+use crate::base::MasterId;
 use crate::base::clock::ManualClock;
 use crate::cxone::{ApiErrorKind, ContactRecord};
 
@@ -47,7 +48,8 @@ impl Lister for FakeLister {
         if *self.down.lock().unwrap() {
             return Err(ApiError::new(ApiErrorKind::Unavailable, "down"));
         }
-        let contacts = self.records.lock().unwrap().clone();
+        let mut contacts = self.records.lock().unwrap().clone();
+        contacts.retain(|record| (start..end).contains(&record.start));
         Ok(ContactsAnswer { contacts, skipped: 0, last_poll: Some(time("2026-11-02T17:00:00Z")) })
     }
 }
@@ -266,4 +268,46 @@ async fn few_days_are_listed_at_once() {
         assert!(day.await.unwrap().unwrap().closed);
     }
     assert!(fixture.lister.most_at_once.load(Ordering::SeqCst) <= LISTINGS_AT_ONCE);
+}
+
+/// A call that begins two minutes before midnight and is taken over after it, and one that is of the day alone.
+fn over_midnight() -> Vec<ContactRecord> {
+    let begins = ContactRecord { media_type_id: 5, ..record(10, 10, 7, "2026-11-02T04:58:00Z") };
+    vec![begins, record(11, 10, 8, "2026-11-02T05:00:30Z"), record(20, 20, 8, "2026-11-02T15:00:00Z")]
+}
+
+#[tokio::test]
+async fn an_interaction_over_midnight_is_the_same_whichever_day_is_listed_first() {
+    let published = async |days: [&str; 2]| {
+        let fixture = fixture(FakeLister::default());
+        *fixture.lister.records.lock().unwrap() = over_midnight();
+        let mut seen = Vec::new();
+        for day in days {
+            fixture.indexer.ensure(day.parse().unwrap()).await.unwrap();
+            let call = fixture.catalog.interaction(MasterId(10)).unwrap().unwrap();
+            seen.push((call.mtime, call.channel));
+        }
+        let days: Vec<Day> = ["2026-11-01", "2026-11-02"].map(|day| day.parse().unwrap()).into();
+        (seen, testing::dump(&fixture.catalog, &days))
+    };
+    let (in_order, dump) = published(["2026-11-01", "2026-11-02"]).await;
+    let (later_first, same) = published(["2026-11-02", "2026-11-01"]).await;
+    assert_eq!(in_order[0].0, time("2026-11-02T04:58:00Z"));
+    assert!(in_order.iter().chain(&later_first).all(|shown| *shown == in_order[0]), "{in_order:?} {later_first:?}");
+    assert_eq!(dump, same);
+}
+
+#[tokio::test]
+async fn the_evening_before_is_looked_at_only_for_what_is_not_known() {
+    let fixture = fixture(FakeLister::default());
+    *fixture.lister.records.lock().unwrap() = over_midnight();
+    let evening = (time("2026-11-02T01:00:00Z"), time("2026-11-02T05:00:00Z"), None);
+    let day = (time("2026-11-02T05:00:00Z"), time("2026-11-03T05:00:00Z"), None);
+    fixture.indexer.ensure(today()).await.unwrap();
+    assert_eq!(fixture.lister.calls(), [day, evening]);
+    // Its time is published by now.
+    fixture.indexer.refresh(today()).await.unwrap();
+    assert_eq!(fixture.lister.calls(), [day, evening, day]);
+    let yesterday: Day = "2026-11-01".parse().unwrap();
+    assert_eq!(fixture.catalog.day(yesterday).unwrap(), None, "a look is no listing");
 }

@@ -1,6 +1,7 @@
 //! Writing days: published names stay, repetitions change nothing, a large day is quick.
 
 use proptest::prelude::*;
+use serde_json::Value;
 
 use super::super::testing::{ALL, catalog, dump, narrowed, record, settings, time};
 use super::*;
@@ -30,7 +31,7 @@ fn a_day_is_published() {
     assert_eq!((interaction.mtime, interaction.places), (leg.start, 1));
     assert!((interaction.duration_s - 60.5).abs() < 1e-6);
     let json = catalog.contact_json(day(), agents[0].agent_id, MasterId(700)).unwrap().unwrap();
-    let expected = serde_json::to_string_pretty(&[&leg.json]).unwrap() + "\n";
+    let expected = serde_json::to_string_pretty(&[leg.json.map()]).unwrap() + "\n";
     assert_eq!(String::from_utf8(json).unwrap(), expected);
     assert_eq!(catalog.totals().unwrap(), (1, 0));
     assert_eq!(catalog.open_days(day()).unwrap(), [day()]);
@@ -93,7 +94,8 @@ fn a_transferred_call_has_one_interaction_in_two_places() {
         record(2, 1, 8, "2026-11-02T15:01:00Z"),
         record(3, 1, 8, "2026-11-03T15:01:00Z"),
     ];
-    store(&catalog, next, &records);
+    // All that is known then.
+    store(&catalog, next, &records[2..]);
     store(&catalog, day(), &records);
     let interaction = catalog.interaction(MasterId(1)).unwrap().unwrap();
     assert_eq!(interaction.places, 3);
@@ -175,7 +177,7 @@ fn a_late_echo_does_not_undo_a_correction() {
     old.last_update = Some(time("2026-11-02T15:10:00Z"));
     let mut new = old.clone();
     new.last_update = Some(time("2026-11-02T15:20:00Z"));
-    new.json.insert(String::from("dispositionNotes"), "corrected \"\\ é".into());
+    new.json.set("dispositionNotes", "corrected \"\\ é");
     assert!(store(&catalog, day(), &[old.clone()]));
     assert!(store(&catalog, day(), &[new]));
     let after = dump(&catalog, &[day()]);
@@ -218,7 +220,7 @@ fn legs() -> impl Strategy<Value = Vec<ContactRecord>> {
                 let mut leg = record(contact, master, agent, &start.to_string());
                 leg.last_name = name;
                 leg.last_update = Some(start + jiff::SignedDuration::from_mins(version));
-                leg.json.insert(String::from("version"), version.into());
+                leg.json.set("version", version);
                 leg
             })
             .collect()
@@ -281,7 +283,9 @@ fn a_million_interactions() {
     let (catalog, dir) = catalog();
     let mut template = record(1, 1, 1, "2026-11-02T15:00:00Z");
     for n in 0..45 {
-        template.json.insert(format!("someFieldOfTheTenant{n}"), if n % 3 == 0 { "a word".into() } else { n.into() });
+        template
+            .json
+            .set(&format!("someFieldOfTheTenant{n}"), if n % 3 == 0 { Value::from("a word") } else { n.into() });
     }
     let begun = std::time::Instant::now();
     for day in 0..1000 {

@@ -40,6 +40,19 @@ fn everything_stays_put() {
 }
 
 #[test]
+fn a_lost_index_comes_back_the_same_whichever_day_is_listed_first() {
+    let mut drive = Drive::of(SimSettings { midnight_transfer: true, ..settings(3, 6) });
+    let before = dump(drive.path(), true);
+    drive.mount.terminate();
+    std::fs::remove_dir_all(drive.sandbox.state()).unwrap();
+    drive.mount.start_again();
+    for day in ["2026-11-02", "2026-11-01", "2026-10-31"] {
+        assert!(std::fs::read_dir(drive.at(day)).unwrap().count() > 0);
+    }
+    before.assert_same(&dump(drive.path(), true), "listing the last day first");
+}
+
+#[test]
 fn agents_who_join_change_nobody_else() {
     let drive = Drive::of(settings(3, 10));
     // A contact of its own each: a leg of a transferred call is a link more, which is another story.
