@@ -1,6 +1,7 @@
 //! A long time under load and faults: memory, descriptors and work under way, as the program itself and the kernel tell of them.
 
 use std::fs::File;
+use std::ops::Add;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -176,6 +177,18 @@ fn memory_and_descriptors_stay_flat_under_faults() {
         usual(last),
         status["work"],
     );
+    // What grows with what: connections and readers of the database are kept once they were needed.
+    for part in samples.chunks(samples.len().div_ceil(10).max(1)) {
+        let all = part.iter().map(|sample| sample.descriptors).fold(Descriptors::default(), Descriptors::add);
+        let count = part.len();
+        println!(
+            "  resident {:.1} MiB, {} sockets, {} of the database, {} of recordings",
+            mib(mean(part)),
+            all.sockets / count,
+            all.database / count,
+            all.recordings / count
+        );
+    }
     assert!(reads.load(Relaxed) > 100 && failures.load(Relaxed) > 0, "it was no soak");
     assert!(mean(last) <= mean(middle) * 1.05, "memory grows");
     assert!(usual(last) <= usual(middle) + DESCRIPTORS_MORE, "descriptors grow");
