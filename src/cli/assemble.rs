@@ -1,8 +1,14 @@
-//! Puts the parts together for one mount: tenant → catalog → media → tree → kernel. Decides nothing but whether a login that fails
-//! ends it.
+//! Puts the parts together for one mount: tenant → catalog → media → tree → kernel.
+//!
+//! `login` decides whether a login that fails ends it, `settings` what each part is told, `audit` and `lister` fit parts that do not know each
+//! other.
+
+mod audit;
+mod lister;
+mod login;
+mod settings;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -12,25 +18,21 @@ use super::daemon::Plan;
 use super::failure::{Cause, Failure};
 use super::keeping::{Keeper, Live};
 use super::report::Report;
-use crate::base::{Clock, ResolveOn, SystemClock};
-use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
-use crate::config::{CacheConfig, Config, LimitsConfig};
-use crate::cxone::{
-    ApiError, ApiErrorKind, Breaker, ClientCredentials, ContactsAnswer, Credentials, Limiter, LimiterSettings,
-    ListingProgress, Probe, Service, Tenant, TenantSettings,
-};
+use crate::base::{Clock, SystemClock};
+use crate::catalog::{Catalog, CatalogSettings, Indexer};
+use crate::config::Config;
+use crate::cxone::{Breaker, Limiter, Tenant};
 use crate::fuse;
-use crate::media::{Media, MediaSettings};
+use crate::media::Media;
+use crate::ops::Trimmer;
 use crate::ops::control::{self, Controlled as _};
 use crate::ops::metrics;
-use crate::ops::rotate::Rotation;
-use crate::ops::{AuditLog, AuditRecord, Trimmer};
-use crate::vfs::{
-    self, Audit, DailyBudget, OpenEvent, Ownership, Parts, ResolveLimits, Resolver, Scanners, Vfs, VfsSettings,
-};
-
-/// How long a mount that has something to show waits for the login: it must come up straight after boot, network or not.
-const LOGIN_WITHIN_IF_INDEXED: Duration = Duration::from_secs(3);
+use crate::vfs::{self, Parts, Resolver, Scanners, Vfs};
+use audit::AuditSink;
+use lister::{ReportingProbe, TenantLister};
+pub use login::{host, login_failure};
+pub use settings::{media_settings, tenant_settings};
+use settings::{rate, resolve_limits, vfs_settings};
 
 /// A mount that is being served.
 #[async_trait]
@@ -61,7 +63,7 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
     let catalog = Catalog::open_sealed(&config.state.dir, settings, keys)
         .map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     let (indexed, _bytes) = catalog.totals().map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
-    log_in(&tenant, config, indexed > 0).await?;
+    login::log_in(&tenant, config, indexed > 0).await?;
     let media = Media::open_sealed(media_settings(&config.cache, &config.limits), keys, Arc::clone(&clock))
         .map_err(|error| Failure::failed(error).while_doing("cache.dir"))?;
     attach(plan, tenant, catalog, media, clock)
@@ -193,86 +195,6 @@ impl Served for ServedMount {
     }
 }
 
-fn rate(limits: &LimitsConfig) -> LimiterSettings {
-    LimiterSettings { calls: limits.playback_requests, window: limits.playback_window }
-}
-
-/// The tenant as the catalog's lister, behind a breaker.
-struct TenantLister {
-    tenant: Tenant,
-    breaker: Breaker,
-    trimmer: Trimmer,
-}
-
-struct ReportingProbe(Tenant);
-
-#[async_trait]
-impl Probe for ReportingProbe {
-    async fn probe(&self) -> Result<(), ApiError> {
-        self.0.probe(Service::Reporting).await
-    }
-}
-
-#[async_trait]
-impl Lister for TenantLister {
-    async fn list(
-        &self,
-        start: Timestamp,
-        end: Timestamp,
-        updated_since: Option<Timestamp>,
-        progress: &ListingProgress,
-    ) -> Result<ContactsAnswer, ApiError> {
-        let admitted = self.breaker.admit().await?;
-        let answer = self.tenant.completed_contacts_telling(start, end, updated_since, progress).await;
-        self.breaker.conclude(admitted, &answer);
-        self.trimmer.burst_ends();
-        answer
-    }
-}
-
-/// The audit log as the tree's observer.
-struct AuditSink {
-    log: Arc<AuditLog>,
-    clock: Arc<dyn Clock>,
-    /// Whether agents' names may be written.
-    names: bool,
-}
-
-impl AuditSink {
-    fn open(dir: &std::path::Path, names: bool, clock: Arc<dyn Clock>) -> Result<AuditSink, Failure> {
-        let log = AuditLog::open(dir, Rotation::LOG);
-        let log = log.map_err(|error| Failure::failed(error).while_doing("audit log"))?;
-        Ok(AuditSink { log: Arc::new(log), clock, names })
-    }
-}
-
-impl Audit for AuditSink {
-    fn opened(&self, event: &OpenEvent) {
-        self.log.record(AuditRecord {
-            time: self.clock.now(),
-            uid: event.caller.uid,
-            gid: event.caller.gid,
-            pid: event.caller.tid,
-            comm: event.caller.comm(),
-            path: if self.names { event.path.clone() } else { nameless(&event.path) },
-            master_contact: event.master,
-            billed: event.billed,
-            outcome: event.outcome.map_or_else(|kind| fuse::errno_name(kind).to_owned(), |()| String::from("ok")),
-        });
-    }
-}
-
-/// A path with the agent's id in place of name and id: with encryption on, no name is written anywhere in the clear.
-fn nameless(path: &str) -> String {
-    let mut parts: Vec<&str> = path.split('/').collect();
-    let id = parts.get(1).and_then(|agent| agent.rsplit_once('_')).map(|(_, id)| id);
-    let id = id.filter(|id| id.parse::<i64>().is_ok()).map(|id| format!("agent_{id}"));
-    if let (Some(id), Some(agent)) = (&id, parts.get_mut(1)) {
-        *agent = id;
-    }
-    parts.join("/")
-}
-
 /// The limiter, with the calls of earlier processes.
 pub fn limiter(config: &Config, catalog: &Catalog, clock: &Arc<dyn Clock>) -> Result<Limiter, Failure> {
     let limits = &config.limits;
@@ -292,178 +214,4 @@ fn resolver(
 ) -> Resolver {
     let (player, limits) = (Arc::new(tenant.clone()), resolve_limits(&config.limits));
     Resolver::new(player, catalog.clone(), media.clone(), limiter.clone(), Arc::clone(clock), limits)
-}
-
-fn resolve_limits(limits: &LimitsConfig) -> ResolveLimits {
-    ResolveLimits {
-        budget: DailyBudget(limits.daily_budget.map(u64::from)),
-        deadline: limits.deadline,
-        patience: limits.patience,
-    }
-}
-
-fn vfs_settings(config: &Config) -> VfsSettings {
-    let mount = &config.mount;
-    VfsSettings {
-        timezone: config.tree.timezone.clone(),
-        since: config.tree.since,
-        channels: config.tree.media_types.clone(),
-        resolve_on: mount.resolve_on,
-        // What the profile for backups sets, and nobody sets for anything else.
-        anticipate: mount.resolve_on == ResolveOn::List && config.limits.patience.is_none(),
-        scanners: Scanners::new(&mount.deny_processes),
-        ownership: Ownership { uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode, file_mode: mount.file_mode },
-        deadline: config.limits.deadline,
-    }
-}
-
-/// What the tenant client is told.
-pub fn tenant_settings(config: &Config) -> TenantSettings {
-    let tenant = &config.tenant;
-    let client = tenant.client.as_ref().map(|client| ClientCredentials {
-        client_id: client.client_id.clone(),
-        client_secret: client.client_secret.clone(),
-    });
-    TenantSettings {
-        issuer: tenant.issuer.clone(),
-        credentials: Credentials {
-            access_key_id: tenant.access_key_id.clone(),
-            access_key_secret: tenant.access_key_secret.clone(),
-            client,
-        },
-        area: tenant.area.clone(),
-        auth_endpoint: tenant.auth_endpoint.clone(),
-        api_endpoint: tenant.api_endpoint.clone(),
-        playback_endpoint: tenant.playback_endpoint.clone(),
-        reporting_version: tenant.reporting_version.clone(),
-        call_timeout: config.limits.deadline,
-    }
-}
-
-/// What the cache is told.
-pub fn media_settings(cache: &CacheConfig, limits: &LimitsConfig) -> MediaSettings {
-    MediaSettings {
-        cache_dir: cache.dir.clone(),
-        cache_size: cache.size,
-        min_free: cache.min_free,
-        whole_file_below: cache.whole_file_below,
-        max_age: cache.max_age,
-        connections: limits.media_connections,
-        memory: limits.memory,
-        deadline: limits.deadline,
-    }
-}
-
-/// Logs in early, so that wrong credentials are said at once. What is indexed needs no network.
-async fn log_in(tenant: &Tenant, config: &Config, indexed: bool) -> Result<(), Failure> {
-    // Without anything to show there is no reason to go on without a login, and the client has its own time limit.
-    let within = if indexed { LOGIN_WITHIN_IF_INDEXED } else { Duration::MAX };
-    let Ok(result) = tokio::time::timeout(within, tenant.login()).await else {
-        tracing::warn!(host = host(config), "the tenant does not answer; going on with what is indexed");
-        return Ok(());
-    };
-    match result {
-        Err(error) if is_fatal(error.kind, indexed) => Err(login_failure(error, config)),
-        Err(error) => {
-            let cause = &error as &dyn std::error::Error;
-            tracing::warn!(error = cause, host = host(config), "cannot log in now; going on with what is indexed");
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
-}
-
-/// Whether a mount makes no sense after a login that failed this way. With something indexed, only what no waiting will mend is.
-fn is_fatal(kind: ApiErrorKind, indexed: bool) -> bool {
-    match kind {
-        ApiErrorKind::Configuration | ApiErrorKind::Denied => true,
-        ApiErrorKind::Unavailable
-        | ApiErrorKind::Timeout
-        | ApiErrorKind::RateLimited { .. }
-        | ApiErrorKind::BadAnswer => !indexed,
-    }
-}
-
-/// A login that failed, with what to do about it.
-pub fn login_failure(error: ApiError, config: &Config) -> Failure {
-    let id = &config.tenant.access_key_id;
-    let host = host(config);
-    let doing = format!("logging in to {host} with access key {id}");
-    match error.kind {
-        ApiErrorKind::Configuration => Failure::usage(error).while_doing("[tenant]"),
-        ApiErrorKind::Denied => Failure::failed(error)
-            .while_doing(doing)
-            .remedy("check tenant.access_key_id and its secret, that the key is active, and that its user may log in"),
-        ApiErrorKind::Unavailable | ApiErrorKind::Timeout => Failure::failed(error)
-            .while_doing(doing)
-            .remedy(format!("check the network and name resolution ({host}), and tenant.issuer and the endpoints")),
-        ApiErrorKind::RateLimited { .. } => {
-            Failure::failed(error).while_doing(doing).remedy("try again in some minutes")
-        }
-        ApiErrorKind::BadAnswer => Failure::failed(error)
-            .while_doing(doing)
-            .remedy("check that tenant.issuer and the endpoints are those of a CXone tenant"),
-    }
-}
-
-/// The host that logs us in, with its port.
-pub fn host(config: &Config) -> String {
-    let url = config.tenant.auth_endpoint.as_ref().unwrap_or(&config.tenant.issuer);
-    match (url.host_str(), url.port()) {
-        (Some(host), Some(port)) => format!("{host}:{port}"),
-        (Some(host), None) => host.to_owned(),
-        (None, _) => url.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ffi::OsString;
-
-    use super::*;
-    use crate::config::{Assignment, Host, Sources, env, resolve};
-
-    fn config() -> Config {
-        let variables = [("CXONEFS_ACCESS_KEY_ID", "KEYID"), ("CXONEFS_ACCESS_KEY_SECRET", "hunter2")];
-        let environment =
-            env::read(variables.map(|(name, value)| (OsString::from(name), OsString::from(value)))).unwrap();
-        let flags = vec![Assignment::parse("tenant.issuer=http://127.0.0.1:9", "--set").unwrap()];
-        let host = Host { home: Some("/home/u".into()), ..Host::default() };
-        resolve(&Sources { environment, flags, ..Sources::default() }, &host).unwrap()
-    }
-
-    #[test]
-    fn only_what_waiting_will_not_mend_ends_an_indexed_mount() {
-        assert!(is_fatal(ApiErrorKind::Denied, true));
-        assert!(is_fatal(ApiErrorKind::Configuration, true));
-        assert!(!is_fatal(ApiErrorKind::Unavailable, true));
-        assert!(!is_fatal(ApiErrorKind::Timeout, true));
-        assert!(is_fatal(ApiErrorKind::Unavailable, false));
-    }
-
-    #[test]
-    fn a_path_without_its_agents_name_still_leads_to_the_file() {
-        let path = "2026-11-02/Keller_Rosa_8812345/085931_call_in_701/recording.mp4";
-        assert_eq!(nameless(path), "2026-11-02/agent_8812345/085931_call_in_701/recording.mp4");
-        assert_eq!(nameless("2026-11-02/no_agent/x"), "2026-11-02/no_agent/x");
-    }
-
-    #[test]
-    fn a_refused_login_names_the_key_and_not_the_secret() {
-        let error = ApiError::new(ApiErrorKind::Denied, "the tenant refused the login").with_status(401);
-        let failure = login_failure(error, &config());
-        let text = failure.render();
-        assert!(text.contains("127.0.0.1:9") && text.contains("KEYID"), "{text}");
-        assert!(!format!("{text}{failure:?}").contains("hunter2"));
-        assert_eq!(failure.code(), 1);
-    }
-
-    #[test]
-    fn the_parts_are_told_what_the_configuration_says() {
-        let settings = tenant_settings(&config());
-        assert_eq!(settings.call_timeout, Duration::from_secs(30));
-        assert!(settings.credentials.client.is_none());
-        assert!(!format!("{settings:?}").contains("hunter2"));
-        assert_eq!(media_settings(&config().cache, &config().limits).cache_size, 10 << 30);
-    }
 }

@@ -1,5 +1,5 @@
 //! Tests that hold the documents against the code: `docs/COMMANDS.md` and the manual pages know every command and flag, the
-//! documents' links lead somewhere. `UPDATE_DOCS=1 cargo test --lib cli::docs` rewrites `docs/COMMANDS.md`.
+//! documents' links lead somewhere, their examples are run by a test or say why not, every variable that is read is documented. `UPDATE_DOCS=1 cargo test --lib cli::docs` rewrites `docs/COMMANDS.md`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -139,4 +139,103 @@ fn links_lead_somewhere() {
             }
         }
     }
+}
+
+/// Where links and examples may lead: nothing else is ours to promise, and no test can follow them.
+const HOSTS: [&str; 3] = ["www.rust-lang.org", "cxone.niceincontact.com", "127.0.0.1"];
+
+#[test]
+fn addresses_are_well_formed_and_of_known_hosts() {
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for (start, _) in text.match_indices("://") {
+            let scheme = text[..start].rfind(|c: char| !c.is_ascii_lowercase()).map_or(0, |at| at + 1);
+            let end =
+                text[start..].find(|c: char| c.is_whitespace() || "`)\"<>,|".contains(c)).unwrap_or(text.len() - start);
+            let address = &text[scheme..start + end];
+            // A scheme by itself, and a placeholder in a usage line.
+            if address.ends_with("://") || address.contains("ADDRESS") {
+                continue;
+            }
+            let place = format!("{}: {address}", document.display());
+            let url = url::Url::parse(address).unwrap_or_else(|error| panic!("{place}: {error}"));
+            let host = url.host_str().unwrap_or_default();
+            assert!(HOSTS.contains(&host), "{place}: is not a host that documents may name");
+            assert!(url.scheme() == "https" || host == "127.0.0.1", "{place}");
+        }
+    }
+}
+
+/// The test that runs a document's `sh` and `console` blocks.
+const RUN_BY: [(&str, &str); 7] = [
+    ("README.md", "tests/e2e/docs/mod.rs"),
+    ("docs/BACKUP.md", "tests/e2e/docs/mod.rs"),
+    ("docs/COSTS.md", "tests/e2e/docs/mod.rs"),
+    ("docs/INSTALL.md", "tests/e2e/docs/mod.rs"),
+    ("docs/SEMANTICS.md", "tests/e2e/docs/mod.rs"),
+    ("docs/TROUBLESHOOTING.md", "tests/e2e/docs/mod.rs"),
+    ("docs/SECURITY.md", "tests/e2e/privacy/document.rs"),
+];
+
+#[test]
+fn examples_are_run_or_say_why_not() {
+    for document in documents() {
+        let name = document.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        let runner = RUN_BY.iter().find(|(known, _)| *known == name);
+        if let Some((_, test)) = runner {
+            assert!(read(test).contains(&name), "{test} does not run {name}");
+        }
+        let text = std::fs::read_to_string(&document).unwrap();
+        let mut before = "";
+        let mut is_code = false;
+        for (number, line) in text.lines().enumerate() {
+            let place = format!("{name}:{}", number + 1);
+            if let Some(language) = line.trim_start().strip_prefix("```") {
+                is_code = !is_code;
+                let reason = before.trim().strip_prefix("<!-- test: skip:").and_then(|rest| rest.strip_suffix("-->"));
+                match language {
+                    "sh" | "console" => {
+                        let said = reason.is_some_and(|reason| reason.trim().len() > 10);
+                        assert!(said || runner.is_some(), "{place} is run by no test and does not say why");
+                    }
+                    "" if !is_code => {}
+                    other => {
+                        assert!(["text", "toml", "ini", "json"].contains(&other), "{place}: is {other:?} run or not?");
+                    }
+                }
+            }
+            if !line.trim().is_empty() {
+                before = line;
+            }
+        }
+    }
+}
+
+/// What the source reads of the environment by name; what is read for tests and by every program is not ours to explain.
+#[test]
+fn every_variable_that_is_read_is_documented() {
+    const NOT_OURS: [&str; 4] = ["UPDATE_DOCS", "CXONEFS_TEST_FULL", "CXONEFS_FUZZ_CORPUS", "PATH"];
+    let page = super::man::configuration();
+    let mut found = 0;
+    for entry in walkdir::WalkDir::new(root().join("src")).into_iter().map(Result::unwrap) {
+        if entry.path().extension().is_none_or(|end| end != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        for part in text.split("env::var").skip(1) {
+            let part = part.strip_prefix("_os").unwrap_or(part);
+            let Some((name, _)) = part.strip_prefix("(\"").and_then(|rest| rest.split_once('"')) else { continue };
+            if NOT_OURS.contains(&name) {
+                continue;
+            }
+            found += 1;
+            let place = format!("{} of {}", name, entry.path().display());
+            assert!(
+                read("docs/CONFIGURATION.md").contains(&format!("`{name}`")),
+                "{place} is not in docs/CONFIGURATION.md"
+            );
+            assert!(page.contains(name), "{place} is not in cxonefs.toml(5)");
+        }
+    }
+    assert!(found > 8, "only {found} were found: is the environment read in another way?");
 }

@@ -4,26 +4,24 @@ mod report;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::args::{LedgerArgs, LedgerBy};
 use super::failure::Failure;
+use super::{daemon, status};
 use crate::base::{Clock, Day, SystemClock};
 use crate::catalog::{LedgerReader, LedgerRow};
 use crate::config::{self, Host, units};
+use crate::ops::control;
+use crate::ops::status::Status;
 use report::{Form, Report, Totals, Users};
 
 /// Prints the rows or their totals.
 pub fn run(args: &LedgerArgs) -> Result<(), Failure> {
-    let host = Host::of_process();
-    let named = args.config.as_deref().filter(|path| !path.as_os_str().is_empty());
-    let dir = match &args.state_dir {
-        Some(dir) => dir.clone(),
-        None => config::load_state_dir(named, std::env::vars_os(), &host)?,
-    };
+    let dir = state_dir(args)?;
     let zone = TimeZone::system();
     let since = match &args.since {
         Some(text) => since(text, SystemClock.now(), &zone)?,
@@ -52,6 +50,20 @@ pub fn run(args: &LedgerArgs) -> Result<(), Failure> {
     }
 }
 
+/// The one that is named, or that of a mount, or the configuration's.
+fn state_dir(args: &LedgerArgs) -> Result<PathBuf, Failure> {
+    if let Some(dir) = &args.state_dir {
+        return Ok(dir.clone());
+    }
+    if let Some(mount_point) = &args.mount_point {
+        let socket = status::socket(&control::runtime_dir(), mount_point)?;
+        let asked = daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status"));
+        return Ok(PathBuf::from(asked.map_err(status::not_answered)?.state.dir));
+    }
+    let named = args.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+    Ok(config::load_state_dir(named, std::env::vars_os(), &Host::of_process())?)
+}
+
 enum Stopped {
     Output(io::Error),
     Ledger(crate::catalog::CatalogError),
@@ -60,7 +72,7 @@ enum Stopped {
 fn no_ledger(error: crate::catalog::CatalogError, dir: &Path) -> Failure {
     Failure::failed(error)
         .while_doing(format!("opening the ledger in {}", dir.display()))
-        .remedy("name the state directory: --state-dir, or the configuration: --config; there is a ledger once something was mounted")
+        .remedy("name the mount point, the state directory (--state-dir) or the configuration (--config); there is a ledger once something was mounted")
 }
 
 /// Reads `--since`.

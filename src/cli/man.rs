@@ -25,6 +25,12 @@ pub fn run(args: &ManArgs) -> Result<(), Failure> {
     written.map_err(|error| Failure::failed(error).while_doing("writing to standard output"))
 }
 
+/// cxonefs.toml(5), for tests that hold the documents against the code.
+#[cfg(test)]
+pub fn configuration() -> String {
+    config_page::roff()
+}
+
 fn write_all(directory: &Path) -> std::io::Result<()> {
     clap_mangen::generate_to(Cli::command(), directory)?;
     std::fs::write(directory.join(CONFIG_PAGE), config_page::roff())

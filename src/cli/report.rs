@@ -19,8 +19,8 @@ use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
     BudgetStatus, CacheStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus,
-    PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, Status, TenantStatus,
-    TreeStatus, Waiting, WorkStatus,
+    PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, StateStatus, Status,
+    TenantStatus, TreeStatus, Waiting, WorkStatus,
 };
 use crate::ops::version;
 use crate::ops::warm::{WarmCost, WarmRequest};
@@ -55,7 +55,7 @@ impl Controlled for Report {
             version: version::SHORT.to_owned(),
             pid: std::process::id(),
             mount_point: self.mount_point.display().to_string(),
-            mounted_at: self.mounted_at.to_string(),
+            mounted_at: second(self.mounted_at),
             tenant: TenantStatus {
                 host: self.host.clone(),
                 access_key_id: self.config.tenant.access_key_id.clone(),
@@ -75,6 +75,7 @@ impl Controlled for Report {
                 encrypted: self.encrypted(),
                 trouble: self.media.cache_trouble(),
             },
+            state: StateStatus { dir: self.config.state.dir.display().to_string() },
             kernel: KernelStatus {
                 inodes: inodes as u64,
                 open_files: open_files as u64,
@@ -88,6 +89,14 @@ impl Controlled for Report {
 
     fn keeper(&self) -> Arc<dyn Keeping> {
         Arc::clone(&self.keeper)
+    }
+
+    async fn unmount(&self, lazy: bool) -> Result<(), String> {
+        let mount_point = self.mount_point.clone();
+        let busy = if lazy { fuse::Busy::Detach } else { fuse::Busy::Refuse };
+        // Not in a worker: the helper is waited for.
+        let done = tokio::task::spawn_blocking(move || fuse::unmount(&mount_point, busy)).await;
+        done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed> {
@@ -107,6 +116,11 @@ impl Controlled for Report {
     async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String> {
         warming::begin(&self.vfs, &request, peer).await
     }
+}
+
+/// To the second: nobody needs more of it.
+fn second(at: Timestamp) -> String {
+    at.round(jiff::Unit::Second).unwrap_or(at).to_string()
 }
 
 fn indexing((day, rows, total): (Day, u64, u64)) -> IndexingStatus {
@@ -231,8 +245,10 @@ impl Report {
 
 fn passthrough(state: PassthroughState) -> PassthroughStatus {
     let (word, opens, why) = match state {
-        PassthroughState::TurnedOff => ("off", 0, None),
-        PassthroughState::NotOffered => ("not offered", 0, None),
+        PassthroughState::TurnedOff => ("off", 0, Some("mount.passthrough is false".to_owned())),
+        PassthroughState::NotOffered => {
+            ("not offered", 0, Some("this kernel does not offer it; Linux 6.9 or later does".to_owned()))
+        }
         PassthroughState::Untried => ("untried", 0, None),
         PassthroughState::Working { opens } => ("working", opens, None),
         PassthroughState::Refused { why } => ("refused", 0, Some(why)),
@@ -244,7 +260,7 @@ fn login(state: LoginState) -> LoginStatus {
     let told = |state: &str| LoginStatus { state: state.to_owned(), until: None, error: None };
     match state {
         LoginState::None => told("none"),
-        LoginState::Good { until } => LoginStatus { until: Some(until.to_string()), ..told("good") },
+        LoginState::Good { until } => LoginStatus { until: Some(second(until)), ..told("good") },
         LoginState::Failed { error, .. } => {
             LoginStatus { error: Some(super::failure::chain(&error)), ..told("failed") }
         }
@@ -265,7 +281,7 @@ fn slow(slow: vfs::Slow) -> SlowRequest {
     let vfs::Slow { at, operation, path, took, error } = slow;
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let error = error.map(|kind| fuse::errno_name(kind).to_owned());
-    SlowRequest { at: at.to_string(), operation: operation.to_owned(), path, took_ms, error }
+    SlowRequest { at: second(at), operation: operation.to_owned(), path, took_ms, error }
 }
 
 fn service(state: ServiceState) -> ServiceStatus {

@@ -1,4 +1,6 @@
-//! `cxonefs umount`: takes a mount of ours out of the tree and waits until it is gone.
+//! `cxonefs umount`: takes a mount of ours out of the tree and waits until it is gone, and its daemon with it.
+//!
+//! The daemon is asked to do it, through its control socket. Where none answers (a dead mount, somebody else's), it is done from here.
 
 use std::io;
 use std::path::Path;
@@ -6,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::args::UmountArgs;
 use super::failure::Failure;
-use super::mounts;
+use super::{daemon, mounts};
 use crate::fuse::{Busy, unmount};
+use crate::ops::control::{self, ControlError, UnmountRequest};
 
-/// How long the mount may take to leave the table after the kernel said yes.
+/// How long a daemon may take to answer before it is done without it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long the mount may take to leave the table after the kernel said yes, and its daemon to end.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -19,33 +24,88 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
     let not_ours = |what: String| Failure::failed(what).remedy("cxonefs mounts are shown by: findmnt -t fuse.cxonefs");
     let path =
         mounts::resolve(&args.mount_point).map_err(|error| Failure::failed(error).while_doing(shown.to_string()))?;
-    let table =
-        |path: &Path| mounts::at(path).map_err(|error| Failure::failed(error).while_doing("reading the mount table"));
     match table(&path)? {
         Some(mount) if mount.is_ours() => {}
         Some(mount) => return Err(not_ours(format!("{shown} is not a cxonefs mount but of type {}", mount.kind))),
         None => return Err(not_ours(format!("{shown} is not a mount"))),
     }
-    unmount(&path, if args.lazy { Busy::Detach } else { Busy::Refuse }).map_err(|error| {
-        let busy = error.kind() == io::ErrorKind::ResourceBusy || error.to_string().contains("busy");
-        let failure = Failure::failed(error).while_doing(format!("unmounting {shown}"));
-        if busy {
-            failure.remedy(format!(
-                "close what is open in it (fuser -vm {shown} shows it), or: cxonefs umount --lazy {shown}"
-            ))
-        } else {
-            failure
-        }
-    })?;
-    let deadline = Instant::now() + GONE_WITHIN;
-    while table(&path)?.is_some_and(|mount| mount.is_ours()) {
+    let socket = control::socket_of(&control::runtime_dir(), &path);
+    let daemon = control::daemon_of(&socket);
+    let failed = |error: io::Error| failure(error, &args.mount_point);
+    match ask(&socket, args.lazy)? {
+        Asked::Done => {}
+        Asked::Busy(why) => return Err(failed(io::Error::new(io::ErrorKind::ResourceBusy, why))),
+        Asked::NoUse => unmount(&path, if args.lazy { Busy::Detach } else { Busy::Refuse }).map_err(failed)?,
+    }
+    let gone = || Ok(!table(&path)?.is_some_and(|mount| mount.is_ours()));
+    if !within(GONE_WITHIN, gone)? {
+        return Err(
+            Failure::failed(format!("{shown} is still mounted")).remedy("another mount may lie below it; try again")
+        );
+    }
+    // So that the next mount finds the state directory free. With files open, a detached mount's daemon goes on for them.
+    if let Some(daemon) = daemon.filter(|_| !args.lazy) {
+        within(GONE_WITHIN, || Ok(!runs(daemon)))?;
+    }
+    Ok(())
+}
+
+/// What came of asking the daemon.
+enum Asked {
+    Done,
+    /// Something is open, in the words of who found out.
+    Busy(String),
+    /// It is not there, does not answer or cannot.
+    NoUse,
+}
+
+fn ask(socket: &Path, lazy: bool) -> Result<Asked, Failure> {
+    let request = UnmountRequest { lazy };
+    let asked = daemon::runtime()?.block_on(async {
+        let answer = control::post::<serde_json::Value>(socket, "/unmount", &request);
+        tokio::time::timeout(ANSWER_WITHIN, answer).await
+    });
+    Ok(match asked {
+        // The daemon may be gone before its answer is through: the table of mounts says what happened.
+        Ok(Ok(_) | Err(ControlError::Exchange(_) | ControlError::Nonsense(_))) => Asked::Done,
+        Ok(Err(ControlError::Refused(why))) if why.contains("busy") => Asked::Busy(why),
+        Ok(Err(ControlError::Refused(_) | ControlError::NoDaemon { .. })) | Err(_) => Asked::NoUse,
+    })
+}
+
+fn failure(error: io::Error, mount_point: &Path) -> Failure {
+    let shown = mount_point.display();
+    let busy = error.kind() == io::ErrorKind::ResourceBusy || error.to_string().contains("busy");
+    let failure = Failure::failed(error).while_doing(format!("unmounting {shown}"));
+    if busy {
+        failure
+            .remedy(format!("close what is open in it (fuser -vm {shown} shows it), or: cxonefs umount --lazy {shown}"))
+    } else {
+        failure
+    }
+}
+
+fn table(path: &Path) -> Result<Option<mounts::Mount>, Failure> {
+    mounts::at(path).map_err(|error| Failure::failed(error).while_doing("reading the mount table"))
+}
+
+/// Whether it came true in time.
+fn within(time: Duration, mut is_true: impl FnMut() -> Result<bool, Failure>) -> Result<bool, Failure> {
+    let deadline = Instant::now() + time;
+    while !is_true()? {
         if Instant::now() > deadline {
-            return Err(Failure::failed(format!("{shown} is still mounted"))
-                .remedy("another mount may lie below it; try again"));
+            return Ok(false);
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Whether a process runs, whosever it is. One that ended and that nobody has asked about yet does not.
+fn runs(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 #[cfg(test)]
@@ -58,5 +118,14 @@ mod tests {
         let said = |path: &Path| run(&UmountArgs { mount_point: path.to_owned(), lazy: false }).unwrap_err().render();
         assert!(said(dir.path()).contains("is not a mount"));
         assert!(said(Path::new("/proc")).contains("not a cxonefs mount but of type proc"));
+    }
+
+    #[test]
+    fn a_process_runs_until_it_ends() {
+        assert!(runs(std::process::id()));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        assert!(within(GONE_WITHIN, || Ok(!runs(child.id()))).unwrap(), "not before it was waited for");
+        child.wait().unwrap();
+        assert!(!runs(child.id()));
     }
 }

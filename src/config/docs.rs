@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::env;
 use super::keys::{self, AnyKey, Preset};
 
 /// The whole document.
@@ -17,6 +18,9 @@ pub fn markdown() -> String {
         }
     }
     text.push_str(TAIL);
+    for (variable, meaning) in env::OF_OTHERS {
+        let _ = writeln!(text, "| `{variable}` | {meaning} |");
+    }
     text
 }
 
@@ -72,8 +76,6 @@ const TAIL: &str = "
 | `CXONEFS_CONFIG` | The configuration file, as `--config`. |
 | `CXONEFS_LOG` | What is logged, as `--log-level`: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,cxonefs::media=debug`. |
 | `CXONEFS_METRICS` | Where metrics are served, as `--metrics`: `127.0.0.1:9402`. |
-| `CREDENTIALS_DIRECTORY` | Set by systemd; may hold `access_key_secret` and `client_secret`. |
-| `XDG_CONFIG_HOME`, `XDG_CACHE_HOME`, `XDG_STATE_HOME`, `HOME` | Where the defaults are. |
 ";
 
 #[cfg(test)]

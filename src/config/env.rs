@@ -14,6 +14,22 @@ use super::value::{Origin, Setting, Value};
 /// Variables that other parts read.
 pub const OTHERS: [&str; 3] = ["CXONEFS_CONFIG", "CXONEFS_LOG", "CXONEFS_METRICS"];
 
+/// Variables of others that are heeded, and what for.
+pub const OF_OTHERS: [(&str, &str); 12] = [
+    ("CREDENTIALS_DIRECTORY", "Set by systemd; may hold access_key_secret and client_secret."),
+    ("HOME", "Where the defaults are, and what ~/ means."),
+    ("XDG_CONFIG_HOME", "Where the configuration is looked for, instead of ~/.config."),
+    ("XDG_CACHE_HOME", "Where the cache is, instead of ~/.cache."),
+    ("XDG_STATE_HOME", "Where the state is, instead of ~/.local/state."),
+    ("XDG_RUNTIME_DIR", "Where control sockets are, instead of the temporary directory."),
+    ("NOTIFY_SOCKET", "Set by systemd; told when the mount is ready."),
+    ("JOURNAL_STREAM", "Set by systemd; log lines then go to the journal with fields of their own."),
+    ("NO_COLOR", "Log lines on a terminal are not coloured, if it is set to anything."),
+    ("HTTPS_PROXY", "The proxy through which CXone and media hosts are reached."),
+    ("ALL_PROXY", "The same, where HTTPS_PROXY is not set."),
+    ("NO_PROXY", "Hosts that are reached without it, separated by commas."),
+];
+
 /// What the environment says.
 #[derive(Debug, Default)]
 pub struct Environment {

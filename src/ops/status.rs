@@ -29,6 +29,9 @@ pub struct Status {
     pub services: Vec<ServiceStatus>,
     pub budget: BudgetStatus,
     pub cache: CacheStatus,
+    /// Index, ledger and audit log.
+    #[serde(default)]
+    pub state: StateStatus,
     pub kernel: KernelStatus,
     pub reads: ReadStatus,
     /// The slowest requests of the last quarter of an hour, slowest first.
@@ -198,6 +201,12 @@ pub struct CacheStatus {
     pub trouble: Option<String>,
 }
 
+/// The state directory: index, ledger, audit log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateStatus {
+    pub dir: String,
+}
+
 /// Reads of recordings since mounting; what the kernel read by passthrough is not among them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReadStatus {
@@ -238,7 +247,7 @@ pub struct PassthroughStatus {
     pub state: String,
     /// Opens served so.
     pub opens: u64,
-    /// Why the kernel refused.
+    /// Why not; `null` while it works, and before it was tried.
     pub why: Option<String>,
 }
 
@@ -289,6 +298,7 @@ pub fn example() -> Status {
             encrypted: false,
             trouble: None,
         },
+        state: StateStatus { dir: "/var/lib/cxonefs".into() },
         kernel: KernelStatus {
             inodes: 7,
             open_files: 1,

@@ -140,20 +140,15 @@ impl Vfs {
         let (size, ttl) = match child.size {
             Some(size) if child.certain => (size, Ttl::FINAL),
             _ => {
+                let learned = self.learned_rate(interaction.channel)?;
                 let looking_resolves = resolves(self.settings.resolve_on, Priority::Stat);
                 let ttl = if looking_resolves { Ttl::UNKNOWN } else { Ttl::GUESS };
-                (self.estimated(child.kind, interaction)?, ttl)
+                (estimate(child.kind, interaction.duration_s, learned), ttl)
             }
         };
         let ino = file_ino(interaction.ino_base, child.kind);
         let attr = self.settings.ownership.file(ino, size, interaction.mtime, interaction.places);
         Ok(Entry { node: Node::Shared(child.kind, place), attr, ttl })
-    }
-
-    /// Bytes that a file is thought to have.
-    pub(super) fn estimated(&self, kind: FileKind, interaction: &Interaction) -> Result<u64, VfsError> {
-        let learned = self.learned_rate(interaction.channel)?;
-        Ok(estimate(kind, interaction.duration_s, learned))
     }
 
     fn agent_entry(&self, day: Day, agent: &AgentFolder) -> Entry {

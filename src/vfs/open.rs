@@ -12,6 +12,7 @@ use crate::vfs::audit::OpenEvent;
 use crate::vfs::caller::Caller;
 use crate::vfs::children::{Child, child_of_kind, needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
+use crate::vfs::estimate::estimate;
 use crate::vfs::handles::{OpenFile, OpenRecording};
 use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::{Node, Place};
@@ -94,10 +95,12 @@ impl Vfs {
         Ok(Opened { handle: self.files.insert(OpenFile::Recording(recording)), keep_cache })
     }
 
-    /// A recording that is opened is read next.
+    /// A recording that is opened is read next. How long it is thought to be counts only if it was learned from others of its channel:
+    /// the default is too coarse to fetch by.
     fn reads(&self, kind: FileKind, before: &Interaction) -> Result<Option<Reads>, VfsError> {
         let FileKind::Recording(index) = kind else { return Ok(None) };
-        Ok(Some(Reads { index, expected: self.estimated(kind, before)? }))
+        let learned = self.learned_rate(before.channel)?;
+        Ok(learned.map(|_| Reads { index, expected: estimate(kind, before.duration_s, learned) }))
     }
 
     fn certain_child(&self, kind: FileKind, place: Place) -> Result<Child, VfsError> {

@@ -1,10 +1,13 @@
 //! The command line against the table of keys, and the help against its promises.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use super::*;
-use crate::config::keys;
+use crate::config::{Profile, keys};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split_whitespace())

@@ -19,6 +19,9 @@ pub fn roff() -> String {
     for (variable, meaning) in OTHERS {
         let _ = write!(text, ".TP\n\\fB{}\\fR\n{}\n", escaped(variable), escaped(meaning));
     }
+    for (variable, meaning) in env::OF_OTHERS {
+        let _ = write!(text, ".TP\n\\fB{}\\fR\n{}\n", escaped(variable), escaped(meaning));
+    }
     text.push_str(TAIL);
     text
 }

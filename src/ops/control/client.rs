@@ -27,6 +27,21 @@ pub enum ControlError {
     Nonsense(#[source] serde_json::Error),
 }
 
+/// The process that listens there, as the kernel says; none where nobody does, or in another pid namespace.
+pub fn daemon_of(socket: &Path) -> Option<u32> {
+    #[cfg(target_os = "linux")]
+    {
+        let stream = std::os::unix::net::UnixStream::connect(socket).ok()?;
+        let listener = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+        u32::try_from(listener.pid.as_raw_nonzero().get()).ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = socket;
+        None
+    }
+}
+
 /// GET of `what`.
 pub async fn get<T: DeserializeOwned>(socket: &Path, what: &str) -> Result<T, ControlError> {
     let client = client(socket)?;

@@ -8,7 +8,7 @@ mod long;
 mod place;
 mod server;
 
-pub use client::{ControlError, Lines, get, lines, post};
+pub use client::{ControlError, Lines, daemon_of, get, lines, post};
 pub use long::follow;
 pub use place::{runtime_dir, socket_of, sockets};
-pub use server::{Controlled, LogLevel, Peer, RefreshRequest, Refreshed, Server, WarmLines, serve};
+pub use server::{Controlled, LogLevel, Peer, RefreshRequest, Refreshed, Server, UnmountRequest, WarmLines, serve};

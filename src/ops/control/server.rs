@@ -62,6 +62,9 @@ pub trait Controlled: Send + Sync + 'static {
     /// Lists days anew; without any, those that are still open.
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed>;
 
+    /// Takes the mount out of the tree: only if nothing in it is in use, or, lazily, in any case. An error is in words for the user.
+    async fn unmount(&self, lazy: bool) -> Result<(), String>;
+
     /// Who looks after what this mount keeps on disk.
     fn keeper(&self) -> Arc<dyn Keeping>;
 
@@ -85,6 +88,13 @@ pub struct Refreshed {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct RefreshRequest {
     pub days: Vec<String>,
+}
+
+/// How to unmount.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct UnmountRequest {
+    /// Also if files are open; they stay readable until they are closed.
+    pub lazy: bool,
 }
 
 /// A socket that is being served; it goes when this is dropped.
@@ -115,6 +125,7 @@ pub fn serve(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, Pri
     let router = Router::new()
         .route("/status", get(status))
         .route("/refresh", post(refresh))
+        .route("/unmount", post(unmount))
         .route("/log-level", get(log_level).post(set_log_level))
         .route("/warm/cost", post(warm_cost))
         .route("/warm", post(warm))
@@ -149,6 +160,19 @@ async fn refresh(
         answers = controlled.refresh(days).await;
     }
     Json(answers)
+}
+
+/// The answer may not arrive any more: the daemon ends when the mount is gone.
+async fn unmount(
+    State(controlled): State<Arc<dyn Controlled>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<UnmountRequest>,
+) -> Response {
+    tracing::info!(lazy = request.lazy, uid = peer.uid, pid = peer.pid, "asked to unmount");
+    match controlled.unmount(request.lazy).await {
+        Ok(()) => Json(serde_json::Value::Null).into_response(),
+        Err(why) => refused(why),
+    }
 }
 
 /// What is logged.

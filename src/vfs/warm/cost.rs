@@ -48,9 +48,9 @@ impl Vfs {
     pub(super) fn cost_of(&self, scope: &Scope) -> Result<Cost, VfsError> {
         let now = self.clock.now();
         let mut cost = Cost { cache_bytes: self.resolver.media().cache_size(), ..Cost::default() };
-        for (master, recordings) in scope.items() {
+        for (place, recordings) in scope.items() {
             cost.interactions += 1;
-            let Some(missing) = self.missing(*master, recordings)? else { continue };
+            let Some(missing) = self.missing(place.master, recordings)? else { continue };
             cost.calls += u64::from(missing.call);
             cost.recordings += missing.recordings;
             cost.bytes += missing.bytes;

@@ -37,23 +37,24 @@ impl Recordings {
 /// What is to be warmed.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
-    items: Vec<(MasterId, Recordings)>,
+    /// Under the place by which it was found first.
+    items: Vec<(Place, Recordings)>,
     positions: HashMap<MasterId, usize>,
 }
 
 impl Scope {
     /// Each interaction with what is wanted of it, in listing order.
-    pub(super) fn items(&self) -> &[(MasterId, Recordings)] {
+    pub(super) fn items(&self) -> &[(Place, Recordings)] {
         &self.items
     }
 
-    fn add(&mut self, master: MasterId, recordings: Recordings) {
-        if let Some(position) = self.positions.get(&master) {
+    fn add(&mut self, place: Place, recordings: Recordings) {
+        if let Some(position) = self.positions.get(&place.master) {
             self.items[*position].1.join(recordings);
             return;
         }
-        self.positions.insert(master, self.items.len());
-        self.items.push((master, recordings));
+        self.positions.insert(place.master, self.items.len());
+        self.items.push((place, recordings));
     }
 
     pub(super) fn leave_recordings_out(&mut self) {
@@ -87,7 +88,7 @@ impl Vfs {
         let folder = folder.filter(|folder| self.settings.channels.contains(&folder.channel)).ok_or_else(missing)?;
         let place = Place { day, agent, master: folder.master_id };
         match below {
-            [] => scope.add(place.master, Recordings::All),
+            [] => scope.add(place, Recordings::All),
             [name] => self.add_file(scope, place, name).ok_or_else(missing)??,
             _ => return Err(missing()),
         }
@@ -104,7 +105,7 @@ impl Vfs {
 
     fn add_agent(&self, scope: &mut Scope, day: Day, agent: AgentId) -> Result<(), VfsError> {
         for folder in self.catalog.interactions(day, agent, &self.settings.channels)? {
-            scope.add(folder.master_id, Recordings::All);
+            scope.add(Place { day, agent, master: folder.master_id }, Recordings::All);
         }
         Ok(())
     }
@@ -124,7 +125,7 @@ impl Vfs {
             FileKind::Recording(index) => Some(index),
             _ => None,
         };
-        scope.add(place.master, Recordings::These(index.into_iter().collect()));
+        scope.add(place, Recordings::These(index.into_iter().collect()));
         Some(Ok(()))
     }
 }
@@ -135,12 +136,13 @@ mod tests {
 
     #[test]
     fn an_interaction_that_is_named_twice_is_one_item_with_all_that_was_wanted() {
+        let place = |agent, master| Place { day: Day(20_000), agent: AgentId(agent), master: MasterId(master) };
         let mut scope = Scope::default();
-        scope.add(MasterId(1), Recordings::These([0].into()));
-        scope.add(MasterId(2), Recordings::All);
-        scope.add(MasterId(1), Recordings::These([1].into()));
-        scope.add(MasterId(2), Recordings::These([3].into()));
-        let expected = [(MasterId(1), Recordings::These([0, 1].into())), (MasterId(2), Recordings::All)];
+        scope.add(place(7, 1), Recordings::These([0].into()));
+        scope.add(place(7, 2), Recordings::All);
+        scope.add(place(8, 1), Recordings::These([1].into()));
+        scope.add(place(8, 2), Recordings::These([3].into()));
+        let expected = [(place(7, 1), Recordings::These([0, 1].into())), (place(7, 2), Recordings::All)];
         assert_eq!(scope.items(), expected);
         scope.leave_recordings_out();
         assert!(!scope.items()[1].1.include(0));

@@ -13,13 +13,15 @@ use tokio::task::AbortHandle;
 
 use super::scope::{Recordings, Scope};
 use crate::base::MasterId;
-use crate::catalog::{FileKind, Resolution};
+use crate::catalog::{FileKind, Interaction, Resolution, ResolvedFile};
 use crate::cxone::Priority;
 use crate::media::Version;
 use crate::vfs::Vfs;
+use crate::vfs::audit::OpenEvent;
 use crate::vfs::caller::Caller;
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::links::RecordingLinks;
+use crate::vfs::node::{Node, Place};
 use crate::vfs::resolve::{Want, recording_key};
 
 /// Interactions under way at once. Enough to hide round trips; few enough that readers keep the greater part of the connections.
@@ -77,7 +79,7 @@ impl Drop for Warming {
 }
 
 struct Item {
-    master: MasterId,
+    place: Place,
     recordings: Recordings,
     /// Bytes that were expected of it.
     expected: u64,
@@ -97,15 +99,15 @@ impl Warming {
     pub(super) fn begin(vfs: &Arc<Vfs>, scope: &Scope, caller: Caller) -> Result<Warming, VfsError> {
         let mut items = Vec::new();
         let mut calling = HashSet::new();
-        for (master, recordings) in scope.items() {
-            let Some(missing) = vfs.missing(*master, recordings)? else { continue };
+        for (place, recordings) in scope.items() {
+            let Some(missing) = vfs.missing(place.master, recordings)? else { continue };
             if missing.call {
-                calling.insert(*master);
+                calling.insert(place.master);
             }
-            items.push(Item { master: *master, recordings: recordings.clone(), expected: missing.bytes });
+            items.push(Item { place: *place, recordings: recordings.clone(), expected: missing.bytes });
         }
         // What needs no call need not wait for those that do. The sort keeps the order otherwise.
-        items.sort_by_key(|item| calling.contains(&item.master));
+        items.sort_by_key(|item| calling.contains(&item.place.master));
         let progress = watch::Sender::new(Progress {
             interactions: items.len() as u64,
             bytes_in_all: items.iter().map(|item| item.expected).sum(),
@@ -159,7 +161,7 @@ impl Job {
             if let Err(error) = &result {
                 progress.failed += 1;
                 if progress.failures.len() < FAILURES_TOLD_MAX {
-                    progress.failures.push(format!("{}: {}", item.master, chain(error)));
+                    progress.failures.push(format!("{}: {}", item.place.master, chain(error)));
                 }
             }
         });
@@ -168,12 +170,14 @@ impl Job {
     /// Resolves one interaction and fetches its recordings.
     async fn bring(&self, item: &Item) -> Result<(), VfsError> {
         let want = Want { priority: Priority::Warm, caller: self.caller, reads: None };
-        let calls = self.vfs.missing(item.master, &item.recordings)?.is_some_and(|missing| missing.call);
-        let interaction = self.vfs.resolver.resolved(item.master, want).await?;
-        let files = match &interaction.resolution {
-            Resolution::Resolved { files, .. } => files.clone(),
-            Resolution::Unresolved => [].into(),
-        };
+        let master = item.place.master;
+        let calls = self.vfs.missing(master, &item.recordings)?.is_some_and(|missing| missing.call);
+        let resolved = self.vfs.resolver.resolved(master, want).await;
+        if calls {
+            let outcome = resolved.as_ref().map_err(VfsError::kind);
+            self.audit(item.place, FileKind::Metadata, true, outcome.and_then(has_metadata));
+        }
+        let files = files(&resolved?);
         let mut missing = Vec::new();
         for file in files.iter() {
             let FileKind::Recording(index) = file.kind else { continue };
@@ -182,10 +186,10 @@ impl Job {
             }
             let version = match file.size {
                 Some(size) => Version { size, validator: file.validator.clone() },
-                None => self.vfs.resolver.size(item.master, index, want).await?,
+                None => self.vfs.resolver.size(master, index, want).await?,
             };
             let fits = self.take_room(version.size);
-            if self.vfs.resolver.media().is_complete(&recording_key(item.master, index), &version) {
+            if self.vfs.resolver.media().is_complete(&recording_key(master, index), &version) {
                 continue;
             }
             if fits {
@@ -200,7 +204,10 @@ impl Job {
             progress.bytes_in_all = progress.bytes_in_all.saturating_sub(item.expected) + bytes;
         });
         for (index, version) in missing {
-            self.fetch(item.master, index, &version, want).await?;
+            let fetched = self.fetch(master, index, &version, want).await;
+            let outcome = fetched.as_ref().copied().map_err(VfsError::kind);
+            self.audit(item.place, FileKind::Recording(index), false, outcome);
+            fetched?;
         }
         Ok(())
     }
@@ -218,6 +225,12 @@ impl Job {
             self.progress.send_modify(|progress| progress.bytes += bytes.len() as u64);
         }
         Ok(())
+    }
+
+    /// What is brought is entered into the audit log as if whoever asked had opened it.
+    fn audit(&self, place: Place, kind: FileKind, billed: bool, outcome: Result<(), ErrorKind>) {
+        let path = self.vfs.path(Node::Shared(kind, place));
+        self.vfs.audit.opened(&OpenEvent { caller: self.caller, path, master: place.master, billed, outcome });
     }
 
     /// Whether the cache can hold a recording of `size` bytes beside what this job wants in it already.
@@ -239,6 +252,19 @@ impl Job {
         };
         self.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(end);
     }
+}
+
+fn files(interaction: &Interaction) -> Arc<[ResolvedFile]> {
+    match &interaction.resolution {
+        Resolution::Resolved { files, .. } => files.clone(),
+        Resolution::Unresolved => [].into(),
+    }
+}
+
+/// An open of the metadata would find none where Media Playback knows nothing.
+fn has_metadata(interaction: &Interaction) -> Result<(), ErrorKind> {
+    let found = files(interaction).iter().any(|file| file.kind == FileKind::Metadata);
+    if found { Ok(()) } else { Err(ErrorKind::NotFound) }
 }
 
 /// An error and its causes on one line.

@@ -1,9 +1,9 @@
-//! Documents as they are run: the commands of their `console` blocks with the output that they show, and remarks to the test that
-//! readers do not see. Text only; knows no shell.
+//! Documents as they are run: the commands of their `console` blocks with the output that they show, those of their `sh` blocks, which have
+//! to succeed, and remarks to the test that readers do not see. Text only; knows no shell.
 //!
 //! ```text
 //! <!-- test: remount -->          a remark: the test does it, then goes on
-//! <!-- test: skip -->             the next block is not run
+//! <!-- test: skip: too slow -->   the next block is not run, and why
 //! ```console
 //! $ ls -l recording.mp4           a command; lines that begin with "> " go on with it
 //! -r--r----- … 733184 …           its output: … stands for anything in a line,
@@ -14,8 +14,16 @@
 /// One thing to do, with its line in the document.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    Remark { line: usize, text: String },
-    Command { line: usize, text: String, shown: Vec<String> },
+    Remark {
+        line: usize,
+        text: String,
+    },
+    /// Without what it is to print, it has to succeed.
+    Command {
+        line: usize,
+        text: String,
+        shown: Option<Vec<String>>,
+    },
 }
 
 const REMARK: &str = "<!-- test:";
@@ -27,18 +35,37 @@ pub fn steps(document: &str) -> Vec<Step> {
     let mut skipped = false;
     while let Some((line, text)) = lines.next() {
         if let Some(remark) = text.trim().strip_prefix(REMARK).and_then(|rest| rest.strip_suffix("-->")) {
-            match remark.trim() {
-                "skip" => skipped = true,
-                remark => steps.push(Step::Remark { line, text: remark.to_owned() }),
+            match remark.trim().split_once(':') {
+                Some(("skip", _reason)) => skipped = true,
+                _ => steps.push(Step::Remark { line, text: remark.trim().to_owned() }),
             }
         } else if let Some(language) = text.trim_start().strip_prefix("```") {
             let indent = text.len() - text.trim_start().len();
             let block = lines.by_ref().take_while(|(_, text)| text.trim() != "```");
             let block: Vec<(usize, &str)> =
                 block.map(|(line, text)| (line, text.get(indent..).unwrap_or(""))).collect();
-            if language == "console" && !std::mem::take(&mut skipped) {
-                steps.extend(commands(&block));
+            match language {
+                "console" | "sh" if std::mem::take(&mut skipped) => {}
+                "console" => steps.extend(commands(&block)),
+                "sh" => steps.extend(script(&block)),
+                _ => {}
             }
+        }
+    }
+    steps
+}
+
+/// The lines of a script, each a command, those that end with a backslash with the next.
+fn script(block: &[(usize, &str)]) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for (line, text) in block {
+        match steps.last_mut() {
+            Some(Step::Command { text: before, .. }) if before.ends_with('\\') => {
+                before.push('\n');
+                before.push_str(text);
+            }
+            _ if text.trim().is_empty() || text.trim_start().starts_with('#') => {}
+            _ => steps.push(Step::Command { line: *line, text: (*text).to_owned(), shown: None }),
         }
     }
     steps
@@ -48,8 +75,8 @@ fn commands(block: &[(usize, &str)]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (line, text) in block {
         if let Some(command) = text.strip_prefix("$ ") {
-            steps.push(Step::Command { line: *line, text: command.to_owned(), shown: Vec::new() });
-        } else if let Some(Step::Command { text: command, shown, .. }) = steps.last_mut() {
+            steps.push(Step::Command { line: *line, text: command.to_owned(), shown: Some(Vec::new()) });
+        } else if let Some(Step::Command { text: command, shown: Some(shown), .. }) = steps.last_mut() {
             match text.strip_prefix("> ") {
                 Some(more) if shown.is_empty() => {
                     command.push('\n');
@@ -63,7 +90,7 @@ fn commands(block: &[(usize, &str)]) -> Vec<Step> {
     }
     // An empty line before the next command is the document's, not the program's.
     for step in &mut steps {
-        if let Step::Command { shown, .. } = step {
+        if let Step::Command { shown: Some(shown), .. } = step {
             while shown.last().is_some_and(String::is_empty) {
                 shown.pop();
             }
@@ -98,18 +125,21 @@ fn is_line_as_shown(line: &str, shown: &str) -> bool {
 
 #[test]
 fn commands_are_found_with_what_they_print() {
-    let document = "Text.\n```sh\n$ not run\n```\n<!-- test: remount -->\n```console\n$ echo a # why\na\n\n$ cat <<X\n> b\n> X\nb\n…\n```\n\
-        <!-- test: skip -->\n```console\n$ skipped\n```\n- item\n  ```console\n  $ true\n  ```\n";
+    let document = "Text.\n```text\n$ not run\n```\n<!-- test: remount -->\n```console\n$ echo a # why\na\n\n$ cat <<X\n> b\n> X\nb\n…\n```\n\
+        <!-- test: skip: why -->\n```console\n$ skipped\n```\n- item\n  ```console\n  $ true\n  ```\n```sh\n# why\nls \\\n  -l\ntrue\n```\n";
     let command = |line, text: &str, shown: &[&str]| Step::Command {
         line,
         text: text.to_owned(),
-        shown: shown.iter().map(ToString::to_string).collect(),
+        shown: Some(shown.iter().map(ToString::to_string).collect()),
     };
+    let plain = |line, text: &str| Step::Command { line, text: text.to_owned(), shown: None };
     let expected = [
         Step::Remark { line: 5, text: String::from("remount") },
         command(7, "echo a # why", &["a"]),
         command(10, "cat <<X\nb\nX", &["b", "…"]),
         command(22, "true", &[]),
+        plain(26, "ls \\\n  -l"),
+        plain(28, "true"),
     ];
     assert_eq!(steps(document), expected);
 }

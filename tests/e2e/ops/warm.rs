@@ -55,6 +55,9 @@ fn it_costs_what_it_said_and_then_everything_is_here() {
         assert_eq!((row["why"].as_str(), row["program"].as_str()), (Some("warm"), Some("cxonefs")), "{line}");
     }
 
+    let by_mount = cxonefs(&drive.sandbox.home()).args(["ledger", "--json"]).arg(drive.path()).ok();
+    assert_eq!(by_mount.stdout, ledger.stdout, "found from the mount point");
+
     let recorded: Vec<(PathBuf, Vec<u8>)> = drive
         .tree
         .recorded()
@@ -64,10 +67,32 @@ fn it_costs_what_it_said_and_then_everything_is_here() {
         .collect();
     assert!(recorded.len() > 10);
     drive.tenant.shut_down();
-    drive.mount.remount();
+    drive.mount.terminate();
+    assert_audited(&drive, interactions, recorded.len());
+    drive.mount.start_again();
     for (path, truth) in recorded {
         assert_same_bytes(&std::fs::read(&path).unwrap(), &truth, &path);
     }
+}
+
+/// One line for each call, and one for each recording, in the name of who ran it.
+#[track_caller]
+fn assert_audited(drive: &Drive, calls: u64, recordings: usize) {
+    let text = std::fs::read_to_string(drive.sandbox.state().join("audit.log")).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |ends: fn(&str) -> bool| -> Vec<&Value> {
+        lines.iter().filter(|line| ends(line["path"].as_str().unwrap())).collect()
+    };
+    let metadata = of(|path| path.ends_with("/metadata.json"));
+    assert_eq!(metadata.len() as u64, calls);
+    assert!(metadata.iter().all(|line| line["billed"] == true && line["comm"] == "cxonefs"), "{text}");
+    let brought: Vec<&Value> =
+        of(|path| path.contains("/recording")).into_iter().filter(|line| line["outcome"] == "ok").collect();
+    assert!(brought.len() >= recordings && brought.iter().all(|line| line["billed"] == false), "{text}");
+    assert!(
+        lines.iter().all(|line| drive.tree.places.iter().any(|place| line["master_contact"] == place.master)),
+        "{text}"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 
-use cxonefs::sim::SimSettings;
+use cxonefs::sim::{Endpoint, Fault, SimSettings};
 
 use crate::harness::{Drive, assert_same_bytes, is_full, plain, read_at, true_bytes};
 
@@ -67,4 +67,36 @@ fn many_open_files_get_on_within_the_memory_that_was_allowed() {
     let peak = peak(pid);
     assert!(peak <= MEMORY + BESIDES, "{} MiB resident at most", peak / MIB);
     eprintln!("{files} files, {} MiB resident at most", peak / MIB);
+}
+
+/// A host that ignores ranges sends all of it whatever is asked for: streamed into the cache once, in bounded memory.
+#[test]
+fn a_host_that_ignores_ranges_is_streamed_once_in_bounded_memory() {
+    const SIZE: u64 = 160 * MIB;
+    let settings = SimSettings { bulk_bytes: Some(SIZE), ..plain(1, 2) };
+    let drive = Drive::with(settings, &["--set", "limits.memory=64MiB", "--set", "mount.passthrough=false"]);
+    drive.tenant.fail(Endpoint::Media, Fault::RefuseRange);
+    let place = drive.tree.recorded().next().unwrap();
+    let path = drive.at(&place.path).join("recording.mp4");
+    let truth = true_bytes(&drive.tenant, place.master, 1);
+    drive.tenant.reset_counters();
+    let file = File::open(&path).unwrap();
+    // From the middle, then all of it, by two at once.
+    assert_same_bytes(&read_at(&file, SIZE / 2, PIECE), &truth[SIZE as usize / 2..][..PIECE], &path);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for offset in (0..SIZE as usize).step_by(1 << 20) {
+                    let bytes = read_at(&file, offset as u64, 1 << 20);
+                    assert_same_bytes(&bytes, &truth[offset..truth.len().min(offset + (1 << 20))], &path);
+                }
+            });
+        }
+    });
+    // The head that tells the size is broken off; what had been sent of it by then is lost.
+    let sent = drive.counters().media_bytes;
+    assert!(sent < SIZE * 9 / 4, "{} MiB sent for {} MiB", sent / MIB, SIZE / MIB);
+    let peak = peak(drive.mount.status()["pid"].as_u64().unwrap());
+    assert!(peak <= MEMORY + BESIDES, "{} MiB resident at most", peak / MIB);
+    eprintln!("{} MiB sent, {} MiB resident at most", sent / MIB, peak / MIB);
 }

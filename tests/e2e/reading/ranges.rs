@@ -33,6 +33,32 @@ fn the_tail_of_an_unseen_file_costs_little() {
     assert!(opened <= MIB, "{opened} bytes for opening");
 }
 
+/// Whoever opens a short recording reads it: once five have shown what a second of their channel takes, the request that learns the
+/// size brings all of it.
+#[test]
+fn a_short_recording_costs_one_request() {
+    let mut drive = Drive::of(plain(1, 16));
+    let mut requests = Vec::new();
+    for (nth, place) in drive.tree.recorded().cloned().collect::<Vec<_>>().into_iter().enumerate() {
+        if nth == 5 {
+            // What was learned is looked up again within seconds, and at once by the next process.
+            drive.mount.remount();
+        }
+        drive.tenant.reset_counters();
+        let path = drive.at(&place.path).join("recording.mp4");
+        let bytes = std::fs::read(&path).unwrap();
+        assert_same_bytes(&bytes, &true_bytes(&drive.tenant, place.master, 1), &path);
+        let counters = drive.counters();
+        assert_eq!((counters.playback_calls, counters.media_bytes), (1, bytes.len() as u64));
+        requests.push((bytes.len(), counters.media_requests));
+    }
+    // What is thought of is a quarter more than the mean, or more than that.
+    let (learning, short): (Vec<_>, Vec<_>) = requests.iter().enumerate().partition(|(place, _)| *place < 5);
+    assert!(learning.iter().all(|(_, (_, count))| *count == 2), "{requests:?}");
+    let short: Vec<_> = short.into_iter().filter(|(_, (size, _))| *size < 600_000).collect();
+    assert!(!short.is_empty() && short.iter().all(|(_, (_, count))| *count == 1), "{requests:?}");
+}
+
 #[test]
 fn head_and_tail_see_the_true_ends() {
     let (drive, master, path) = drive_of(48 * MIB + 17);

@@ -1,0 +1,42 @@
+//! The tenant as the catalog's lister, behind a breaker.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::catalog::Lister;
+use crate::cxone::{ApiError, Breaker, ContactsAnswer, ListingProgress, Probe, Service, Tenant};
+use crate::ops::Trimmer;
+
+/// Lists days. Memory that a large day took goes back to the system.
+pub struct TenantLister {
+    pub tenant: Tenant,
+    pub breaker: Breaker,
+    pub trimmer: Trimmer,
+}
+
+/// Finds out whether Reporting answers again.
+pub struct ReportingProbe(pub Tenant);
+
+#[async_trait]
+impl Probe for ReportingProbe {
+    async fn probe(&self) -> Result<(), ApiError> {
+        self.0.probe(Service::Reporting).await
+    }
+}
+
+#[async_trait]
+impl Lister for TenantLister {
+    async fn list(
+        &self,
+        start: Timestamp,
+        end: Timestamp,
+        updated_since: Option<Timestamp>,
+        progress: &ListingProgress,
+    ) -> Result<ContactsAnswer, ApiError> {
+        let admitted = self.breaker.admit().await?;
+        let answer = self.tenant.completed_contacts_telling(start, end, updated_since, progress).await;
+        self.breaker.conclude(admitted, &answer);
+        self.trimmer.burst_ends();
+        answer
+    }
+}

@@ -1,0 +1,97 @@
+//! The login of a mount: which failure ends it, and what to do about it.
+
+use std::time::Duration;
+
+use crate::cli::failure::Failure;
+use crate::config::Config;
+use crate::cxone::{ApiError, ApiErrorKind, Tenant};
+
+/// How long a mount that has something to show waits for the login: it must come up straight after boot, network or not.
+const LOGIN_WITHIN_IF_INDEXED: Duration = Duration::from_secs(3);
+
+/// Logs in early, so that wrong credentials are said at once. What is indexed needs no network.
+pub async fn log_in(tenant: &Tenant, config: &Config, indexed: bool) -> Result<(), Failure> {
+    // Without anything to show there is no reason to go on without a login, and the client has its own time limit.
+    let within = if indexed { LOGIN_WITHIN_IF_INDEXED } else { Duration::MAX };
+    let Ok(result) = tokio::time::timeout(within, tenant.login()).await else {
+        tracing::warn!(host = host(config), "the tenant does not answer; going on with what is indexed");
+        return Ok(());
+    };
+    match result {
+        Err(error) if is_fatal(error.kind, indexed) => Err(login_failure(error, config)),
+        Err(error) => {
+            let cause = &error as &dyn std::error::Error;
+            tracing::warn!(error = cause, host = host(config), "cannot log in now; going on with what is indexed");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Whether a mount makes no sense after a login that failed this way. With something indexed, only what no waiting will mend is.
+fn is_fatal(kind: ApiErrorKind, indexed: bool) -> bool {
+    match kind {
+        ApiErrorKind::Configuration | ApiErrorKind::Denied => true,
+        ApiErrorKind::Unavailable
+        | ApiErrorKind::Timeout
+        | ApiErrorKind::RateLimited { .. }
+        | ApiErrorKind::BadAnswer => !indexed,
+    }
+}
+
+/// A login that failed, with what to do about it.
+pub fn login_failure(error: ApiError, config: &Config) -> Failure {
+    let id = &config.tenant.access_key_id;
+    let host = host(config);
+    let doing = format!("logging in to {host} with access key {id}");
+    match error.kind {
+        ApiErrorKind::Configuration => Failure::usage(error).while_doing("[tenant]"),
+        ApiErrorKind::Denied => Failure::failed(error)
+            .while_doing(doing)
+            .remedy("check tenant.access_key_id and its secret, that the key is active, and that its user may log in"),
+        ApiErrorKind::Unavailable | ApiErrorKind::Timeout => Failure::failed(error)
+            .while_doing(doing)
+            .remedy(format!("check the network and name resolution ({host}), and tenant.issuer and the endpoints")),
+        ApiErrorKind::RateLimited { .. } => {
+            Failure::failed(error).while_doing(doing).remedy("try again in some minutes")
+        }
+        ApiErrorKind::BadAnswer => Failure::failed(error)
+            .while_doing(doing)
+            .remedy("check that tenant.issuer and the endpoints are those of a CXone tenant"),
+    }
+}
+
+/// The host that logs us in, with its port.
+pub fn host(config: &Config) -> String {
+    let url = config.tenant.auth_endpoint.as_ref().unwrap_or(&config.tenant.issuer);
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => url.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::testing;
+
+    #[test]
+    fn only_what_waiting_will_not_mend_ends_an_indexed_mount() {
+        assert!(is_fatal(ApiErrorKind::Denied, true));
+        assert!(is_fatal(ApiErrorKind::Configuration, true));
+        assert!(!is_fatal(ApiErrorKind::Unavailable, true));
+        assert!(!is_fatal(ApiErrorKind::Timeout, true));
+        assert!(is_fatal(ApiErrorKind::Unavailable, false));
+    }
+
+    #[test]
+    fn a_refused_login_names_the_key_and_not_the_secret() {
+        let error = ApiError::new(ApiErrorKind::Denied, "the tenant refused the login").with_status(401);
+        let failure = login_failure(error, &testing::config(&[]));
+        let text = failure.render();
+        assert!(text.contains("127.0.0.1:9") && text.contains("KEYID"), "{text}");
+        assert!(!format!("{text}{failure:?}").contains("hunter2"));
+        assert_eq!(failure.code(), 1);
+    }
+}
