@@ -83,6 +83,22 @@ fn weather(random: &mut fastrand::Rng) -> Vec<FaultRule> {
         .collect()
 }
 
+/// What grows with what: connections and readers of the database are kept once they were needed.
+fn print_tenths(samples: &[Sample]) {
+    for part in samples.chunks(samples.len().div_ceil(10).max(1)) {
+        let count = part.len();
+        let open = part.iter().map(|sample| sample.descriptors).fold(Descriptors::default(), Descriptors::add);
+        let resident = part.iter().map(|sample| sample.resident).sum::<u64>() / count as u64;
+        println!(
+            "  resident {:.1} MiB, {} sockets, {} of the database, {} of recordings",
+            resident as f64 / f64::from(1 << 20),
+            open.sockets / count,
+            open.database / count,
+            open.recordings / count
+        );
+    }
+}
+
 #[test]
 #[ignore = "takes as long as it is told to, 15 minutes by default: scripts/soak"]
 fn memory_and_descriptors_stay_flat_under_faults() {
@@ -177,18 +193,7 @@ fn memory_and_descriptors_stay_flat_under_faults() {
         usual(last),
         status["work"],
     );
-    // What grows with what: connections and readers of the database are kept once they were needed.
-    for part in samples.chunks(samples.len().div_ceil(10).max(1)) {
-        let all = part.iter().map(|sample| sample.descriptors).fold(Descriptors::default(), Descriptors::add);
-        let count = part.len();
-        println!(
-            "  resident {:.1} MiB, {} sockets, {} of the database, {} of recordings",
-            mib(mean(part)),
-            all.sockets / count,
-            all.database / count,
-            all.recordings / count
-        );
-    }
+    print_tenths(&samples);
     assert!(reads.load(Relaxed) > 100 && failures.load(Relaxed) > 0, "it was no soak");
     assert!(mean(last) <= mean(middle) * 1.05, "memory grows");
     assert!(usual(last) <= usual(middle) + DESCRIPTORS_MORE, "descriptors grow");
