@@ -1,6 +1,7 @@
 //! A long time under load and faults: memory, descriptors and work under way, as the program itself and the kernel tell of them.
 
 use std::fs::File;
+use std::ops::Add;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -80,6 +81,22 @@ fn weather(random: &mut fastrand::Rng) -> Vec<FaultRule> {
         .map(|_| faults[random.usize(0..faults.len())].clone())
         .map(|(at, fault)| FaultRule::always(at, fault))
         .collect()
+}
+
+/// What grows with what: connections and readers of the database are kept once they were needed.
+fn print_tenths(samples: &[Sample]) {
+    for part in samples.chunks(samples.len().div_ceil(10).max(1)) {
+        let count = part.len();
+        let open = part.iter().map(|sample| sample.descriptors).fold(Descriptors::default(), Descriptors::add);
+        let resident = part.iter().map(|sample| sample.resident).sum::<u64>() / count as u64;
+        println!(
+            "  resident {:.1} MiB, {} sockets, {} of the database, {} of recordings",
+            resident as f64 / f64::from(1 << 20),
+            open.sockets / count,
+            open.database / count,
+            open.recordings / count
+        );
+    }
 }
 
 #[test]
@@ -176,6 +193,7 @@ fn memory_and_descriptors_stay_flat_under_faults() {
         usual(last),
         status["work"],
     );
+    print_tenths(&samples);
     assert!(reads.load(Relaxed) > 100 && failures.load(Relaxed) > 0, "it was no soak");
     assert!(mean(last) <= mean(middle) * 1.05, "memory grows");
     assert!(usual(last) <= usual(middle) + DESCRIPTORS_MORE, "descriptors grow");
