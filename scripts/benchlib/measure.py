@@ -17,7 +17,7 @@ def timed(work):
 
 
 def drop_page_cache():
-    """As root everything; otherwise nothing, and the caller says so."""
+    """Everything, as root; otherwise nothing, and false."""
     subprocess.run(["sync"], check=True)
     try:
         with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as control:

@@ -7,6 +7,7 @@ GOALS = [
     ("cold", "cxonefs", "curl -o", ">=", 0.9),
     ("cold", "cxonefs", "rclone", ">=", 1.0),
     ("cold", "cxonefs CPU", None, "<=", 1.3),
+    ("cold", "cxonefs CPU", "rclone CPU", "<=", 0.7),
     ("readers", "cxonefs", "curl -o", ">=", 0.9),
     ("readers", "cxonefs", "rclone", ">=", 1.2),
     ("far", "cxonefs", None, ">=", 400),
