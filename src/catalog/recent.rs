@@ -10,8 +10,9 @@ use lru::LruCache;
 use super::model::Interaction;
 use crate::base::MasterId;
 
-/// What the programs at work have open or are about to open; some 300 bytes each.
-const INTERACTIONS_KEPT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// What the programs at work have open or are about to open, and what `ls -l` of some weeks looks at again: guessed sizes are asked for each time.
+/// Some 150 bytes each, 500 once resolved: 4 to 16 MiB.
+const INTERACTIONS_KEPT: NonZeroUsize = NonZeroUsize::new(1 << 15).unwrap();
 
 /// Each with the number of the state in which it was read.
 pub(super) struct Recent(Mutex<LruCache<MasterId, (u64, Interaction)>>);

@@ -1,30 +1,27 @@
-//! The block cache: which recordings are known, what is on disk for them, and how room is made. Knows no requests.
+//! The block cache: which recordings are known, and what is on disk for them. Knows no requests. (`load` takes up what an earlier process or
+//! reader left, `evict` makes room, `keeping` looks after the whole.)
 //!
 //! Lock order: see `recording`. Every function here may touch the disk; those that write or evict run on blocking threads
 //! where a fetch calls them.
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::blocks::{Block, Blocks};
 use super::error::{MediaError, chain};
 use super::index::Form;
 use super::key::{KeyHash, RecordingKey, Version};
 use super::recording::{Copied, Recording};
-use super::space::{FileId, Space, Victim, block_charge, file_charge, note_charge};
+use super::space::{FileId, Space};
 use super::spill::Spill;
 use super::store::{Files, Store};
 use super::sync::{AtomicI64, AtomicU64, Mutex, MutexGuard};
 use crate::base::Clock;
 use crate::base::crypt::Keys;
 
-/// Victims that one reservation may cost, at most; a cold file is one, so this suffices unless the disk does not obey.
-const VICTIMS_MAX: u32 = 4096;
 /// Recordings that become cold again when one is closed, at most: a close must not take long.
 const COOLED_AT_ONCE_MAX: u32 = 16;
 /// How long a process that is just leaving may still hold the directory.
@@ -39,7 +36,7 @@ pub struct Cache {
     pub(super) registry: Mutex<Registry>,
     pub(super) space: Mutex<Space>,
     pub(super) spill: Spill,
-    next_id: AtomicU64,
+    pub(super) next_id: AtomicU64,
     pub(super) warned_at_s: AtomicI64,
     /// Why the disk takes no blocks at present, if it does not.
     pub(super) trouble: Mutex<Option<String>>,
@@ -48,7 +45,7 @@ pub struct Cache {
 #[derive(Default)]
 pub(super) struct Registry {
     pub(super) by_hash: HashMap<KeyHash, Arc<Recording>>,
-    by_id: HashMap<FileId, Arc<Recording>>,
+    pub(super) by_id: HashMap<FileId, Arc<Recording>>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -173,36 +170,6 @@ impl Cache {
         }
     }
 
-    /// Forgets what is known of a recording's blocks; its files stay, as one found at start. False: it is in use.
-    fn cool(&self, registry: &mut Registry, recording: &Arc<Recording>) -> bool {
-        let _disk = lock(&recording.disk);
-        let mut state = recording.lock();
-        let is_used = state.readers > 0 || !state.fetches.is_empty() || state.passthrough > 0 || state.orphaned > 0;
-        if is_used || state.charged == 0 || !state.blocks.is_settled() {
-            return false;
-        }
-        let mut space = lock(&self.space);
-        let is_present = |block: &u32| matches!(state.blocks.get(*block), Block::Present { .. });
-        let present: Vec<u32> = (0..state.blocks.count()).filter(is_present).collect();
-        // Whoever took one out of the order is about to remove it.
-        if !present.iter().all(|block| space.has_block(recording.id, *block)) {
-            return false;
-        }
-        let mut bytes = std::mem::take(&mut state.charged);
-        for block in present {
-            space.take_block(recording.id, block);
-            bytes += block_charge(recording.version.size, block);
-        }
-        space.cool(recording.hash, bytes);
-        drop(space);
-        state.blocks.forget_present();
-        recording.note_eviction(&state);
-        state.files = None;
-        registry.by_id.remove(&recording.id);
-        registry.by_hash.remove(&recording.hash);
-        true
-    }
-
     /// The source has another version: what is here of this one goes, and its readers learn of it.
     pub fn changed(&self, recording: &Arc<Recording>, version: &Version) {
         let mut registry = lock(&self.registry);
@@ -281,14 +248,6 @@ impl Cache {
         }
     }
 
-    /// A block failed its checksum or cannot be read: it goes, and counts as missing.
-    pub fn drop_damaged(&self, recording: &Arc<Recording>, block: u32) {
-        tracing::warn!(recording = ?recording.hash, block, "a cached block is damaged and will be fetched again");
-        if lock(&self.space).take_block(recording.id, block) {
-            self.remove_block(recording, block);
-        }
-    }
-
     /// One passthrough open less; the last one frees what an eviction left to it.
     pub fn end_passthrough(&self, recording: &Recording) {
         let mut state = recording.lock();
@@ -336,119 +295,6 @@ impl Cache {
         Ok(files)
     }
 
-    /// Reserves bytes, evicting what it takes. False: there is no room to be had.
-    pub(super) fn make_room(&self, bytes: u64) -> bool {
-        for _ in 0..VICTIMS_MAX {
-            let must_ask = lock(&self.space).must_ask();
-            let free = must_ask.then(|| self.store.free_bytes().ok());
-            {
-                let mut space = lock(&self.space);
-                if let Some(free) = free {
-                    space.learn_free(free);
-                }
-                if space.reserve(bytes) {
-                    return true;
-                }
-                if bytes > space.limit() {
-                    return false;
-                }
-            }
-            if !self.evict_one() {
-                return false;
-            }
-        }
-        false
-    }
-
-    fn evict_one(&self) -> bool {
-        let registry = lock(&self.registry);
-        let victim = lock(&self.space).pop_victim();
-        match victim {
-            None => false,
-            Some(Victim::Cold(hash, bytes)) => {
-                self.unlink(&hash);
-                lock(&self.space).release(bytes);
-                true
-            }
-            Some(Victim::Block(file, block)) => {
-                let recording = registry.by_id.get(&file).cloned();
-                drop(registry);
-                if let Some(recording) = recording {
-                    self.remove_block(&recording, block);
-                }
-                true
-            }
-        }
-    }
-
-    /// Removes a block that the caller took out of the LRU, and releases its bytes.
-    fn remove_block(&self, recording: &Arc<Recording>, block: u32) {
-        let charge = block_charge(recording.version.size, block);
-        let (begun, handed_out) = {
-            let mut state = recording.lock();
-            let begun = state.blocks.evict_begin(block);
-            if begun {
-                recording.note_eviction(&state);
-            }
-            (begun, state.passthrough > 0)
-        };
-        let mut obeyed = true;
-        // A hole would read as zeros to whoever has the file by passthrough.
-        if begun && !handed_out {
-            // Opened only now: as long as the block is being evicted, nobody writes it into whatever files these are.
-            obeyed = self.files(recording).and_then(|files| files.remove_block(block)).is_ok();
-        }
-        let empty = {
-            let mut state = recording.lock();
-            if begun {
-                state.blocks.evict_end(block);
-            }
-            state.blocks.is_idle_and_empty()
-        };
-        recording.settled.notify_waiters();
-        if begun && handed_out {
-            recording.lock().orphaned += charge;
-        } else if obeyed {
-            lock(&self.space).release(charge);
-        }
-        if empty || handed_out || !obeyed {
-            self.discard(recording);
-        }
-        if !obeyed {
-            lock(&self.space).release(charge);
-        }
-    }
-
-    /// Unlinks the files of a recording, if it has any; its blocks become absent.
-    pub(super) fn discard(&self, recording: &Recording) {
-        let _disk = lock(&recording.disk);
-        let freed = {
-            let mut state = recording.lock();
-            if state.charged == 0 {
-                return;
-            }
-            let mut freed = std::mem::take(&mut state.charged);
-            let mut space = lock(&self.space);
-            for block in 0..state.blocks.count() {
-                let present = matches!(state.blocks.get(block), Block::Present { .. });
-                if present && space.take_block(recording.id, block) {
-                    freed += block_charge(recording.version.size, block);
-                }
-            }
-            drop(space);
-            state.blocks.forget_present();
-            recording.note_eviction(&state);
-            state.files = None;
-            state.noted = false;
-            if state.passthrough > 0 {
-                state.orphaned += std::mem::take(&mut freed);
-            }
-            freed
-        };
-        self.unlink(&recording.hash);
-        lock(&self.space).release(freed);
-    }
-
     fn replace(&self, registry: &mut Registry, recording: &Arc<Recording>, version: &Version) {
         self.retire(registry, recording, MediaError::Changed(version.clone()));
     }
@@ -463,74 +309,9 @@ impl Cache {
         recording.settled.notify_waiters();
     }
 
-    /// What the disk holds of this version. With the registry locked.
-    fn load(&self, hash: KeyHash, version: &Version) -> Recording {
-        let id = FileId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let empty = || Recording::new(id, hash, version.clone(), Blocks::new(version.size), 0);
-        let Some(cold_bytes) = lock(&self.space).take_cold(&hash) else { return empty() };
-        let loaded = match self.store.load(&hash) {
-            Ok((_, header, _)) if self.is_too_old(header.created_s) => {
-                tracing::info!(recording = ?hash, "dropping cached blocks older than cache.max_age");
-                None
-            }
-            Ok((files, header, entries)) if header.version.agrees_with(version) => Some((files, entries)),
-            Ok(_) => {
-                tracing::info!(recording = ?hash, "dropping cached blocks of another version");
-                None
-            }
-            Err(error) => {
-                tracing::warn!(recording = ?hash, error = %chain(&error), "dropping a damaged cache file");
-                None
-            }
-        };
-        let Some((files, entries)) = loaded else {
-            self.unlink(&hash);
-            lock(&self.space).release(cold_bytes);
-            return empty();
-        };
-        let blocks = Blocks::from_index(version.size, &entries);
-        let (form, note_len) = (self.store.form(), files.note_len());
-        let charged = file_charge(version.size, form) + note_charge(version.size, form, note_len);
-        free_unvouched(&files, &blocks);
-        if let Err(error) = files.note_used(self.clock.now().as_second()) {
-            tracing::debug!(recording = ?hash, %error, "cannot note the use of a cache file");
-        }
-        let mut space = lock(&self.space);
-        space.release(cold_bytes);
-        space.charge(charged);
-        for block in (0..blocks.count()).filter(|block| matches!(blocks.get(*block), Block::Present { .. })) {
-            space.charge(block_charge(version.size, block));
-            space.add_old_block(id, block);
-        }
-        drop(space);
-        let recording = Recording::new(id, hash, version.clone(), blocks, charged);
-        recording.lock().noted = note_len > 0;
-        recording
-    }
-
-    fn unlink(&self, hash: &KeyHash) {
+    pub(super) fn unlink(&self, hash: &KeyHash) {
         if let Err(error) = self.store.unlink(hash) {
             tracing::warn!(recording = ?hash, %error, "cannot remove a cache file");
         }
-    }
-}
-
-/// Frees blocks that are on disk without an entry: a process was killed between the two writes, or while evicting. What the file
-/// occupies does not tell whether there are any: after a power cut, others may be missing in their place.
-fn free_unvouched(files: &Files, blocks: &Blocks) {
-    if blocks.is_complete() || files.data_bytes().is_ok_and(|bytes| bytes == 0) {
-        return;
-    }
-    let is_present = |block: u32| matches!(blocks.get(block), Block::Present { .. });
-    let mut block = 0;
-    while block < blocks.count() {
-        let start = block;
-        while block < blocks.count() && !is_present(block) {
-            block += 1;
-        }
-        if block > start && files.punch(start..block).is_err() {
-            return;
-        }
-        block += 1;
     }
 }

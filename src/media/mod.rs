@@ -9,8 +9,8 @@
 //!   │       fetch ─→ session (links, retries) ─→ source (HTTP) ─→ check (is the answer what was asked?)
 //!   │         │ assemble, writer: blocks as they arrive
 //!   ↓         ↓
-//! recording (block table) ←─ cache (room, eviction), fill (blocks in), verify (checksums) ─→ space (accounting, LRU)
-//!                                │                                                         notes (the owner's, beside the bytes)
+//! recording (block table) ←─ cache, load (what was here), evict (room), fill (blocks in), verify (checksums) ─→ space (accounting, LRU)
+//!                                │        notes (the owner's, beside the bytes)
 //!                              └─→ store (files) ─→ disk (the file system), index (format)
 //! ```
 //!
@@ -34,6 +34,7 @@ mod check;
 mod disk;
 mod engine;
 mod error;
+mod evict;
 mod fetch;
 mod fill;
 mod gate;
@@ -45,6 +46,7 @@ pub mod index;
 mod keeping;
 mod key;
 mod links;
+mod load;
 mod notes;
 pub mod plan;
 mod probe;

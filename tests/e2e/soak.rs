@@ -3,16 +3,19 @@
 use std::fs::File;
 use std::ops::Add;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use cxonefs::base::MasterId;
-use cxonefs::sim::{Endpoint, Fault, FaultRule, SimSettings};
+use cxonefs::sim::{Endpoint, Fault, FaultRule, Recording, SimSettings};
+use rustix::fs::{Advice, fadvise};
 
 use crate::harness::{Descriptors, Drive, plain, settled};
 
 const READERS: u64 = 16;
+/// Of the time; in each of them something must be fetched.
+const PARTS: u128 = 10;
 const SAMPLE_EVERY: Duration = Duration::from_secs(2);
 /// How long each weather lasts, at most.
 const WEATHER_MS: u64 = 600;
@@ -99,6 +102,25 @@ fn print_tenths(samples: &[Sample]) {
     }
 }
 
+/// Some reads of one file, as they come or on end: how many there were, and whether all of them succeeded.
+fn read_some(path: &Path, recording: &Recording, random: &mut fastrand::Rng) -> (u64, bool) {
+    let Ok(file) = File::open(path) else { return (0, false) };
+    // Or the kernel, which keeps pages across opens, answers everything after the first minutes.
+    fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+    let (size, sequential) = (recording.len(), random.bool());
+    let (mut at, mut reads) = (random.u64(0..size), 0);
+    for _ in 0..random.usize(1..12) {
+        let (mut got, mut expected) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+        let Ok(length) = file.read_at(&mut got, at) else { return (reads, false) };
+        recording.read_at(at, &mut expected);
+        assert!(got[..length] == expected[..length], "wrong bytes at {at} of {}", path.display());
+        reads += 1;
+        let next = at + length as u64;
+        at = if sequential && next < size { next } else { random.u64(0..size) };
+    }
+    (reads, true)
+}
+
 #[test]
 #[ignore = "takes as long as it is told to, 15 minutes by default: scripts/soak"]
 fn memory_and_descriptors_stay_flat_under_faults() {
@@ -115,7 +137,7 @@ fn memory_and_descriptors_stay_flat_under_faults() {
     let pid = drive.mount.status()["pid"].as_u64().unwrap();
     let idle = Sample::of(pid);
     let (is_over, reads, failures) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
-    let mut samples = Vec::new();
+    let (mut samples, mut requested) = (Vec::new(), Vec::new());
     std::thread::scope(|scope| {
         for seed in 0..READERS {
             let (drive, files, is_over, reads, failures) = (&drive, &files, &is_over, &reads, &failures);
@@ -124,32 +146,16 @@ fn memory_and_descriptors_stay_flat_under_faults() {
                 while !is_over.load(Relaxed) {
                     let (master, path) = &files[random.usize(0..files.len())];
                     let recording = drive.tenant.world().recording(MasterId(*master), 1).unwrap();
-                    let Ok(file) = File::open(path) else {
-                        failures.fetch_add(1, Relaxed);
-                        continue;
-                    };
-                    let (size, sequential) = (recording.len(), random.bool());
-                    let mut at = random.u64(0..size);
-                    for _ in 0..random.usize(1..12) {
-                        let (mut got, mut expected) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
-                        let Ok(length) = file.read_at(&mut got, at) else {
-                            failures.fetch_add(1, Relaxed);
-                            break;
-                        };
-                        recording.read_at(at, &mut expected);
-                        assert!(got[..length] == expected[..length], "wrong bytes at {at} of {}", path.display());
-                        reads.fetch_add(1, Relaxed);
-                        at = if sequential && at + (length as u64) < size {
-                            at + length as u64
-                        } else {
-                            random.u64(0..size)
-                        };
-                    }
+                    let (read, whole) = read_some(path, &recording, &mut random);
+                    reads.fetch_add(read, Relaxed);
+                    failures.fetch_add(u64::from(!whole), Relaxed);
                 }
             });
         }
         let mut random = fastrand::Rng::with_seed(99);
         let (begun, mut looked) = (Instant::now(), Instant::now());
+        let requests = || drive.counters().media_requests;
+        let mut before = requests();
         while begun.elapsed() < lasts {
             let rules = weather(&mut random);
             let token_ends = random.u8(0..50) == 0;
@@ -162,6 +168,11 @@ fn memory_and_descriptors_stay_flat_under_faults() {
             if looked.elapsed() >= SAMPLE_EVERY {
                 looked = Instant::now();
                 samples.push(Sample::of(pid));
+            }
+            let part = (begun.elapsed().as_millis() * PARTS / lasts.as_millis()) as usize;
+            if part > requested.len() {
+                requested.push(requests() - before);
+                before = requests();
             }
         }
         is_over.store(true, Relaxed);
@@ -193,8 +204,10 @@ fn memory_and_descriptors_stay_flat_under_faults() {
         usual(last),
         status["work"],
     );
+    println!("requests to the media host in each tenth: {requested:?}");
     print_tenths(&samples);
     assert!(reads.load(Relaxed) > 100 && failures.load(Relaxed) > 0, "it was no soak");
+    assert!(requested.iter().all(|requested| *requested > 0), "a part of the time nothing was fetched: {requested:?}");
     assert!(mean(last) <= mean(middle) * 1.05, "memory grows");
     assert!(usual(last) <= usual(middle) + DESCRIPTORS_MORE, "descriptors grow");
     assert_eq!(end.recordings, 0, "files of recordings that nobody reads stay open");

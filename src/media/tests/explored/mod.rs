@@ -20,12 +20,16 @@ mod sync;
 
 #[path = "../../cache.rs"]
 mod cache;
+#[path = "../../evict.rs"]
+mod evict;
 #[path = "../../fetch.rs"]
 mod fetch;
 #[path = "../../fill.rs"]
 mod fill;
 #[path = "../../keeping.rs"]
 mod keeping;
+#[path = "../../load.rs"]
+mod load;
 #[path = "../../notes.rs"]
 mod notes;
 #[path = "../../reader.rs"]

@@ -1,0 +1,166 @@
+//! Making room in the cache: which block goes, and what that takes so that nobody reads the hole. Knows no requests.
+//!
+//! Lock order: see `recording`.
+
+use std::sync::Arc;
+
+use super::blocks::Block;
+use super::cache::{Cache, Registry, lock};
+use super::recording::Recording;
+use super::space::{Victim, block_charge};
+
+/// Victims that one reservation may cost, at most; a cold file is one, so this suffices unless the disk does not obey.
+const VICTIMS_MAX: u32 = 4096;
+
+impl Cache {
+    /// Reserves bytes, evicting what it takes. False: there is no room to be had.
+    pub(super) fn make_room(&self, bytes: u64) -> bool {
+        for _ in 0..VICTIMS_MAX {
+            let must_ask = lock(&self.space).must_ask();
+            let free = must_ask.then(|| self.store.free_bytes().ok());
+            {
+                let mut space = lock(&self.space);
+                if let Some(free) = free {
+                    space.learn_free(free);
+                }
+                if space.reserve(bytes) {
+                    return true;
+                }
+                if bytes > space.limit() {
+                    return false;
+                }
+            }
+            if !self.evict_one() {
+                return false;
+            }
+        }
+        false
+    }
+
+    fn evict_one(&self) -> bool {
+        let registry = lock(&self.registry);
+        let victim = lock(&self.space).pop_victim();
+        match victim {
+            None => false,
+            Some(Victim::Cold(hash, bytes)) => {
+                self.unlink(&hash);
+                lock(&self.space).release(bytes);
+                true
+            }
+            Some(Victim::Block(file, block)) => {
+                let recording = registry.by_id.get(&file).cloned();
+                drop(registry);
+                if let Some(recording) = recording {
+                    self.remove_block(&recording, block);
+                }
+                true
+            }
+        }
+    }
+
+    /// Removes a block that the caller took out of the LRU, and releases its bytes.
+    fn remove_block(&self, recording: &Arc<Recording>, block: u32) {
+        let charge = block_charge(recording.version.size, block);
+        let (begun, handed_out) = {
+            let mut state = recording.lock();
+            let begun = state.blocks.evict_begin(block);
+            if begun {
+                recording.note_eviction(&state);
+            }
+            (begun, state.passthrough > 0)
+        };
+        let mut obeyed = true;
+        // A hole would read as zeros to whoever has the file by passthrough.
+        if begun && !handed_out {
+            // Opened only now: as long as the block is being evicted, nobody writes it into whatever files these are.
+            obeyed = self.files(recording).and_then(|files| files.remove_block(block)).is_ok();
+        }
+        let empty = {
+            let mut state = recording.lock();
+            if begun {
+                state.blocks.evict_end(block);
+            }
+            state.blocks.is_idle_and_empty()
+        };
+        recording.settled.notify_waiters();
+        if begun && handed_out {
+            recording.lock().orphaned += charge;
+        } else if obeyed {
+            lock(&self.space).release(charge);
+        }
+        if empty || handed_out || !obeyed {
+            self.discard(recording);
+        }
+        if !obeyed {
+            lock(&self.space).release(charge);
+        }
+    }
+
+    /// Unlinks the files of a recording, if it has any; its blocks become absent.
+    pub(super) fn discard(&self, recording: &Recording) {
+        let _disk = lock(&recording.disk);
+        let freed = {
+            let mut state = recording.lock();
+            if state.charged == 0 {
+                return;
+            }
+            let mut freed = std::mem::take(&mut state.charged);
+            let mut space = lock(&self.space);
+            for block in 0..state.blocks.count() {
+                let present = matches!(state.blocks.get(block), Block::Present { .. });
+                if present && space.take_block(recording.id, block) {
+                    freed += block_charge(recording.version.size, block);
+                }
+            }
+            drop(space);
+            state.blocks.forget_present();
+            recording.note_eviction(&state);
+            state.files = None;
+            state.noted = false;
+            if state.passthrough > 0 {
+                state.orphaned += std::mem::take(&mut freed);
+            }
+            freed
+        };
+        self.unlink(&recording.hash);
+        lock(&self.space).release(freed);
+    }
+
+    /// Forgets what is known of a recording's blocks; its files stay, as one found at start. False: it is in use.
+    pub(super) fn cool(&self, registry: &mut Registry, recording: &Arc<Recording>) -> bool {
+        let _disk = lock(&recording.disk);
+        let mut state = recording.lock();
+        let is_used = state.readers > 0 || !state.fetches.is_empty() || state.passthrough > 0 || state.orphaned > 0;
+        if is_used || state.charged == 0 || !state.blocks.is_settled() {
+            return false;
+        }
+        let mut space = lock(&self.space);
+        let is_present = |block: &u32| matches!(state.blocks.get(*block), Block::Present { .. });
+        let present: Vec<u32> = (0..state.blocks.count()).filter(is_present).collect();
+        // Whoever took one out of the order is about to remove it.
+        if !present.iter().all(|block| space.has_block(recording.id, *block)) {
+            return false;
+        }
+        let mut bytes = std::mem::take(&mut state.charged);
+        for block in present {
+            space.take_block(recording.id, block);
+            bytes += block_charge(recording.version.size, block);
+        }
+        space.cool(recording.hash, bytes);
+        drop(space);
+        state.blocks.forget_present();
+        recording.note_eviction(&state);
+        state.files = None;
+        registry.by_id.remove(&recording.id);
+        registry.by_hash.remove(&recording.hash);
+        true
+    }
+
+    /// A block failed its checksum or cannot be read: it goes, and counts as missing.
+    pub fn drop_damaged(&self, recording: &Arc<Recording>, block: u32) {
+        tracing::warn!(recording = ?recording.hash, block, "a cached block is damaged and will be fetched again");
+        if lock(&self.space).take_block(recording.id, block) {
+            self.remove_block(recording, block);
+        }
+    }
+}
