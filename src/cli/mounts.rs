@@ -1,7 +1,9 @@
-//! What is mounted where: `/proc/self/mountinfo`, read as proc(5) defines it. Knows no mounting.
+//! What is mounted where: `/proc/self/mountinfo`, read as proc(5) defines it; on macOS as getmntinfo(3) tells. Knows no mounting.
 
+#[cfg(any(target_os = "linux", test))]
 use std::ffi::OsString;
 use std::io;
+#[cfg(any(target_os = "linux", test))]
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -25,9 +27,38 @@ impl Mount {
 }
 
 /// The topmost mount at exactly that absolute path.
+#[cfg(target_os = "linux")]
 pub fn at(path: &Path) -> io::Result<Option<Mount>> {
     let table = std::fs::read("/proc/self/mountinfo")?;
     Ok(topmost(&table, path))
+}
+
+/// The topmost mount at exactly that absolute path. macFUSE tells one type for all of its mounts: ours are known by their source.
+#[cfg(target_os = "macos")]
+pub fn at(path: &Path) -> io::Result<Option<Mount>> {
+    use std::ffi::CStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::sync::Mutex;
+    static TABLE: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = TABLE.lock();
+    let mut table = std::ptr::null_mut();
+    // SAFETY: the call points `table` at memory of its own, of so many entries, that is valid until the next call: we make one at a time.
+    let entries = unsafe {
+        let count = libc::getmntinfo(&raw mut table, libc::MNT_NOWAIT);
+        if count <= 0 {
+            return Err(io::Error::last_os_error());
+        }
+        std::slice::from_raw_parts(table, count as usize)
+    };
+    // SAFETY: the kernel ends each of these arrays with NUL.
+    let text = |field: &[libc::c_char]| unsafe { CStr::from_ptr(field.as_ptr()) }.to_owned();
+    let found = entries.iter().rfind(|entry| text(&entry.f_mntonname).to_bytes() == path.as_os_str().as_bytes());
+    Ok(found.map(|entry| {
+        let (kind, source) = (text(&entry.f_fstypename), text(&entry.f_mntfromname));
+        let (kind, source) = (kind.to_string_lossy(), source.to_string_lossy().into_owned());
+        let is_ours = kind.ends_with("fuse") && source.starts_with("cxonefs");
+        Mount { point: path.to_owned(), kind: if is_ours { TYPE.into() } else { kind.into_owned() }, source }
+    }))
 }
 
 /// A path that names a mount point even where the mount is dead: its parent is resolved, its own name is not looked at.
@@ -47,11 +78,13 @@ pub fn resolve(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
+#[cfg(any(target_os = "linux", test))]
 fn topmost(table: &[u8], path: &Path) -> Option<Mount> {
     table.split(|byte| *byte == b'\n').filter_map(parse).rfind(|mount| mount.point == path)
 }
 
 /// `36 35 98:0 /root /point options [optional…] - type source superoptions`
+#[cfg(any(target_os = "linux", test))]
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let point = fields.nth(4)?;
@@ -62,6 +95,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
 }
 
 /// The kernel writes space, tab, newline and backslash as three octal digits.
+#[cfg(any(target_os = "linux", test))]
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;

@@ -103,6 +103,10 @@ fn within(time: Duration, mut is_true: impl FnMut() -> Result<bool, Failure>) ->
 
 /// Whether a process runs, whosever it is. One that ended and that nobody has asked about yet does not.
 fn runs(process: u32) -> bool {
+    if !cfg!(target_os = "linux") {
+        let process = process.try_into().ok().and_then(rustix::process::Pid::from_raw);
+        return process.is_some_and(|process| rustix::process::test_kill_process(process).is_ok());
+    }
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next());
     state.is_some_and(|state| !matches!(state, 'Z' | 'X'))

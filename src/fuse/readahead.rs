@@ -11,6 +11,9 @@ const READ_AHEAD_KIB: u32 = 1024;
 
 /// Has the kernel read ahead farther in the mount at `path`. `Ok(false)`: it may not be changed by us.
 pub fn widen(path: &Path) -> io::Result<bool> {
+    if !cfg!(target_os = "linux") {
+        return Ok(false);
+    }
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     // Not `stat`: asking the mount for its device would be a request to ourselves.
     let Some(device) = device_of(&mounts, path) else { return Ok(false) };

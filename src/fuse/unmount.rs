@@ -4,8 +4,6 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::mount::UnmountFlags;
-
 /// How to treat a mount that is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Busy {
@@ -17,14 +15,30 @@ pub enum Busy {
 
 /// Unmounts what is topmost at `path`. Follows no link at its end.
 pub fn unmount(path: &Path, busy: Busy) -> io::Result<()> {
+    match by_call(path, busy) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => by_helper(path, busy),
+        result => result,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn by_call(path: &Path, busy: Busy) -> io::Result<()> {
+    use rustix::mount::UnmountFlags;
     let flags = match busy {
         Busy::Refuse => UnmountFlags::NOFOLLOW,
         Busy::Detach => UnmountFlags::NOFOLLOW | UnmountFlags::DETACH,
     };
-    match rustix::mount::unmount(path, flags) {
-        Err(rustix::io::Errno::PERM) => by_helper(path, busy),
-        result => result.map_err(io::Error::from),
-    }
+    Ok(rustix::mount::unmount(path, flags)?)
+}
+
+/// There is no detaching: what is in use is unmounted by force, and open files fail from then on.
+#[cfg(target_os = "macos")]
+fn by_call(path: &Path, busy: Busy) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    let flags = if busy == Busy::Detach { libc::MNT_FORCE } else { 0 };
+    // SAFETY: the path ends with NUL and outlives the call.
+    if unsafe { libc::unmount(path.as_ptr(), flags) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// For users that may not unmount by themselves.

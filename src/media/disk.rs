@@ -10,8 +10,6 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::FallocateFlags;
-
 /// What the store needs to know of a file or directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
@@ -180,7 +178,9 @@ impl DiskFile for RealFile {
         Ok(())
     }
 
+    #[cfg(target_os = "linux")]
     fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        use rustix::fs::FallocateFlags;
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         loop {
             match rustix::fs::fallocate(&self.0, flags, offset, len) {
@@ -188,6 +188,17 @@ impl DiskFile for RealFile {
                 result => return Ok(result?),
             }
         }
+    }
+
+    #[cfg(target_os = "macos")]
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        let (offset, len) = (offset.try_into(), len.try_into());
+        let (Ok(fp_offset), Ok(fp_length)) = (offset, len) else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let hole = libc::fpunchhole_t { fp_flags: 0, reserved: 0, fp_offset, fp_length };
+        // SAFETY: the descriptor is open, and the request takes this structure.
+        let result = unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_PUNCHHOLE, &raw const hole) };
+        if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     fn set_modified(&self, unix_s: i64) -> io::Result<()> {

@@ -3,10 +3,9 @@
 //! Knows `/proc`. The kernel's FUSE interrupt never reaches us (fuser 0.18 answers ENOSYS), and a process that is blocked in `open`
 //! cannot die before we answer, so its pending signals are watched instead.
 
+#[cfg(target_os = "linux")]
 use std::io::Read;
 use std::time::Duration;
-
-use rustix::process::{Pid, PidfdFlags};
 
 /// A caller of one request, as the kernel names it.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +50,7 @@ impl Caller {
 
     /// Resolves when the caller has a signal pending that should end its wait. Never, if it cannot be watched.
     pub async fn gave_up(&self) {
-        if self.tid == 0 {
+        if self.tid == 0 || !cfg!(target_os = "linux") {
             return std::future::pending().await;
         }
         let path = format!("/proc/{}/status", self.tid);
@@ -69,16 +68,34 @@ impl Caller {
 
 /// Whether it is a process's first thread, as nearly every caller is. False where the kernel does not tell: it gives a handle to whole
 /// processes only, at a tenth of the cost of having `status` written out.
+#[cfg(target_os = "linux")]
 fn is_main_thread(tid: u32) -> bool {
+    use rustix::process::{Pid, PidfdFlags};
     let pid = i32::try_from(tid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).is_ok())
 }
 
+/// macFUSE names the process.
+#[cfg(not(target_os = "linux"))]
+fn is_main_thread(_tid: u32) -> bool {
+    true
+}
+
+#[cfg(target_os = "linux")]
 fn name_of(tid: u32) -> Option<String> {
     // 15 bytes and a line end, in one piece.
     let mut bytes = [0; 64];
     let read = std::fs::File::open(format!("/proc/{tid}/comm")).and_then(|mut file| file.read(&mut bytes)).ok()?;
     Some(String::from_utf8_lossy(&bytes[..read]).trim_end_matches('\n').to_owned())
+}
+
+#[cfg(target_os = "macos")]
+fn name_of(pid: u32) -> Option<String> {
+    let mut bytes = [0_u8; 64];
+    // SAFETY: the length is that of the buffer.
+    let read = unsafe { libc::proc_name(pid.try_into().ok()?, bytes.as_mut_ptr().cast(), bytes.len() as u32) };
+    let name = bytes.get(..usize::try_from(read).ok()?).filter(|name| !name.is_empty())?;
+    Some(String::from_utf8_lossy(name).into_owned())
 }
 
 /// A field of `/proc/TID/status`.
