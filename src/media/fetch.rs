@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::assemble::Assembler;
 use super::engine::Engine;
@@ -205,6 +206,7 @@ impl Claim {
         writer: &mut Writer,
     ) -> Result<bool, MediaError> {
         let mut at = body.start;
+        let mut came_far = Instant::now();
         while at < body.end {
             let mut piece = match next_piece(answer, writer, session.patience.silence_max).await {
                 Ok(Some(piece)) => piece,
@@ -226,13 +228,22 @@ impl Claim {
             at += piece.len() as u64;
             self.engine.note_brought(piece.len());
             let _ = piece.split_to(ahead as usize);
+            let mut came_on = ahead > 0;
             while let Some((block, bytes)) = assembler.push(&mut piece) {
+                came_on = true;
                 if self.owned.remove(&block) {
                     writer.push(block, bytes).await;
                 }
                 if self.owned.is_empty() || !self.is_wanted() {
                     return Ok(true);
                 }
+            }
+            if came_on {
+                came_far = Instant::now();
+            } else if came_far.elapsed() > session.patience.block_max {
+                // Never silent, but of no use to anyone who waits; and another connection may be better. What is here is kept.
+                session.setback("the media host takes too long for a block", None).await?;
+                return Ok(false);
             }
         }
         Ok(false)

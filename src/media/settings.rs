@@ -47,6 +47,8 @@ pub(super) struct Patience {
     pub pause_max: Duration,
     /// The longest silence of a media host: before its answer and between two pieces of the body.
     pub silence_max: Duration,
+    /// The longest time that the body may take for one block: no reader waits longer for it.
+    pub block_max: Duration,
 }
 
 impl Patience {
@@ -58,6 +60,7 @@ impl Patience {
             pause_min: Duration::from_millis(100),
             pause_max: Duration::from_secs(2),
             silence_max: (deadline / 3).clamp(Duration::from_secs(1), Duration::from_secs(20)),
+            block_max: deadline,
         }
     }
 

@@ -141,6 +141,18 @@ async fn a_silent_host_costs_no_more_than_the_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_crawls_is_asked_again_once_a_reader_has_waited_in_vain() {
+    let bench = Bench::with(256 * KIB, |settings| settings.deadline = Duration::from_millis(500)).await;
+    bench.host.switches.crawling.store(1, Ordering::SeqCst);
+    let reader = bench.reader();
+    assert!(matches!(reader.read(0, 10_240).await, Err(MediaError::Timeout)));
+    // The first answer would go on for minutes.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(reader.read(0, 10_240).await.unwrap(), bench.range(0, 10_240));
+    bench.read_all(&reader).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cleared_cache_directory_is_made_anew() {
     let bench = Bench::new(MIB).await;
     bench.read_all(&bench.reader()).await;

@@ -35,6 +35,8 @@ pub struct Switches {
     pub status: AtomicUsize,
     /// Bodies that pause after their first 64 KiB until this is false.
     pub hold: AtomicBool,
+    /// The next answers send a byte every 5 ms, whatever becomes of this meanwhile.
+    pub crawling: AtomicUsize,
     /// Before each answer.
     pub delay_ms: AtomicU64,
     /// Seconds by which its clock is ahead.
@@ -166,7 +168,9 @@ async fn make_answer(switches: &Arc<Switches>, serial: u64, headers: &HeaderMap)
     let cut = count_down(&switches.cuts).then(|| switches.cut_after.load(Ordering::SeqCst));
     let sent = cut.map_or(whole.len(), |cut| cut.min(whole.len()));
     switches.sent.lock().unwrap().push(range.start..range.start + sent as u64);
-    let pieces = Pieces { switches: Arc::clone(switches), left: whole.slice(..sent), first: true, cut: cut.is_some() };
+    let crawls = count_down(&switches.crawling);
+    let left = whole.slice(..sent);
+    let pieces = Pieces { switches: Arc::clone(switches), left, first: true, cut: cut.is_some(), crawls };
     let body = futures_util::stream::unfold(pieces, next_piece);
     response.header("content-length", whole.len()).body(Body::from_stream(body)).unwrap()
 }
@@ -184,6 +188,7 @@ struct Pieces {
     left: Bytes,
     first: bool,
     cut: bool,
+    crawls: bool,
 }
 
 async fn next_piece(mut pieces: Pieces) -> Option<(Result<Bytes, std::io::Error>, Pieces)> {
@@ -195,7 +200,11 @@ async fn next_piece(mut pieces: Pieces) -> Option<(Result<Bytes, std::io::Error>
         // An error resets the connection in the middle of the promised body.
         return std::mem::take(&mut pieces.cut).then(|| (Err(std::io::ErrorKind::ConnectionReset.into()), pieces));
     }
-    let piece = pieces.left.split_to(pieces.left.len().min(64 * 1024));
+    let most = if pieces.crawls { 1 } else { 64 * 1024 };
+    if pieces.crawls {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let piece = pieces.left.split_to(pieces.left.len().min(most));
     Some((Ok(piece), pieces))
 }
 

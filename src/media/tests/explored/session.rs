@@ -12,6 +12,7 @@ use super::source::Answer;
 
 pub struct Patience {
     pub silence_max: Duration,
+    pub block_max: Duration,
 }
 
 pub enum Reply {
@@ -30,7 +31,12 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub fn new(server: &'a Arc<Host>, version: &'a Version) -> Session<'a> {
-        Session { server, host: None, version, patience: Patience { silence_max: Duration::MAX } }
+        Session {
+            server,
+            host: None,
+            version,
+            patience: Patience { silence_max: Duration::MAX, block_max: Duration::MAX },
+        }
     }
 
     pub async fn get(&mut self, range: Range<u64>, wanted: impl Fn() -> bool) -> Result<Reply, MediaError> {

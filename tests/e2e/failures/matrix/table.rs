@@ -69,7 +69,7 @@ fn transport(patient: bool) -> Vec<Row> {
         row(Fault::Drop, TROUBLE),
         row(Fault::CutAfter { bytes: 20 }, TROUBLE),
         row_if(Fault::StallAfter { bytes: 20 }, TROUBLE),
-        // Slow is not silent: nobody breaks it off.
+        // Slow is not silent: it is broken off only when a reader has waited in vain.
         shows(Fault::Trickle { bytes_per_s: 1 }, TROUBLE),
         row(Fault::SlowFirstByte { ms: 300 }, &[]),
         row(Fault::Delay { ms: 300 }, &[]),
