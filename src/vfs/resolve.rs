@@ -88,6 +88,15 @@ pub struct Reads {
     pub expected: u64,
 }
 
+/// What a billed call is to bring.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Need {
+    /// The exact listing.
+    Listing,
+    /// A link to recording `index`, other than the refused one.
+    Link { index: u8, refused: Option<u64> },
+}
+
 /// Limits on waiting and spending.
 #[derive(Clone, Copy, Debug)]
 pub struct ResolveLimits {
@@ -271,7 +280,7 @@ impl Resolver {
     pub async fn resolved(&self, master: MasterId, want: Want) -> Result<Interaction, VfsError> {
         let mut interaction = self.recalled(self.interaction(master)?).await?;
         if needs_call(&interaction.resolution, self.inner.clock.now()) {
-            self.sign(master, want).await?;
+            self.sign(master, want, Need::Listing).await?;
             interaction = self.interaction(master)?;
         }
         let unsized_recordings: Vec<u8> = recordings_without_size(&interaction).collect();
@@ -309,14 +318,22 @@ impl Resolver {
         Ok(version)
     }
 
-    /// Makes the billed call, or joins the one under way, and stores what it says.
-    pub async fn sign(&self, master: MasterId, want: Want) -> Result<(), VfsError> {
-        let phase = self.join_flight(master, want);
+    /// Makes the billed call, or joins the one under way, and stores what it says. Nothing is called if what is needed came meanwhile.
+    pub(super) async fn sign(&self, master: MasterId, want: Want, need: Need) -> Result<(), VfsError> {
+        let phase = self.join_flight(master, want, need);
         let limits = *lock(&self.inner.limits);
         // Nobody's file waits for what is warmed: it may take as long as calls go through.
         let patience = if want.priority == Priority::Warm { None } else { limits.patience };
         let stall = Stall { answered: self.inner.answered.subscribe(), window: self.inner.limiter.snapshot().window };
         wait::for_landing(phase, patience, limits.deadline, stall, &self.inner.breaker).await
+    }
+
+    /// Whether what a call would bring is here.
+    fn has(&self, master: MasterId, need: Need) -> Result<bool, VfsError> {
+        Ok(match need {
+            Need::Listing => !needs_call(&self.interaction(master)?.resolution, self.inner.clock.now()),
+            Need::Link { index, refused } => self.inner.links.usable(master, index, refused).is_some(),
+        })
     }
 
     fn interaction(&self, master: MasterId) -> Result<Interaction, VfsError> {

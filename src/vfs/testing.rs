@@ -13,8 +13,8 @@ use crate::base::clock::ManualClock;
 use crate::base::{AgentId, Channel, Clock, ContactId, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
 use crate::cxone::{
-    ApiError, ContactRecord, ContactsAnswer, Limiter, LimiterSettings, ListingProgress, Playback, PlaybackAnswer,
-    Priority, RecordJson,
+    ApiError, ContactRecord, ContactsAnswer, Limiter, LimiterSettings, ListingProgress, MediaLink, Playback,
+    PlaybackAnswer, PlaybackItem, Priority, RecordJson, SecretUrl,
 };
 use crate::media::{Media, MediaSettings};
 use crate::vfs::{
@@ -33,6 +33,8 @@ pub struct FakePlayer {
     pub latency: Mutex<Duration>,
     /// What calls fail with; first come, first out, then they succeed.
     pub failures: Mutex<Vec<ApiError>>,
+    /// Links that a call brings.
+    pub links: AtomicU32,
     /// What calls and probes fail with until further notice.
     pub down: Mutex<Option<ApiError>>,
 }
@@ -46,7 +48,10 @@ impl Player for FakePlayer {
         let failure = self.down.lock().unwrap().clone().or_else(|| self.failures.lock().unwrap().pop());
         match failure {
             Some(error) => Err(error),
-            None => Ok(PlaybackAnswer::Found(Playback { metadata: json!({}), items: Vec::new() })),
+            None => {
+                let items = (0..self.links.load(Ordering::SeqCst)).map(|_| item()).collect();
+                Ok(PlaybackAnswer::Found(Playback { metadata: json!({}), items }))
+            }
         }
     }
 
@@ -54,6 +59,12 @@ impl Player for FakePlayer {
         let down = self.down.lock().unwrap().clone();
         down.map_or(Ok(()), Err)
     }
+}
+
+fn item() -> PlaybackItem {
+    let url = SecretUrl::new(&"http://127.0.0.1:1/x.mp4".parse().unwrap());
+    let link = MediaLink { url, extension: "mp4".into(), expires_at: None };
+    PlaybackItem { media: Some(link), ..PlaybackItem::default() }
 }
 
 /// Lists what it is given.

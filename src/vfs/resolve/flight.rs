@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::purse::{spent_error, spent_on_day_of};
-use super::{LEARNED_FACT, Resolver, Want, lock};
+use super::{LEARNED_FACT, Need, Resolver, Want, lock};
 use crate::base::{Day, MasterId};
 use crate::catalog::{Interaction, LedgerEntry, LedgerId, NewResolution, Resolution};
 use crate::cxone::breaker::Admitted;
@@ -53,7 +53,7 @@ enum Failure {
 
 impl Resolver {
     /// The flight of an interaction, begun if there is none.
-    pub(super) fn join_flight(&self, master: MasterId, want: Want) -> watch::Receiver<Phase> {
+    pub(super) fn join_flight(&self, master: MasterId, want: Want, need: Need) -> watch::Receiver<Phase> {
         let mut flights = lock(&self.inner.flights);
         if let Some(flight) = flights.get(&master) {
             flight.priority.send_if_modified(|priority| {
@@ -72,14 +72,20 @@ impl Resolver {
         let resolver = self.clone();
         tokio::spawn(async move {
             let _board = OnBoard { resolver: &resolver, master, flight: &flight };
-            resolver.fly(master, want, &flight).await;
+            resolver.fly(master, want, need, &flight).await;
         });
         receiver
     }
 
-    async fn fly(&self, master: MasterId, want: Want, flight: &Arc<Flight>) {
+    async fn fly(&self, master: MasterId, want: Want, need: Need, flight: &Arc<Flight>) {
         let mut tries = 0;
         let result = loop {
+            // Whoever looked just before another flight landed, and boarded just after, needs no call of its own.
+            match self.has(master, need) {
+                Ok(false) => {}
+                Ok(true) => break Ok(()),
+                Err(error) => break Err(error),
+            }
             flight.phase.send_replace(Phase::Queued);
             let (permit, admitted) = match self.queue(master, flight).await {
                 Ok(Some(leave)) => leave,
@@ -192,10 +198,13 @@ impl Resolver {
     async fn store(&self, master: MasterId, answer: &PlaybackAnswer) -> Result<(), VfsError> {
         let now = self.inner.clock.now();
         let known = self.interaction(master)?;
-        if let PlaybackAnswer::Found(playback) = answer {
-            let serial = self.inner.signings.fetch_add(1, Ordering::Relaxed) + 1;
-            self.inner.links.store(master, playback, serial, now);
-        }
+        let links = match answer {
+            PlaybackAnswer::Found(playback) => playback.items.as_slice(),
+            PlaybackAnswer::NotFound => &[],
+        };
+        let links = links.iter().filter_map(|item| item.media.as_ref());
+        let serial = self.inner.signings.fetch_add(1, Ordering::Relaxed) + 1;
+        self.inner.links.store(master, links, serial, now);
         // A new link is all that a resolved interaction takes from another call: what was published stays put.
         if needs_call(&known.resolution, now) {
             let mut resolution = documents::resolution(master, known.channel, known.mtime, answer, now);

@@ -11,6 +11,7 @@ use super::*;
 use crate::base::Channel;
 use crate::catalog::file_ino;
 use crate::cxone::{ApiErrorKind, ContactRecord};
+use crate::media::{LinkSource, MediaError};
 use crate::vfs::testing::{Fixture, OPEN, contact, fixture};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -173,4 +174,57 @@ async fn what_becomes_exact_is_dropped_from_the_kernel() {
         resolve(&fixture, number).await.unwrap();
     }
     assert_eq!(fixture.kernel.told(), [] as [i64; 0]);
+}
+
+/// The serial of the link that `index` of interaction 1 gets, or the error's text.
+async fn link(fixture: &Fixture, index: u8, refused: Option<u64>) -> Result<u64, String> {
+    let links = RecordingLinks { resolver: fixture.vfs.resolver().clone(), master: master(1), index, want: OPEN };
+    links.link(refused).await.map(|link| link.serial).map_err(|error| error.to_string())
+}
+
+fn calls(fixture: &Fixture) -> u32 {
+    fixture.player.calls.load(Ordering::SeqCst)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_refused_the_same_link_shares_one_new_one() {
+    let fixture = fixture(20, None).await;
+    fixture.player.links.store(2, Ordering::SeqCst);
+    *fixture.player.latency.lock().unwrap() = SECOND;
+    assert_eq!(link(&fixture, 0, None).await, Ok(1));
+    let all = join_all((0..8).map(|reader| link(&fixture, reader % 2, Some(1)))).await;
+    assert_eq!((all, calls(&fixture)), (vec![Ok(2); 8], 2));
+    // An answer to a request that was on its way with the old link.
+    assert_eq!((link(&fixture, 1, Some(1)).await, calls(&fixture)), (Ok(2), 2));
+    // The new one is refused too: no more calls for a while, then one.
+    let denied = MediaError::Denied.to_string();
+    assert_eq!((link(&fixture, 0, Some(2)).await, calls(&fixture)), (Err(denied), 2));
+    fixture.clock.advance(SECOND * 31);
+    assert_eq!((link(&fixture, 0, Some(2)).await, calls(&fixture)), (Ok(3), 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_brought_no_link_is_not_made_for_every_read() {
+    let fixture = fixture(20, None).await;
+    fixture.player.links.store(1, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert!(link(&fixture, 1, None).await.is_err());
+        assert_eq!(calls(&fixture), 1);
+    }
+    assert_eq!((link(&fixture, 0, None).await, calls(&fixture)), (Ok(1), 1));
+    fixture.clock.advance(SECOND * 3601);
+    fixture.player.links.store(2, Ordering::SeqCst);
+    assert_eq!((link(&fixture, 1, None).await, calls(&fixture)), (Ok(2), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_boards_after_a_landing_needs_no_call() {
+    let fixture = fixture(20, None).await;
+    fixture.player.links.store(1, Ordering::SeqCst);
+    resolve(&fixture, 1).await.unwrap();
+    // As if it had looked before the landing.
+    let resolver = fixture.vfs.resolver();
+    resolver.sign(master(1), OPEN, Need::Listing).await.unwrap();
+    resolver.sign(master(1), OPEN, Need::Link { index: 0, refused: None }).await.unwrap();
+    assert_eq!((calls(&fixture), outcomes(&fixture).len()), (1, 1));
 }
