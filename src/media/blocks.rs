@@ -81,6 +81,12 @@ impl Blocks {
         self.present == 0 && self.in_flight == 0 && self.evicting == 0
     }
 
+    /// Something is on its way.
+    #[must_use]
+    pub fn has_in_flight(&self) -> bool {
+        self.in_flight > 0
+    }
+
     /// Nothing is on its way and nothing is being removed.
     #[must_use]
     pub fn is_settled(&self) -> bool {

@@ -145,12 +145,13 @@ impl Cache {
         self.rest(recording);
     }
 
-    /// Closes the files of a recording that nobody uses, and forgets it if nothing of it is here.
+    /// Closes the files of a recording that nobody uses, and forgets it if nothing of it is here. Blocks of a fetch that was broken off may
+    /// still be on their way to the disk; who writes them calls this again.
     pub fn rest(&self, recording: &Arc<Recording>) {
         let mut registry = lock(&self.registry);
         let empty = {
             let mut state = recording.lock();
-            if state.readers > 0 || !state.fetches.is_empty() {
+            if state.is_used() || state.blocks.has_in_flight() {
                 return;
             }
             state.files = None;
@@ -289,7 +290,7 @@ impl Cache {
         }
         let files = Arc::new(self.store.reopen(&recording.hash, recording.version.size)?);
         let mut state = recording.lock();
-        if state.readers > 0 || !state.fetches.is_empty() {
+        if state.is_used() || state.blocks.has_in_flight() {
             state.files = Some(Arc::clone(&files));
         }
         Ok(files)

@@ -130,7 +130,7 @@ impl Cache {
     pub(super) fn cool(&self, registry: &mut Registry, recording: &Arc<Recording>) -> bool {
         let _disk = lock(&recording.disk);
         let mut state = recording.lock();
-        let is_used = state.readers > 0 || !state.fetches.is_empty() || state.passthrough > 0 || state.orphaned > 0;
+        let is_used = state.is_used() || state.passthrough > 0 || state.orphaned > 0;
         if is_used || state.charged == 0 || !state.blocks.is_settled() {
             return false;
         }

@@ -207,6 +207,11 @@ impl FetchEntry {
 }
 
 impl State {
+    /// Somebody reads it or fetches it.
+    pub fn is_used(&self) -> bool {
+        self.readers > 0 || !self.fetches.is_empty()
+    }
+
     /// The end of the run of present blocks that begins at byte `start`, at most `end`; `start` if there is none.
     pub fn present_until(&self, start: u64, end: u64) -> u64 {
         let mut at = start;

@@ -38,7 +38,7 @@ impl Batch {
     fn store(mut self, engine: &Engine) {
         // One writer per file at a time: the kernel would have the others spin for the inode's lock.
         let recording = Arc::clone(&self.recording);
-        let _turn = recording.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = recording.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut run_max = usize::MAX;
         while let Some((first, _)) = self.blocks.front() {
             let first = *first;
@@ -51,6 +51,12 @@ impl Batch {
                 continue;
             }
             self.blocks.drain(..adjacent);
+        }
+        drop(turn);
+        // Its fetch may have been broken off meanwhile, and have left the files open for this.
+        let is_used = recording.lock().is_used();
+        if !is_used {
+            engine.cache.rest(&recording);
         }
     }
 }

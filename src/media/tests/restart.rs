@@ -4,6 +4,8 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::*;
+use crate::base::crypt::Keys;
+use crate::media::cache::Cache;
 
 /// The one file of the cache with this ending.
 fn cache_file(dir: &Path, ending: &str) -> PathBuf {
@@ -112,4 +114,26 @@ async fn a_verified_file_is_complete_and_survives_eviction() {
     assert!(bytes == bench.truth);
     drop(verified);
     assert!(bench.media.cache_used() < used - MIB / 2);
+}
+
+/// As a mount that ends does: what was fetched is paid for in time and traffic, and the disk is not to blame.
+#[test]
+fn blocks_that_are_being_written_when_their_fetch_is_broken_off_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(jiff::Timestamp::from_second(1_800_000_000).unwrap()));
+    let cache = Cache::open(dir.path(), &Keys::default(), 1 << 30, 0, clock).unwrap();
+    let version = Version { size: MIB, validator: "\"one\"".into() };
+    let recording = cache.attach(cache.name(&key()), &version);
+    assert!((0..2).all(|block| recording.lock().blocks.claim(block)));
+    // Its reader and its fetch are gone before the disk has taken the blocks.
+    cache.detach(&recording);
+    for block in 0..2 {
+        let bytes = [bytes::Bytes::from(content(64 * KIB, u64::from(block)))];
+        assert!(cache.store_run(&recording, block, &[&bytes]));
+    }
+    cache.rest(&recording);
+    assert_eq!((cache.trouble(), cache.is_spilling()), (None, false));
+    assert!(recording.lock().files.is_none(), "closed after the last write");
+    let again = cache.attach(cache.name(&key()), &version);
+    assert_eq!(again.lock().present_until(0, MIB), 128 * KIB);
 }
