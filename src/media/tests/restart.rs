@@ -125,12 +125,14 @@ fn blocks_that_are_being_written_when_their_fetch_is_broken_off_stay() {
     let version = Version { size: MIB, validator: "\"one\"".into() };
     let recording = cache.attach(cache.name(&key()), &version);
     assert!((0..2).all(|block| recording.lock().blocks.claim(block)));
-    // Its reader and its fetch are gone before the disk has taken the blocks.
-    cache.detach(&recording);
-    for block in 0..2 {
+    let write = |block: u32| {
         let bytes = [bytes::Bytes::from(content(64 * KIB, u64::from(block)))];
         assert!(cache.store_run(&recording, block, &[&bytes]));
-    }
+    };
+    write(0);
+    // Its reader and its fetch are gone before the disk has taken the other block.
+    cache.detach(&recording);
+    write(1);
     cache.rest(&recording);
     assert_eq!((cache.trouble(), cache.is_spilling()), (None, false));
     assert!(recording.lock().files.is_none(), "closed after the last write");
