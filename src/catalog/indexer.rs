@@ -195,7 +195,7 @@ impl Indexer {
     fn refresh_behind(&self, day: Day, now: Timestamp, state: DayState) {
         let pause = signed(RETRY_PAUSE.min(self.inner.refresh));
         let failed_at = self.inner.state().failing.get(&day).copied();
-        if failed_at.is_none_or(|at| now.duration_since(at) >= pause) {
+        if failed_at.is_none_or(|at| now.duration_since(at).abs() >= pause) {
             self.join(day, Mode::Behind(state));
         }
     }

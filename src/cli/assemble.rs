@@ -199,7 +199,8 @@ impl Served for ServedMount {
 pub fn limiter(config: &Config, catalog: &Catalog, clock: &Arc<dyn Clock>) -> Result<Limiter, Failure> {
     let limits = &config.limits;
     // Calls of an earlier process count: a restart must not burst past the limit.
-    let since = clock.now().saturating_sub(limits.playback_window).unwrap_or(Timestamp::MIN);
+    // The limiter knows how long they do; it is given more than that.
+    let since = clock.now().saturating_sub(limits.playback_window * 2).unwrap_or(Timestamp::MIN);
     let recent = catalog.ledger_times(since).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     Ok(Limiter::new(rate(limits), recent, vfs::learned_before(catalog), Arc::clone(clock)))
 }

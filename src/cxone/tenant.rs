@@ -103,6 +103,11 @@ impl Tenant {
         reporting::completed_contacts(&self.inner, Window { start, end, updated_since }, progress).await
     }
 
+    /// Logs in if that is due.
+    pub async fn ready(&self) -> Result<(), ApiError> {
+        self.inner.session().await.map(drop)
+    }
+
     /// One billed Media Playback call, exactly one HTTP request unless a 401 forces a new login. The caller holds a limiter permit.
     pub async fn playback(&self, master: MasterId) -> Result<PlaybackAnswer, ApiError> {
         playback::playback(&self.inner, master).await

@@ -47,6 +47,9 @@ impl Ttl {
     pub const FINAL: Ttl = Ttl { attr: Duration::from_hours(1), entry: NAME_KEPT };
     /// What a refresh of an open day may change; the kernel is told of that, too.
     pub const OPEN_DAY: Ttl = Ttl { attr: Duration::from_mins(1), entry: NAME_KEPT };
+    /// A document that a refresh of an open day may make longer. Its size is not kept: between the refresh and its notice, who opened it
+    /// would read the new bytes by the old size.
+    pub const OPEN_DOCUMENT: Ttl = Ttl { attr: Duration::ZERO, entry: NAME_KEPT };
     /// A size that is a guess, where only opening resolves. Never kept: who reads beyond a size that is kept is told that the file ends
     /// there.
     pub const GUESS: Ttl = Ttl { attr: Duration::ZERO, entry: NAME_KEPT };

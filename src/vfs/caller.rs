@@ -54,6 +54,10 @@ impl Caller {
             return std::future::pending().await;
         }
         let path = format!("/proc/{}/status", self.tid);
+        // Hidden from us, as other users' processes may be (`hidepid`), it is not to be told from one that is gone.
+        if std::fs::read_to_string(&path).is_err() {
+            return std::future::pending().await;
+        }
         loop {
             tokio::time::sleep(WATCH_EVERY).await;
             // procfs answers from memory: no need to leave the worker thread for it.

@@ -109,6 +109,12 @@ pub fn child_of_kind(interaction: &Interaction, now: Timestamp, kind: FileKind) 
     known.map(Child::resolved).or_else(|| expected().then(|| Child::predicted(kind)))
 }
 
+/// Whether opening this file truly needs a billed call: what is known stays known while something else may be asked for again.
+pub fn open_needs_call(interaction: &Interaction, now: Timestamp, kind: FileKind) -> bool {
+    let is_certain = || child_of_kind(interaction, now, kind).is_some_and(|child| child.certain);
+    needs_call(&interaction.resolution, now) && !is_certain()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 
 use crate::base::MasterId;
-use crate::cxone::MediaLink;
+use crate::cxone::{MediaLink, PlaybackItem};
 use crate::media::{Link, LinkSource, MediaError};
 use crate::vfs::error::VfsError;
 use crate::vfs::resolve::{Need, Resolver, Want};
@@ -26,7 +26,8 @@ const SIGNINGS_MAX: u32 = 3;
 
 /// What the last signing of an interaction brought.
 struct Signed {
-    links: Vec<Link>,
+    /// By recording.
+    links: Vec<Option<Link>>,
     at: Timestamp,
 }
 
@@ -62,10 +63,10 @@ impl Links {
         }
     }
 
-    /// Keeps what a billed call just brought, in order of the recordings; nothing is worth keeping too. `serial` must grow with every
-    /// call.
-    pub fn store<'a>(&self, master: MasterId, links: impl Iterator<Item = &'a MediaLink>, serial: u64, now: Timestamp) {
-        let links = links.map(|link| Link { link: link.clone(), serial, signed_at: now }).collect();
+    /// Keeps the links that a billed call just brought, by recording; that there are none is worth keeping too. `serial` must grow with
+    /// every call.
+    pub fn store(&self, master: MasterId, links: Vec<Option<MediaLink>>, serial: u64, now: Timestamp) {
+        let links = links.into_iter().map(|link| Some(Link { link: link?, serial, signed_at: now })).collect();
         self.signed().put(master, Signed { links, at: now });
     }
 
@@ -73,8 +74,13 @@ impl Links {
     /// knows and we do not: by our own a link could look dead that is not, and a new one costs a call.
     pub fn usable(&self, master: MasterId, index: u8, refused: Option<u64>) -> Option<Link> {
         let mut signed = self.signed();
-        let link = signed.get(&master)?.links.get(usize::from(index))?;
+        let link = signed.get(&master)?.links.get(usize::from(index))?.as_ref()?;
         (refused != Some(link.serial)).then(|| link.clone())
+    }
+
+    /// Whether bytes can be fetched without signing first, as far as can be told from here.
+    pub fn lasts(&self, master: MasterId, index: u8, now: Timestamp) -> bool {
+        self.usable(master, index, None).is_some_and(|link| !has_ended(&link, now))
     }
 
     /// Whether signing may bring a link that is better than none, or than the one that was refused, which then counts as replaced.
@@ -85,14 +91,13 @@ impl Links {
             return if absent { Err(Futile::Absent) } else { Ok(()) };
         };
         let Some(refused) = refused else { return Ok(()) };
-        let has_ended = link.link.expires_at.is_some_and(|end| end <= now);
         let mut replaced = self.replaced();
         if let Some(last) = replaced.get(&master) {
             // Several readers are refused the same link at once: what the first may do, all may; they share the call.
             if refused <= last.refused {
                 return Ok(());
             }
-            if !has_ended && now.duration_since(last.at).abs() < REFUSAL_STANDS {
+            if !has_ended(&link, now) && now.duration_since(last.at).abs() < REFUSAL_STANDS {
                 return Err(Futile::Refused);
             }
         }
@@ -119,6 +124,23 @@ impl Links {
     fn signed(&self) -> std::sync::MutexGuard<'_, LruCache<MasterId, Signed>> {
         self.signed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn has_ended(link: &Link, now: Timestamp) -> bool {
+    link.link.expires_at.is_some_and(|end| end <= now)
+}
+
+/// The links of a billed call, by recording, where `known` recordings were published of the interaction. Recordings are numbered among
+/// the elements that have a link; one that is not given out any more must not lend its number to the next.
+pub fn by_recording(items: &[PlaybackItem], known: usize) -> Vec<Option<MediaLink>> {
+    let links: Vec<MediaLink> = items.iter().filter_map(|item| item.media.clone()).collect();
+    if links.len() >= known {
+        return links.into_iter().map(Some).collect();
+    }
+    if items.len() == known {
+        return items.iter().map(|item| item.media.clone()).collect();
+    }
+    Vec::new()
 }
 
 /// Links to one recording, on behalf of whoever opened it.
@@ -151,5 +173,24 @@ impl LinkSource for RecordingLinks {
 
     fn note(&self) -> Option<Vec<u8>> {
         self.resolver.note(self.master)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::testing::media_item;
+
+    #[test]
+    fn a_recording_that_is_not_given_out_any_more_does_not_lend_its_number() {
+        let none = PlaybackItem::default;
+        let shape = |items: &[PlaybackItem], known| -> Vec<bool> {
+            by_recording(items, known).iter().map(Option::is_some).collect()
+        };
+        assert_eq!(shape(&[media_item(), none(), media_item()], 0), [true, true]);
+        assert_eq!(shape(&[media_item(), none(), media_item()], 2), [true, true]);
+        assert_eq!(shape(&[none(), media_item()], 2), [false, true]);
+        assert_eq!(shape(&[media_item(), none(), none()], 2), [] as [bool; 0]);
+        assert_eq!(shape(&[], 1), [] as [bool; 0]);
     }
 }

@@ -61,9 +61,19 @@ impl Vfs {
         let mut interaction = self.catalog.interaction(master)?.ok_or_else(VfsError::not_found)?;
         let now = self.clock.now();
         if resolves(self.settings.resolve_on, Priority::List) && needs_call(&interaction.resolution, now) {
-            self.refuse_scanner(caller)?;
-            interaction =
-                self.resolver.resolved(master, Want { priority: Priority::List, caller, reads: None }).await?;
+            let want = Want { priority: Priority::List, caller, reads: None };
+            let resolved = match self.refuse_scanner(caller) {
+                Ok(()) => self.resolver.resolved(master, want).await,
+                Err(refused) => Err(refused),
+            };
+            match resolved {
+                Ok(resolved) => interaction = resolved,
+                // What was paid for is shown whatever has become of asking again for the rest.
+                Err(error) if matches!(interaction.resolution, Resolution::Resolved { .. }) => {
+                    tracing::debug!(%master, %error, "a missing recording cannot be asked for again now");
+                }
+                Err(error) => return Err(error),
+            }
         }
         if let Resolution::Resolved { recheck_at: Some(at), .. } = interaction.resolution {
             self.rechecks.note(at, folder.ino);

@@ -84,7 +84,7 @@ impl Vfs {
             }
             Node::Folder(place) if name == CONTACT_JSON => self.known_entry(Node::Contact(place)),
             Node::Folder(place) => {
-                let interaction = self.interaction_to_show(place)?;
+                let interaction = self.interaction_to_show(place, |known, now| find_child(known, now, name))?;
                 interaction.map(|interaction| self.billed_named(place, &interaction, name)).transpose()
             }
             Node::Contact(_) | Node::Shared(..) => Err(VfsError::new(ErrorKind::NotADirectory, "not a directory")),
@@ -122,21 +122,28 @@ impl Vfs {
                 let folder = self.folder(place)?;
                 let ino = contact_ino(folder.ino);
                 let attr = self.settings.ownership.file(ino, folder.contact_size, folder.contact_mtime, 1);
-                Entry { node, attr, ttl: self.day_ttl(place.day)? }
+                let ttl = if self.is_closed(place.day)? { Ttl::FINAL } else { Ttl::OPEN_DOCUMENT };
+                Entry { node, attr, ttl }
             }
             Node::Shared(kind, place) => {
-                let interaction = self.interaction_to_show(place)?;
+                let interaction = self.interaction_to_show(place, |known, now| child_of_kind(known, now, kind))?;
                 return interaction.map(|interaction| self.billed_of_kind(place, &interaction, kind)).transpose();
             }
         };
         Ok(Some(entry))
     }
 
-    /// The interaction as a look may show it; `None` where the look resolves it first.
-    fn interaction_to_show(&self, place: Place) -> Result<Option<Interaction>, VfsError> {
+    /// The interaction as a look at one child may show it; `None` where the look resolves it first.
+    fn interaction_to_show(
+        &self,
+        place: Place,
+        child: impl Fn(&Interaction, Timestamp) -> Option<Child>,
+    ) -> Result<Option<Interaction>, VfsError> {
         let interaction = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
-        let exact = || !needs_call(&interaction.resolution, self.clock.now()) && all_sizes_known(&interaction);
-        let may_be_shown = !resolves(self.settings.resolve_on, Priority::Stat) || exact();
+        let now = self.clock.now();
+        let is_known = || child(&interaction, now).is_some_and(|child| child.certain && child.size.is_some());
+        let is_exact = || !needs_call(&interaction.resolution, now) && all_sizes_known(&interaction);
+        let may_be_shown = !resolves(self.settings.resolve_on, Priority::Stat) || is_known() || is_exact();
         Ok(may_be_shown.then_some(interaction))
     }
 

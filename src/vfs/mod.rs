@@ -244,8 +244,7 @@ impl Vfs {
 
     /// Opens a file: resolves it if that was never done. Ends with `Interrupted` within a second of a signal that should end the wait.
     pub async fn open(&self, ino: u64, caller: Caller) -> Result<Opened, VfsError> {
-        let node = self.node(ino)?;
-        unless_given_up(caller, self.open_node(node, caller)).await
+        self.open_node(self.node(ino)?, caller).await
     }
 
     /// Bytes of an open file; shorter than `len` only at its end.

@@ -7,16 +7,16 @@ use bytes::Bytes;
 use crate::catalog::{FileKind, Interaction};
 use crate::cxone::Priority;
 use crate::media::{MediaError, VerifiedFile, Version};
-use crate::vfs::Vfs;
 use crate::vfs::audit::OpenEvent;
 use crate::vfs::caller::Caller;
-use crate::vfs::children::{Child, child_of_kind, needs_call};
+use crate::vfs::children::{Child, child_of_kind, open_needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::estimate::estimate;
 use crate::vfs::handles::{OpenFile, OpenRecording};
 use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::{Node, Place};
 use crate::vfs::resolve::{Reads, Want, recording_key};
+use crate::vfs::{Vfs, unless_given_up};
 
 /// A successful open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl Vfs {
     async fn open_shared(&self, kind: FileKind, place: Place, caller: Caller) -> Result<Opened, VfsError> {
         let before = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
         let before = self.resolver.recalled(before).await?;
-        let calls = needs_call(&before.resolution, self.clock.now());
-        let result = self.open_billed(kind, place, caller, &before).await;
+        let calls = open_needs_call(&before, self.clock.now(), kind);
+        let result = unless_given_up(caller, self.open_billed(kind, place, caller, &before, calls)).await;
         self.audit.opened(&OpenEvent {
             caller,
             path: self.path(Node::Shared(kind, place)),
@@ -67,10 +67,11 @@ impl Vfs {
         place: Place,
         caller: Caller,
         before: &Interaction,
+        calls: bool,
     ) -> Result<Opened, VfsError> {
         let master = place.master;
         let want = Want { priority: Priority::Open, caller, reads: self.reads(kind, before)? };
-        if needs_call(&before.resolution, self.clock.now()) {
+        if calls {
             self.refuse_scanner(caller)?;
             self.resolver.resolved(master, want).await?;
         }
@@ -138,12 +139,8 @@ impl Vfs {
         let FileKind::Recording(index) = recording.kind else { return Ok(()) };
         let master = recording.place.master;
         tracing::warn!(%master, recording = index, "a recording changed at the source; its old bytes are dropped");
-        self.catalog.set_recording_version(master, index, version.size, &version.validator)?;
         self.note_changed(master, index);
-        if let Some(interaction) = self.catalog.interaction(master)? {
-            self.kernel.forget_attributes(crate::catalog::file_ino(interaction.ino_base, recording.kind));
-        }
-        Ok(())
+        self.resolver.publish_size(master, index, version)
     }
 }
 

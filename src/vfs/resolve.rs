@@ -27,7 +27,7 @@ use crate::cxone::{
     ApiError, Breaker, Learned, Limiter, LimiterSettings, LimiterSnapshot, PlaybackAnswer, Priority, Probe, Service,
     ServiceState,
 };
-use crate::media::{Media, RecordingKey, Version};
+use crate::media::{LinkSource, Media, RecordingKey, Version};
 use crate::vfs::caller::Caller;
 use crate::vfs::children::{billed_children, needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
@@ -43,6 +43,11 @@ use wait::Stall;
 /// Makes billed calls: the tenant, or a double in tests.
 #[async_trait]
 pub trait Player: Send + Sync + 'static {
+    /// Logs in if that is due, so that a call that is made next leaves at once; costs nothing.
+    async fn ready(&self) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     /// One billed call.
     async fn playback(&self, master: MasterId) -> Result<PlaybackAnswer, ApiError>;
 
@@ -52,6 +57,10 @@ pub trait Player: Send + Sync + 'static {
 
 #[async_trait]
 impl Player for crate::cxone::Tenant {
+    async fn ready(&self) -> Result<(), ApiError> {
+        crate::cxone::Tenant::ready(self).await
+    }
+
     async fn playback(&self, master: MasterId) -> Result<PlaybackAnswer, ApiError> {
         crate::cxone::Tenant::playback(self, master).await
     }
@@ -304,6 +313,8 @@ impl Resolver {
         let deadline = lock(&self.inner.limits).deadline;
         let deadline = deadline.saturating_sub(sizes_grace(deadline));
         let links = Arc::new(RecordingLinks { resolver: self.clone(), master, index, want });
+        // Under limits of its own: waiting for the rate limit is no work of the media host's.
+        links.link(None).await?;
         let key = recording_key(master, index);
         let probe = async {
             match want.reads.filter(|reads| reads.index == index) {

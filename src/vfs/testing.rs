@@ -49,7 +49,7 @@ impl Player for FakePlayer {
         match failure {
             Some(error) => Err(error),
             None => {
-                let items = (0..self.links.load(Ordering::SeqCst)).map(|_| item()).collect();
+                let items = (0..self.links.load(Ordering::SeqCst)).map(|_| media_item()).collect();
                 Ok(PlaybackAnswer::Found(Playback { metadata: json!({}), items }))
             }
         }
@@ -61,7 +61,8 @@ impl Player for FakePlayer {
     }
 }
 
-fn item() -> PlaybackItem {
+/// An element with a link that leads nowhere.
+pub fn media_item() -> PlaybackItem {
     let url = SecretUrl::new(&"http://127.0.0.1:1/x.mp4".parse().unwrap());
     let link = MediaLink { url, extension: "mp4".into(), expires_at: None };
     PlaybackItem { media: Some(link), ..PlaybackItem::default() }

@@ -64,7 +64,8 @@ pub(super) fn on_access(
     match known {
         // What is in the index is shown, even if this machine's clock went back behind it.
         Some(state) if state.closed || is_future(day, now, zone) => Step::Answer(*state),
-        Some(state) if now.duration_since(state.indexed_at) < signed(refresh) => Step::Answer(*state),
+        // A time far ahead was told by a clock that was wrong then.
+        Some(state) if now.duration_since(state.indexed_at).abs() < signed(refresh) => Step::Answer(*state),
         Some(state) => Step::AnswerAndRefresh(*state),
         None if is_future(day, now, zone) => Step::Future,
         None => Step::Wait,

@@ -13,12 +13,13 @@ use tokio::time::Instant;
 use super::purse::{spent_error, spent_on_day_of};
 use super::{LEARNED_FACT, Need, Resolver, Want, lock};
 use crate::base::{Day, MasterId};
-use crate::catalog::{Interaction, LedgerEntry, LedgerId, NewResolution, Resolution};
+use crate::catalog::{FileKind, Interaction, LedgerEntry, LedgerId, NewResolution, Resolution};
 use crate::cxone::breaker::Admitted;
 use crate::cxone::{ApiError, ApiErrorKind, InFlight, Permit, PlaybackAnswer, Priority};
 use crate::vfs::children::needs_call;
 use crate::vfs::documents;
 use crate::vfs::error::{ErrorKind, VfsError};
+use crate::vfs::links::by_recording;
 use crate::vfs::policy::DailyBudget;
 
 /// Tries of one billed call that fails in a way that may pass (5xx, cut connection).
@@ -156,6 +157,13 @@ impl Resolver {
         admitted: Admitted,
     ) -> Result<(), Failure> {
         let reason = *flight.priority.borrow();
+        // Before the row: after a restart, a call counts from its row on.
+        if let Err(error) = self.inner.player.ready().await {
+            let answer = Err(error.unsent());
+            self.inner.breaker.conclude(admitted, &answer);
+            self.land(permit.spend(), &answer);
+            return Err(answer.map_or_else(failure, |_| Failure::Throttled));
+        }
         let row = self.enter_in_ledger(master, want, reason).await.map_err(Failure::Final)?;
         let under_way = permit.spend();
         let admitted = admitted.now();
@@ -198,11 +206,11 @@ impl Resolver {
     async fn store(&self, master: MasterId, answer: &PlaybackAnswer) -> Result<(), VfsError> {
         let now = self.inner.clock.now();
         let known = self.interaction(master)?;
-        let links = match answer {
+        let items = match answer {
             PlaybackAnswer::Found(playback) => playback.items.as_slice(),
             PlaybackAnswer::NotFound => &[],
         };
-        let links = links.iter().filter_map(|item| item.media.as_ref());
+        let links = by_recording(items, recordings(&known.resolution));
         let serial = self.inner.signings.fetch_add(1, Ordering::Relaxed) + 1;
         self.inner.links.store(master, links, serial, now);
         // A new link is all that a resolved interaction takes from another call: what was published stays put.
@@ -292,6 +300,12 @@ pub fn outcome_word(answer: &Result<PlaybackAnswer, ApiError>) -> String {
         (ApiErrorKind::Timeout, None) => "timeout".to_owned(),
         (_, None) => "error".to_owned(),
     }
+}
+
+/// How many recordings were published.
+fn recordings(resolution: &Resolution) -> usize {
+    let Resolution::Resolved { files, .. } = resolution else { return 0 };
+    files.iter().filter(|file| matches!(file.kind, FileKind::Recording(_))).count()
 }
 
 /// A second signing must not forget a size that the first one's head request learned.

@@ -39,7 +39,7 @@ impl Resolver {
     }
 
     /// A recording's size and validator as its media host told them.
-    pub(super) fn publish_size(&self, master: MasterId, index: u8, version: &Version) -> Result<(), VfsError> {
+    pub(in crate::vfs) fn publish_size(&self, master: MasterId, index: u8, version: &Version) -> Result<(), VfsError> {
         let _step = self.inner.publishing.step(master);
         let interaction = self.interaction(master)?;
         if is_known(&interaction, index, version) {

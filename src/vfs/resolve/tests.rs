@@ -1,5 +1,6 @@
 //! Resolving with doubles for the tenant, on a paused clock.
 
+use std::ffi::OsStr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::base::Channel;
 use crate::catalog::file_ino;
 use crate::cxone::{ApiErrorKind, ContactRecord};
 use crate::media::{LinkSource, MediaError};
-use crate::vfs::testing::{Fixture, OPEN, contact, fixture};
+use crate::vfs::lookup::{Found, ROOT_INO};
+use crate::vfs::testing::{CALLER, Fixture, OPEN, contact, fixture};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -174,6 +176,36 @@ async fn what_becomes_exact_is_dropped_from_the_kernel() {
         resolve(&fixture, number).await.unwrap();
     }
     assert_eq!(fixture.kernel.told(), [] as [i64; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_opens_without_a_call_while_a_missing_recording_may_be_asked_for_again() {
+    let fixture = fixture(20, None).await;
+    let (day, agent) = fixture.catalog.places(master(5)).unwrap()[0];
+    let call = ContactRecord { media_type_id: Channel::Call.media_type_id(), ..contact(1500, "2026-11-02T15:00:00Z") };
+    fixture.catalog.record_day(day, &[call], fixture.clock.now(), false, None).unwrap();
+    resolve(&fixture, 500).await.unwrap();
+    fixture.clock.advance(SECOND * 3601);
+    *fixture.player.down.lock().unwrap() = Some(refused());
+    let folder = fixture.catalog.interaction_folder(day, agent, master(500)).unwrap().unwrap();
+    let agent = fixture.catalog.agent(day, agent).unwrap().unwrap();
+    let path = [&*day.to_string(), &agent.name, &folder.name];
+    let open = async |name: &str| {
+        let mut ino = ROOT_INO;
+        for name in path.into_iter().chain([name]) {
+            let Found::Entry(entry) = fixture.vfs.lookup(ino, OsStr::new(name), CALLER).await? else {
+                panic!("{name}")
+            };
+            ino = entry.attr.ino;
+        }
+        fixture.vfs.open(ino, CALLER).await
+    };
+    let metadata = open("metadata.json").await.unwrap();
+    assert!(!fixture.vfs.read(metadata.handle, 0, 100).await.unwrap().is_empty());
+    assert_eq!(calls(&fixture), 1);
+    // The recording may be there by now: that takes a call.
+    assert_eq!(open("recording.mp4").await.unwrap_err().kind(), ErrorKind::Io);
+    assert!(calls(&fixture) > 1);
 }
 
 /// The serial of the link that `index` of interaction 1 gets, or the error's text.

@@ -39,21 +39,24 @@ pub async fn for_landing(
     breaker: &Breaker,
 ) -> Result<(), VfsError> {
     let start = Instant::now();
-    let mut working_since = None;
+    // Work of earlier tries, and since when the present one is under way: a try that was throttled goes back into the queue.
+    let mut worked = Duration::ZERO;
+    let mut working_since: Option<Instant> = None;
     let mut is_down = false;
     loop {
         let now = phase.borrow_and_update().clone();
         let (until, what) = match now {
             Phase::Done(result) => return result,
             Phase::Queued => {
+                worked += working_since.take().map_or(Duration::ZERO, |since| since.elapsed());
                 let until = patience.map_or_else(|| stall.until(start), |patience| start + patience);
                 (until, "waiting for the rate limit took too long")
             }
             Phase::Working => {
                 let since = *working_since.get_or_insert_with(Instant::now);
                 // Where nobody answers, time in the queue was no waiting for the rate limit: it counts.
-                let since = if is_down { start } else { since };
-                (since + deadline, "CXone did not answer in time")
+                let until = if is_down { start + deadline } else { since + deadline.saturating_sub(worked) };
+                (until, "CXone did not answer in time")
             }
         };
         let changed = tokio::select! {
@@ -111,6 +114,24 @@ mod tests {
             assert_eq!(begun.elapsed().as_secs(), seconds);
             drop(sender);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_the_rate_limit_again_is_no_work() {
+        let second = Duration::from_secs(1);
+        let (phase, receiver) = watch::channel(Phase::Working);
+        let begun = Instant::now();
+        let waiting =
+            tokio::spawn(
+                async move { for_landing(receiver, Some(second * 100), second * 3, stall().1, &breaker()).await },
+            );
+        // Throttled after two of three seconds, and told to come back much later.
+        for (wait, next) in [(2, Phase::Queued), (40, Phase::Working)] {
+            tokio::time::sleep(second * wait).await;
+            phase.send_replace(next);
+        }
+        assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed().as_secs(), 43);
     }
 
     #[tokio::test(start_paused = true)]

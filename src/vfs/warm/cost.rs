@@ -38,10 +38,20 @@ pub struct Cost {
 /// One interaction's part of the cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Missing {
-    pub call: bool,
+    /// A billed call is needed for the listing.
+    pub listing: bool,
+    /// A billed call is needed for a link to what is missing, though the listing is known.
+    pub link: bool,
     pub recordings: u64,
     pub bytes: u64,
     pub bytes_guessed: u64,
+}
+
+impl Missing {
+    /// Whether a billed call is needed; one brings everything.
+    pub fn call(&self) -> bool {
+        self.listing || self.link
+    }
 }
 
 impl Vfs {
@@ -51,7 +61,7 @@ impl Vfs {
         for (place, recordings) in scope.items() {
             cost.interactions += 1;
             let Some(missing) = self.missing(place.master, recordings)? else { continue };
-            cost.calls += u64::from(missing.call);
+            cost.calls += u64::from(missing.call());
             cost.recordings += missing.recordings;
             cost.bytes += missing.bytes;
             cost.bytes_guessed += missing.bytes_guessed;
@@ -67,13 +77,14 @@ impl Vfs {
     pub(super) fn missing(&self, master: MasterId, wanted: &Recordings) -> Result<Option<Missing>, VfsError> {
         let Some(interaction) = self.catalog.interaction(master)? else { return Ok(None) };
         let now = self.clock.now();
-        let mut missing = Missing { call: needs_call(&interaction.resolution, now), ..Missing::default() };
+        let mut missing = Missing { listing: needs_call(&interaction.resolution, now), ..Missing::default() };
         for child in billed_children(&interaction, now) {
             let FileKind::Recording(index) = child.kind else { continue };
             if !wanted.include(index) || self.is_recording_cached(master, &interaction, index) {
                 continue;
             }
             missing.recordings += 1;
+            missing.link |= !missing.listing && !self.resolver.links().lasts(master, index, now);
             let guess = match child.size {
                 Some(_) => 0,
                 None => estimate(child.kind, interaction.duration_s, self.learned_rate(interaction.channel)?),

@@ -101,7 +101,7 @@ impl Warming {
         let mut calling = HashSet::new();
         for (place, recordings) in scope.items() {
             let Some(missing) = vfs.missing(place.master, recordings)? else { continue };
-            if missing.call {
+            if missing.call() {
                 calling.insert(place.master);
             }
             items.push(Item { place: *place, recordings: recordings.clone(), expected: missing.bytes });
@@ -171,9 +171,9 @@ impl Job {
     async fn bring(&self, item: &Item) -> Result<(), VfsError> {
         let want = Want { priority: Priority::Warm, caller: self.caller, reads: None };
         let master = item.place.master;
-        let calls = self.vfs.missing(master, &item.recordings)?.is_some_and(|missing| missing.call);
+        let needs = self.vfs.missing(master, &item.recordings)?.unwrap_or_default();
         let resolved = self.vfs.resolver.resolved(master, want).await;
-        if calls {
+        if needs.listing {
             let outcome = resolved.as_ref().map_err(VfsError::kind);
             self.audit(item.place, FileKind::Metadata, true, outcome.and_then(has_metadata));
         }
@@ -200,13 +200,15 @@ impl Job {
         }
         let bytes: u64 = missing.iter().map(|(_, version)| version.size).sum();
         self.progress.send_modify(|progress| {
-            progress.calls += u64::from(calls);
+            progress.calls += u64::from(needs.call());
             progress.bytes_in_all = progress.bytes_in_all.saturating_sub(item.expected) + bytes;
         });
+        // The first one's link brings those of the others.
+        let mut billed = needs.link;
         for (index, version) in missing {
             let fetched = self.fetch(master, index, &version, want).await;
             let outcome = fetched.as_ref().copied().map_err(VfsError::kind);
-            self.audit(item.place, FileKind::Recording(index), false, outcome);
+            self.audit(item.place, FileKind::Recording(index), std::mem::take(&mut billed), outcome);
             fetched?;
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cxonefs::sim::{Endpoint, Fault, FaultRule, SimSettings};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Drive, assert_same_bytes, plain, read_at, tool, true_bytes, wait_for};
+use crate::harness::{Drive, assert_same_bytes, eventually, plain, read_at, tool, true_bytes, wait_for};
 
 const MIB: usize = 1024 * 1024;
 
@@ -74,6 +74,13 @@ fn who_waits_can_be_stopped() {
             signalled.elapsed()
         );
     }
+    // Also who gave up has an entry in the audit log: the call may have been made.
+    let audit = drive.sandbox.state().join("audit.log");
+    let given_up = || {
+        let text = std::fs::read_to_string(&audit).unwrap();
+        text.lines().filter(|line| line.contains("EINTR")).count()
+    };
+    eventually("two opens that ended without a file are audited", Duration::from_secs(5), || given_up() == 2);
 }
 
 #[test]

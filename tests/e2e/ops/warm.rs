@@ -95,6 +95,30 @@ fn assert_audited(drive: &Drive, calls: u64, recordings: usize) {
     );
 }
 
+/// Its listing is here, and the link that went with it is not.
+#[test]
+fn bytes_that_were_lost_are_said_to_cost_a_link() {
+    let mut drive = Drive::of(plain(1, 8));
+    warm(&drive).arg("--yes").arg(drive.path()).ok();
+    cxonefs(&drive.sandbox.home()).args(["cache", "purge", "--yes"]).arg(drive.path()).ok();
+    drive.mount.remount();
+    let said = cost(&drive, &[]);
+    let (calls, recordings) = (said["calls"].as_u64().unwrap(), said["recordings"].as_u64().unwrap());
+    assert!(calls > 0 && calls == recordings, "{said}");
+    assert_eq!(cost(&drive, &["--metadata-only"])["calls"], 0);
+    let before = drive.counters().playback_calls;
+    let done = warm(&drive).args(["--yes", "--json"]).arg(drive.path()).ok();
+    let result: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(
+        (result["result"]["state"].as_str(), result["result"]["calls"].as_u64()),
+        (Some("finished"), Some(calls))
+    );
+    assert_eq!(drive.counters().playback_calls - before, calls);
+    let audit = std::fs::read_to_string(drive.sandbox.state().join("audit.log")).unwrap();
+    let billed = audit.lines().filter(|line| line.contains("/recording") && line.contains("\"billed\":true"));
+    assert_eq!(billed.count() as u64, calls);
+}
+
 #[test]
 fn metadata_only_fetches_no_recording_and_one_file_is_one_call() {
     let drive = Drive::of(plain(1, 5));
