@@ -264,13 +264,14 @@ impl Inner {
         let answer = self.lister.list(request.start, request.end, request.updated_since, progress).await;
         let mut answer = answer.map_err(|error| IndexError::Api(Arc::new(error)))?;
         let (legs, skipped) = (answer.contacts.len(), answer.skipped);
+        let closes = policy::closes(&request, mode, answer.whole);
+        let last_poll = answer.last_poll.filter(|_| answer.whole);
         let before = self.beginnings(day, request.start, &answer.contacts).await?;
         answer.contacts.extend(before);
 
         let catalog = self.catalog.clone();
         let store = move || -> Result<(bool, Option<DayState>), CatalogError> {
-            let changed =
-                catalog.record_day(day, &answer.contacts, request.asked_at, request.closes, answer.last_poll)?;
+            let changed = catalog.record_day(day, &answer.contacts, request.asked_at, closes, last_poll)?;
             Ok((changed, catalog.day(day)?))
         };
         let (changed, state) = tokio::task::spawn_blocking(store).await.map_err(|_| IndexError::Interrupted)??;
@@ -278,7 +279,7 @@ impl Inner {
             // No receiver is not an error.
             let _ = self.changes.send(day);
         }
-        tracing::info!(%day, legs, skipped, changed, closed = request.closes, partial = request.updated_since.is_some(), "day indexed");
+        tracing::info!(%day, legs, skipped, changed, closed = closes, partial = request.updated_since.is_some(), "day indexed");
         state.ok_or_else(|| CatalogError::Damaged("a day that was recorded is not there").into())
     }
 

@@ -1,7 +1,7 @@
 //! All records of a listing: each leg once, in the window, in order. Pages may come in any order and overlap.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -17,13 +17,15 @@ pub(super) struct Gather {
     start: Timestamp,
     end: Timestamp,
     legs: HashMap<ContactId, ContactRecord>,
+    /// Legs of other times.
+    outside: HashSet<ContactId>,
     skipped: u32,
 }
 
 impl Gather {
     /// For legs that start in `[start, end)`.
     pub fn new(start: Timestamp, end: Timestamp) -> Gather {
-        Gather { start, end, legs: HashMap::new(), skipped: 0 }
+        Gather { start, end, legs: HashMap::new(), outside: HashSet::new(), skipped: 0 }
     }
 
     /// Adds a page's rows. Of two records of one leg, the one updated later stays; of equals, the first.
@@ -40,18 +42,35 @@ impl Gather {
                 }
             };
             if record.start < self.start || record.start >= self.end {
+                self.outside.insert(record.contact_id);
                 continue;
             }
-            match self.legs.entry(record.contact_id) {
-                Entry::Vacant(vacant) => {
-                    vacant.insert(record);
-                }
-                Entry::Occupied(mut occupied) if record.last_update > occupied.get().last_update => {
-                    occupied.insert(record);
-                }
-                Entry::Occupied(_) => {}
-            }
+            self.keep(record);
         }
+    }
+
+    fn keep(&mut self, record: ContactRecord) {
+        match self.legs.entry(record.contact_id) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(record);
+            }
+            Entry::Occupied(mut occupied) if record.last_update > occupied.get().last_update => {
+                occupied.insert(record);
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+
+    /// The same listing, made once more: what either has.
+    pub fn join(&mut self, again: Gather) {
+        again.legs.into_values().for_each(|record| self.keep(record));
+        self.outside.extend(again.outside);
+        self.skipped = self.skipped.max(again.skipped);
+    }
+
+    /// Records that the tenant sent, each once, whether they are of use or not.
+    pub fn distinct(&self) -> u64 {
+        (self.legs.len() + self.outside.len()) as u64 + u64::from(self.skipped)
     }
 
     /// Records that could not be read so far.
@@ -65,13 +84,13 @@ impl Gather {
     }
 
     /// The legs by start, then contact id.
-    pub fn finish(self, last_poll: Option<Timestamp>) -> ContactsAnswer {
+    pub fn finish(self, whole: bool, last_poll: Option<Timestamp>) -> ContactsAnswer {
         if self.skipped > UNREADABLE_LOGGED_MAX {
             tracing::warn!(skipped = self.skipped, "more contact records cannot be read");
         }
         let mut contacts: Vec<ContactRecord> = self.legs.into_values().collect();
         contacts.sort_by_key(|record| (record.start, record.contact_id));
-        ContactsAnswer { contacts, skipped: self.skipped, last_poll }
+        ContactsAnswer { contacts, skipped: self.skipped, whole, last_poll }
     }
 }
 
@@ -108,7 +127,7 @@ mod tests {
             row(2, "2026-11-02T07:00:00Z", Some("2026-11-02T09:00:00Z")),
             read(json!("not a record")),
         ]);
-        let answer = all.finish(None);
+        let answer = all.finish(true, None);
         let seen: Vec<(i64, String)> =
             answer.contacts.iter().map(|record| (record.contact_id.0, record.start.to_string())).collect();
         let expected = [(2, "2026-11-02T07:00:00Z"), (3, "2026-11-02T08:00:00Z"), (1, "2026-11-02T09:00:00Z")];
@@ -125,7 +144,7 @@ mod tests {
             row(3, "2026-11-02T23:59:59.9999999Z", None),
             row(4, "2026-11-03T00:00:00Z", None),
         ]);
-        let ids: Vec<i64> = all.finish(None).contacts.iter().map(|record| record.contact_id.0).collect();
+        let ids: Vec<i64> = all.finish(true, None).contacts.iter().map(|record| record.contact_id.0).collect();
         assert_eq!(ids, [2, 3]);
     }
 }

@@ -30,7 +30,7 @@ pub fn reporting_page(bytes: &[u8]) -> Option<ContactsAnswer> {
     let count = rows.len();
     let mut gather = Gather::new(window[0], window[1]);
     gather.add(rows);
-    let answer = gather.finish(last_poll);
+    let answer = gather.finish(true, last_poll);
     assert!(answer.contacts.len() <= count, "more legs than rows");
     for leg in &answer.contacts {
         assert!(window[0] <= leg.start && leg.start < window[1], "a leg outside of the window");

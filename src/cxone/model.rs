@@ -37,6 +37,8 @@ pub struct ContactsAnswer {
     pub contacts: Vec<ContactRecord>,
     /// Records that could not be read and were skipped (each logged with its keys).
     pub skipped: u32,
+    /// Whether as many records came as the tenant counts.
+    pub whole: bool,
     /// The tenant's `lastPollTime`, to be used as the next `updated_since`.
     pub last_poll: Option<Timestamp>,
 }

@@ -59,10 +59,56 @@ pub(super) async fn completed_contacts(
     window: Window,
     progress: &ListingProgress,
 ) -> Result<ContactsAnswer, ApiError> {
-    let mut gather = Gather::new(window.start, window.end);
     if window.start >= window.end {
-        return Ok(gather.finish(None));
+        return Ok(Gather::new(window.start, window.end).finish(true, None));
     }
+    let mut listing = list(inner, window, PAGES_AT_ONCE, progress).await?;
+    if listing.may_lack() {
+        // Rows move between pages while the tenant is at work, the more so between pages that are asked for together.
+        tracing::debug!(total = listing.total, seen = listing.seen, "the pages do not add up; listed once more");
+        let again = list(inner, window, 1, &ListingProgress::default()).await?;
+        listing.gather.join(again.gather);
+        (listing.seen, listing.total) = (again.seen, again.total);
+    }
+    let Listing { gather, seen, total, last_poll, .. } = listing;
+    let whole = total.is_none_or(|total| seen >= total);
+    if !whole {
+        tracing::warn!(start = %window.start, total, seen, "the tenant sends fewer contacts than it counts");
+    }
+    // One bad record is skipped; where all are bad it is the answer that is, and an empty day would be remembered.
+    if gather.len() == 0 && gather.skipped() > 0 {
+        return Err(contradiction("not one of its records can be read"));
+    }
+    tracing::debug!(start = %window.start, end = %window.end, legs = gather.len(), "listed");
+    Ok(gather.finish(whole, last_poll))
+}
+
+/// One pass through the pages.
+struct Listing {
+    gather: Gather,
+    /// Rows that came, the same ones counted as often as they came.
+    seen: u64,
+    /// Rows that the tenant counts.
+    total: Option<u64>,
+    pages: u64,
+    last_poll: Option<Timestamp>,
+}
+
+impl Listing {
+    /// Fewer rows came than the tenant counts, or the same ones on several pages.
+    fn may_lack(&self) -> bool {
+        let distinct = if self.pages > 1 { self.gather.distinct() } else { self.seen };
+        self.total.is_some_and(|total| self.seen.min(distinct) < total)
+    }
+}
+
+async fn list(
+    inner: &Arc<Inner>,
+    window: Window,
+    at_once: usize,
+    progress: &ListingProgress,
+) -> Result<Listing, ApiError> {
+    let mut gather = Gather::new(window.start, window.end);
     let first = fetch(inner.clone(), window, Position::Row(0)).await?;
     // The first page's time: what changed while the others were fetched is then asked for again, not missed.
     let last_poll = first.last_poll;
@@ -88,7 +134,8 @@ pub(super) async fn completed_contacts(
                 return Err(ApiError::new(ApiErrorKind::BadAnswer, message));
             }
             Plan::Pages { skips } => {
-                seen += fetch_all(inner, window, skips, &mut gather, progress).await?;
+                pages += skips.len() as u64;
+                seen += fetch_all(inner, window, skips, at_once, &mut gather, progress).await?;
                 break;
             }
             Plan::OneMore(position) => {
@@ -102,32 +149,24 @@ pub(super) async fn completed_contacts(
             }
         }
     }
-    // Rows move between pages while the tenant is at work; the next refresh brings what slipped through.
-    if total.is_some_and(|total| seen < total) {
-        tracing::debug!(total, seen, "the tenant sent fewer rows than it counted");
-    }
-    // One bad record is skipped; where all are bad it is the answer that is, and an empty day would be remembered.
-    if gather.len() == 0 && gather.skipped() > 0 {
-        return Err(contradiction("not one of its records can be read"));
-    }
-    tracing::debug!(start = %window.start, end = %window.end, legs = gather.len(), "listed");
-    Ok(gather.finish(last_poll))
+    Ok(Listing { gather, seen, total, pages, last_poll })
 }
 
 fn contradiction(what: &str) -> ApiError {
     ApiError::new(ApiErrorKind::BadAnswer, format!("{}: {what}", LISTING.operation))
 }
 
-/// Fetches pages a few at once and adds them in order, up to the first empty one. Gives the rows that came.
+/// Fetches pages, so many at once, and adds them in order, up to the first empty one. Gives the rows that came.
 async fn fetch_all(
     inner: &Arc<Inner>,
     window: Window,
     skips: Vec<u64>,
+    at_once: usize,
     gather: &mut Gather,
     progress: &ListingProgress,
 ) -> Result<u64, ApiError> {
     let fetches = skips.into_iter().map(|skip| fetch(inner.clone(), window, Position::Row(skip)));
-    let mut pages = stream::iter(fetches).buffered(PAGES_AT_ONCE);
+    let mut pages = stream::iter(fetches).buffered(at_once);
     let mut seen = 0;
     while let Some(page) = pages.next().await {
         let page = page?;

@@ -87,7 +87,7 @@ impl Lister for FakeLister {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let mut contacts = self.records.lock().unwrap().clone();
         contacts.retain(|record| record.start >= start && record.start < end);
-        Ok(ContactsAnswer { contacts, skipped: 0, last_poll: None })
+        Ok(ContactsAnswer { contacts, skipped: 0, whole: true, last_poll: None })
     }
 }
 

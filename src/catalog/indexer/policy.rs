@@ -86,6 +86,11 @@ pub(super) fn request(day: Day, now: Timestamp, mode: Mode, zone: &TimeZone) -> 
     Request { start, end, updated_since, asked_at: now, closes }
 }
 
+/// Whether a day is final after this listing. A first one that lacks contacts is made once more when the day is looked at again.
+pub(super) fn closes(request: &Request, mode: Mode, whole: bool) -> bool {
+    request.closes && (whole || matches!(mode, Mode::Behind(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::testing::zone;

@@ -19,6 +19,8 @@ struct FakeLister {
     calls: Mutex<Vec<Window>>,
     gate: Option<Notify>,
     down: Mutex<bool>,
+    /// Fewer contacts come than are counted.
+    short: Mutex<bool>,
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
 }
@@ -50,7 +52,12 @@ impl Lister for FakeLister {
         }
         let mut contacts = self.records.lock().unwrap().clone();
         contacts.retain(|record| (start..end).contains(&record.start));
-        Ok(ContactsAnswer { contacts, skipped: 0, last_poll: Some(time("2026-11-02T17:00:00Z")) })
+        Ok(ContactsAnswer {
+            contacts,
+            skipped: 0,
+            whole: !*self.short.lock().unwrap(),
+            last_poll: Some(time("2026-11-02T17:00:00Z")),
+        })
     }
 }
 
@@ -208,6 +215,20 @@ async fn a_closed_day_is_final_until_it_is_refreshed() {
     assert_eq!(fixture.lister.calls().len(), 1);
     let again = fixture.indexer.refresh(day).await.unwrap();
     assert!(again.closed && again.indexed_at > state.indexed_at);
+    assert_eq!(fixture.lister.calls()[1].2, None);
+}
+
+#[tokio::test]
+async fn a_day_that_was_never_whole_is_listed_once_more_before_it_is_final() {
+    let fixture = fixture(FakeLister::default());
+    *fixture.lister.short.lock().unwrap() = true;
+    let day: Day = "2026-10-01".parse().unwrap();
+    let state = fixture.indexer.ensure(day).await.unwrap();
+    assert_eq!((state.closed, state.last_poll), (false, None));
+    fixture.clock.advance(Duration::from_mins(5));
+    assert!(!fixture.indexer.ensure(day).await.unwrap().closed);
+    until(idle(&fixture)).await;
+    assert!(fixture.indexer.ensure(day).await.unwrap().closed, "a tenant that cannot count is not asked for ever");
     assert_eq!(fixture.lister.calls()[1].2, None);
 }
 

@@ -64,8 +64,8 @@ async fn every_row_comes_once_however_pages_are_counted() {
         (2500, 10_000, None, 3),
         (2000, 10_000, None, 3),
         (10, 10_000, None, 1),
-        // It counts more than it has: the first empty page is the end.
-        (2500, 10_000, Some(json!(3500)), 4),
+        // It counts more than it has: the first empty page is the end, and one more look is taken.
+        (2500, 10_000, Some(json!(3500)), 8),
     ];
     for (total, cap, counted, pages) in cases {
         let said = counted.clone();
@@ -74,9 +74,32 @@ async fn every_row_comes_once_however_pages_are_counted() {
         let answer = list(&fake.tenant()).await.unwrap();
         assert_eq!(answer.contacts.len() as u64, total, "{total} {said:?}");
         assert_eq!(ids(&answer).len() as u64, total);
+        assert_eq!(answer.whole, said != Some(json!(3500)));
         assert_eq!(fake.seen(CONTACTS).len(), pages, "{total} {said:?}");
         assert_eq!(answer.last_poll, Some(time("2026-11-02T09:00:00Z")), "the first page's");
         assert!(answer.contacts.windows(2).all(|pair| pair[0].contact_id < pair[1].contact_id));
+    }
+}
+
+#[tokio::test]
+async fn pages_that_do_not_add_up_are_fetched_once_more_one_after_the_other() {
+    // A row moved while the pages were fetched: one comes twice, another not at all; or a page is missing.
+    for missing in [false, true] {
+        let fake = Fake::start(move |seen| {
+            let mut reply = || match (seen.nth < 3, skip_of(seen)) {
+                (true, 1000) if missing => Reply::status(204),
+                (true, 1000) => {
+                    let rows: Vec<Value> = (999..1999).map(|row| contact(1000 + row)).collect();
+                    Reply::json(&json!({"completedContacts": rows, "totalRecords": 2500}))
+                }
+                _ => page(seen, 2500, 1000, Some(json!(2500))),
+            };
+            (seen.path == CONTACTS).then(&mut reply)
+        })
+        .await;
+        let answer = list(&fake.tenant()).await.unwrap();
+        assert_eq!((answer.whole, answer.contacts.len(), ids(&answer).len()), (true, 2500, 2500));
+        assert_eq!(fake.seen(CONTACTS).iter().map(skip_of).collect::<Vec<_>>()[3..], [0, 1000, 2000]);
     }
 }
 
