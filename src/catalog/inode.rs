@@ -48,6 +48,8 @@ pub fn file_ino(ino_base: u64, kind: FileKind) -> u64 {
     ino_base | u64::from(kind_code(kind))
 }
 
+/// Codes of recordings begin here; below are those of documents.
+pub(super) const RECORDING_CODES_FROM: u8 = 16;
 /// Recordings that have numbers of their own: 16 … 255.
 pub const MAX_RECORDINGS: u8 = 240;
 
@@ -58,7 +60,7 @@ pub(super) fn kind_code(kind: FileKind) -> u8 {
         FileKind::TranscriptText => 2,
         FileKind::TranscriptJson => 3,
         FileKind::Email => 4,
-        FileKind::Recording(index) => 16 + index.min(MAX_RECORDINGS - 1),
+        FileKind::Recording(index) => RECORDING_CODES_FROM + index.min(MAX_RECORDINGS - 1),
     }
 }
 

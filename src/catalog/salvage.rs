@@ -1,6 +1,7 @@
 //! Saves what can be read from a damaged database into a new one: ledger, resolutions, documents. Best effort, row by row.
 //!
-//! The index (days, folders, legs) is not saved: the tenant has it.
+//! The index (days, folders, legs) is not saved: the tenant has it. A resolution of which something is lost is forgotten as a whole, or
+//! its files would be missing for ever; what the cache has of it then comes back by itself.
 
 use std::path::Path;
 
@@ -8,21 +9,38 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::db;
 use super::error::CatalogError;
+use super::inode::RECORDING_CODES_FROM;
 use super::schema::{self, Found};
+
+/// What was read of a table.
+#[derive(Default)]
+struct Copied {
+    rows: usize,
+    /// The first column of the last row that was read, where another row could not be.
+    broken_after: Option<Value>,
+}
 
 /// Copies rows until one cannot be read, table by table. Returns how many were copied.
 pub(super) fn copy(damaged: &Path, into: &mut Connection) -> usize {
     let mut copied = 0;
+    let mut files_from = None;
     for table in schema::WORTH_SALVAGING {
-        match copy_table(damaged, into, table) {
-            Ok(rows) => copied += rows,
-            Err(error) => tracing::debug!(table, %error, "nothing was salvaged from this table"),
+        let table_copied = copy_table(damaged, into, table).unwrap_or_else(|error| {
+            tracing::debug!(table, %error, "nothing was salvaged from this table");
+            Copied { rows: 0, broken_after: Some(Value::Integer(i64::MIN)) }
+        });
+        copied += table_copied.rows;
+        if table == "files" {
+            files_from = table_copied.broken_after;
         }
+    }
+    if let Err(error) = forget_incomplete(into, files_from) {
+        tracing::warn!(%error, "what was salvaged could not be checked");
     }
     copied
 }
 
-fn copy_table(damaged: &Path, into: &mut Connection, table: &str) -> Result<usize, CatalogError> {
+fn copy_table(damaged: &Path, into: &mut Connection, table: &str) -> Result<Copied, CatalogError> {
     let from = db::open_reader(damaged)?;
     if schema::identify(&from)? != Found::Ours(schema::VERSION) {
         return Err(CatalogError::Damaged("not a database of this version"));
@@ -31,15 +49,27 @@ fn copy_table(damaged: &Path, into: &mut Connection, table: &str) -> Result<usiz
     let columns = select.column_count();
     let marks = vec!["?"; columns].join(", ");
     let transaction = into.transaction()?;
-    let mut copied = 0;
+    let mut copied = Copied::default();
     {
         let mut insert = transaction.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES({marks})"))?;
         let mut rows = select.query([])?;
+        let mut last = Value::Integer(i64::MIN);
         // The first unreadable row ends this table.
-        while let Ok(Some(row)) = rows.next() {
-            let values: Result<Vec<Value>, _> = (0..columns).map(|column| row.get(column)).collect();
-            let Ok(values) = values else { break };
-            copied += insert.execute(params_from_iter(values)).unwrap_or(0);
+        loop {
+            let values: Result<Option<Vec<Value>>, _> = rows
+                .next()
+                .and_then(|row| row.map(|row| (0..columns).map(|column| row.get(column)).collect()).transpose());
+            match values {
+                Ok(Some(values)) => {
+                    copied.rows += insert.execute(params_from_iter(&values)).unwrap_or(0);
+                    last = values.into_iter().next().unwrap_or(Value::Null);
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    copied.broken_after = Some(last);
+                    break;
+                }
+            }
         }
     }
     if table == "interactions" {
@@ -48,4 +78,24 @@ fn copy_table(damaged: &Path, into: &mut Connection, table: &str) -> Result<usiz
     }
     transaction.commit()?;
     Ok(copied)
+}
+
+/// Forgets the resolutions of which files or documents are missing; of those from `files_from` on (they come in order), any may be.
+fn forget_incomplete(into: &mut Connection, files_from: Option<Value>) -> Result<(), CatalogError> {
+    let transaction = into.transaction()?;
+    transaction.execute(
+        "UPDATE interactions SET resolved_at = NULL, recheck_at = NULL WHERE resolved_at IS NOT NULL AND (
+            master_id >= ?1
+            OR recheck_at IS NULL AND NOT EXISTS(SELECT 1 FROM files WHERE files.master_id = interactions.master_id)
+            OR EXISTS(SELECT 1 FROM files WHERE files.master_id = interactions.master_id AND files.kind < ?2
+                AND NOT EXISTS(SELECT 1 FROM documents
+                    WHERE documents.master_id = files.master_id AND documents.kind = files.kind)))",
+        rusqlite::params![files_from.unwrap_or(Value::Null), RECORDING_CODES_FROM],
+    )?;
+    for table in ["files", "documents"] {
+        let resolved = "SELECT master_id FROM interactions WHERE resolved_at IS NOT NULL";
+        transaction.execute(&format!("DELETE FROM {table} WHERE master_id NOT IN ({resolved})"), [])?;
+    }
+    transaction.commit()?;
+    Ok(())
 }

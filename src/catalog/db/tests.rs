@@ -138,6 +138,42 @@ fn damage_found_in_use_is_salvaged_at_the_next_opening() {
     assert_eq!(catalog.interaction(MasterId(5)).unwrap().unwrap().places, 1);
 }
 
+/// Of each resolution all or nothing, or it would be shown without its files for ever.
+#[test]
+fn what_is_salvaged_of_a_resolution_is_all_of_it() {
+    // A page of the files, and one of the documents.
+    for needle in ["validator-150", "document-150"] {
+        let (catalog, dir) = catalog();
+        let records: Vec<_> = (1..=300).map(|n| record(n, n, 7, "2026-11-02T15:00:00Z")).collect();
+        let at = time("2026-11-03T12:00:00Z");
+        catalog.record_day(day(), &records, at, true, None).unwrap();
+        for n in 1..=300 {
+            let (name, validator) = ("metadata.json".into(), format!("validator-{n}"));
+            let file = ResolvedFile { kind: FileKind::Metadata, name, size: None, validator };
+            let document = format!("document-{n} {}", "x".repeat(200)).into_bytes();
+            let resolution = NewResolution { files: vec![(file, Some(document))], recheck_at: None };
+            catalog.store_resolution(MasterId(n), &resolution, at).unwrap();
+        }
+        drop(catalog);
+        let path = file_in(dir.path());
+        let bytes = std::fs::read(&path).unwrap();
+        let at = bytes.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap() / 4096 * 4096;
+        corrupt(&path, at, at + 4096);
+        std::fs::write(statedir::with_suffix(&path, SUSPECT_SUFFIX), "").unwrap();
+        let catalog = Catalog::open(dir.path(), settings()).unwrap();
+        let mut kept = 0;
+        for n in 1..=300 {
+            let Some(interaction) = catalog.interaction(MasterId(n)).unwrap() else { continue };
+            let Resolution::Resolved { files, .. } = &interaction.resolution else { continue };
+            kept += 1;
+            assert_eq!(files.len(), 1, "{needle}: {n}");
+            let document = catalog.document(MasterId(n), FileKind::Metadata).unwrap();
+            assert!(document.is_some_and(|bytes| bytes.starts_with(b"document-")), "{needle}: {n}");
+        }
+        assert!((10..300).contains(&kept), "{needle}: {kept}");
+    }
+}
+
 #[test]
 fn a_false_alarm_costs_nothing() {
     let dir = filled();
