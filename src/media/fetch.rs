@@ -119,6 +119,7 @@ impl Claim {
     pub async fn drive(&mut self, session: &mut Session<'_>, first: Option<Reply>) -> Result<(), MediaError> {
         let mut writer = Writer::new(&self.engine, &self.recording, &self.progress);
         let mut assembler = Assembler::new(self.recording.version.size, self.owned.first().copied().unwrap_or(0));
+        session.progress = Some(Arc::clone(&self.progress));
         let outcome = self.fetch(session, first, &mut assembler, &mut writer).await;
         writer.finish().await;
         self.leave_note(session).await;
@@ -148,7 +149,7 @@ impl Claim {
             let asked = assembler.position..bytes_of(self.recording.version.size, &(last..last + 1)).end;
             let reply = match first.take() {
                 Some(reply) => reply,
-                None => session.get(asked.clone(), || self.is_wanted()).await?,
+                None => session.get(asked.clone(), |linked| self.is_wanted(linked)).await?,
             };
             self.note_host(session);
             let stopped = match reply {
@@ -234,7 +235,7 @@ impl Claim {
                 if self.owned.remove(&block) {
                     writer.push(block, bytes).await;
                 }
-                if self.owned.is_empty() || !self.is_wanted() {
+                if self.owned.is_empty() || !self.is_wanted(true) {
                     return Ok(true);
                 }
             }
@@ -281,12 +282,13 @@ impl Claim {
         self.owned.len() == 1 && self.owned.contains(&0)
     }
 
-    fn is_wanted(&self) -> bool {
+    /// Nobody signs a new link for what nobody reads.
+    fn is_wanted(&self, linked: bool) -> bool {
         if self.engine.is_closed() {
             return false;
         }
         let state = self.recording.lock();
-        state.stale.is_none() && (state.readers > 0 || self.keep)
+        state.stale.is_none() && (state.readers > 0 || self.keep && linked)
     }
 
     fn changed(&self, version: Version) -> MediaError {

@@ -87,7 +87,7 @@ async fn run(
     asker: &mut Asker,
 ) -> Result<Version, MediaError> {
     let mut session = engine.session(links);
-    let reply = session.get(0..head, || !engine.is_closed()).await?;
+    let reply = session.get(0..head, |_| !engine.is_closed()).await?;
     let (version, whole) = match &reply {
         Reply::Unwanted => return Err(MediaError::source("the cache is closed")),
         Reply::Outside { version } if version.size == 0 => (version.clone(), false),

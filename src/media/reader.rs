@@ -4,9 +4,11 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::again::Again;
 use super::assemble::Pieces;
@@ -32,6 +34,26 @@ pub struct Reader {
     untouched: AtomicBool,
     again: Again,
     _lifeline: Arc<Lifeline>,
+}
+
+/// The time that a read may take.
+struct Allowed {
+    begun: Instant,
+    time: Duration,
+}
+
+impl Allowed {
+    fn of(time: Duration) -> Allowed {
+        Allowed { begun: Instant::now(), time }
+    }
+
+    fn left(&self) -> Duration {
+        self.time.saturating_sub(self.begun.elapsed())
+    }
+
+    fn put_off(&mut self, by: Duration) {
+        self.time = self.time.saturating_add(by);
+    }
 }
 
 /// What to do next for a read.
@@ -98,7 +120,8 @@ impl Reader {
     }
 
     /// Bytes at `offset`, fetched where missing; shorter than `len` only at the end of the recording.
-    /// Ends within the deadline. Dropping the future abandons the wait, not the fetch.
+    /// Ends within the deadline, in which waiting for a link does not count: whoever signs has a patience of his own. Dropping the future
+    /// abandons the wait, not the fetch.
     pub async fn read(&self, offset: u64, len: u32) -> Result<Bytes, MediaError> {
         if let Some(bytes) = self.read_cached(offset, len) {
             return Ok(bytes);
@@ -107,8 +130,7 @@ impl Reader {
         if let Some(error) = self.again.repeats(&span) {
             return Err(error);
         }
-        let read = timeout(self.engine.settings.deadline, self.read_missing(&span));
-        let outcome = read.await.unwrap_or(Err(MediaError::Timeout));
+        let outcome = self.read_missing(&span).await;
         if let Err(error) = &outcome {
             self.again.note(&span, error);
         }
@@ -148,8 +170,12 @@ impl Reader {
     /// even where the cache is too small to hold all of it at once.
     async fn read_missing(&self, span: &Range<u64>) -> Result<Bytes, MediaError> {
         let mut out = Vec::with_capacity((span.end - span.start) as usize);
+        let mut allowed = Allowed::of(self.engine.settings.deadline);
         self.note_read(span, true);
         while (out.len() as u64) < span.end - span.start {
+            if allowed.left().is_zero() {
+                return Err(MediaError::Timeout);
+            }
             let at = span.start + out.len() as u64;
             let settled = self.recording.settled.notified();
             let step = self.step(at, span.end)?;
@@ -163,17 +189,17 @@ impl Reader {
                 Step::Spilled(bytes) => append(&mut out, &[vec![bytes]], at, span.end),
                 Step::Wait(progress) => {
                     self.read_on(&(at..span.end));
-                    self.wait(progress, at).await?;
+                    self.wait(progress, at, &mut allowed).await?;
                 }
                 Step::Settling => {
                     // Rung without a memory: the eviction may have ended between the look and the wait.
-                    let pause = std::time::Duration::from_millis(5);
+                    let pause = Duration::from_millis(5);
                     let _ = timeout(pause, settled).await;
                 }
                 // Waited for without another look: a fetch that has failed by then would be begun again, and its links signed again.
                 Step::Fetch => {
                     if let Some(progress) = self.fetch(&(at..span.end))? {
-                        self.wait(progress, at).await?;
+                        self.wait(progress, at, &mut allowed).await?;
                     }
                 }
             }
@@ -181,10 +207,22 @@ impl Reader {
         Ok(Bytes::from(out))
     }
 
-    /// Ends when a fetch brought something or ended; fails with it, if the byte at `at` is not here then.
-    async fn wait(&self, mut progress: watch::Receiver<Progress>, at: u64) -> Result<(), MediaError> {
+    /// Ends when a fetch brought something, ended, or begins or ends to wait for a link, which puts the deadline off; fails with the
+    /// fetch, if the byte at `at` is not here then.
+    async fn wait(
+        &self,
+        mut progress: watch::Receiver<Progress>,
+        at: u64,
+        allowed: &mut Allowed,
+    ) -> Result<(), MediaError> {
+        let begun = Instant::now();
         // The sender lives until it has told the outcome; should it be gone, looking again is right.
-        let _ = progress.changed().await;
+        if progress.borrow().signing {
+            let _ = progress.changed().await;
+            allowed.put_off(begun.elapsed());
+        } else {
+            let _ = timeout(allowed.left(), progress.changed()).await;
+        }
         let failed = progress.borrow().outcome.clone();
         match failed {
             Some(Err(error)) if !self.is_here(block_at(at)) => Err(error),

@@ -80,6 +80,8 @@ pub struct FetchEntry {
 pub struct Progress {
     /// Blocks that it brought.
     pub arrived: u32,
+    /// It waits for a link, which may be a wait for the rate limit: as long as whoever signs has patience.
+    pub signing: bool,
     /// Set once, at its end.
     pub outcome: Option<Result<(), MediaError>>,
 }

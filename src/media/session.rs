@@ -1,8 +1,12 @@
 //! The conversation of one fetch with the media host: links, refusals, retries, patience. Knows neither blocks nor files.
 
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::watch;
 
 use super::check::Verdict;
 use super::error::MediaError;
@@ -10,6 +14,7 @@ use super::gate::{Gate, HostName, Pass};
 use super::hosts::ailing;
 use super::key::Version;
 use super::links::{Link, LinkSource};
+use super::recording::Progress;
 use super::settings::Patience;
 use super::source::{Answer, Source};
 use crate::base::Clock;
@@ -18,6 +23,9 @@ use crate::cxone::breaker::Admitted;
 
 /// Links that may be refused one after the other before a recording counts as denied: the one at hand and a fresh one.
 const REFUSALS_MAX: u32 = 2;
+
+/// How often it is looked whether a link that is waited for is still wanted: nobody else tells.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What a request ended with.
 #[derive(Debug)]
@@ -41,6 +49,8 @@ pub struct Session<'a> {
     pub patience: Patience,
     /// Where the last request went.
     pub host: Option<HostName>,
+    /// Told of waits for a link.
+    pub progress: Option<Arc<watch::Sender<Progress>>>,
     /// Given for the first request.
     leave: Option<Admitted>,
     /// The last link that was refused.
@@ -68,6 +78,7 @@ impl<'a> Session<'a> {
             links,
             patience,
             host: None,
+            progress: None,
             leave: None,
             refused: None,
             refusals: 0,
@@ -81,15 +92,20 @@ impl<'a> Session<'a> {
         self.links.note()
     }
 
-    /// Asks for the bytes `range` until there is a usable answer, or none to be had. `wanted` is asked before each attempt.
-    pub async fn get(&mut self, range: Range<u64>, wanted: impl Fn() -> bool) -> Result<Reply, MediaError> {
+    /// Asks for the bytes `range` until there is a usable answer, or none to be had. `wanted` is asked before each attempt, and while a
+    /// link is waited for: whether the bytes are worth a request, and whether they are worth a link (false).
+    pub async fn get(&mut self, range: Range<u64>, wanted: impl Fn(bool) -> bool) -> Result<Reply, MediaError> {
         loop {
-            let link = self.link().await?;
+            let link = tokio::select! {
+                biased;
+                link = self.link() => link?,
+                () = given_up(|| wanted(false)) => return Ok(Reply::Unwanted),
+            };
             let target = self.source.target(&link).map_err(MediaError::source)?;
             let leave = self.leave(&target.breaker).await?;
             let pass = self.gate.enter(&target.host).await?;
             self.host = Some(target.host.clone());
-            if !wanted() {
+            if !wanted(true) {
                 return Ok(Reply::Unwanted);
             }
             let answer = self.source.get(&target, &range, self.clock);
@@ -180,12 +196,37 @@ impl<'a> Session<'a> {
     }
 
     async fn link(&mut self) -> Result<Link, MediaError> {
-        let link = self.links.link(self.refused).await?;
+        let link = self.sign().await?;
         if !self.source.has_ended(&link, self.clock.now()) {
             return Ok(link);
         }
         // Ended by the host's clock, though perhaps not by ours. A fresh link that looks ended too is tried all the same.
         self.refused = Some(link.serial);
-        self.links.link(self.refused).await
+        self.sign().await
+    }
+
+    /// A link other than the refused one, and whoever waits for the bytes knows if that takes time.
+    async fn sign(&self) -> Result<Link, MediaError> {
+        let mut link = pin!(self.links.link(self.refused));
+        if let Some(at_hand) = link.as_mut().now_or_never() {
+            return at_hand;
+        }
+        self.tell(true);
+        let link = link.await;
+        self.tell(false);
+        link
+    }
+
+    fn tell(&self, signing: bool) {
+        if let Some(progress) = &self.progress {
+            progress.send_modify(|progress| progress.signing = signing);
+        }
+    }
+}
+
+/// Ends when something is not wanted any more.
+async fn given_up(wanted: impl Fn() -> bool) {
+    while wanted() {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

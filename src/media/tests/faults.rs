@@ -152,6 +152,29 @@ async fn a_host_that_crawls_is_asked_again_once_a_reader_has_waited_in_vain() {
     bench.read_all(&reader).await;
 }
 
+/// The rate limit may make signing take minutes, which the deadline of a read does not count; who left does not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_waited_for_as_long_as_it_takes_and_only_while_somebody_reads() {
+    // Fetched whole even when nobody reads any more.
+    let small = |settings: &mut MediaSettings| {
+        (settings.deadline, settings.whole_file_below) = (Duration::from_millis(400), MIB);
+    };
+    let bench = Bench::with(256 * KIB, small).await;
+    *bench.links.takes.lock().unwrap() = Duration::from_millis(1500);
+    let reader = bench.reader();
+    bench.read_all(&reader).await;
+    assert_eq!(bench.links.signings.load(Ordering::SeqCst), 1);
+
+    let bench = Bench::with(256 * KIB, small).await;
+    *bench.links.takes.lock().unwrap() = Duration::from_hours(1);
+    let reader = bench.reader();
+    assert!(tokio::time::timeout(Duration::from_secs(1), reader.read(0, 10)).await.is_err());
+    assert_eq!(bench.links.waiting.load(Ordering::SeqCst), 1);
+    drop(reader);
+    eventually("nobody waits", || bench.links.waiting.load(Ordering::SeqCst) == 0).await;
+    assert_eq!((bench.links.signings.load(Ordering::SeqCst), bench.host.requests()), (0, 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cleared_cache_directory_is_made_anew() {
     let bench = Bench::new(MIB).await;

@@ -83,6 +83,8 @@ impl Host {
             signings: AtomicUsize::new(0),
             expires_at: Mutex::new(None),
             fails: AtomicBool::new(false),
+            takes: Mutex::default(),
+            waiting: AtomicUsize::new(0),
         })
     }
 
@@ -215,6 +217,19 @@ pub struct Signer {
     pub signings: AtomicUsize,
     pub expires_at: Mutex<Option<Timestamp>>,
     pub fails: AtomicBool,
+    /// How long signing takes.
+    pub takes: Mutex<Duration>,
+    /// Askers that wait for it.
+    pub waiting: AtomicUsize,
+}
+
+/// Counts somebody who waits, however the wait ends.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[async_trait]
@@ -225,6 +240,12 @@ impl LinkSource for Signer {
         }
         let serial = self.serial.load(Ordering::SeqCst);
         let serial = if serial == 0 || refused == Some(serial) {
+            let takes = *self.takes.lock().unwrap();
+            if !takes.is_zero() {
+                self.waiting.fetch_add(1, Ordering::SeqCst);
+                let _waiting = Waiting(&self.waiting);
+                tokio::time::sleep(takes).await;
+            }
             self.signings.fetch_add(1, Ordering::SeqCst);
             self.serial.fetch_add(1, Ordering::SeqCst) + 1
         } else {

@@ -4,10 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::error::MediaError;
 use super::gate::HostName;
 use super::host::{Host, Mood};
 use super::key::Version;
+use super::recording::Progress;
 use super::source::Answer;
 
 pub struct Patience {
@@ -25,6 +28,7 @@ pub enum Reply {
 pub struct Session<'a> {
     server: &'a Arc<Host>,
     pub host: Option<HostName>,
+    pub progress: Option<Arc<watch::Sender<Progress>>>,
     version: &'a Version,
     pub patience: Patience,
 }
@@ -34,15 +38,16 @@ impl<'a> Session<'a> {
         Session {
             server,
             host: None,
+            progress: None,
             version,
             patience: Patience { silence_max: Duration::MAX, block_max: Duration::MAX },
         }
     }
 
-    pub async fn get(&mut self, range: Range<u64>, wanted: impl Fn() -> bool) -> Result<Reply, MediaError> {
+    pub async fn get(&mut self, range: Range<u64>, wanted: impl Fn(bool) -> bool) -> Result<Reply, MediaError> {
         let mood = self.server.ask();
         shuttle::future::yield_now().await;
-        if !wanted() {
+        if !wanted(true) {
             return Ok(Reply::Unwanted);
         }
         let bytes = match mood {
