@@ -17,8 +17,7 @@ const BEGIN: &str = "INSERT INTO ledger(at, master_id, reason, uid, pid, comm) V
 const FINISH: &str = "UPDATE ledger SET outcome = ?2 WHERE id = ?1";
 pub(super) const TIMES: &str = "SELECT at FROM ledger WHERE at >= ?1 AND coalesce(outcome, '') <> 'unsent' ORDER BY at";
 // What was refused for the rate, and what never left this machine, was not billed. No outcome: it may have been.
-pub(super) const COUNT: &str =
-    "SELECT count(*) FROM ledger WHERE at >= ?1 AND coalesce(outcome, '') NOT IN ('throttled', 'unsent')";
+pub(super) const COUNT: &str = "SELECT count(*) FROM ledger WHERE at >= ?1 AND coalesce(outcome, '') NOT IN ('throttled', 'token ended', 'unsent')";
 pub(super) const ROWS: &str =
     "SELECT id, at, master_id, reason, uid, pid, comm, outcome FROM ledger WHERE at >= ?1 ORDER BY at, id";
 

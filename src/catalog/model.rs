@@ -163,6 +163,6 @@ impl LedgerRow {
     /// Whether it counts as billed: the tenant did not refuse it for its rate, and it may have left this machine.
     #[must_use]
     pub fn is_billed(&self) -> bool {
-        !matches!(self.outcome.as_deref(), Some("throttled" | "unsent"))
+        !matches!(self.outcome.as_deref(), Some("throttled" | "token ended" | "unsent"))
     }
 }

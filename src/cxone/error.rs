@@ -37,6 +37,8 @@ pub struct ApiError {
     message: String,
     /// The request never left this machine.
     unsent: bool,
+    /// The token had ended, and there is a new one.
+    token_renewed: bool,
     /// Said for a service that was known to be down.
     outage: bool,
     #[source]
@@ -52,6 +54,7 @@ impl ApiError {
             correlation_id: None,
             message: message.into(),
             unsent: false,
+            token_renewed: false,
             outage: false,
             source: None,
         }
@@ -69,6 +72,19 @@ impl ApiError {
     pub fn unsent(mut self) -> ApiError {
         self.unsent = true;
         self
+    }
+
+    /// The token of the request had ended, and there is a new one: it may be made once more.
+    #[must_use]
+    pub fn token_renewed(mut self) -> ApiError {
+        self.token_renewed = true;
+        self
+    }
+
+    /// Whether the same request may succeed now, with a new token.
+    #[must_use]
+    pub fn is_token_renewed(&self) -> bool {
+        self.token_renewed
     }
 
     /// Whether the request is known never to have left this machine, so that nobody can have counted it.

@@ -137,7 +137,7 @@ fn message(message: &Map<String, Value>) -> ChatMessage {
     ChatMessage {
         participant_type: field(&["participantType"]),
         participant_name: field(&["participantName", "agentName"]),
-        text: field(&["text"]),
+        text: scrub::without_links(&field(&["text"])),
         time: field(&["timeStamp", "time"]),
     }
 }
@@ -149,6 +149,7 @@ fn email(data: &Map<String, Value>) -> Option<EmailContent> {
         return None;
     }
     let field = |name: &str| lenient::find(content, &[name]);
+    let text = |name: &str| scrub::without_links(&field(name).map(lenient::display).unwrap_or_default());
     let people = |name: &str| field(name).map(addresses).unwrap_or_default();
     Some(EmailContent {
         sent: field("sentTime").and_then(instant::read),
@@ -156,8 +157,8 @@ fn email(data: &Map<String, Value>) -> Option<EmailContent> {
         to: people("to"),
         cc: people("cc"),
         bcc: people("bcc"),
-        subject: field("subject").map(lenient::display).unwrap_or_default(),
-        body: field("body").map(lenient::display).unwrap_or_default(),
+        subject: text("subject"),
+        body: text("body"),
     })
 }
 

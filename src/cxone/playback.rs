@@ -1,4 +1,4 @@
-//! The billed call: one Media Playback request for one master contact. Never tried again here, except once after a new login.
+//! The billed call: one Media Playback request for one master contact. Never tried again here.
 
 use std::sync::Arc;
 
@@ -18,8 +18,13 @@ use crate::base::MasterId;
 
 const PLAYBACK: Call = Call { operation: "media playback", body_max: PLAYBACK_BYTES_MAX };
 
-pub(super) async fn playback(inner: &Arc<Inner>, master: MasterId) -> Result<PlaybackAnswer, ApiError> {
-    let (answer, session) = inner.get(PLAYBACK, |endpoints| url(endpoints, master)).await?;
+/// One request. With `renew`, a refused token is renewed, and the error says so: a second request is another one under the rate limit.
+pub(super) async fn playback(inner: &Arc<Inner>, master: MasterId, renew: bool) -> Result<PlaybackAnswer, ApiError> {
+    let (answer, session) = inner.get_once(PLAYBACK, |endpoints| url(endpoints, master)).await?;
+    if renew && answer.status == StatusCode::UNAUTHORIZED {
+        inner.session_after(&session).await?;
+        return Err(answer.error().token_renewed());
+    }
     read(answer, session.endpoints.playback_is_plain_loopback())
 }
 

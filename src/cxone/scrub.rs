@@ -1,4 +1,5 @@
-//! Takes temporary links out of a document that is going to be stored and shown. What opens a recording must not be in a file.
+//! Takes temporary links out of a document that is going to be stored and shown. What opens a recording must not be in a file; what people
+//! said to each other stays.
 
 use serde_json::Value;
 use url::Url;
@@ -6,48 +7,90 @@ use url::Url;
 /// Fields that hold links, whatever the case of their name and whatever they hold.
 const LINK_FIELDS: [&str; 3] = ["fileToPlayUrl", "videoImageUrl", "redirectUrl"];
 
-/// Removes link fields, and every text that is an http(s) URL with a query or userinfo, at any depth.
+/// Fields that hold what people wrote, whatever the case of their name: a link with a query there is theirs.
+const PEOPLES_FIELDS: [&str; 3] = ["text", "subject", "body"];
+
+/// What a link has that opens what it leads to: SigV4, SigV2, and Google's.
+const SIGNATURES: [&str; 3] = ["x-amz-signature=", "awsaccesskeyid=", "x-goog-signature="];
+
+/// Stands for a link within a text.
+const REMOVED: &str = "[link removed]";
+
+/// Removes link fields, and every text that is an http(s) URL with a query or userinfo, at any depth; signed links within a text are
+/// replaced.
 ///
 /// The depth is that of a document that `serde_json` read, which bounds it.
 pub(super) fn scrub(value: &mut Value) {
     match value {
         Value::Object(object) => {
-            object.retain(|key, value| !is_link_field(key) && !is_secret_text(key) && !is_secret(value));
-            object.values_mut().for_each(scrub);
+            for (key, value) in object.iter_mut() {
+                match value {
+                    Value::String(text) if is_one_of(&PEOPLES_FIELDS, key) => *text = without_links(text),
+                    value => scrub(value),
+                }
+            }
+            object.retain(|key, value| {
+                let is_theirs = is_one_of(&PEOPLES_FIELDS, key);
+                !is_one_of(&LINK_FIELDS, key) && !is_secret_text(key) && (is_theirs || !is_removed(value))
+            });
         }
         Value::Array(array) => {
-            array.retain(|value| !is_secret(value));
             array.iter_mut().for_each(scrub);
+            array.retain(|value| !is_removed(value));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        Value::String(_) => {
-            if is_secret(value) {
-                *value = Value::Null;
-            }
-        }
+        Value::String(text) => *text = if is_link(text) { REMOVED.to_owned() } else { without_links(text) },
     }
 }
 
-fn is_link_field(key: &str) -> bool {
-    LINK_FIELDS.iter().any(|field| key.eq_ignore_ascii_case(field))
+/// A text without the signed links that stand in it.
+pub(super) fn without_links(text: &str) -> String {
+    if !is_signed(text) {
+        return text.to_owned();
+    }
+    let ends_a_link = |char: char| char.is_whitespace() || "\"'<>`\\^{|}".contains(char);
+    let words = text.split_inclusive(ends_a_link);
+    let scrubbed = words.map(|word| {
+        let link = word.trim_end_matches(ends_a_link);
+        let end = &word[link.len()..];
+        let before = find_ignoring_case(link, "http").unwrap_or(0);
+        let link = link[before..].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']']);
+        if is_signed(link) {
+            let after = &word[before + link.len()..word.len() - end.len()];
+            format!("{}{REMOVED}{after}{end}", &word[..before])
+        } else {
+            word.to_owned()
+        }
+    });
+    scrubbed.collect()
 }
 
-fn is_secret(value: &Value) -> bool {
-    matches!(value, Value::String(text) if is_secret_text(text))
+fn is_one_of(names: &[&str], key: &str) -> bool {
+    names.iter().any(|name| key.eq_ignore_ascii_case(name))
+}
+
+fn is_removed(value: &Value) -> bool {
+    matches!(value, Value::String(text) if text == REMOVED)
+}
+
+fn is_signed(text: &str) -> bool {
+    SIGNATURES.iter().any(|signature| find_ignoring_case(text, signature).is_some())
 }
 
 fn is_secret_text(text: &str) -> bool {
-    // A signature opens a recording also where it stands in the middle of a text.
-    if contains_ignoring_case(text, "x-amz-signature=") {
-        return true;
-    }
+    is_signed(text) || is_link(text)
+}
+
+/// Whether a text is nothing but a link that may open something.
+fn is_link(text: &str) -> bool {
     let Ok(url) = Url::parse(text.trim()) else { return false };
     let web = matches!(url.scheme(), "http" | "https");
     web && (url.query().is_some() || !url.username().is_empty() || url.password().is_some())
 }
 
-fn contains_ignoring_case(text: &str, needle: &str) -> bool {
-    text.as_bytes().windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle.as_bytes()))
+/// `needle` is ASCII, so that what is found lies between characters.
+fn find_ignoring_case(text: &str, needle: &str) -> Option<usize> {
+    text.as_bytes().windows(needle.len()).position(|window| window.eq_ignore_ascii_case(needle.as_bytes()))
 }
 
 #[cfg(test)]
@@ -71,7 +114,8 @@ mod tests {
                 "other": "https://b/y?token=1", "user": "https://u:p@b/", "plain": "https://b/page",
                 "list": ["HTTPS://b/?q", "kept", {"deep": " https://b/?x=1 "}],
                 "text": "see https://b/x?y=1 for more",
-                "leak": "the file is https://b/x?X-Amz-Signature=abc.", "https://b/x?X-Amz-Signature=abc": 1,
+                "leak": "the file (https://b/x?X-Amz-Signature=abc).", "https://b/x?X-Amz-Signature=abc": 1,
+                "messages": [{"Text": "https://shop.example/?item=5"}, {"text": "https://b/x?AWSAccessKeyId=1"}],
             }}],
             "redirectUrl": "https://b/x",
         });
@@ -79,13 +123,30 @@ mod tests {
             "contactId": "0f3c", "z": 1, "a": null,
             "interactions": [{"data": {
                 "plain": "https://b/page", "list": ["kept", {}], "text": "see https://b/x?y=1 for more",
+                "leak": "the file ([link removed]).",
+                "messages": [{"Text": "https://shop.example/?item=5"}, {"text": "[link removed]"}],
             }}],
         });
         let text = serde_json::to_string(&scrubbed(document)).unwrap();
         assert_eq!(text, serde_json::to_string(&expected).unwrap());
     }
 
+    #[test]
+    fn a_sentence_keeps_all_but_the_link() {
+        let said = "Hör zu: \"HTTPS://b/a.mp4?x=1&x-amz-SIGNATURE=ab%20c\", bis\ndann! http://shop.example/?a=b";
+        assert_eq!(without_links(said), "Hör zu: \"[link removed]\", bis\ndann! http://shop.example/?a=b");
+        assert_eq!(without_links("b/x?X-Goog-Signature=1 only"), "[link removed] only");
+        assert_eq!(without_links("a=https://b/?X-Amz-Signature=1"), "a=[link removed]");
+    }
+
     proptest! {
+        #[test]
+        fn no_signature_survives_in_any_text(before in "\\PC{0,20}", after in "\\PC{0,20}", signature in 0_usize..3) {
+            let signature = SIGNATURES[signature];
+            let text = format!("{before}https://b/x?{signature}topsecret {after}");
+            prop_assert!(!without_links(&text).contains("topsecret"));
+        }
+
         #[test]
         fn no_signed_link_survives_at_any_place(depth in 0_usize..20, in_array in any::<bool>(), key in "[a-zA-Z]{1,12}") {
             let mut value = json!("https://bucket.example/rec.mp4?X-Amz-Signature=topsecret");

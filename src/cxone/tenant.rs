@@ -108,9 +108,18 @@ impl Tenant {
         self.inner.session().await.map(drop)
     }
 
-    /// One billed Media Playback call, exactly one HTTP request unless a 401 forces a new login. The caller holds a limiter permit.
+    /// One billed Media Playback call: one HTTP request, or a second one after a new login that a 401 forced. The caller holds a limiter
+    /// permit for each.
     pub async fn playback(&self, master: MasterId) -> Result<PlaybackAnswer, ApiError> {
-        playback::playback(&self.inner, master).await
+        match self.playback_once(master, true).await {
+            Err(error) if error.is_token_renewed() => self.playback_once(master, false).await,
+            answer => answer,
+        }
+    }
+
+    /// Exactly one HTTP request. With `renew`, a 401 forces a new login, and the error says that another request may succeed.
+    pub async fn playback_once(&self, master: MasterId, renew: bool) -> Result<PlaybackAnswer, ApiError> {
+        playback::playback(&self.inner, master, renew).await
     }
 
     /// Requests so far: what for, how they ended, how many.
@@ -166,15 +175,29 @@ impl Inner {
         call: Call,
         url_of: impl Fn(&Endpoints) -> Url,
     ) -> Result<(Answer, Arc<Session>), ApiError> {
-        let session = self.auth.session().await.map_err(ApiError::unsent)?;
-        let answer = self.get_with(call, &session, url_of(&session.endpoints)).await?;
+        let (answer, session) = self.get_once(call, &url_of).await?;
         if answer.status != reqwest::StatusCode::UNAUTHORIZED {
             return Ok((answer, session));
         }
-        // What was sent was refused at the gate, so it counts as not sent.
-        let session = self.auth.session_after(session.serial).await.map_err(ApiError::unsent)?;
+        let session = self.session_after(&session).await?;
         let answer = self.get_with(call, &session, url_of(&session.endpoints)).await?;
         Ok((answer, session))
+    }
+
+    /// The same without another try.
+    pub async fn get_once(
+        &self,
+        call: Call,
+        url_of: impl Fn(&Endpoints) -> Url,
+    ) -> Result<(Answer, Arc<Session>), ApiError> {
+        let session = self.auth.session().await.map_err(ApiError::unsent)?;
+        let answer = self.get_with(call, &session, url_of(&session.endpoints)).await?;
+        Ok((answer, session))
+    }
+
+    /// A session after one whose token was refused. What was sent with it was refused at the gate, so it counts as not sent.
+    pub async fn session_after(&self, refused: &Session) -> Result<Arc<Session>, ApiError> {
+        self.auth.session_after(refused.serial).await.map_err(ApiError::unsent)
     }
 
     async fn get_with(&self, call: Call, session: &Session, url: Url) -> Result<Answer, ApiError> {

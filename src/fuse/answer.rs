@@ -127,6 +127,7 @@ fn report(vfs: &Vfs, asked: Asked, error: &VfsError) -> Errno {
                 comm,
                 unique,
                 errno = code.code(),
+                correlation_id = error.correlation_id(),
                 error = chain(error),
                 "failed"
             );

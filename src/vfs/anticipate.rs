@@ -1,8 +1,8 @@
-//! Anticipation for complete backups (`--profile backup`): while one interaction of an agent's day is being copied, the next ones
-//! in listing order are resolved and fetched, so that copying waits for the API's limit or the wire, not for round trips.
+//! Anticipation for complete backups (`--profile backup`): while one interaction of an agent's day is being copied, the recordings of
+//! the next ones in listing order are fetched, so that copying waits for the wire and not for round trips.
 //!
-//! Bounded on every side: so many interactions ahead, recordings that are fetched whole anyway and only while they are a small part of
-//! the cache, billed calls in the class of listings and within the budget. What fails here fails nothing: whoever opens the
+//! Bounded on every side: so many interactions ahead, never with a billed call, which only who asks for a file may cause, recordings that
+//! are fetched whole anyway and only while they are a small part of the cache. What fails here fails nothing: whoever opens the
 //! file asks again and gets the reason.
 
 use std::num::NonZeroUsize;
@@ -21,6 +21,7 @@ use crate::vfs::error::VfsError;
 use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::Place;
 use crate::vfs::resolve::{Resolver, Want, recording_key};
+use crate::vfs::warm::Recordings;
 
 /// Interactions that are prepared beyond the one being read. At 40 ms of round trip, one that takes two of them, and 10 ms for
 /// the reader to copy one, eight would do.
@@ -95,7 +96,10 @@ impl Vfs {
             tracing::debug!(%error, "nothing is anticipated");
             Vec::new()
         });
-        for master in next {
+        // What nobody has paid for is not paid for by guessing who will want it.
+        let is_paid =
+            |master: &MasterId| matches!(self.missing(*master, &Recordings::All), Ok(Some(missing)) if !missing.call());
+        for master in next.into_iter().filter(is_paid) {
             let (resolver, hands) = (self.resolver.clone(), Arc::clone(&self.anticipation.hands));
             let want = Want { priority: Priority::List, caller, reads: None };
             tokio::spawn(async move {
@@ -108,7 +112,7 @@ impl Vfs {
     }
 }
 
-/// Resolves an interaction and brings its small recordings into the cache.
+/// Brings an interaction's small recordings into the cache.
 async fn prepare(resolver: &Resolver, master: MasterId, want: Want) -> Result<(), VfsError> {
     let interaction = resolver.resolved(master, want).await?;
     let Resolution::Resolved { files, .. } = &interaction.resolution else { return Ok(()) };

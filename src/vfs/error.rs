@@ -47,6 +47,7 @@ pub struct VfsError {
     kind: ErrorKind,
     message: Arc<str>,
     outage: bool,
+    uncalled: bool,
     #[source]
     cause: Option<Cause>,
 }
@@ -54,7 +55,7 @@ pub struct VfsError {
 impl VfsError {
     /// An error without a cause below it.
     pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> VfsError {
-        VfsError { kind, message: message.into(), outage: false, cause: None }
+        VfsError { kind, message: message.into(), outage: false, uncalled: false, cause: None }
     }
 
     /// No such name, or no recording.
@@ -63,7 +64,7 @@ impl VfsError {
     }
 
     fn because(kind: ErrorKind, message: &str, cause: Cause) -> VfsError {
-        VfsError { kind, message: message.into(), outage: false, cause: Some(cause) }
+        VfsError { kind, message: message.into(), outage: false, uncalled: false, cause: Some(cause) }
     }
 
     fn during_outage(mut self, outage: bool) -> VfsError {
@@ -71,9 +72,34 @@ impl VfsError {
         self
     }
 
+    /// The same, before a billed call was made.
+    pub(super) fn uncalled(mut self) -> VfsError {
+        self.uncalled = true;
+        self
+    }
+
+    /// Whether a billed call that was needed is known not to have been made.
+    pub fn is_uncalled(&self) -> bool {
+        self.uncalled
+    }
+
     /// Whether this is but one more consequence of an outage that the log has a line about.
     pub fn is_outage(&self) -> bool {
         self.outage
+    }
+
+    /// By what the tenant's operator finds the request that failed, if one was made.
+    pub fn correlation_id(&self) -> Option<&str> {
+        let mut cause: Option<&(dyn Error + 'static)> = self.source();
+        while let Some(error) = cause {
+            let api =
+                error.downcast_ref::<ApiError>().or_else(|| error.downcast_ref::<Arc<ApiError>>().map(|api| &**api));
+            if let Some(api) = api {
+                return api.correlation_id.as_deref();
+            }
+            cause = error.source();
+        }
+        None
     }
 
     /// What the caller is told.
@@ -92,8 +118,9 @@ fn kind_of_api(error: &ApiError) -> ErrorKind {
 
 impl From<Arc<ApiError>> for VfsError {
     fn from(error: Arc<ApiError>) -> VfsError {
-        let outage = error.is_outage();
-        VfsError::because(kind_of_api(&error), "asking CXone failed", error).during_outage(outage)
+        let (outage, unsent) = (error.is_outage(), error.is_unsent());
+        let error = VfsError::because(kind_of_api(&error), "asking CXone failed", error).during_outage(outage);
+        if outage || unsent { error.uncalled() } else { error }
     }
 }
 

@@ -329,7 +329,7 @@ impl Vfs {
         // A scanner may have named the thread that asks otherwise than itself.
         if let Some(comm) = caller.names().into_iter().find(|name| scanners.matches(name)) {
             let message = format!("{comm} is in mount.deny_processes and may not cause a billed call");
-            return Err(VfsError::new(ErrorKind::Denied, message));
+            return Err(VfsError::new(ErrorKind::Denied, message).uncalled());
         }
         Ok(())
     }

@@ -54,7 +54,7 @@ impl Vfs {
             caller,
             path: self.path(Node::Shared(kind, place)),
             master: place.master,
-            billed: calls,
+            billed: calls && !result.as_ref().is_err_and(VfsError::is_uncalled),
             outcome: result.as_ref().map(|_| ()).map_err(VfsError::kind),
         });
         self.anticipate(place, caller);

@@ -48,8 +48,8 @@ pub trait Player: Send + Sync + 'static {
         Ok(())
     }
 
-    /// One billed call.
-    async fn playback(&self, master: MasterId) -> Result<PlaybackAnswer, ApiError>;
+    /// One billed call, exactly one request. With `renew`, a token that was refused is renewed, and the error says so.
+    async fn playback(&self, master: MasterId, renew: bool) -> Result<PlaybackAnswer, ApiError>;
 
     /// Whether it could be made now; costs nothing.
     async fn probe(&self) -> Result<(), ApiError>;
@@ -61,8 +61,8 @@ impl Player for crate::cxone::Tenant {
         crate::cxone::Tenant::ready(self).await
     }
 
-    async fn playback(&self, master: MasterId) -> Result<PlaybackAnswer, ApiError> {
-        crate::cxone::Tenant::playback(self, master).await
+    async fn playback(&self, master: MasterId, renew: bool) -> Result<PlaybackAnswer, ApiError> {
+        self.playback_once(master, renew).await
     }
 
     async fn probe(&self) -> Result<(), ApiError> {

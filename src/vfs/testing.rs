@@ -41,7 +41,7 @@ pub struct FakePlayer {
 
 #[async_trait]
 impl Player for FakePlayer {
-    async fn playback(&self, _master: MasterId) -> Result<PlaybackAnswer, ApiError> {
+    async fn playback(&self, _master: MasterId, _renew: bool) -> Result<PlaybackAnswer, ApiError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let latency = *self.latency.lock().unwrap();
         tokio::time::sleep(latency).await;

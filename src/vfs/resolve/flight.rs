@@ -47,6 +47,8 @@ pub struct Flight {
 enum Failure {
     /// 429: the limiter pauses, the request is not lost.
     Throttled,
+    /// The token had ended; there is a new one.
+    TokenRenewed,
     /// Worth another try.
     Passing(VfsError),
     Final(VfsError),
@@ -79,7 +81,7 @@ impl Resolver {
     }
 
     async fn fly(&self, master: MasterId, want: Want, need: Need, flight: &Arc<Flight>) {
-        let mut tries = 0;
+        let (mut tries, mut renew) = (0, true);
         let result = loop {
             // Whoever looked just before another flight landed, and boarded just after, needs no call of its own.
             match self.has(master, need) {
@@ -95,9 +97,11 @@ impl Resolver {
             };
             flight.phase.send_replace(Phase::Working);
             tries += 1;
-            match self.call(master, want, flight, permit, admitted).await {
+            match self.call(master, want, renew, flight, permit, admitted).await {
                 Ok(()) => break Ok(()),
                 Err(Failure::Throttled) => {}
+                // The second request is one more under the rate limit.
+                Err(Failure::TokenRenewed) => renew = false,
                 Err(Failure::Passing(_)) if tries < TRIES_MAX => {
                     tokio::time::sleep(RETRY_PAUSE * 2u32.pow(tries - 1)).await;
                 }
@@ -152,6 +156,7 @@ impl Resolver {
         &self,
         master: MasterId,
         want: Want,
+        renew: bool,
         flight: &Flight,
         permit: Permit,
         admitted: Admitted,
@@ -167,7 +172,7 @@ impl Resolver {
         let row = self.enter_in_ledger(master, want, reason).await.map_err(Failure::Final)?;
         let under_way = permit.spend();
         let admitted = admitted.now();
-        let answer = self.inner.player.playback(master).await;
+        let answer = self.inner.player.playback(master, renew).await;
         self.inner.breaker.conclude(admitted, &answer);
         self.land(under_way, &answer);
         let outcome = outcome_word(&answer);
@@ -274,6 +279,9 @@ impl Drop for OnBoard<'_> {
 }
 
 fn failure(error: ApiError) -> Failure {
+    if error.is_token_renewed() {
+        return Failure::TokenRenewed;
+    }
     let kind = error.kind;
     let error = || VfsError::from(Arc::new(error));
     match kind {
@@ -286,7 +294,7 @@ fn failure(error: ApiError) -> Failure {
     }
 }
 
-/// What the ledger says of a call. `throttled` and `unsent` are no billed calls, see [`crate::catalog::Catalog::ledger_count`].
+/// What the ledger says of a call. `throttled`, `token ended` and `unsent` are no billed calls, see [`crate::catalog::Catalog::ledger_count`].
 pub fn outcome_word(answer: &Result<PlaybackAnswer, ApiError>) -> String {
     let error = match answer {
         Ok(PlaybackAnswer::Found(_)) => return "found".to_owned(),
@@ -296,6 +304,7 @@ pub fn outcome_word(answer: &Result<PlaybackAnswer, ApiError>) -> String {
     match (error.kind, error.status) {
         (ApiErrorKind::RateLimited { .. }, _) => "throttled".to_owned(),
         _ if error.is_unsent() => "unsent".to_owned(),
+        _ if error.is_token_renewed() => "token ended".to_owned(),
         (_, Some(status)) => format!("error {status}"),
         (ApiErrorKind::Timeout, None) => "timeout".to_owned(),
         (_, None) => "error".to_owned(),

@@ -45,7 +45,7 @@ impl Purse {
 
 /// The budget is spent.
 pub fn spent_error() -> VfsError {
-    VfsError::new(ErrorKind::BudgetSpent, "the daily budget of billed calls is spent")
+    VfsError::new(ErrorKind::BudgetSpent, "the daily budget of billed calls is spent").uncalled()
 }
 
 /// Billed calls of the UTC day of `at`.

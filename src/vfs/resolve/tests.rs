@@ -158,6 +158,16 @@ async fn a_cut_or_a_5xx_is_tried_three_times_and_one_bad_interaction_stops_no_ot
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_ended_costs_a_slot_and_no_budget_and_only_once() {
+    let fixture = fixture(2, Some(1)).await;
+    let ended = || ApiError::new(ApiErrorKind::Denied, "401").with_status(401).token_renewed();
+    fixture.player.failures.lock().unwrap().push(ended());
+    resolve(&fixture, 0).await.unwrap();
+    assert_eq!(outcomes(&fixture), ["token ended", "found"]);
+    assert_eq!(fixture.vfs.resolver().limiter().used, 2, "both requests reached the tenant");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_becomes_exact_is_dropped_from_the_kernel() {
     let fixture = fixture(100, None).await;
     let (day, agent) = fixture.catalog.places(master(5)).unwrap()[0];

@@ -71,7 +71,11 @@ pub async fn for_landing(
             Ok(Err(_)) => return Err(VfsError::new(ErrorKind::Io, "the billed call ended without an answer")),
             // Calls were answered meanwhile: patience goes on.
             Err(_) if matches!(now, Phase::Queued) && patience.is_none() && stall.until(start) > Instant::now() => {}
-            Err(_) => return Err(VfsError::new(ErrorKind::TimedOut, what)),
+            Err(_) => {
+                let error = VfsError::new(ErrorKind::TimedOut, what);
+                let is_queued = matches!(now, Phase::Queued) && worked.is_zero();
+                return Err(if is_queued { error.uncalled() } else { error });
+            }
         }
     }
 }

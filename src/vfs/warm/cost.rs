@@ -37,7 +37,7 @@ pub struct Cost {
 
 /// One interaction's part of the cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Missing {
+pub(in crate::vfs) struct Missing {
     /// A billed call is needed for the listing.
     pub listing: bool,
     /// A billed call is needed for a link to what is missing, though the listing is known.
@@ -74,7 +74,7 @@ impl Vfs {
     }
 
     /// What is missing of one interaction; `None` if the index does not know it any more.
-    pub(super) fn missing(&self, master: MasterId, wanted: &Recordings) -> Result<Option<Missing>, VfsError> {
+    pub(in crate::vfs) fn missing(&self, master: MasterId, wanted: &Recordings) -> Result<Option<Missing>, VfsError> {
         let Some(interaction) = self.catalog.interaction(master)? else { return Ok(None) };
         let now = self.clock.now();
         let mut missing = Missing { listing: needs_call(&interaction.resolution, now), ..Missing::default() };

@@ -11,6 +11,7 @@ mod tests;
 mod work;
 
 pub use cost::Cost;
+pub(super) use scope::Recordings;
 pub use scope::Scope;
 pub use work::{Ended, Progress, Warming};
 

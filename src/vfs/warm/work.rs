@@ -175,7 +175,8 @@ impl Job {
         let resolved = self.vfs.resolver.resolved(master, want).await;
         if needs.listing {
             let outcome = resolved.as_ref().map_err(VfsError::kind);
-            self.audit(item.place, FileKind::Metadata, true, outcome.and_then(has_metadata));
+            let billed = self.count_call(resolved.as_ref().err());
+            self.audit(item.place, FileKind::Metadata, billed, outcome.and_then(has_metadata));
         }
         let files = files(&resolved?);
         let mut missing = Vec::new();
@@ -200,15 +201,15 @@ impl Job {
         }
         let bytes: u64 = missing.iter().map(|(_, version)| version.size).sum();
         self.progress.send_modify(|progress| {
-            progress.calls += u64::from(needs.call());
             progress.bytes_in_all = progress.bytes_in_all.saturating_sub(item.expected) + bytes;
         });
         // The first one's link brings those of the others.
-        let mut billed = needs.link;
+        let mut signs = needs.link;
         for (index, version) in missing {
             let fetched = self.fetch(master, index, &version, want).await;
             let outcome = fetched.as_ref().copied().map_err(VfsError::kind);
-            self.audit(item.place, FileKind::Recording(index), std::mem::take(&mut billed), outcome);
+            let billed = std::mem::take(&mut signs) && self.count_call(fetched.as_ref().err());
+            self.audit(item.place, FileKind::Recording(index), billed, outcome);
             fetched?;
         }
         Ok(())
@@ -227,6 +228,13 @@ impl Job {
             self.progress.send_modify(|progress| progress.bytes += bytes.len() as u64);
         }
         Ok(())
+    }
+
+    /// Counts a billed call that was needed, unless it is known not to have been made.
+    fn count_call(&self, error: Option<&VfsError>) -> bool {
+        let made = !error.is_some_and(VfsError::is_uncalled);
+        self.progress.send_modify(|progress| progress.calls += u64::from(made));
+        made
     }
 
     /// What is brought is entered into the audit log as if whoever asked had opened it.

@@ -27,6 +27,10 @@ fn the_eleventh_is_refused_and_what_is_paid_still_opens() {
     }
     assert_eq!(drive.counters().playback_billed, 10);
     assert_eq!(drive.mount.stderr().matches("daily budget").count(), 2, "one line per start, not per request");
+    drive.mount.terminate();
+    let audit = std::fs::read_to_string(drive.sandbox.state().join("audit.log")).unwrap();
+    assert_eq!(audit.lines().filter(|line| line.contains("\"billed\":true")).count(), 10);
+    assert!(audit.lines().all(|line| !(line.contains("EDQUOT") && line.contains("\"billed\":true"))), "{audit}");
 }
 
 #[test]
