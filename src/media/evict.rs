@@ -58,7 +58,8 @@ impl Cache {
         }
     }
 
-    /// Removes a block that the caller took out of the LRU, and releases its bytes.
+    /// Removes a block that the caller took out of the LRU, and releases its bytes. A recording that nobody uses is forgotten with its last
+    /// block. Call with no lock of the cache held.
     fn remove_block(&self, recording: &Arc<Recording>, block: u32) {
         let charge = block_charge(recording.version.size, block);
         let (begun, handed_out) = {
@@ -90,6 +91,8 @@ impl Cache {
         }
         if empty || handed_out || !obeyed {
             self.discard(recording);
+            // Nobody may be left to close it.
+            self.rest(recording);
         }
         if !obeyed {
             lock(&self.space).release(charge);

@@ -86,6 +86,18 @@ async fn several_recordings_share_one_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_evicted_whole_is_forgotten() {
+    let bench = Bench::with(MIB, |settings| settings.cache_size = 3 * MIB / 2).await;
+    for key in ["a", "b", "c", "d"] {
+        let reader = bench.media.reader(&RecordingKey(key.into()), &bench.version(), bench.links.clone()).unwrap();
+        bench.read_all(&reader).await;
+    }
+    let registry = bench.media.lifeline.engine.cache.registry.lock().unwrap();
+    // The last one, and what is left of the one before it.
+    assert_eq!((registry.by_hash.len(), registry.by_id.len()), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_of_an_earlier_process_go_before_what_is_read_now() {
     let mut bench = Bench::with(MIB, |settings| settings.cache_size = 3 * MIB).await;
     let keys = ["a", "b"].map(|key| RecordingKey(key.into()));
