@@ -164,14 +164,13 @@ impl Cache {
                 state.blocks.doubt(block);
             }
             bytes.clear();
-            let damaged = match self.copy(recording, &span, &mut bytes) {
+            match self.copy(recording, &span, &mut bytes) {
                 Copied::Done => return Some(true),
-                Copied::Moved => false,
-                Copied::Damaged(_) | Copied::Closed => true,
-            };
-            if damaged {
-                self.drop_damaged(recording, block);
-                return Some(false);
+                Copied::Moved | Copied::Closed => {}
+                Copied::Damaged(_) => {
+                    self.drop_damaged(recording, block);
+                    return Some(false);
+                }
             }
         }
         None
@@ -182,6 +181,10 @@ impl Cache {
         let (files, header, entries) = match self.store.load(hash) {
             Ok(loaded) => loaded,
             Err(Unusable::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Err(Cold::Gone),
+            Err(error) if error.may_pass() => {
+                tracing::warn!(recording = ?hash, error = %super::error::chain(&error), "cannot look at a cache file");
+                return Err(Cold::Gone);
+            }
             Err(error) => {
                 tracing::warn!(recording = ?hash, error = %super::error::chain(&error), "dropping a damaged cache file");
                 self.purge(hash);
@@ -261,7 +264,7 @@ impl Cache {
 
 /// What is the matter with a recording that nobody has touched since start.
 enum Cold {
-    /// It is gone, or somebody has just opened it.
+    /// It is gone, or somebody has just opened it, or nobody can at the moment.
     Gone,
     /// Its index says nothing; it was dropped.
     Useless,

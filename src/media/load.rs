@@ -28,6 +28,12 @@ impl Cache {
                 tracing::info!(recording = ?hash, "dropping cached blocks of another version");
                 None
             }
+            Err(error) if error.may_pass() => {
+                tracing::warn!(recording = ?hash, error = %chain(&error), "cannot open a cache file; reading uncached");
+                let recording = Recording::new(id, hash, version.clone(), Blocks::new(version.size), cold_bytes);
+                recording.lock().out_of_reach = true;
+                return recording;
+            }
             Err(error) => {
                 tracing::warn!(recording = ?hash, error = %chain(&error), "dropping a damaged cache file");
                 None
@@ -48,7 +54,7 @@ impl Cache {
         let mut space = lock(&self.space);
         space.release(cold_bytes);
         space.charge(charged);
-        for block in (0..blocks.count()).filter(|block| matches!(blocks.get(*block), Block::Present { .. })) {
+        for block in blocks.present() {
             space.charge(block_charge(version.size, block));
             space.add_old_block(id, block);
         }

@@ -53,6 +53,8 @@ pub struct State {
     pub files: Option<Arc<Files>>,
     /// Bytes charged for the files besides their blocks; 0 while there are none.
     pub charged: u64,
+    /// The files are there, but could not be opened: they are left alone, and it is read uncached, until nobody uses it any more.
+    pub out_of_reach: bool,
     /// The files have a note, or it is not to be tried again while they are there.
     pub noted: bool,
     /// Passthrough opens of the data file.
@@ -88,7 +90,7 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copied {
     Done,
-    /// The files are not open.
+    /// The files are not open. From [`Cache::copy`](super::cache::Cache::copy): somebody has just closed them; look again.
     Closed,
     /// Something left the file meanwhile, or was not here in the first place. Look again.
     Moved,
@@ -106,6 +108,7 @@ impl Recording {
             stale: None,
             files: None,
             charged,
+            out_of_reach: false,
             noted: false,
             passthrough: 0,
             orphaned: 0,
@@ -223,7 +226,7 @@ impl State {
 
     /// Whether there are files and no note with them.
     pub fn lacks_note(&self) -> bool {
-        self.charged > 0 && !self.noted
+        self.charged > 0 && !self.noted && !self.out_of_reach
     }
 
     /// A block in flight is here, though not on disk.
