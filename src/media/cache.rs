@@ -207,7 +207,7 @@ impl Cache {
             return recording.version.agrees_with(version) && recording.lock().blocks.is_complete();
         }
         if !lock(&self.space).is_cold(hash) {
-            return version.size == 0;
+            return false;
         }
         // Under the registry's lock, so that nobody loads or evicts the file meanwhile.
         self.store.peek(hash).is_ok_and(|(header, entries)| {

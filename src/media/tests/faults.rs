@@ -71,6 +71,23 @@ async fn failures_are_retried_within_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_empty_answer_is_asked_again_and_never_believed() {
+    for ignore_range in [false, true] {
+        let bench = Bench::new(MIB).await;
+        bench.host.switches.ignore_range.store(ignore_range, Ordering::SeqCst);
+        bench.host.switches.emptied.store(1, Ordering::SeqCst);
+        assert_eq!(bench.media.probe(&key(), bench.links.clone()).await.unwrap(), bench.version());
+        let reader = bench.reader();
+        bench.host.switches.emptied.store(1, Ordering::SeqCst);
+        assert_eq!(reader.read(MIB / 2, 10).await.unwrap(), bench.range(MIB / 2, 10));
+        bench.host.switches.emptied.store(usize::MAX, Ordering::SeqCst);
+        let error = bench.media.probe(&key(), bench.links.clone()).await.unwrap_err();
+        assert!(matches!(&error, MediaError::Source(why) if why.contains("empty")), "{error}");
+        assert!(reader.read_cached(0, 10).is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_mended_is_not_retried() {
     let bench = Bench::new(MIB).await;
     for (status, text) in [(404, "no such"), (410, "no such"), (302, "redirects"), (418, "418")] {
