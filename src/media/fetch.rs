@@ -73,6 +73,8 @@ pub struct Claim {
     recording: Arc<Recording>,
     id: u64,
     owned: BTreeSet<u32>,
+    /// The fetch that takes the whole body from a host which sends no less.
+    gives_way_to: Option<watch::Receiver<Progress>>,
     progress: Arc<watch::Sender<Progress>>,
     /// A small recording: brought whole even when nobody reads any more, while its link still works.
     keep: bool,
@@ -84,13 +86,16 @@ impl Claim {
     pub fn take(engine: &Arc<Engine>, recording: &Arc<Recording>, state: &mut State, blocks: Range<u32>) -> Claim {
         let (sender, receiver) = watch::channel(Progress::default());
         let id = engine.next_fetch_id();
-        let owned = blocks.clone().filter(|block| state.blocks.claim(*block)).collect();
-        state.fetches.push(FetchEntry { id, blocks, progress: receiver });
+        let count = state.blocks.count();
+        let whole = blocks == (0..count) && count > 1;
+        let owned = blocks.filter(|block| state.claim(*block, id)).collect();
+        state.fetches.push(FetchEntry { id, whole, progress: receiver });
         Claim {
             engine: Arc::clone(engine),
             recording: Arc::clone(recording),
             id,
             owned,
+            gives_way_to: None,
             progress: Arc::new(sender),
             keep: engine.is_small(recording.version.size),
             finished: false,
@@ -103,8 +108,13 @@ impl Claim {
             let mut claim = self;
             let engine = Arc::clone(&claim.engine);
             let mut session = engine.session(links.as_ref());
+            let work = async {
+                let outcome = turn.take(claim.drive(&mut session, None)).await;
+                claim.give_way().await;
+                outcome
+            };
             let outcome = tokio::select! {
-                outcome = turn.take(claim.drive(&mut session, None)) => outcome,
+                outcome = work => outcome,
                 () = engine.closed() => Ok(()),
             };
             if let Err(error) = &outcome {
@@ -249,25 +259,36 @@ impl Claim {
         Ok(false)
     }
 
+    /// Ends when the fetch has ended that this one gave way to. Before that, every further request would bring a whole body in vain. That
+    /// one gives way to nobody.
+    async fn give_way(&mut self) {
+        if let Some(mut other) = self.gives_way_to.take() {
+            // An error means that it is gone.
+            let _ = other.wait_for(|progress| progress.outcome.is_some()).await;
+        }
+    }
+
     /// The host ignores ranges and sends everything: then everything that is absent is taken. False: another fetch does that.
     fn widen(&mut self, assembler: &mut Assembler) -> bool {
         let mut state = self.recording.lock();
-        let count = state.blocks.count();
         let mine = self.id;
-        if state.fetches.iter().any(|fetch| fetch.id != mine && fetch.blocks == (0..count) && count > 1) {
+        let mut whole = state.fetches.iter().filter(|fetch| fetch.whole);
+        let is_whole = whole.clone().any(|fetch| fetch.id == mine);
+        if !is_whole && let Some(other) = whole.next() {
+            self.gives_way_to = Some(other.progress.clone());
             return false;
         }
         // Probing wants the head only.
         let everything = self.keep || state.readers > 0 && !self.head_only();
         state.no_ranges = true;
         if everything {
-            for block in 0..count {
-                if state.blocks.claim(block) {
+            for block in 0..state.blocks.count() {
+                if state.claim(block, mine) {
                     self.owned.insert(block);
                 }
             }
             if let Some(entry) = state.fetches.iter_mut().find(|fetch| fetch.id == mine) {
-                entry.blocks = 0..count;
+                entry.whole = true;
             }
         }
         drop(state);

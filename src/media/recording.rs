@@ -45,6 +45,8 @@ pub struct State {
     /// Bytes of blocks in flight that have arrived and are on their way to the disk: readers need not wait for that.
     arrived: BTreeMap<u32, Pieces>,
     pub fetches: Vec<FetchEntry>,
+    /// Which fetch brings each block in flight.
+    bringers: BTreeMap<u32, u64>,
     /// Open readers.
     pub readers: u32,
     /// Set once: the recording was replaced or removed, and this is what its readers get.
@@ -73,7 +75,8 @@ pub struct State {
 #[derive(Debug)]
 pub struct FetchEntry {
     pub id: u64,
-    pub blocks: Range<u32>,
+    /// It brings everything that was missing when it began.
+    pub whole: bool,
     pub progress: watch::Receiver<Progress>,
 }
 
@@ -104,6 +107,7 @@ impl Recording {
             blocks,
             arrived: BTreeMap::new(),
             fetches: Vec::new(),
+            bringers: BTreeMap::new(),
             readers: 0,
             stale: None,
             files: None,
@@ -229,6 +233,15 @@ impl State {
         self.charged > 0 && !self.noted && !self.out_of_reach
     }
 
+    /// Absent → in flight, brought by the fetch of this number.
+    pub fn claim(&mut self, block: u32, fetch: u64) -> bool {
+        let claimed = self.blocks.claim(block);
+        if claimed {
+            self.bringers.insert(block, fetch);
+        }
+        claimed
+    }
+
     /// A block in flight is here, though not on disk.
     pub fn arrive(&mut self, block: u32, pieces: Pieces) {
         debug_assert_eq!(self.blocks.get(block), Block::InFlight);
@@ -238,12 +251,14 @@ impl State {
     /// In flight → present.
     pub fn complete(&mut self, block: u32, crc: u32) -> bool {
         self.arrived.remove(&block);
+        self.bringers.remove(&block);
         self.blocks.complete(block, crc)
     }
 
     /// In flight → absent.
     pub fn release(&mut self, block: u32) -> bool {
         self.arrived.remove(&block);
+        self.bringers.remove(&block);
         self.blocks.release(block)
     }
 
@@ -257,8 +272,9 @@ impl State {
         matches!(self.blocks.get(block), Block::Present { .. }) || self.arrived.contains_key(&block)
     }
 
-    /// The fetch that brings a block.
+    /// The fetch that brings a block, and no other that once did.
     pub fn fetch_of(&self, block: u32) -> Option<&FetchEntry> {
-        self.fetches.iter().find(|fetch| fetch.blocks.contains(&block) && fetch.progress.borrow().outcome.is_none())
+        let bringer = self.bringers.get(&block)?;
+        self.fetches.iter().find(|fetch| fetch.id == *bringer && fetch.progress.borrow().outcome.is_none())
     }
 }

@@ -169,6 +169,39 @@ async fn a_host_that_crawls_is_asked_again_once_a_reader_has_waited_in_vain() {
     bench.read_all(&reader).await;
 }
 
+/// A reader of a block waits for the fetch that brings it, and not for an older one that once did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_that_hangs_holds_up_no_block_that_another_brings() {
+    let bench = Bench::with(MIB, |settings| settings.whole_file_below = 4 * MIB).await;
+    let reader = bench.reader();
+    bench.host.switches.hold.store(true, Ordering::SeqCst);
+    reader.read(0, 10).await.unwrap();
+    eventually("on disk", || reader.recording.lock().present_until(0, 10) == 10).await;
+    bench.media.purge(&key());
+    let again = tokio::time::timeout(Duration::from_secs(5), reader.read(0, 10)).await;
+    assert_eq!(again.expect("it waited for the other fetch").unwrap(), bench.range(0, 10));
+    assert_eq!(bench.host.requests(), 2);
+    bench.host.switches.hold.store(false, Ordering::SeqCst);
+    bench.read_all(&reader).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_host_sends_a_whole_body_it_is_asked_for_no_other() {
+    let bench = Bench::with(MIB, |settings| settings.whole_file_below = 4 * MIB).await;
+    let reader = bench.reader();
+    bench.host.switches.ignore_range.store(true, Ordering::SeqCst);
+    bench.host.switches.hold.store(true, Ordering::SeqCst);
+    reader.read(0, 10).await.unwrap();
+    eventually("on disk", || reader.recording.lock().present_until(0, 10) == 10).await;
+    bench.media.purge(&key());
+    let again = tokio::time::timeout(Duration::from_millis(300), reader.read(0, 10)).await;
+    assert!(again.is_err(), "the whole body is still under way");
+    assert_eq!(bench.host.requests(), 2);
+    bench.host.switches.hold.store(false, Ordering::SeqCst);
+    bench.read_all(&reader).await;
+    assert!(bench.host.requests() <= 3, "{} requests", bench.host.requests());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cleared_cache_directory_is_made_anew() {
     let bench = Bench::new(MIB).await;

@@ -142,6 +142,22 @@ fn readers_share_fetches_and_get_the_truth() {
     }
 }
 
+/// Of a host that knows no ranges, each gets what it wants, and nobody waits for somebody who waits.
+#[test]
+fn readers_share_whole_bodies_and_get_the_truth() {
+    for room in [2, 3] {
+        explore(move || {
+            let world = World::new(room, true, [Mood::IgnoresRanges]);
+            let tasks = [world.reads(0..SIZE), world.reads(BLOCK_SIZE - 10..2 * BLOCK_SIZE + 10), world.reads(5..10)];
+            for task in tasks {
+                shuttle::future::block_on(task).unwrap().unwrap();
+            }
+            settle(&world);
+            world.assert_settled();
+        });
+    }
+}
+
 /// Room for two blocks of three: whatever is read pushes something else out, under readers.
 #[test]
 fn eviction_under_readers_shows_nowhere() {
