@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::assemble::Assembler;
 use super::engine::Engine;
 use super::error::MediaError;
+use super::gate::Pass;
 use super::geometry::bytes_of;
 use super::key::Version;
 use super::links::LinkSource;
@@ -164,16 +165,16 @@ impl Claim {
             let stopped = match reply {
                 Reply::Unwanted => return Ok(()),
                 Reply::Outside { version } => return Err(self.changed(version)),
-                Reply::Partial { mut answer, bytes, version, pass: _pass } => {
+                Reply::Partial { answer, bytes, version, pass } => {
                     if !self.recording.version.agrees_with(&version) {
                         return Err(self.changed(version));
                     }
                     if bytes.end < asked.end {
                         session.count_short_part()?;
                     }
-                    self.stream(session, &mut answer, bytes, assembler, writer).await?
+                    self.take_in(session, (answer, pass), bytes, assembler, writer).await?
                 }
-                Reply::Whole { mut answer, total, validator, pass: _pass } => {
+                Reply::Whole { answer, total, validator, pass } => {
                     let size = self.recording.version.size;
                     // Nothing tells whose bytes they are.
                     if total.is_none() && (validator.is_empty() || self.recording.version.validator.is_empty()) {
@@ -188,7 +189,7 @@ impl Claim {
                     if !self.widen(assembler) {
                         return Ok(());
                     }
-                    self.stream(session, &mut answer, 0..size, assembler, writer).await?
+                    self.take_in(session, (answer, pass), 0..size, assembler, writer).await?
                 }
             };
             if stopped {
@@ -204,6 +205,22 @@ impl Claim {
         if state.host != session.host {
             state.host.clone_from(&session.host);
         }
+    }
+
+    /// [`Claim::stream`], up to the end of writing: what waits for the disk takes memory, though no connection.
+    async fn take_in(
+        &mut self,
+        session: &mut Session<'_>,
+        (mut answer, mut pass): (Answer, Pass),
+        body: Range<u64>,
+        assembler: &mut Assembler,
+        writer: &mut Writer,
+    ) -> Result<bool, MediaError> {
+        let stopped = self.stream(session, &mut answer, body, assembler, writer).await;
+        drop(answer);
+        pass.hang_up();
+        writer.finish().await;
+        stopped
     }
 
     /// Takes the body, whose bytes are `body` of the recording, into the cache. True: nobody wants the rest.

@@ -86,6 +86,30 @@ async fn several_recordings_share_one_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_the_disk_takes_memory() {
+    // Memory for one fetch.
+    let bench = Bench::with(MIB / 2, |settings| (settings.memory, settings.whole_file_below) = (0, MIB)).await;
+    let [first, second] = ["a", "b"]
+        .map(|key| bench.media.reader(&RecordingKey(key.into()), &bench.version(), bench.links.clone()).unwrap());
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let slow = Arc::clone(&first.recording);
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let disk = std::thread::spawn(move || {
+        let _writing = slow.writing.lock().unwrap();
+        begin.send(()).unwrap();
+        held.recv().unwrap();
+    });
+    begun.await.unwrap();
+    assert!(first.read(0, 65536).await.unwrap() == bench.range(0, 64 * KIB), "read before it is on disk");
+    assert!(tokio::time::timeout(Duration::from_millis(300), second.read(0, 65536)).await.is_err());
+    assert_eq!(bench.host.requests(), 1);
+    assert_eq!(bench.media.gate().hosts.iter().map(|host| host.connections).sum::<usize>(), 0);
+    let_go.send(()).unwrap();
+    disk.join().unwrap();
+    bench.read_all(&second).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_evicted_whole_is_forgotten() {
     let bench = Bench::with(MIB, |settings| settings.cache_size = 3 * MIB / 2).await;
     for key in ["a", "b", "c", "d"] {

@@ -12,10 +12,12 @@ use super::Lifeline;
 use super::cache::Cache;
 use super::engine::{Engine, NoLinks, Settings};
 use super::error::MediaError;
+use super::gate::Gate;
 use super::geometry::{BLOCK_SIZE, block_count};
 use super::host::{Host, Mood};
 use super::key::{KeyHash, Version};
 use super::reader::Reader;
+use super::settings::FETCH_MEMORY_BYTES;
 use super::space::{block_charge, file_charge};
 use super::store::Store;
 use super::sync::Runtime;
@@ -65,6 +67,8 @@ impl World {
             cache,
             settings: Settings { deadline: Duration::MAX },
             host: Host::new(truth(), moods),
+            // Memory for two: who holds it and waits for more would be seen.
+            gate: Gate::new(2, 2 * FETCH_MEMORY_BYTES),
             version: Version { size: SIZE, validator: "one".into() },
             whole,
             ids: 1.into(),
