@@ -84,17 +84,16 @@ impl Cache {
             state.blocks.is_idle_and_empty()
         };
         recording.settled.notify_waiters();
-        if begun && handed_out {
-            recording.lock().orphaned += charge;
-        } else if obeyed {
-            lock(&self.space).release(charge);
-        }
         if empty || handed_out || !obeyed {
             self.discard(recording);
             // Nobody may be left to close it.
             self.rest(recording);
         }
-        if !obeyed {
+        let mut state = recording.lock();
+        // Looked at again: the last passthrough open may have ended meanwhile, and taken what was orphaned by then.
+        if state.passthrough > 0 {
+            state.orphaned += charge;
+        } else {
             lock(&self.space).release(charge);
         }
     }

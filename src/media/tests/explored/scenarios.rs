@@ -202,6 +202,25 @@ fn a_copy_of_what_is_being_evicted_is_no_copy() {
     });
 }
 
+/// The kernel closes its last handle while a block is evicted: its bytes are given back once.
+#[test]
+fn an_eviction_at_the_end_of_a_passthrough_leaves_no_bytes_in_the_books() {
+    explore(|| {
+        let world = World::new(3, true, [Mood::Serves]);
+        shuttle::future::block_on(world.reads(0..SIZE)).unwrap().unwrap();
+        settle(&world);
+        let reader = world.reader();
+        reader.recording.lock().passthrough = 1;
+        let (engine, recording) = (Arc::clone(world.engine()), Arc::clone(&reader.recording));
+        let evictor = shuttle::thread::spawn(move || engine.cache.drop_damaged(&recording, 0));
+        world.engine().cache.end_passthrough(&reader.recording);
+        evictor.join().unwrap();
+        assert_eq!(reader.recording.lock().orphaned, 0);
+        drop(reader);
+        world.assert_settled();
+    });
+}
+
 #[test]
 fn purging_under_readers_shows_nowhere() {
     explore(|| {
