@@ -15,14 +15,15 @@ const VICTIMS_MAX: u32 = 4096;
 impl Cache {
     /// Reserves bytes, evicting what it takes. False: there is no room to be had.
     pub(super) fn make_room(&self, bytes: u64) -> bool {
+        // Once and not after each victim: see `Space::release`.
+        let must_ask = lock(&self.space).must_ask();
+        if must_ask {
+            let free = self.store.free_bytes().ok();
+            lock(&self.space).learn_free(free);
+        }
         for _ in 0..VICTIMS_MAX {
-            let must_ask = lock(&self.space).must_ask();
-            let free = must_ask.then(|| self.store.free_bytes().ok());
             {
                 let mut space = lock(&self.space);
-                if let Some(free) = free {
-                    space.learn_free(free);
-                }
                 if space.reserve(bytes) {
                     return true;
                 }

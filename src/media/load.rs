@@ -52,10 +52,9 @@ impl Cache {
             tracing::debug!(recording = ?hash, %error, "cannot note the use of a cache file");
         }
         let mut space = lock(&self.space);
-        space.release(cold_bytes);
-        space.charge(charged);
+        let in_blocks: u64 = blocks.present().map(|block| block_charge(version.size, block)).sum();
+        space.recount(cold_bytes, charged + in_blocks);
         for block in blocks.present() {
-            space.charge(block_charge(version.size, block));
             space.add_old_block(id, block);
         }
         drop(space);

@@ -109,6 +109,31 @@ async fn what_waits_for_the_disk_takes_memory() {
     bench.read_all(&second).await;
 }
 
+/// As btrfs, XFS and ZFS do.
+#[test]
+fn a_file_system_that_frees_late_does_not_cost_the_whole_cache() {
+    const MIN_FREE: u64 = 1 << 30;
+    let disk = made_up_disk::MadeUpDisk::default();
+    let store = crate::media::store::Store::on(Arc::new(disk.clone()), "/v1".into(), None).unwrap();
+    let clock = Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
+    let cache = crate::media::cache::Cache::over(store, 1 << 30, MIN_FREE, clock).unwrap();
+    let [old, new] = ["old", "new"].map(|key| {
+        let version = Version { size: 2 * MIB, validator: "\"one\"".into() };
+        cache.attach(cache.name(&RecordingKey(key.into())), &version)
+    });
+    let bytes = [bytes::Bytes::from(content(64 * KIB, 0))];
+    let store = |recording: &Arc<Recording>, block| {
+        assert!(recording.lock().blocks.claim(block) && cache.store_run(recording, block, &[&bytes]));
+    };
+    disk.pretend_free(MIN_FREE + MIB);
+    (0..32).for_each(|block| store(&old, block));
+    disk.pretend_free(MIN_FREE);
+    store(&new, 0);
+    assert_eq!((cache.trouble(), new.lock().present_until(0, MIB)), (None, 64 * KIB));
+    let kept = old.lock().blocks.present().count();
+    assert!((28..32).contains(&kept), "{kept} of 32 blocks kept");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_evicted_whole_is_forgotten() {
     let bench = Bench::with(MIB, |settings| settings.cache_size = 3 * MIB / 2).await;
