@@ -12,6 +12,7 @@ use super::assemble::{self, Served};
 use super::failure::Failure;
 use super::reload::{self, Reload};
 use crate::config::Config;
+use crate::ops::descriptors;
 use crate::ops::notify::{self, State};
 
 /// How long open files keep a detached mount's daemon alive.
@@ -50,6 +51,9 @@ pub fn runtime() -> Result<Runtime, Failure> {
 
 /// [`run`] inside a runtime.
 pub async fn serve(mut plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
+    if let Err(error) = descriptors::allow_all() {
+        tracing::debug!(%error, "the number of open files cannot be raised");
+    }
     // Before anything is mounted, so that a signal at any time leaves no mount behind.
     let mut signals = Signals::listen()?;
     let mut served = tokio::select! {

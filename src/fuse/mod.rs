@@ -4,6 +4,7 @@
 
 mod adapter;
 mod answer;
+mod device;
 mod errno;
 mod mount;
 mod notices;

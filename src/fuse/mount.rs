@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::fuse::adapter::{Adapter, BackingModes};
+use crate::fuse::device::device_at;
 use crate::fuse::notices::NoticeQueue;
 use crate::fuse::passthrough::PassthroughState;
 use crate::fuse::readahead;
@@ -46,6 +47,8 @@ pub enum FuseError {
 /// A mount that is being served.
 pub struct Mounted {
     path: PathBuf,
+    /// What it is known by in the table of mounts, if that could be read.
+    device: Option<String>,
     /// Never dropped: its destructor would unmount by path, whoever is mounted there by then.
     _session: ManuallyDrop<BackgroundSession>,
     modes: Arc<BackingModes>,
@@ -80,11 +83,15 @@ pub fn mount(
     let session = Session::new(adapter, &absolute, &config(options)).map_err(failed)?;
     notices.deliver_to(session.notifier());
     let session = session.spawn().map_err(failed)?;
-    match readahead::widen(&absolute) {
+    let device = device_at(&absolute).unwrap_or_else(|error| {
+        tracing::debug!(%error, "the table of mounts cannot be read");
+        None
+    });
+    match device.as_deref().map_or(Ok(false), readahead::widen) {
         Ok(widened) => tracing::debug!(widened, "readahead of the kernel"),
         Err(error) => tracing::debug!(%error, "the readahead of the kernel cannot be changed"),
     }
-    Ok(Mounted { path: absolute, _session: ManuallyDrop::new(session), modes, ended })
+    Ok(Mounted { path: absolute, device, _session: ManuallyDrop::new(session), modes, ended })
 }
 
 fn config(options: &MountOptions) -> Config {
@@ -117,8 +124,14 @@ impl Mounted {
         PassthroughBooks(Arc::clone(&self.modes))
     }
 
-    /// Takes the mount out of the tree at once, busy or not; open files stay readable until they are closed.
+    /// Takes the mount out of the tree at once, busy or not; open files stay readable until they are closed. Somebody may have done so
+    /// before, and mounted another thing there: that one stays.
     pub fn detach(&self) -> Result<(), FuseError> {
+        let is_there = device_at(&self.path).map_or(true, |there| there == self.device);
+        if self.device.is_some() && !is_there {
+            tracing::info!("it was taken out of the tree before");
+            return Ok(());
+        }
         unmount(&self.path, Busy::Detach).map_err(|source| FuseError::Unmount { path: self.path.clone(), source })
     }
 

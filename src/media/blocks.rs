@@ -111,6 +111,11 @@ impl Blocks {
         self.states.get(block as usize).copied().unwrap_or(Block::Absent)
     }
 
+    /// The present blocks.
+    pub fn present(&self) -> impl Iterator<Item = u32> {
+        (0..self.count()).filter(|block| matches!(self.get(*block), Block::Present { .. }))
+    }
+
     /// Checksum of a present block.
     #[must_use]
     pub fn crc(&self, block: u32) -> u32 {

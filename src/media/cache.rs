@@ -145,20 +145,22 @@ impl Cache {
         self.rest(recording);
     }
 
-    /// Closes the files of a recording that nobody uses, and forgets it if nothing of it is here. Blocks of a fetch that was broken off may
+    /// Closes the files of a recording that nobody uses, and forgets it if nothing of it is here, or nothing that could be opened. Blocks of a fetch that was broken off may
     /// still be on their way to the disk; who writes them calls this again.
     pub fn rest(&self, recording: &Arc<Recording>) {
         let mut registry = lock(&self.registry);
-        let empty = {
+        let (empty, out_of_reach) = {
             let mut state = recording.lock();
             if state.is_used() || state.blocks.has_in_flight() {
                 return;
             }
             state.files = None;
-            state.blocks.is_idle_and_empty()
+            (state.blocks.is_idle_and_empty(), state.out_of_reach)
         };
         self.spill.forget(recording.id);
-        if empty && registry.by_id.remove(&recording.id).is_some() {
+        if out_of_reach {
+            self.cool(&mut registry, recording);
+        } else if empty && registry.by_id.remove(&recording.id).is_some() {
             registry.by_hash.remove(&recording.hash);
             self.discard(recording);
         }
@@ -205,7 +207,7 @@ impl Cache {
             return recording.version.agrees_with(version) && recording.lock().blocks.is_complete();
         }
         if !lock(&self.space).is_cold(hash) {
-            return version.size == 0;
+            return false;
         }
         // Under the registry's lock, so that nobody loads or evicts the file meanwhile.
         self.store.peek(hash).is_ok_and(|(header, entries)| {
@@ -223,11 +225,18 @@ impl Cache {
         self.reopen(recording)
     }
 
-    /// [`Recording::copy`], with the files opened if they are not.
+    /// [`Recording::copy`], with the files opened if they are not. Blocks whose files cannot be opened are missing from then on.
     pub fn copy(&self, recording: &Recording, span: &std::ops::Range<u64>, out: &mut Vec<u8>) -> Copied {
-        match recording.copy(span, out) {
-            Copied::Closed if self.files(recording).is_ok() => recording.copy(span, out),
-            copied => copied,
+        let copied = recording.copy(span, out);
+        if copied != Copied::Closed {
+            return copied;
+        }
+        match self.files(recording) {
+            Ok(_) => recording.copy(span, out),
+            Err(error) => {
+                self.lose(recording, &error);
+                Copied::Moved
+            }
         }
     }
 
@@ -286,6 +295,9 @@ impl Cache {
             }
             if state.charged == 0 || state.stale.is_some() {
                 return Err(io::ErrorKind::NotFound.into());
+            }
+            if state.out_of_reach {
+                return Err(io::Error::other("the files could not be opened before"));
             }
         }
         let files = Arc::new(self.store.reopen(&recording.hash, recording.version.size)?);

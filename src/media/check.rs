@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::geometry::MAX_RECORDING_BYTES;
 use super::index::VALIDATOR_LEN_MAX;
 use super::key::hex;
 
@@ -29,9 +30,24 @@ pub enum Verdict {
     Broken { why: String },
 }
 
-/// Judges the answer to a GET of the bytes `asked`.
+/// Judges the answer to a GET of the bytes `asked`. No recording is empty: who says so is asked again, because a size that was once
+/// believed is believed for ever.
 #[must_use]
 pub fn judge(status: u16, headers: &HeaderMap, asked: &Range<u64>) -> Verdict {
+    let verdict = interpret(status, headers, asked);
+    let total = match verdict {
+        Verdict::Partial { total, .. } => Some(total),
+        Verdict::Whole { total } | Verdict::Outside { total } => total,
+        _ => None,
+    };
+    match total {
+        Some(0) => Verdict::Transient { why: "the media host sent an empty recording".to_owned(), after: None },
+        Some(total) if total > MAX_RECORDING_BYTES => broken("the media host tells a size beyond all reason"),
+        _ => verdict,
+    }
+}
+
+fn interpret(status: u16, headers: &HeaderMap, asked: &Range<u64>) -> Verdict {
     match status {
         200 | 206 if !is_identity(headers) => broken("the media host sent an encoded body"),
         200 | 206 if is_page(headers) => {
@@ -164,7 +180,7 @@ mod tests {
     fn statuses_sort_into_verdicts() {
         let judge = |status, pairs: &[(&'static str, &str)]| judge(status, &headers(pairs), &(0..10));
         assert_eq!(judge(200, &[("content-length", "7")]), Verdict::Whole { total: Some(7) });
-        assert_eq!(judge(416, &[("content-range", "bytes */0")]), Verdict::Outside { total: Some(0) });
+        assert_eq!(judge(416, &[("content-range", "bytes */7")]), Verdict::Outside { total: Some(7) });
         assert_eq!(judge(403, &[]), Verdict::Refused);
         assert_eq!(judge(410, &[]), Verdict::Gone);
         assert!(matches!(judge(302, &[]), Verdict::Broken { .. }));
@@ -176,6 +192,23 @@ mod tests {
         let after = Some(Duration::from_secs(3));
         let slow = judge(503, &[("retry-after", "3")]);
         assert_eq!(slow, Verdict::Transient { why: "the media host answered 503".into(), after });
+    }
+
+    #[test]
+    fn no_recording_is_empty_or_beyond_all_reason() {
+        let judge = |status, name, value: &str| judge(status, &headers(&[(name, value)]), &(0..10));
+        let most = MAX_RECORDING_BYTES;
+        for (status, name, value) in [(200, "content-length", "0"), (416, "content-range", "bytes */0")] {
+            assert!(matches!(judge(status, name, value), Verdict::Transient { .. }), "{status}");
+        }
+        assert_eq!(judge(200, "content-length", &most.to_string()), Verdict::Whole { total: Some(most) });
+        for (status, name, value) in [
+            (200, "content-length", (most + 1).to_string()),
+            (206, "content-range", format!("bytes 0-9/{}", most + 1)),
+            (416, "content-range", format!("bytes */{}", u64::MAX)),
+        ] {
+            assert!(matches!(judge(status, name, &value), Verdict::Broken { .. }), "{status}");
+        }
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //!
 //! Lock order: see `recording`.
 
+use std::io;
 use std::sync::Arc;
 
-use super::blocks::Block;
 use super::cache::{Cache, Registry, lock};
-use super::recording::Recording;
-use super::space::{Victim, block_charge};
+use super::recording::{Recording, State};
+use super::space::{Space, Victim, block_charge};
 
 /// Victims that one reservation may cost, at most; a cold file is one, so this suffices unless the disk does not obey.
 const VICTIMS_MAX: u32 = 4096;
@@ -15,14 +15,15 @@ const VICTIMS_MAX: u32 = 4096;
 impl Cache {
     /// Reserves bytes, evicting what it takes. False: there is no room to be had.
     pub(super) fn make_room(&self, bytes: u64) -> bool {
+        // Once and not after each victim: see `Space::release`.
+        let must_ask = lock(&self.space).must_ask();
+        if must_ask {
+            let free = self.store.free_bytes().ok();
+            lock(&self.space).learn_free(free);
+        }
         for _ in 0..VICTIMS_MAX {
-            let must_ask = lock(&self.space).must_ask();
-            let free = must_ask.then(|| self.store.free_bytes().ok());
             {
                 let mut space = lock(&self.space);
-                if let Some(free) = free {
-                    space.learn_free(free);
-                }
                 if space.reserve(bytes) {
                     return true;
                 }
@@ -58,7 +59,8 @@ impl Cache {
         }
     }
 
-    /// Removes a block that the caller took out of the LRU, and releases its bytes.
+    /// Removes a block that the caller took out of the LRU, and releases its bytes. A recording that nobody uses is forgotten with its last
+    /// block. Call with no lock of the cache held.
     fn remove_block(&self, recording: &Arc<Recording>, block: u32) {
         let charge = block_charge(recording.version.size, block);
         let (begun, handed_out) = {
@@ -83,15 +85,16 @@ impl Cache {
             state.blocks.is_idle_and_empty()
         };
         recording.settled.notify_waiters();
-        if begun && handed_out {
-            recording.lock().orphaned += charge;
-        } else if obeyed {
-            lock(&self.space).release(charge);
-        }
         if empty || handed_out || !obeyed {
             self.discard(recording);
+            // Nobody may be left to close it.
+            self.rest(recording);
         }
-        if !obeyed {
+        let mut state = recording.lock();
+        // Looked at again: the last passthrough open may have ended meanwhile, and taken what was orphaned by then.
+        if state.passthrough > 0 {
+            state.orphaned += charge;
+        } else {
             lock(&self.space).release(charge);
         }
     }
@@ -104,19 +107,9 @@ impl Cache {
             if state.charged == 0 {
                 return;
             }
-            let mut freed = std::mem::take(&mut state.charged);
-            let mut space = lock(&self.space);
-            for block in 0..state.blocks.count() {
-                let present = matches!(state.blocks.get(block), Block::Present { .. });
-                if present && space.take_block(recording.id, block) {
-                    freed += block_charge(recording.version.size, block);
-                }
-            }
-            drop(space);
-            state.blocks.forget_present();
-            recording.note_eviction(&state);
-            state.files = None;
+            let mut freed = forget_blocks(recording, &mut state, &mut lock(&self.space));
             state.noted = false;
+            state.out_of_reach = false;
             if state.passthrough > 0 {
                 state.orphaned += std::mem::take(&mut freed);
             }
@@ -135,25 +128,34 @@ impl Cache {
             return false;
         }
         let mut space = lock(&self.space);
-        let is_present = |block: &u32| matches!(state.blocks.get(*block), Block::Present { .. });
-        let present: Vec<u32> = (0..state.blocks.count()).filter(is_present).collect();
-        // Whoever took one out of the order is about to remove it.
-        if !present.iter().all(|block| space.has_block(recording.id, *block)) {
+        if is_losing_blocks(recording, &state, &space) {
             return false;
         }
-        let mut bytes = std::mem::take(&mut state.charged);
-        for block in present {
-            space.take_block(recording.id, block);
-            bytes += block_charge(recording.version.size, block);
-        }
+        let bytes = forget_blocks(recording, &mut state, &mut space);
         space.cool(recording.hash, bytes);
         drop(space);
-        state.blocks.forget_present();
-        recording.note_eviction(&state);
-        state.files = None;
         registry.by_id.remove(&recording.id);
         registry.by_hash.remove(&recording.hash);
         true
+    }
+
+    /// The files of a recording cannot be opened. If they are gone, so are its blocks. Else they are left alone: what is missing is a
+    /// descriptor or a moment, and the blocks are found again when the recording is opened anew.
+    pub(super) fn lose(&self, recording: &Recording, error: &io::Error) {
+        if error.kind() == io::ErrorKind::NotFound {
+            tracing::warn!(recording = ?recording.hash, "a cache file is gone; the recording will be fetched again");
+            self.discard(recording);
+            return;
+        }
+        let _disk = lock(&recording.disk);
+        let mut state = recording.lock();
+        let mut space = lock(&self.space);
+        // Somebody may have opened them since, or be about to remove a block: whoever asks looks again.
+        if state.files.is_none() && !state.out_of_reach && !is_losing_blocks(recording, &state, &space) {
+            tracing::warn!(recording = ?recording.hash, %error, "cannot open a cache file; reading uncached");
+            state.charged = forget_blocks(recording, &mut state, &mut space);
+            state.out_of_reach = true;
+        }
     }
 
     /// A block failed its checksum or cannot be read: it goes, and counts as missing.
@@ -163,4 +165,24 @@ impl Cache {
             self.remove_block(recording, block);
         }
     }
+}
+
+/// Whether somebody took a present block out of the order and is about to remove it.
+fn is_losing_blocks(recording: &Recording, state: &State, space: &Space) -> bool {
+    state.blocks.present().any(|block| !space.has_block(recording.id, block))
+}
+
+/// Makes present blocks absent and closes the files. Gives what they and the files were charged.
+fn forget_blocks(recording: &Recording, state: &mut State, space: &mut Space) -> u64 {
+    let mut bytes = std::mem::take(&mut state.charged);
+    for block in state.blocks.present() {
+        // One that is out of the order is released by whoever took it.
+        if space.take_block(recording.id, block) {
+            bytes += block_charge(recording.version.size, block);
+        }
+    }
+    state.blocks.forget_present();
+    recording.note_eviction(state);
+    state.files = None;
+    bytes
 }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::assemble::Assembler;
 use super::engine::Engine;
 use super::error::MediaError;
+use super::gate::Pass;
 use super::geometry::bytes_of;
 use super::key::Version;
 use super::links::LinkSource;
@@ -73,6 +74,8 @@ pub struct Claim {
     recording: Arc<Recording>,
     id: u64,
     owned: BTreeSet<u32>,
+    /// The fetch that takes the whole body from a host which sends no less.
+    gives_way_to: Option<watch::Receiver<Progress>>,
     progress: Arc<watch::Sender<Progress>>,
     /// A small recording: brought whole even when nobody reads any more, while its link still works.
     keep: bool,
@@ -84,13 +87,16 @@ impl Claim {
     pub fn take(engine: &Arc<Engine>, recording: &Arc<Recording>, state: &mut State, blocks: Range<u32>) -> Claim {
         let (sender, receiver) = watch::channel(Progress::default());
         let id = engine.next_fetch_id();
-        let owned = blocks.clone().filter(|block| state.blocks.claim(*block)).collect();
-        state.fetches.push(FetchEntry { id, blocks, progress: receiver });
+        let count = state.blocks.count();
+        let whole = blocks == (0..count) && count > 1;
+        let owned = blocks.filter(|block| state.claim(*block, id)).collect();
+        state.fetches.push(FetchEntry { id, whole, progress: receiver });
         Claim {
             engine: Arc::clone(engine),
             recording: Arc::clone(recording),
             id,
             owned,
+            gives_way_to: None,
             progress: Arc::new(sender),
             keep: engine.is_small(recording.version.size),
             finished: false,
@@ -103,8 +109,13 @@ impl Claim {
             let mut claim = self;
             let engine = Arc::clone(&claim.engine);
             let mut session = engine.session(links.as_ref());
+            let work = async {
+                let outcome = turn.take(claim.drive(&mut session, None)).await;
+                claim.give_way().await;
+                outcome
+            };
             let outcome = tokio::select! {
-                outcome = turn.take(claim.drive(&mut session, None)) => outcome,
+                outcome = work => outcome,
                 () = engine.closed() => Ok(()),
             };
             if let Err(error) = &outcome {
@@ -155,16 +166,16 @@ impl Claim {
             let stopped = match reply {
                 Reply::Unwanted => return Ok(()),
                 Reply::Outside { version } => return Err(self.changed(version)),
-                Reply::Partial { mut answer, bytes, version, pass: _pass } => {
+                Reply::Partial { answer, bytes, version, pass } => {
                     if !self.recording.version.agrees_with(&version) {
                         return Err(self.changed(version));
                     }
                     if bytes.end < asked.end {
                         session.count_short_part()?;
                     }
-                    self.stream(session, &mut answer, bytes, assembler, writer).await?
+                    self.take_in(session, (answer, pass), bytes, assembler, writer).await?
                 }
-                Reply::Whole { mut answer, total, validator, pass: _pass } => {
+                Reply::Whole { answer, total, validator, pass } => {
                     let size = self.recording.version.size;
                     // Nothing tells whose bytes they are.
                     if total.is_none() && (validator.is_empty() || self.recording.version.validator.is_empty()) {
@@ -179,7 +190,7 @@ impl Claim {
                     if !self.widen(assembler) {
                         return Ok(());
                     }
-                    self.stream(session, &mut answer, 0..size, assembler, writer).await?
+                    self.take_in(session, (answer, pass), 0..size, assembler, writer).await?
                 }
             };
             if stopped {
@@ -195,6 +206,22 @@ impl Claim {
         if state.host != session.host {
             state.host.clone_from(&session.host);
         }
+    }
+
+    /// [`Claim::stream`], up to the end of writing: what waits for the disk takes memory, though no connection.
+    async fn take_in(
+        &mut self,
+        session: &mut Session<'_>,
+        (mut answer, mut pass): (Answer, Pass),
+        body: Range<u64>,
+        assembler: &mut Assembler,
+        writer: &mut Writer,
+    ) -> Result<bool, MediaError> {
+        let stopped = self.stream(session, &mut answer, body, assembler, writer).await;
+        drop(answer);
+        pass.hang_up();
+        writer.finish().await;
+        stopped
     }
 
     /// Takes the body, whose bytes are `body` of the recording, into the cache. True: nobody wants the rest.
@@ -250,25 +277,36 @@ impl Claim {
         Ok(false)
     }
 
+    /// Ends when the fetch has ended that this one gave way to. Before that, every further request would bring a whole body in vain. That
+    /// one gives way to nobody.
+    async fn give_way(&mut self) {
+        if let Some(mut other) = self.gives_way_to.take() {
+            // An error means that it is gone.
+            let _ = other.wait_for(|progress| progress.outcome.is_some()).await;
+        }
+    }
+
     /// The host ignores ranges and sends everything: then everything that is absent is taken. False: another fetch does that.
     fn widen(&mut self, assembler: &mut Assembler) -> bool {
         let mut state = self.recording.lock();
-        let count = state.blocks.count();
         let mine = self.id;
-        if state.fetches.iter().any(|fetch| fetch.id != mine && fetch.blocks == (0..count) && count > 1) {
+        let mut whole = state.fetches.iter().filter(|fetch| fetch.whole);
+        let is_whole = whole.clone().any(|fetch| fetch.id == mine);
+        if !is_whole && let Some(other) = whole.next() {
+            self.gives_way_to = Some(other.progress.clone());
             return false;
         }
         // Probing wants the head only.
         let everything = self.keep || state.readers > 0 && !self.head_only();
         state.no_ranges = true;
         if everything {
-            for block in 0..count {
-                if state.blocks.claim(block) {
+            for block in 0..state.blocks.count() {
+                if state.claim(block, mine) {
                     self.owned.insert(block);
                 }
             }
             if let Some(entry) = state.fetches.iter_mut().find(|fetch| fetch.id == mine) {
-                entry.blocks = 0..count;
+                entry.whole = true;
             }
         }
         drop(state);

@@ -22,7 +22,11 @@ impl Cache {
     /// where one does, and one that cannot be written must not take the others with it.
     #[must_use]
     pub fn store_run(&self, recording: &Arc<Recording>, first: u32, run: &[&[Bytes]]) -> bool {
-        match (self.write(recording, first, run), run) {
+        let written = self.write(recording, first, run);
+        if written.is_err() && give_back_if_stale(recording, first, run.len()) {
+            return true;
+        }
+        match (written, run) {
             (Ok(()), _) => {
                 self.spill.age();
                 if lock(&self.trouble).take().is_some() {
@@ -77,6 +81,9 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
+        if recording.lock().stale.is_some() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         // Nothing there, or no longer: somebody may have cleared the directory.
         self.discard(recording);
         let charge = file_charge(recording.version.size, self.store.form());
@@ -123,6 +130,18 @@ impl Cache {
             tracing::warn!(%error, "the cache takes no blocks; reading uncached");
         }
     }
+}
+
+/// A recording that was erased or replaced while it was fetched: nobody wants the blocks, and the disk is not to blame.
+fn give_back_if_stale(recording: &Recording, first: u32, count: usize) -> bool {
+    let mut state = recording.lock();
+    if state.stale.is_none() {
+        return false;
+    }
+    for block in (first..).take(count) {
+        state.release(block);
+    }
+    true
 }
 
 fn no_room() -> io::Error {

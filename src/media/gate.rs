@@ -53,11 +53,22 @@ struct State {
     waiting: HashMap<u64, oneshot::Sender<Pass>>,
 }
 
-/// The right to one connection and its buffers; given back when dropped.
+/// The right to one connection and to memory for what it brings; given back when dropped.
 #[must_use]
 pub struct Pass {
     shared: Arc<Mutex<State>>,
-    host: HostName,
+    /// None once the connection was given back.
+    host: Option<HostName>,
+}
+
+impl Pass {
+    /// Gives the connection back and keeps the memory, for what is still on its way to the disk.
+    pub fn hang_up(&mut self) {
+        if let Some(host) = self.host.take() {
+            lock(&self.shared).turns.hang_up(&host);
+            grant(&self.shared);
+        }
+    }
 }
 
 impl Gate {
@@ -117,7 +128,8 @@ impl fmt::Debug for Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        lock(&self.shared).turns.leave(&self.host);
+        self.hang_up();
+        lock(&self.shared).turns.leave();
         grant(&self.shared);
     }
 }
@@ -144,7 +156,7 @@ fn grant(shared: &Arc<Mutex<State>>) {
     {
         let mut state = lock(shared);
         while let Some((host, ticket)) = state.turns.next() {
-            let pass = Pass { shared: Arc::clone(shared), host };
+            let pass = Pass { shared: Arc::clone(shared), host: Some(host) };
             granted.push((state.waiting.remove(&ticket), pass));
         }
     }
@@ -167,7 +179,8 @@ struct Turns {
     connections_max: usize,
     /// Fetches that memory allows at once.
     fetches_max: usize,
-    active: usize,
+    /// Fetches in memory: those that have a connection, and those that wait for the disk.
+    fetches: usize,
     next_ticket: u64,
     /// Hosts with somebody active or waiting.
     hosts: BTreeMap<HostName, HostQueue>,
@@ -182,7 +195,7 @@ struct HostQueue {
 impl Turns {
     fn new(connections: usize, fetches: usize) -> Turns {
         let (connections_max, fetches_max) = (connections.clamp(1, 1024), fetches.max(1));
-        Turns { connections_max, fetches_max, active: 0, next_ticket: 0, hosts: BTreeMap::new() }
+        Turns { connections_max, fetches_max, fetches: 0, next_ticket: 0, hosts: BTreeMap::new() }
     }
 
     fn join(&mut self, host: &HostName) -> u64 {
@@ -194,23 +207,27 @@ impl Turns {
 
     /// Takes the next turn that may be had now: host and ticket.
     fn next(&mut self) -> Option<(HostName, u64)> {
-        if self.active >= self.fetches_max {
+        if self.fetches >= self.fetches_max {
             return None;
         }
-        let last_is_kept = self.fetches_max >= SHARED_FETCHES_MIN && self.active + 1 == self.fetches_max;
+        let last_is_kept = self.fetches_max >= SHARED_FETCHES_MIN && self.fetches + 1 == self.fetches_max;
         let may = |queue: &HostQueue| queue.active < self.connections_max && !(last_is_kept && queue.active > 0);
         let candidates = self.hosts.iter_mut().filter(|(_, queue)| may(queue));
         let waiting = candidates.filter_map(|(host, queue)| Some((queue.active, *queue.waiting.front()?, host, queue)));
         let (_, ticket, host, queue) = waiting.min_by_key(|(active, ticket, ..)| (*active, *ticket))?;
         queue.waiting.pop_front();
         queue.active += 1;
-        self.active += 1;
+        self.fetches += 1;
         Some((host.clone(), ticket))
     }
 
+    /// Memory is free again.
+    fn leave(&mut self) {
+        self.fetches = self.fetches.saturating_sub(1);
+    }
+
     /// A connection is free again.
-    fn leave(&mut self, host: &HostName) {
-        self.active = self.active.saturating_sub(1);
+    fn hang_up(&mut self, host: &HostName) {
         if let Some(queue) = self.hosts.get_mut(host) {
             queue.active = queue.active.saturating_sub(1);
         }
@@ -238,7 +255,7 @@ impl Turns {
         };
         let by_host = self.connections_max.saturating_sub(active);
         // What is kept free is for reads that wait.
-        by_host.min(self.fetches_max.saturating_sub(self.active)).saturating_sub(self.connections_max / 4)
+        by_host.min(self.fetches_max.saturating_sub(self.fetches)).saturating_sub(self.connections_max / 4)
     }
 }
 
@@ -300,6 +317,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_waits_for_the_disk_takes_memory_but_no_connection() {
+        let a = host("a");
+        let (wide, narrow) = (Gate::new(1, 2 * FETCH_MEMORY_BYTES), Gate::new(1, 0));
+        let mut written_later = [wide.enter(&a).await.unwrap(), narrow.enter(&a).await.unwrap()];
+        written_later.iter_mut().for_each(Pass::hang_up);
+        assert_eq!((wide.snapshot().hosts, narrow.snapshot().hosts), (Vec::new(), Vec::new()));
+        assert!(wide.enter(&a).await.is_ok());
+        assert!(timeout(SECOND, narrow.enter(&a)).await.is_err());
+        drop(written_later);
+        assert!(narrow.enter(&a).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_gives_up_leaves_no_trace() {
         let (gate, a) = (Gate::new(1, 1 << 30), host("a"));
         let pass = gate.enter(&a).await.unwrap();
@@ -329,10 +359,14 @@ mod tests {
         }
         assert_eq!(turns.next().map(|(host, _)| host), Some(b.clone()));
         assert_eq!(turns.next(), None);
-        turns.leave(&a);
+        let leave = |turns: &mut Turns| {
+            turns.hang_up(&a);
+            turns.leave();
+        };
+        leave(&mut turns);
         assert_eq!(turns.next(), None, "the last place again");
         for _ in 0..4 {
-            turns.leave(&a);
+            leave(&mut turns);
         }
         let taken: Vec<HostName> = std::iter::from_fn(|| turns.next().map(|(host, _)| host)).collect();
         assert_eq!(taken, [a.clone(), a.clone(), b, a], "whoever has fewest, and of equals who came first");

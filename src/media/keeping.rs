@@ -18,8 +18,6 @@ use super::store::Unusable;
 
 /// A block that moves away under the reading is looked at again so often.
 const LOOKS_MAX: u32 = 3;
-/// A recording that claims to have been fetched later than this from now (seconds) has no known age, and counts as too old.
-const AHEAD_S_MAX: i64 = 3600;
 
 /// What is in the cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,10 +60,14 @@ impl Examined {
 }
 
 /// Whether bytes fetched at `created_s` are too old at `now_s`; all in seconds.
+///
+/// What was fetched in the future is not: as a rule it is the clock that is behind, until the network sets it, and what is dropped by then is
+/// gone. Should it have been ahead at the fetching, the bytes stay longer by as much; that is not much, because with a clock that is far
+/// ahead every certificate has ended, and nothing is fetched.
 #[must_use]
 pub fn has_expired(created_s: i64, now_s: i64, max_age: Duration) -> bool {
     let age = now_s.saturating_sub(created_s);
-    age < -AHEAD_S_MAX || u64::try_from(age).is_ok_and(|age| age >= max_age.as_secs())
+    u64::try_from(age).is_ok_and(|age| age >= max_age.as_secs())
 }
 
 impl Cache {
@@ -164,14 +166,13 @@ impl Cache {
                 state.blocks.doubt(block);
             }
             bytes.clear();
-            let damaged = match self.copy(recording, &span, &mut bytes) {
+            match self.copy(recording, &span, &mut bytes) {
                 Copied::Done => return Some(true),
-                Copied::Moved => false,
-                Copied::Damaged(_) | Copied::Closed => true,
-            };
-            if damaged {
-                self.drop_damaged(recording, block);
-                return Some(false);
+                Copied::Moved | Copied::Closed => {}
+                Copied::Damaged(_) => {
+                    self.drop_damaged(recording, block);
+                    return Some(false);
+                }
             }
         }
         None
@@ -182,6 +183,10 @@ impl Cache {
         let (files, header, entries) = match self.store.load(hash) {
             Ok(loaded) => loaded,
             Err(Unusable::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Err(Cold::Gone),
+            Err(error) if error.may_pass() => {
+                tracing::warn!(recording = ?hash, error = %super::error::chain(&error), "cannot look at a cache file");
+                return Err(Cold::Gone);
+            }
             Err(error) => {
                 tracing::warn!(recording = ?hash, error = %super::error::chain(&error), "dropping a damaged cache file");
                 self.purge(hash);
@@ -261,7 +266,7 @@ impl Cache {
 
 /// What is the matter with a recording that nobody has touched since start.
 enum Cold {
-    /// It is gone, or somebody has just opened it.
+    /// It is gone, or somebody has just opened it, or nobody can at the moment.
     Gone,
     /// Its index says nothing; it was dropped.
     Useless,
@@ -278,8 +283,8 @@ mod tests {
         let hour = Duration::from_hours(1);
         assert!(!has_expired(1000, 1000, hour) && !has_expired(1000, 4599, hour));
         assert!(has_expired(1000, 4600, hour) && has_expired(1000, i64::MAX, hour));
-        // A clock that was a little ahead, and one that was wrong.
+        // A clock that is a little behind, and one that was never set.
         assert!(!has_expired(1000, 900, hour));
-        assert!(has_expired(i64::MAX, 1000, hour) && has_expired(10_000, 1000, hour));
+        assert!(!has_expired(1_800_000_000, 0, hour) && !has_expired(i64::MAX, i64::MIN, hour));
     }
 }

@@ -28,6 +28,12 @@ impl Cache {
                 tracing::info!(recording = ?hash, "dropping cached blocks of another version");
                 None
             }
+            Err(error) if error.may_pass() => {
+                tracing::warn!(recording = ?hash, error = %chain(&error), "cannot open a cache file; reading uncached");
+                let recording = Recording::new(id, hash, version.clone(), Blocks::new(version.size), cold_bytes);
+                recording.lock().out_of_reach = true;
+                return recording;
+            }
             Err(error) => {
                 tracing::warn!(recording = ?hash, error = %chain(&error), "dropping a damaged cache file");
                 None
@@ -46,10 +52,9 @@ impl Cache {
             tracing::debug!(recording = ?hash, %error, "cannot note the use of a cache file");
         }
         let mut space = lock(&self.space);
-        space.release(cold_bytes);
-        space.charge(charged);
-        for block in (0..blocks.count()).filter(|block| matches!(blocks.get(*block), Block::Present { .. })) {
-            space.charge(block_charge(version.size, block));
+        let in_blocks: u64 = blocks.present().map(|block| block_charge(version.size, block)).sum();
+        space.recount(cold_bytes, charged + in_blocks);
+        for block in blocks.present() {
             space.add_old_block(id, block);
         }
         drop(space);

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::engine::{Engine, ProbeAnswer};
 use super::error::MediaError;
 use super::fetch::Claim;
-use super::geometry::{BLOCK_SIZE, MAX_RECORDING_BYTES, block_count};
+use super::geometry::{BLOCK_SIZE, block_count};
 use super::key::{KeyHash, Version};
 use super::links::LinkSource;
 use super::session::Reply;
@@ -90,7 +90,6 @@ async fn run(
     let reply = session.get(0..head, |_| !engine.is_closed()).await?;
     let (version, whole) = match &reply {
         Reply::Unwanted => return Err(MediaError::source("the cache is closed")),
-        Reply::Outside { version } if version.size == 0 => (version.clone(), false),
         Reply::Outside { .. } => return Err(MediaError::source("the media host refuses the first byte")),
         Reply::Partial { version, .. } => (version.clone(), false),
         Reply::Whole { total, validator, .. } => {
@@ -98,9 +97,6 @@ async fn run(
             (Version { size, validator: validator.clone() }, true)
         }
     };
-    if version.size > MAX_RECORDING_BYTES {
-        return Err(MediaError::source("the media host tells a size beyond all reason"));
-    }
     let recording = engine.cache.attach(hash, &version);
     let wanted = if whole && engine.is_small(version.size) { block_count(version.size) } else { block_count(head) };
     let claim = {

@@ -267,9 +267,7 @@ impl Reader {
         let copied = self.engine.cache.copy(&self.recording, span, out);
         match copied {
             Copied::Done => self.engine.cache.touch(&self.recording, blocks_of(span)),
-            Copied::Moved => {}
-            // They cannot be opened, which is as good as damaged.
-            Copied::Closed => self.engine.cache.drop_damaged(&self.recording, block_at(span.start)),
+            Copied::Moved | Copied::Closed => {}
             Copied::Damaged(block) => self.engine.cache.drop_damaged(&self.recording, block),
         }
         copied

@@ -45,6 +45,8 @@ pub struct State {
     /// Bytes of blocks in flight that have arrived and are on their way to the disk: readers need not wait for that.
     arrived: BTreeMap<u32, Pieces>,
     pub fetches: Vec<FetchEntry>,
+    /// Which fetch brings each block in flight.
+    bringers: BTreeMap<u32, u64>,
     /// Open readers.
     pub readers: u32,
     /// Set once: the recording was replaced or removed, and this is what its readers get.
@@ -53,6 +55,8 @@ pub struct State {
     pub files: Option<Arc<Files>>,
     /// Bytes charged for the files besides their blocks; 0 while there are none.
     pub charged: u64,
+    /// The files are there, but could not be opened: they are left alone, and it is read uncached, until nobody uses it any more.
+    pub out_of_reach: bool,
     /// The files have a note, or it is not to be tried again while they are there.
     pub noted: bool,
     /// Passthrough opens of the data file.
@@ -71,7 +75,8 @@ pub struct State {
 #[derive(Debug)]
 pub struct FetchEntry {
     pub id: u64,
-    pub blocks: Range<u32>,
+    /// It brings everything that was missing when it began.
+    pub whole: bool,
     pub progress: watch::Receiver<Progress>,
 }
 
@@ -90,7 +95,7 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copied {
     Done,
-    /// The files are not open.
+    /// The files are not open. From [`Cache::copy`](super::cache::Cache::copy): somebody has just closed them; look again.
     Closed,
     /// Something left the file meanwhile, or was not here in the first place. Look again.
     Moved,
@@ -104,10 +109,12 @@ impl Recording {
             blocks,
             arrived: BTreeMap::new(),
             fetches: Vec::new(),
+            bringers: BTreeMap::new(),
             readers: 0,
             stale: None,
             files: None,
             charged,
+            out_of_reach: false,
             noted: false,
             passthrough: 0,
             orphaned: 0,
@@ -225,7 +232,16 @@ impl State {
 
     /// Whether there are files and no note with them.
     pub fn lacks_note(&self) -> bool {
-        self.charged > 0 && !self.noted
+        self.charged > 0 && !self.noted && !self.out_of_reach
+    }
+
+    /// Absent → in flight, brought by the fetch of this number.
+    pub fn claim(&mut self, block: u32, fetch: u64) -> bool {
+        let claimed = self.blocks.claim(block);
+        if claimed {
+            self.bringers.insert(block, fetch);
+        }
+        claimed
     }
 
     /// A block in flight is here, though not on disk.
@@ -237,12 +253,14 @@ impl State {
     /// In flight → present.
     pub fn complete(&mut self, block: u32, crc: u32) -> bool {
         self.arrived.remove(&block);
+        self.bringers.remove(&block);
         self.blocks.complete(block, crc)
     }
 
     /// In flight → absent.
     pub fn release(&mut self, block: u32) -> bool {
         self.arrived.remove(&block);
+        self.bringers.remove(&block);
         self.blocks.release(block)
     }
 
@@ -256,8 +274,9 @@ impl State {
         matches!(self.blocks.get(block), Block::Present { .. }) || self.arrived.contains_key(&block)
     }
 
-    /// The fetch that brings a block.
+    /// The fetch that brings a block, and no other that once did.
     pub fn fetch_of(&self, block: u32) -> Option<&FetchEntry> {
-        self.fetches.iter().find(|fetch| fetch.blocks.contains(&block) && fetch.progress.borrow().outcome.is_none())
+        let bringer = self.bringers.get(&block)?;
+        self.fetches.iter().find(|fetch| fetch.id == *bringer && fetch.progress.borrow().outcome.is_none())
     }
 }

@@ -186,10 +186,18 @@ impl Space {
         self.used += bytes;
     }
 
-    /// Bytes are gone from the disk.
+    /// Bytes are gone from the disk. They count as free at once, even where the file system takes its time to say so: believing it would
+    /// cost one victim after the other.
     pub fn release(&mut self, bytes: u64) {
         debug_assert!(self.used >= bytes);
         self.used = self.used.saturating_sub(bytes);
+        self.free = self.free.map(|free| free.saturating_add(bytes));
+    }
+
+    /// What is on disk as before was counted as `before` bytes, and is `after`.
+    pub fn recount(&mut self, before: u64, after: u64) {
+        debug_assert!(self.used >= before);
+        self.used = self.used.saturating_sub(before).saturating_add(after);
     }
 
     /// A block of a touched file is present: the most recently used from now on.

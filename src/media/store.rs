@@ -57,6 +57,14 @@ pub enum Unusable {
     Io(#[from] io::Error),
 }
 
+impl Unusable {
+    /// The files may be sound: the system is short of descriptors or memory, or the disk fails just now. No reason to drop them.
+    pub fn may_pass(&self) -> bool {
+        let Unusable::Io(error) = self else { return false };
+        !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+    }
+}
+
 impl Store {
     /// Whether a directory can be used with these keys, before anything in it is touched. True: not without dropping what is in it.
     pub fn check_key(dir: &Path, keys: &Keys) -> Result<bool, StoreError> {

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod control;
+pub mod descriptors;
 mod heap;
 pub mod keeping;
 pub mod logging;

@@ -147,6 +147,28 @@ fn umount_waits_until_it_is_gone_and_refuses_a_busy_mount() {
     assert!(drive.mount.wait().success());
 }
 
+/// Neither what was taken out of the tree before nor what is mounted in its place is unmounted once more.
+#[test]
+fn told_to_stop_after_a_lazy_umount_it_gives_open_files_their_time_and_leaves_strangers_alone() {
+    let mut drive = Drive::of(SimSettings { bulk_bytes: Some(4 * MIB as u64), ..plain(1, 2) });
+    let place = drive.tree.recorded().next().unwrap();
+    let (master, path) = (place.master, drive.at(&place.path).join("recording.mp4"));
+    let truth = true_bytes(&drive.tenant, master, 1);
+    let open = File::open(&path).unwrap();
+    cxonefs(&drive.sandbox.home()).args(["umount", "--lazy"]).arg(drive.path()).ok();
+    tool("mount").args(["-t", "tmpfs", "stranger"]).arg(drive.path()).ok();
+    drive.mount.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_secs(1));
+    let read = read_at(&open, 0, truth.len());
+    let stranger = mount_at(drive.path());
+    tool("umount").arg(drive.path()).run();
+    assert_same_bytes(&read, &truth, &path);
+    assert_eq!(stranger.as_deref(), Some("tmpfs"));
+    drop(open);
+    let status = drive.mount.wait();
+    assert!(status.success(), "{status}");
+}
+
 /// Ends what a test left in the background.
 struct Background<'a>(&'a Sandbox);
 

@@ -33,10 +33,14 @@ impl Files {
         if self.is_sealed() { Form::Sealed } else { Form::Plain }
     }
 
-    /// Appends `len` bytes at `offset` to `out`. An end of the file before that is an error.
+    /// Appends `len` bytes at `offset` to `out`. An end of the file before that is an error, which names the first block that is not whole.
     pub fn read_into(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Unreadable> {
         match &self.cipher {
-            None => self.data.read_into(offset, len, out).map_err(|_| Unreadable(block_at(offset))),
+            None => {
+                let before = out.len();
+                let read = self.data.read_into(offset, len, out);
+                read.map_err(|_| Unreadable(block_at(offset + (out.len() - before) as u64)))
+            }
             Some(cipher) => self.read_sealed(cipher, offset..offset + len as u64, out),
         }
     }

@@ -29,6 +29,19 @@ fn keys(current: u8, previous: u8) -> Keys {
 }
 
 #[test]
+fn the_block_that_cannot_be_read_is_named_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let header = header(7, 4);
+    let files = create(&store, &header);
+    files.data.set_len(2 * BLOCK_SIZE + 100).unwrap();
+    for (offset, len) in [(0, 4 * BLOCK_SIZE - 10), (BLOCK_SIZE + 5, 2 * BLOCK_SIZE), (2 * BLOCK_SIZE + 200, 10)] {
+        let mut out = vec![9];
+        assert_eq!(files.read_into(offset, len as usize, &mut out), Err(Unreadable(2)), "{len} bytes at {offset}");
+    }
+}
+
+#[test]
 fn encrypted_blocks_come_back_and_are_not_what_is_on_disk() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), &keys(1, 0), Duration::ZERO).unwrap();

@@ -86,6 +86,67 @@ async fn several_recordings_share_one_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_the_disk_takes_memory() {
+    // Memory for one fetch.
+    let bench = Bench::with(MIB / 2, |settings| (settings.memory, settings.whole_file_below) = (0, MIB)).await;
+    let [first, second] = ["a", "b"]
+        .map(|key| bench.media.reader(&RecordingKey(key.into()), &bench.version(), bench.links.clone()).unwrap());
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let slow = Arc::clone(&first.recording);
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let disk = std::thread::spawn(move || {
+        let _writing = slow.writing.lock().unwrap();
+        begin.send(()).unwrap();
+        held.recv().unwrap();
+    });
+    begun.await.unwrap();
+    assert!(first.read(0, 65536).await.unwrap() == bench.range(0, 64 * KIB), "read before it is on disk");
+    assert!(tokio::time::timeout(Duration::from_millis(300), second.read(0, 65536)).await.is_err());
+    assert_eq!(bench.host.requests(), 1);
+    assert_eq!(bench.media.gate().hosts.iter().map(|host| host.connections).sum::<usize>(), 0);
+    let_go.send(()).unwrap();
+    disk.join().unwrap();
+    bench.read_all(&second).await;
+}
+
+/// As btrfs, XFS and ZFS do.
+#[test]
+fn a_file_system_that_frees_late_does_not_cost_the_whole_cache() {
+    const MIN_FREE: u64 = 1 << 30;
+    let disk = made_up_disk::MadeUpDisk::default();
+    let store = crate::media::store::Store::on(Arc::new(disk.clone()), "/v1".into(), None).unwrap();
+    let clock = Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
+    let cache = crate::media::cache::Cache::over(store, 1 << 30, MIN_FREE, clock).unwrap();
+    let [old, new] = ["old", "new"].map(|key| {
+        let version = Version { size: 2 * MIB, validator: "\"one\"".into() };
+        cache.attach(cache.name(&RecordingKey(key.into())), &version)
+    });
+    let bytes = [bytes::Bytes::from(content(64 * KIB, 0))];
+    let store = |recording: &Arc<Recording>, block| {
+        assert!(recording.lock().blocks.claim(block) && cache.store_run(recording, block, &[&bytes]));
+    };
+    disk.pretend_free(MIN_FREE + MIB);
+    (0..32).for_each(|block| store(&old, block));
+    disk.pretend_free(MIN_FREE);
+    store(&new, 0);
+    assert_eq!((cache.trouble(), new.lock().present_until(0, MIB)), (None, 64 * KIB));
+    let kept = old.lock().blocks.present().count();
+    assert!((28..32).contains(&kept), "{kept} of 32 blocks kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_evicted_whole_is_forgotten() {
+    let bench = Bench::with(MIB, |settings| settings.cache_size = 3 * MIB / 2).await;
+    for key in ["a", "b", "c", "d"] {
+        let reader = bench.media.reader(&RecordingKey(key.into()), &bench.version(), bench.links.clone()).unwrap();
+        bench.read_all(&reader).await;
+    }
+    let registry = bench.media.lifeline.engine.cache.registry.lock().unwrap();
+    // The last one, and what is left of the one before it.
+    assert_eq!((registry.by_hash.len(), registry.by_id.len()), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_of_an_earlier_process_go_before_what_is_read_now() {
     let mut bench = Bench::with(MIB, |settings| settings.cache_size = 3 * MIB).await;
     let keys = ["a", "b"].map(|key| RecordingKey(key.into()));

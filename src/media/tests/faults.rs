@@ -71,6 +71,23 @@ async fn failures_are_retried_within_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_empty_answer_is_asked_again_and_never_believed() {
+    for ignore_range in [false, true] {
+        let bench = Bench::new(MIB).await;
+        bench.host.switches.ignore_range.store(ignore_range, Ordering::SeqCst);
+        bench.host.switches.emptied.store(1, Ordering::SeqCst);
+        assert_eq!(bench.media.probe(&key(), bench.links.clone()).await.unwrap(), bench.version());
+        let reader = bench.reader();
+        bench.host.switches.emptied.store(1, Ordering::SeqCst);
+        assert_eq!(reader.read(MIB / 2, 10).await.unwrap(), bench.range(MIB / 2, 10));
+        bench.host.switches.emptied.store(usize::MAX, Ordering::SeqCst);
+        let error = bench.media.probe(&key(), bench.links.clone()).await.unwrap_err();
+        assert!(matches!(&error, MediaError::Source(why) if why.contains("empty")), "{error}");
+        assert!(reader.read_cached(0, 10).is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_mended_is_not_retried() {
     let bench = Bench::new(MIB).await;
     for (status, text) in [(404, "no such"), (410, "no such"), (302, "redirects"), (418, "418")] {
@@ -173,6 +190,39 @@ async fn a_link_is_waited_for_as_long_as_it_takes_and_only_while_somebody_reads(
     drop(reader);
     eventually("nobody waits", || bench.links.waiting.load(Ordering::SeqCst) == 0).await;
     assert_eq!((bench.links.signings.load(Ordering::SeqCst), bench.host.requests()), (0, 0));
+}
+
+/// A reader of a block waits for the fetch that brings it, and not for an older one that once did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_that_hangs_holds_up_no_block_that_another_brings() {
+    let bench = Bench::with(MIB, |settings| settings.whole_file_below = 4 * MIB).await;
+    let reader = bench.reader();
+    bench.host.switches.hold.store(true, Ordering::SeqCst);
+    reader.read(0, 10).await.unwrap();
+    eventually("on disk", || reader.recording.lock().present_until(0, 10) == 10).await;
+    bench.media.purge(&key());
+    let again = tokio::time::timeout(Duration::from_secs(5), reader.read(0, 10)).await;
+    assert_eq!(again.expect("it waited for the other fetch").unwrap(), bench.range(0, 10));
+    assert_eq!(bench.host.requests(), 2);
+    bench.host.switches.hold.store(false, Ordering::SeqCst);
+    bench.read_all(&reader).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_host_sends_a_whole_body_it_is_asked_for_no_other() {
+    let bench = Bench::with(MIB, |settings| settings.whole_file_below = 4 * MIB).await;
+    let reader = bench.reader();
+    bench.host.switches.ignore_range.store(true, Ordering::SeqCst);
+    bench.host.switches.hold.store(true, Ordering::SeqCst);
+    reader.read(0, 10).await.unwrap();
+    eventually("on disk", || reader.recording.lock().present_until(0, 10) == 10).await;
+    bench.media.purge(&key());
+    let again = tokio::time::timeout(Duration::from_millis(300), reader.read(0, 10)).await;
+    assert!(again.is_err(), "the whole body is still under way");
+    assert_eq!(bench.host.requests(), 2);
+    bench.host.switches.hold.store(false, Ordering::SeqCst);
+    bench.read_all(&reader).await;
+    assert!(bench.host.requests() <= 3, "{} requests", bench.host.requests());
 }
 
 #[tokio::test(flavor = "multi_thread")]

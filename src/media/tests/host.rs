@@ -31,6 +31,8 @@ pub struct Switches {
     pub wrong_ranges: AtomicUsize,
     /// The next answers are 503.
     pub unavailable: AtomicUsize,
+    /// The next answers are about an object without a byte.
+    pub emptied: AtomicUsize,
     /// Every answer has this status.
     pub status: AtomicUsize,
     /// Bodies that pause after their first 64 KiB until this is false.
@@ -150,6 +152,7 @@ async fn make_answer(switches: &Arc<Switches>, serial: u64, headers: &HeaderMap)
         return plain(response, 503);
     }
     let content = Arc::clone(&switches.content.lock().unwrap());
+    let content = if count_down(&switches.emptied) { Arc::default() } else { content };
     let etag = switches.etag.lock().unwrap().clone();
     let size = content.len() as u64;
     let response = response.header("etag", etag);

@@ -59,6 +59,24 @@ async fn what_is_too_old_at_start_is_not_shown_even_before_it_is_dropped() {
     assert!(bench.media.cache_used() < 100 * KIB);
 }
 
+/// As a machine does that has no clock of its own, before the network tells the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_behind_at_start_drops_nothing() {
+    let (mut bench, right) = aged(MIB).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    bench.media = open(&settings(elsewhere.path()));
+    let clock = Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
+    let (settings, behind) = (bench.settings.clone(), clock.clone());
+    bench.media = tokio::task::spawn_blocking(move || Media::open(settings, behind).unwrap()).await.unwrap();
+    assert_eq!(bench.media.drop_expired(), 0);
+    assert!(bench.reader().read_cached(0, 10).is_some());
+    clock.advance(Duration::from_secs(right.now().as_second() as u64));
+    assert_eq!(bench.media.drop_expired(), 0);
+    assert!(bench.media.is_complete(&key(), &bench.version()));
+    clock.advance(AGE);
+    assert_eq!(bench.media.drop_expired(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ageing_begins_at_start_and_goes_on() {
     let (bench, clock) = aged(MIB).await;

@@ -53,6 +53,8 @@ pub struct MadeUpDisk {
     next_inode: Arc<AtomicU64>,
     /// Every change fails.
     refuses: Arc<AtomicBool>,
+    /// What it says that it has free, whatever is removed.
+    free: Arc<Mutex<Option<u64>>>,
     /// Called before each access, for schedulers.
     pause: Option<fn()>,
 }
@@ -109,6 +111,11 @@ impl MadeUpDisk {
     /// Whether changes fail from now on.
     pub fn refuse(&self, refuses: bool) {
         self.refuses.store(refuses, Ordering::SeqCst);
+    }
+
+    /// Says from now on that it has so many bytes free.
+    pub fn pretend_free(&self, bytes: u64) {
+        *self.free.lock().unwrap() = Some(bytes);
     }
 
     /// Flips bits, cuts or lengthens a file.
@@ -280,7 +287,7 @@ impl Disk for MadeUpDisk {
     }
 
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
-        Ok(u64::MAX / 2)
+        Ok(self.free.lock().unwrap().unwrap_or(u64::MAX / 2))
     }
 
     fn plain(&self, _path: &Path) -> io::Result<File> {

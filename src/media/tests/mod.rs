@@ -6,6 +6,7 @@ mod faults;
 mod host;
 mod keeping;
 mod made_up_disk;
+mod out_of_reach;
 mod power_loss;
 mod reading;
 mod restart;

@@ -55,16 +55,6 @@ async fn probes_at_once_are_one_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_recording_has_size_0() {
-    let bench = Bench::new(0).await;
-    let version = bench.media.probe(&key(), bench.links.clone()).await.unwrap();
-    assert_eq!(version.size, 0);
-    let reader = bench.media.reader(&key(), &version, bench.links.clone()).unwrap();
-    assert!(reader.read(0, 100).await.unwrap().is_empty());
-    assert!(bench.media.is_complete(&key(), &version));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_sequential_read_fetches_each_byte_once() {
     let bench = Bench::new(9 * MIB + 77).await;
     bench.media.probe(&key(), bench.links.clone()).await.unwrap();

@@ -116,6 +116,26 @@ async fn a_verified_file_is_complete_and_survives_eviction() {
     assert!(bench.media.cache_used() < used - MIB / 2);
 }
 
+/// Blocks of a recording that is erased under its fetch, in a cache that has no room for them beside another's.
+#[test]
+fn blocks_of_an_erased_recording_are_dropped_and_neither_the_disk_nor_another_recording_suffers() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(jiff::Timestamp::from_second(1_800_000_000).unwrap()));
+    let version = Version { size: 128 * KIB, validator: "\"one\"".into() };
+    let cache = Cache::open(dir.path(), &Keys::default(), 3 * 64 * KIB, 0, clock).unwrap();
+    let [erased, other] = ["erased", "other"].map(|key| {
+        let recording = cache.attach(cache.name(&RecordingKey(key.into())), &version);
+        assert!((0..2).all(|block| recording.lock().blocks.claim(block)));
+        recording
+    });
+    let bytes = [bytes::Bytes::from(content(64 * KIB, 0))];
+    assert!(cache.store_run(&other, 0, &[&bytes, &bytes]));
+    cache.erase(&erased.hash);
+    assert!(cache.store_run(&erased, 0, &[&bytes, &bytes]));
+    assert_eq!((cache.trouble(), cache.is_spilling()), (None, false));
+    assert!(erased.lock().blocks.is_idle_and_empty() && other.lock().blocks.is_complete());
+}
+
 /// As a mount that ends does: what was fetched is paid for in time and traffic, and the disk is not to blame.
 #[test]
 fn blocks_that_are_being_written_when_their_fetch_is_broken_off_stay() {

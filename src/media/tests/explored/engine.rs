@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::cache::Cache;
 use super::error::MediaError;
+use super::gate::Gate;
 use super::host::Host;
 use super::key::Version;
 use super::links::LinkSource;
@@ -22,6 +23,7 @@ pub struct Engine {
     pub cache: Cache,
     pub settings: Settings,
     pub host: Arc<Host>,
+    pub gate: Gate,
     pub version: Version,
     /// Whether a recording is fetched whole.
     pub whole: bool,
@@ -31,7 +33,7 @@ pub struct Engine {
 
 impl Engine {
     pub fn session<'a>(&'a self, _links: &'a dyn LinkSource) -> Session<'a> {
-        Session::new(&self.host, &self.version)
+        Session::new(&self.host, &self.gate, &self.version)
     }
 
     pub fn next_fetch_id(&self) -> u64 {

@@ -11,6 +11,8 @@ use bytes::Bytes;
 pub enum Mood {
     Serves,
     Fails,
+    /// Answers with everything, whatever was asked.
+    IgnoresRanges,
     /// Answers with so many bytes at most.
     SendsLess(u64),
 }

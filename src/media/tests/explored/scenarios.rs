@@ -12,10 +12,12 @@ use super::Lifeline;
 use super::cache::Cache;
 use super::engine::{Engine, NoLinks, Settings};
 use super::error::MediaError;
+use super::gate::Gate;
 use super::geometry::{BLOCK_SIZE, block_count};
 use super::host::{Host, Mood};
 use super::key::{KeyHash, Version};
 use super::reader::Reader;
+use super::settings::FETCH_MEMORY_BYTES;
 use super::space::{block_charge, file_charge};
 use super::store::Store;
 use super::sync::Runtime;
@@ -65,6 +67,8 @@ impl World {
             cache,
             settings: Settings { deadline: Duration::MAX },
             host: Host::new(truth(), moods),
+            // Memory for two: who holds it and waits for more would be seen.
+            gate: Gate::new(2, 2 * FETCH_MEMORY_BYTES),
             version: Version { size: SIZE, validator: "one".into() },
             whole,
             ids: 1.into(),
@@ -142,6 +146,22 @@ fn readers_share_fetches_and_get_the_truth() {
     }
 }
 
+/// Of a host that knows no ranges, each gets what it wants, and nobody waits for somebody who waits.
+#[test]
+fn readers_share_whole_bodies_and_get_the_truth() {
+    for room in [2, 3] {
+        explore(move || {
+            let world = World::new(room, true, [Mood::IgnoresRanges]);
+            let tasks = [world.reads(0..SIZE), world.reads(BLOCK_SIZE - 10..2 * BLOCK_SIZE + 10), world.reads(5..10)];
+            for task in tasks {
+                shuttle::future::block_on(task).unwrap().unwrap();
+            }
+            settle(&world);
+            world.assert_settled();
+        });
+    }
+}
+
 /// Room for two blocks of three: whatever is read pushes something else out, under readers.
 #[test]
 fn eviction_under_readers_shows_nowhere() {
@@ -178,6 +198,25 @@ fn a_copy_of_what_is_being_evicted_is_no_copy() {
         evictor.join().unwrap();
         drop(reader);
         settle(&world);
+        world.assert_settled();
+    });
+}
+
+/// The kernel closes its last handle while a block is evicted: its bytes are given back once.
+#[test]
+fn an_eviction_at_the_end_of_a_passthrough_leaves_no_bytes_in_the_books() {
+    explore(|| {
+        let world = World::new(3, true, [Mood::Serves]);
+        shuttle::future::block_on(world.reads(0..SIZE)).unwrap().unwrap();
+        settle(&world);
+        let reader = world.reader();
+        reader.recording.lock().passthrough = 1;
+        let (engine, recording) = (Arc::clone(world.engine()), Arc::clone(&reader.recording));
+        let evictor = shuttle::thread::spawn(move || engine.cache.drop_damaged(&recording, 0));
+        world.engine().cache.end_passthrough(&reader.recording);
+        evictor.join().unwrap();
+        assert_eq!(reader.recording.lock().orphaned, 0);
+        drop(reader);
         world.assert_settled();
     });
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::error::MediaError;
-use super::gate::HostName;
+use super::gate::{Gate, HostName, Pass};
 use super::host::{Host, Mood};
 use super::key::Version;
 use super::recording::Progress;
@@ -19,14 +19,15 @@ pub struct Patience {
 }
 
 pub enum Reply {
-    Partial { answer: Answer, bytes: Range<u64>, version: Version, pass: () },
-    Whole { answer: Answer, total: Option<u64>, validator: String, pass: () },
+    Partial { answer: Answer, bytes: Range<u64>, version: Version, pass: Pass },
+    Whole { answer: Answer, total: Option<u64>, validator: String, pass: Pass },
     Outside { version: Version },
     Unwanted,
 }
 
 pub struct Session<'a> {
     server: &'a Arc<Host>,
+    gate: &'a Gate,
     pub host: Option<HostName>,
     pub progress: Option<Arc<watch::Sender<Progress>>>,
     version: &'a Version,
@@ -34,9 +35,10 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub fn new(server: &'a Arc<Host>, version: &'a Version) -> Session<'a> {
+    pub fn new(server: &'a Arc<Host>, gate: &'a Gate, version: &'a Version) -> Session<'a> {
         Session {
             server,
+            gate,
             host: None,
             progress: None,
             version,
@@ -45,18 +47,24 @@ impl<'a> Session<'a> {
     }
 
     pub async fn get(&mut self, range: Range<u64>, wanted: impl Fn(bool) -> bool) -> Result<Reply, MediaError> {
+        let pass = self.gate.enter(&HostName("the host".into())).await?;
         let mood = self.server.ask();
         shuttle::future::yield_now().await;
         if !wanted(true) {
             return Ok(Reply::Unwanted);
         }
         let bytes = match mood {
+            Mood::IgnoresRanges => {
+                let Version { size, validator } = self.version.clone();
+                let answer = Answer::whole(self.server);
+                return Ok(Reply::Whole { answer, total: Some(size), validator, pass });
+            }
             Mood::Serves => range,
             Mood::Fails => return Err(MediaError::source("failed")),
             Mood::SendsLess(bytes) => range.start..range.end.min(range.start + bytes),
         };
         let answer = Answer::new(self.server, bytes.clone());
-        Ok(Reply::Partial { answer, bytes, version: self.version.clone(), pass: () })
+        Ok(Reply::Partial { answer, bytes, version: self.version.clone(), pass })
     }
 
     pub fn progressed(&mut self) {}

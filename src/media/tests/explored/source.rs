@@ -11,13 +11,20 @@ use super::host::Host;
 pub struct Answer {
     host: Arc<Host>,
     left: Range<u64>,
+    /// The host notes which blocks are on their way.
+    is_noted: bool,
 }
 
 impl Answer {
     /// Sends `bytes`, and tells the host of each block on its way.
     pub fn new(host: &Arc<Host>, bytes: Range<u64>) -> Answer {
         host.begin(block_at(bytes.start)..bytes.end.div_ceil(BLOCK_SIZE) as u32);
-        Answer { host: Arc::clone(host), left: bytes }
+        Answer { host: Arc::clone(host), left: bytes, is_noted: true }
+    }
+
+    /// Sends everything, of which others may be bringing a part.
+    pub fn whole(host: &Arc<Host>) -> Answer {
+        Answer { host: Arc::clone(host), left: 0..host.truth.len() as u64, is_noted: false }
     }
 
     pub async fn piece(&mut self) -> Result<Option<Bytes>, String> {
@@ -27,7 +34,9 @@ impl Answer {
         }
         let end = self.left.end.min((self.left.start / BLOCK_SIZE + 1) * BLOCK_SIZE);
         let piece = self.host.truth.slice(self.left.start as usize..end as usize);
-        self.host.end(block_at(self.left.start));
+        if self.is_noted {
+            self.host.end(block_at(self.left.start));
+        }
         self.left.start = end;
         Ok(Some(piece))
     }
@@ -35,6 +44,9 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
+        if !self.is_noted {
+            return;
+        }
         for block in block_at(self.left.start)..self.left.end.div_ceil(BLOCK_SIZE) as u32 {
             self.host.end(block);
         }
