@@ -138,9 +138,12 @@ impl Vfs {
     fn recording_changed(&self, recording: &OpenRecording, version: &Version) -> Result<(), VfsError> {
         let FileKind::Recording(index) = recording.kind else { return Ok(()) };
         let master = recording.place.master;
-        tracing::warn!(%master, recording = index, "a recording changed at the source; its old bytes are dropped");
+        // Before the new size is shown: whoever opens by it must not keep the old pages.
         self.note_changed(master, index);
-        self.resolver.publish_size(master, index, version)
+        if self.resolver.publish_size(master, index, version)? {
+            tracing::warn!(%master, recording = index, "a recording changed at the source; its old bytes are dropped");
+        }
+        Ok(())
     }
 }
 

@@ -38,16 +38,21 @@ impl Resolver {
         drop(self.inner.publishing.step(master));
     }
 
-    /// A recording's size and validator as its media host told them.
-    pub(in crate::vfs) fn publish_size(&self, master: MasterId, index: u8, version: &Version) -> Result<(), VfsError> {
+    /// A recording's size and validator as its media host told them; whether that was news.
+    pub(in crate::vfs) fn publish_size(
+        &self,
+        master: MasterId,
+        index: u8,
+        version: &Version,
+    ) -> Result<bool, VfsError> {
         let _step = self.inner.publishing.step(master);
         let interaction = self.interaction(master)?;
         if is_known(&interaction, index, version) {
-            return Ok(());
+            return Ok(false);
         }
         self.inner.catalog.set_recording_version(master, index, version.size, &version.validator)?;
         self.forget_guesses(&interaction, [FileKind::Recording(index)]);
-        Ok(())
+        Ok(true)
     }
 
     /// The kernel drops what it was told of these files.
