@@ -4,8 +4,11 @@
 //! The kernel's rule: at any time an inode is open either through us (*cached*) or by passthrough, and all its passthrough opens
 //! share one registered file; anything else is EIO to whoever opens. So the choice and its count are made under one lock, and
 //! taken back at `release` by handle. The kernel leaves a mode before it sends `release`, so our counts lag on the safe side.
+//!
+//! Whoever has an inode open shares its pages. So all of them read one version: pages that were filled for a newer one would be shown to
+//! those who began with the older.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -44,9 +47,12 @@ pub struct Backing<B, G> {
 
 /// How an open is to be answered.
 pub enum Mode<B, G> {
-    Cached,
+    Cached {
+        /// The kernel may have pages of another version, and must not keep them.
+        is_doubtful: bool,
+    },
     Passthrough(Arc<Backing<B, G>>),
-    /// The kernel still reads another version of the recording for somebody, and may serve only one at a time.
+    /// Somebody still has another version of the recording open, and the kernel may serve only one at a time.
     OtherVersion,
 }
 
@@ -54,7 +60,7 @@ struct Inode<B, G> {
     cached: u32,
     passthrough: u32,
     backing: Weak<Backing<B, G>>,
-    /// What the passthrough opens read.
+    /// What everybody who has it open reads.
     version: Version,
 }
 
@@ -69,6 +75,8 @@ struct Books<B, G> {
     state: PassthroughState,
     inodes: HashMap<u64, Inode<B, G>>,
     handles: HashMap<u64, Held<B, G>>,
+    /// Inodes that somebody wanted in another version than was open: the kernel was not told then to drop its pages.
+    doubtful: HashSet<u64>,
 }
 
 /// The open recordings of one mount, by inode and by handle.
@@ -79,7 +87,14 @@ pub struct Modes<B, G> {
 impl<B, G> Modes<B, G> {
     /// Nothing open.
     pub fn new(state: PassthroughState) -> Modes<B, G> {
-        Modes { books: Mutex::new(Books { state, inodes: HashMap::new(), handles: HashMap::new() }) }
+        Modes {
+            books: Mutex::new(Books {
+                state,
+                inodes: HashMap::new(),
+                handles: HashMap::new(),
+                doubtful: HashSet::new(),
+            }),
+        }
     }
 
     /// For `status`.
@@ -115,11 +130,12 @@ impl<B, G> Modes<B, G> {
             backing: Weak::new(),
             version: version.clone(),
         });
+        if !inode.version.agrees_with(version) {
+            books.doubtful.insert(ino);
+            return Mode::OtherVersion;
+        }
         let mut refused = None;
         let backing = if inode.passthrough > 0 {
-            if !inode.version.agrees_with(version) {
-                return Mode::OtherVersion;
-            }
             // Each of the counted handles holds it.
             inode.backing.upgrade()
         } else if inode.cached > 0 || !may_work {
@@ -136,14 +152,14 @@ impl<B, G> Modes<B, G> {
         if let Some(backing) = &backing {
             inode.passthrough += 1;
             inode.backing = Arc::downgrade(backing);
-            inode.version = version.clone();
         } else {
             inode.cached += 1;
         }
         let held = backing.clone().map_or(Held::Cached, Held::Passthrough);
         books.handles.insert(handle, held);
         books.note(backing.is_some(), refused);
-        backing.map_or(Mode::Cached, Mode::Passthrough)
+        let is_doubtful = books.doubtful.contains(&ino);
+        backing.map_or(Mode::Cached { is_doubtful }, Mode::Passthrough)
     }
 
     /// The kernel closed `handle` of `ino`. One that was never counted is ignored.

@@ -40,6 +40,7 @@ pub struct Recording {
 
 /// The part that changes.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct State {
     pub blocks: Blocks,
     /// Bytes of blocks in flight that have arrived and are on their way to the disk: readers need not wait for that.

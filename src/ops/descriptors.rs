@@ -21,7 +21,7 @@ mod tests {
     #[test]
     fn what_may_be_allowed_is_allowed() {
         let limit = getrlimit(Resource::Nofile);
-        setrlimit(Resource::Nofile, Rlimit { current: Some(100), ..limit.clone() }).unwrap();
+        setrlimit(Resource::Nofile, Rlimit { current: Some(100), ..limit }).unwrap();
         allow_all().unwrap();
         assert_eq!(getrlimit(Resource::Nofile).current, limit.maximum);
     }

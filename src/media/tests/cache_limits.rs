@@ -93,13 +93,13 @@ async fn what_waits_for_the_disk_takes_memory() {
         .map(|key| bench.media.reader(&RecordingKey(key.into()), &bench.version(), bench.links.clone()).unwrap());
     let (let_go, held) = std::sync::mpsc::channel::<()>();
     let slow = Arc::clone(&first.recording);
-    let (begin, begun) = tokio::sync::oneshot::channel();
+    let (taken, is_taken) = tokio::sync::oneshot::channel();
     let disk = std::thread::spawn(move || {
         let _writing = slow.writing.lock().unwrap();
-        begin.send(()).unwrap();
+        taken.send(()).unwrap();
         held.recv().unwrap();
     });
-    begun.await.unwrap();
+    is_taken.await.unwrap();
     assert!(first.read(0, 65536).await.unwrap() == bench.range(0, 64 * KIB), "read before it is on disk");
     assert!(tokio::time::timeout(Duration::from_millis(300), second.read(0, 65536)).await.is_err());
     assert_eq!(bench.host.requests(), 1);

@@ -118,6 +118,9 @@ fn an_object_that_seems_to_change_is_never_mixed() {
         let mut tail = [0; 4096];
         let stale = file.read_at(&mut tail, 2 * MIB as u64).unwrap_err();
         assert_eq!(stale.raw_os_error(), Some(libc::ESTALE), "{fault:?}: {stale}");
+        // The kernel would show its pages to whoever has the file open.
+        let refused = File::open(&path).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::ESTALE), "{fault:?}: {refused}");
         drop(file);
         drive.tenant.heal();
         let reread = wait_for(Duration::from_secs(5), || std::fs::read(&path).ok());
