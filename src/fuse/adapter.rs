@@ -60,6 +60,7 @@ fn reply_opened(modes: &BackingModes, vfs: &Vfs, ino: u64, opened: &Opened, repl
         Mode::Cached { is_doubtful: true } => reply.opened(handle, FopenFlags::empty()),
         Mode::Cached { is_doubtful: false } => reply.opened(handle, cached),
         Mode::Passthrough(backing) => reply.opened_passthrough(handle, FopenFlags::empty(), &backing.id),
+        Mode::Direct => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO),
         Mode::OtherVersion => {
             vfs.release(opened.handle);
             reply.error(Errno::ESTALE);

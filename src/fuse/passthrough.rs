@@ -5,8 +5,9 @@
 //! share one registered file; anything else is EIO to whoever opens. So the choice and its count are made under one lock, and
 //! taken back at `release` by handle. The kernel leaves a mode before it sends `release`, so our counts lag on the safe side.
 //!
-//! Whoever has an inode open shares its pages. So all of them read one version: pages that were filled for a newer one would be shown to
-//! those who began with the older.
+//! Whoever has an inode open *cached* shares its pages, so all of them read one version: pages that were filled for a newer one would be
+//! shown to those who began with the older. Who opens the newer one meanwhile reads it past the pages (*direct*), which the kernel allows
+//! beside cached opens and not beside passthrough.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -52,7 +53,9 @@ pub enum Mode<B, G> {
         is_doubtful: bool,
     },
     Passthrough(Arc<Backing<B, G>>),
-    /// Somebody still has another version of the recording open, and the kernel may serve only one at a time.
+    /// Somebody has another version open, whose pages are not for this one.
+    Direct,
+    /// Somebody has another version open by passthrough, and the kernel serves nothing else beside it.
     OtherVersion,
 }
 
@@ -60,13 +63,15 @@ struct Inode<B, G> {
     cached: u32,
     passthrough: u32,
     backing: Weak<Backing<B, G>>,
-    /// What everybody who has it open reads.
+    /// What everybody reads who has it open cached or by passthrough.
     version: Version,
 }
 
 /// What an open handle counts as.
 enum Held<B, G> {
     Cached,
+    /// No part of the rule.
+    Direct,
     /// Held until `release`: the kernel must find the registration at further opens.
     Passthrough(Arc<Backing<B, G>>),
 }
@@ -131,8 +136,13 @@ impl<B, G> Modes<B, G> {
             version: version.clone(),
         });
         if !inode.version.agrees_with(version) {
+            let passes = inode.passthrough > 0;
             books.doubtful.insert(ino);
-            return Mode::OtherVersion;
+            if passes {
+                return Mode::OtherVersion;
+            }
+            books.handles.insert(handle, Held::Direct);
+            return Mode::Direct;
         }
         let mut refused = None;
         let backing = if inode.passthrough > 0 {
@@ -174,7 +184,7 @@ impl<B, G> Modes<B, G> {
                     inode.passthrough = inode.passthrough.saturating_sub(1);
                     backing = Some(held);
                 }
-                None => {}
+                Some(Held::Direct) | None => {}
             }
             if inode.cached == 0 && inode.passthrough == 0 {
                 books.inodes.remove(&ino);

@@ -70,18 +70,20 @@ fn another_version_is_not_served_beside_the_old_one() {
 
 /// Pages that were filled for the new one would be shown to who has the old one open.
 #[test]
-fn nor_beside_an_old_one_that_is_read_through_us_and_no_page_of_that_is_kept() {
+fn beside_an_old_one_that_is_read_through_us_the_new_one_is_read_past_its_pages() {
     let (modes, alive) = (Modes::new(PassthroughState::Untried), Arc::default());
     let open_other = |handle| modes.open(1, handle, &version("b"), || None, |_| Ok(Id::new(&alive)));
     assert!(matches!(open(&modes, 1, false, &alive), Mode::Cached { is_doubtful: false }));
-    assert!(matches!(open_other(2), Mode::OtherVersion));
+    assert!(matches!(open_other(2), Mode::Direct));
     assert!(matches!(open(&modes, 3, true, &alive), Mode::Cached { .. }), "more of the old one");
     modes.release(1, 1);
-    assert!(matches!(open_other(4), Mode::OtherVersion));
+    modes.release(1, 2);
+    assert!(matches!(open_other(4), Mode::Direct));
     modes.release(1, 3);
     assert!(matches!(open_other(5), Mode::Cached { is_doubtful: true }));
     modes.release(1, 5);
-    assert!(modes.lock().inodes.is_empty());
+    modes.release(1, 4);
+    assert!(modes.lock().inodes.is_empty() && modes.lock().handles.is_empty());
 }
 
 #[test]
