@@ -57,8 +57,7 @@ fn reply_opened(modes: &BackingModes, vfs: &Vfs, ino: u64, opened: &Opened, repl
     let Some(version) = vfs.recording_version(opened.handle) else { return reply.opened(handle, cached) };
     let verified = || vfs.verified_file(opened.handle).map(|verified| (verified.file, verified.guard));
     match modes.open(ino, opened.handle, &version, verified, |file| reply.open_backing(file)) {
-        Mode::Cached { is_doubtful: true } => reply.opened(handle, FopenFlags::empty()),
-        Mode::Cached { is_doubtful: false } => reply.opened(handle, cached),
+        Mode::Cached => reply.opened(handle, cached),
         Mode::Passthrough(backing) => reply.opened_passthrough(handle, FopenFlags::empty(), &backing.id),
         Mode::Direct => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO),
         Mode::OtherVersion => {

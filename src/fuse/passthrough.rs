@@ -9,7 +9,7 @@
 //! shown to those who began with the older. Who opens the newer one meanwhile reads it past the pages (*direct*), which the kernel allows
 //! beside cached opens and not beside passthrough.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -48,10 +48,7 @@ pub struct Backing<B, G> {
 
 /// How an open is to be answered.
 pub enum Mode<B, G> {
-    Cached {
-        /// The kernel may have pages of another version, and must not keep them.
-        is_doubtful: bool,
-    },
+    Cached,
     Passthrough(Arc<Backing<B, G>>),
     /// Somebody has another version open, whose pages are not for this one.
     Direct,
@@ -80,8 +77,6 @@ struct Books<B, G> {
     state: PassthroughState,
     inodes: HashMap<u64, Inode<B, G>>,
     handles: HashMap<u64, Held<B, G>>,
-    /// Inodes that somebody wanted in another version than was open: the kernel was not told then to drop its pages.
-    doubtful: HashSet<u64>,
 }
 
 /// The open recordings of one mount, by inode and by handle.
@@ -92,14 +87,7 @@ pub struct Modes<B, G> {
 impl<B, G> Modes<B, G> {
     /// Nothing open.
     pub fn new(state: PassthroughState) -> Modes<B, G> {
-        Modes {
-            books: Mutex::new(Books {
-                state,
-                inodes: HashMap::new(),
-                handles: HashMap::new(),
-                doubtful: HashSet::new(),
-            }),
-        }
+        Modes { books: Mutex::new(Books { state, inodes: HashMap::new(), handles: HashMap::new() }) }
     }
 
     /// For `status`.
@@ -136,9 +124,7 @@ impl<B, G> Modes<B, G> {
             version: version.clone(),
         });
         if !inode.version.agrees_with(version) {
-            let passes = inode.passthrough > 0;
-            books.doubtful.insert(ino);
-            if passes {
+            if inode.passthrough > 0 {
                 return Mode::OtherVersion;
             }
             books.handles.insert(handle, Held::Direct);
@@ -168,8 +154,7 @@ impl<B, G> Modes<B, G> {
         let held = backing.clone().map_or(Held::Cached, Held::Passthrough);
         books.handles.insert(handle, held);
         books.note(backing.is_some(), refused);
-        let is_doubtful = books.doubtful.contains(&ino);
-        backing.map_or(Mode::Cached { is_doubtful }, Mode::Passthrough)
+        backing.map_or(Mode::Cached, Mode::Passthrough)
     }
 
     /// The kernel closed `handle` of `ino`. One that was never counted is ignored.

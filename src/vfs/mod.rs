@@ -113,7 +113,7 @@ pub struct Vfs {
     absent: Arc<Absent>,
     rechecks: fresh::Rechecks,
     rates: Mutex<HashMap<Channel, (Timestamp, Option<f64>)>>,
-    /// Recordings whose object changed at the source since their last open.
+    /// Recordings whose object changed at the source while mounted: the kernel may have pages of both for as long. There are few.
     changed: Mutex<HashSet<(MasterId, u8)>>,
     anticipation: anticipate::Anticipation,
     meters: meters::Meters,
@@ -338,8 +338,8 @@ impl Vfs {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert((master, index));
     }
 
-    fn take_changed(&self, master: MasterId, index: u8) -> bool {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner).remove(&(master, index))
+    fn has_changed(&self, master: MasterId, index: u8) -> bool {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).contains(&(master, index))
     }
 }
 

@@ -92,7 +92,7 @@ impl Vfs {
         let links = Arc::new(RecordingLinks { resolver: self.resolver.clone(), master, index, want });
         let reader = self.resolver.media().reader(&recording_key(master, index), &version, links)?;
         let recording = OpenRecording { kind, place, reader };
-        let keep_cache = !self.take_changed(master, index);
+        let keep_cache = !self.has_changed(master, index);
         Ok(Opened { handle: self.files.insert(OpenFile::Recording(recording)), keep_cache })
     }
 

@@ -46,13 +46,11 @@ impl Player for FakePlayer {
         let latency = *self.latency.lock().unwrap();
         tokio::time::sleep(latency).await;
         let failure = self.down.lock().unwrap().clone().or_else(|| self.failures.lock().unwrap().pop());
-        match failure {
-            Some(error) => Err(error),
-            None => {
-                let items = (0..self.links.load(Ordering::SeqCst)).map(|_| media_item()).collect();
-                Ok(PlaybackAnswer::Found(Playback { metadata: json!({}), items }))
-            }
+        if let Some(error) = failure {
+            return Err(error);
         }
+        let items = (0..self.links.load(Ordering::SeqCst)).map(|_| media_item()).collect();
+        Ok(PlaybackAnswer::Found(Playback { metadata: json!({}), items }))
     }
 
     async fn probe(&self) -> Result<(), ApiError> {
