@@ -161,7 +161,7 @@ keys! {
     "Base of the Reporting API; overrides discovery."
     PLAYBACK_ENDPOINT: Url = "tenant"."playback_endpoint", URL, Described("as discovered");
     "Base of the Media Playback API; overrides discovery."
-    REPORTING_VERSION: String = "tenant"."reporting_version", TEXT, Is("v30.0");
+    REPORTING_VERSION: String = "tenant"."reporting_version", VERSION, Is("v30.0");
     "Version of the Reporting API that is asked for."
 
     SINCE: Since = "tree"."since", SINCE, Is("90d"), flag "--since";

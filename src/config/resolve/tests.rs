@@ -157,6 +157,26 @@ fn ranges_are_checked_where_they_were_written() {
     }
 }
 
+#[test]
+fn a_version_or_file_that_cannot_be_is_refused_with_its_place_and_a_remedy() {
+    for (text, start, remedy) in [
+        (
+            "reporting_version = \"30\"",
+            "/etc/x/config.toml:3:21: tenant.reporting_version: expected a version of the Reporting API, such as \"v30.0\"",
+            "the default is \"v30.0\"",
+        ),
+        (
+            "access_key_secret_file = \"/nowhere/secret\"",
+            "/etc/x/config.toml:3:26: tenant.access_key_secret_file: cannot read /nowhere/secret",
+            "chmod 600 /nowhere/secret",
+        ),
+    ] {
+        let error = given(&format!("{MINIMAL}{text}\n")).no_secret().resolve().unwrap_err();
+        assert!(error.to_string().starts_with(start), "{error}");
+        assert!(error.remedy().unwrap().contains(remedy), "{error:?}");
+    }
+}
+
 fn secret_file(dir: &Path, name: &str, content: &str) -> PathBuf {
     let path = dir.join(name);
     std::fs::write(&path, content).unwrap();
