@@ -75,6 +75,8 @@ pub struct ClientConfig {
 pub struct TreeConfig {
     pub since: Since,
     pub timezone: TimeZone,
+    /// Nobody named it: it is the system's.
+    pub timezone_is_default: bool,
     /// At least one, each once.
     pub media_types: Vec<Channel>,
     pub refresh: Duration,

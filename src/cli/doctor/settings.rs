@@ -50,7 +50,7 @@ fn time_zone(config: &Config, now: Timestamp) -> Check {
     let zone = &config.tree.timezone;
     let local = now.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
     match zone.iana_name() {
-        Some("UTC" | "Etc/UTC") => Check::hint(
+        Some("UTC" | "Etc/UTC") if config.tree.timezone_is_default => Check::hint(
             TIME_ZONE,
             format!("UTC, where it is {local}"),
             "if the tenant's days are not UTC's: set tree.timezone, such as \"America/New_York\"",
@@ -89,9 +89,18 @@ mod tests {
     }
 
     #[test]
+    fn days_of_utc_are_doubted_only_where_nobody_chose_them() {
+        let mut config = testing::config(&["tree.timezone=UTC"]);
+        let found = |config: &Config| outcome(&checks(&Ok(config.clone()), now()), TIME_ZONE);
+        let (chosen, text) = found(&config);
+        assert!(chosen == Outcome::Ok && text.contains("UTC, where it is 2026-11-02 17:00"), "{text}");
+        config.tree.timezone_is_default = true;
+        let (by_default, text) = found(&config);
+        assert!(by_default == Outcome::Hint && text.contains("set tree.timezone"), "{text}");
+    }
+
+    #[test]
     fn what_is_wrong_is_said_where_it_belongs() {
-        let utc = checks(&Ok(testing::config(&["tree.timezone=UTC"])), now());
-        assert_eq!(outcome(&utc, TIME_ZONE).0, Outcome::Hint);
         let looked_for = vec!["/etc/cxonefs/config.toml".into()];
         let none = checks(&Err(ConfigError::NoConfiguration { looked_for }), now());
         assert_eq!(outcome(&none, CONFIGURATION).0, Outcome::Failed);

@@ -80,6 +80,8 @@ fn the_defaults_are_the_designs() {
     assert_eq!(config.tenant.reporting_version, "v30.0");
     assert!(config.tenant.client.is_none());
     assert_eq!(config.tree.since, Since::DaysAgo(90));
+    assert!(config.tree.timezone_is_default);
+    assert!(!given(MINIMAL).flag("tree.timezone=UTC").resolve().unwrap().tree.timezone_is_default);
     assert!(!config.tree.media_types.contains(&Channel::Work));
     assert_eq!(config.tree.media_types.len(), 7);
     assert_eq!(config.tree.refresh, Duration::from_mins(5));
