@@ -76,7 +76,7 @@ impl ConfigError {
     pub fn remedy(&self) -> Option<String> {
         match self {
             ConfigError::NoConfiguration { looked_for } => Some(format!(
-                "write one to {}, or name one with --config FILE; `cxonefs demo` needs none",
+                "`cxonefs init` asks for what is needed and writes {}; or name one with --config FILE; `cxonefs demo` needs none",
                 looked_for.first().map_or_else(|| String::from("a file"), |path| path.display().to_string())
             )),
             ConfigError::Missing { key, variable, file } => {

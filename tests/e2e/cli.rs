@@ -40,13 +40,14 @@ fn configured(extra: &str) -> TempDir {
 }
 
 #[test]
-fn without_configuration_the_places_and_the_demo_are_named() {
+fn without_configuration_init_the_places_and_the_demo_are_named() {
     let home = tempfile::tempdir().unwrap();
     let (code, said) = run(home.path(), &["mount", "mnt"]);
     assert_eq!(code, 2, "{said}");
     for part in [".config/cxonefs/config.toml", "/etc/cxonefs/config.toml", "--config", "cxonefs demo"] {
         assert!(said.contains(part), "{said}");
     }
+    assert!(said.contains("\n  `cxonefs init` asks"), "first what most want: {said}");
 }
 
 #[test]
