@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::args::InitArgs;
 use super::failure::Failure;
 use super::{assemble, daemon, workspace};
-use crate::base::SystemClock;
+use crate::base::{Clock as _, SystemClock};
 use crate::config::env::Environment;
 use crate::config::template::{self, Given};
 use crate::config::{self, Assignment, ConfigFile, Host, Sources, env, locate, raw};
@@ -156,7 +156,7 @@ fn test(draft: &Draft, host: &Host, only_settle: bool) -> Result<(), Failure> {
     }
     let file = Some(ConfigFile { path: draft.path.clone(), text });
     let config = config::resolve(&Sources { file, environment, ..Sources::default() }, host)?;
-    for warning in &config.warnings {
+    for warning in config.warnings_at(SystemClock.now()) {
         eprintln!("cxonefs: {warning}");
     }
     if only_settle {

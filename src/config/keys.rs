@@ -153,7 +153,7 @@ keys! {
     CLIENT_SECRET: String = "tenant"."client_secret", TEXT, Described("none"),
         standing Standing::Secret { file_key: "client_secret_file" };
     "The client's secret itself. Environment only; refused in the file and on the command line."
-    AREA: String = "tenant"."area", TEXT, Described("as discovered");
+    AREA: String = "tenant"."area", AREA, Described("as discovered");
     "The tenant's area, for instance `na1`; overrides discovery."
     AUTH_ENDPOINT: Url = "tenant"."auth_endpoint", URL, Described("as discovered");
     "Base of the login; overrides discovery."

@@ -16,7 +16,7 @@ pub const OF_CONFIGURATION: [&str; 3] = [CONFIGURATION, SECRET, TIME_ZONE];
 /// What reading it says.
 pub fn checks(read: &Result<Config, ConfigError>, now: Timestamp) -> Vec<Check> {
     match read {
-        Ok(config) => vec![configuration(config), Check::ok(SECRET, "private"), time_zone(config, now)],
+        Ok(config) => vec![configuration(config, now), Check::ok(SECRET, "private"), time_zone(config, now)],
         Err(error) => {
             let failed = failed_check(error);
             let others = OF_CONFIGURATION.into_iter().filter(|name| *name != failed);
@@ -38,12 +38,14 @@ fn failed_check(error: &ConfigError) -> &'static str {
     }
 }
 
-fn configuration(config: &Config) -> Check {
+fn configuration(config: &Config, now: Timestamp) -> Check {
     let from = config.file.as_ref().map_or_else(|| String::from("the environment"), |path| path.display().to_string());
-    if config.warnings.is_empty() {
-        return Check::ok(CONFIGURATION, from);
+    let warnings = config.warnings_at(now);
+    if warnings.is_empty() {
+        Check::ok(CONFIGURATION, from)
+    } else {
+        Check::hint(CONFIGURATION, from, warnings.join("\n"))
     }
-    Check::hint(CONFIGURATION, from, config.warnings.join("\n"))
 }
 
 fn time_zone(config: &Config, now: Timestamp) -> Check {
@@ -97,6 +99,13 @@ mod tests {
         config.tree.timezone_is_default = true;
         let (by_default, text) = found(&config);
         assert!(by_default == Outcome::Hint && text.contains("set tree.timezone"), "{text}");
+    }
+
+    #[test]
+    fn a_tree_that_begins_in_the_future_is_hinted_at() {
+        let checks = checks(&Ok(testing::config(&["tree.since=2999-01-01", "tree.timezone=UTC"])), now());
+        let (found, text) = outcome(&checks, CONFIGURATION);
+        assert!(found == Outcome::Hint && text.contains("tree.since is in the future"), "{text}");
     }
 
     #[test]

@@ -106,6 +106,18 @@ fn the_defaults_are_the_designs() {
 }
 
 #[test]
+fn a_tree_that_begins_in_the_future_is_warned_of() {
+    let warnings = |since: &str, zone: &str| {
+        let flags = given(MINIMAL).flag(&format!("tree.since={since}")).flag(&format!("tree.timezone={zone}"));
+        flags.resolve().unwrap().warnings_at("2026-11-23T02:00:00Z".parse().unwrap())
+    };
+    assert_eq!(warnings("2026-11-23", "UTC"), [""; 0]);
+    assert_eq!(warnings("0d", "America/New_York"), [""; 0]);
+    let [warning] = warnings("2026-11-23", "America/New_York").try_into().unwrap();
+    assert!(warning.starts_with("the tree is empty until 2026-11-23: tree.since is in the future"), "{warning}");
+}
+
+#[test]
 fn file_then_environment_then_flags() {
     let file = format!("{MINIMAL}[tree]\nsince = \"1d\"\n");
     let since = |given: Given| given.resolve().unwrap().tree.since;
