@@ -63,8 +63,8 @@ pub enum ConfigError {
     #[error("{place}: {key}: {} {problem}", path.display())]
     SecretUnsafe { place: Origin, key: Box<str>, path: PathBuf, problem: String, remedy: String },
 
-    #[error("{place}: expected section.key=value, found {found:?}")]
-    NotAnAssignment { place: Origin, found: String },
+    #[error("{place}: expected section.key=value, found {found:?}{suggestion}")]
+    NotAnAssignment { place: Origin, found: String, suggestion: Suggestion },
 
     #[error("{key}: no home directory to put its default in")]
     NoHome { key: String },
