@@ -117,7 +117,7 @@ fn print_totals(
     report: &Report,
     output: &mut impl Write,
 ) -> Result<(), Stopped> {
-    let mut groups: BTreeMap<String, Totals> = BTreeMap::new();
+    let mut groups: BTreeMap<Option<String>, Totals> = BTreeMap::new();
     let mut all = Totals::default();
     let each = |row: LedgerRow| {
         all.add(&row);
