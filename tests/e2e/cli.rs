@@ -134,6 +134,28 @@ fn umount_refuses_what_is_not_ours() {
 }
 
 #[test]
+fn the_cache_of_a_directory_that_is_not_mounted_is_found_by_its_configuration() {
+    let home = configured("");
+    let stats = |arguments: &[&str]| {
+        let mut command = cxonefs(home.path());
+        for variable in ["XDG_CACHE_HOME", "XDG_STATE_HOME"] {
+            command.env(variable, home.path().join("none"));
+        }
+        told(&command.args(["cache", "stats"]).args(arguments).output().unwrap())
+    };
+    let (code, said) = stats(&["mnt"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.starts_with("cxonefs: mnt is no cxonefs mount of yours\n  ") && said.contains("--config FILE"),
+        "{said}"
+    );
+    let (code, said) = stats(&["--config", "missing.toml", "mnt"]);
+    assert!(code == 2 && said.contains("missing.toml"), "{said}");
+    let (code, said) = stats(&["--config", "config.toml", "mnt"]);
+    assert!(code == 1 && said.contains("there is no cache at"), "{said}");
+}
+
+#[test]
 fn as_mount_helper_it_reads_what_mount_passes() {
     let home = configured("");
     let helper = home.path().join("mount.cxonefs");

@@ -28,15 +28,17 @@ pub fn find(place: &Where) -> Result<Kept, Failure> {
     let runtime_dir = control::runtime_dir();
     if let Some(mount_point) = &place.mount_point {
         let socket = status::socket(&runtime_dir, mount_point)?;
-        let absent = match daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status")) {
+        match daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status")) {
             Ok(_) => return Ok(Kept::Mounted(socket)),
-            Err(absent @ ControlError::NoDaemon { .. }) => absent,
+            Err(ControlError::NoDaemon { .. }) => {}
             Err(error) => return Err(Failure::failed(error)),
-        };
+        }
         // Not mounted now; the configuration may tell what it would use.
+        let is_named = place.config.is_some();
         return match stores(place) {
-            Ok(stores) => directly_or_mounted(&runtime_dir, &stores),
-            Err(_) => Err(status::not_answered(absent)),
+            Ok(stores) if is_named || is_there(&stores) => directly_or_mounted(&runtime_dir, &stores),
+            Err(failure) if is_named => Err(failure),
+            Ok(_) | Err(_) => Err(not_mounted(mount_point)),
         };
     }
     match stores(place) {
@@ -55,6 +57,17 @@ fn stores(place: &Where) -> Result<Stores, Failure> {
     Ok(config::load_stores(named, std::env::vars_os(), &Host::of_process())?)
 }
 
+fn is_there(stores: &Stores) -> bool {
+    stores.cache.dir.is_dir() || stores.state_dir.is_dir()
+}
+
+fn not_mounted(mount_point: &Path) -> Failure {
+    Failure::failed(format!("{} is no cxonefs mount of yours", mount_point.display())).remedy(
+        "the mounts are shown by: findmnt -t fuse.cxonefs\n\
+         a cache that is not mounted is found by its configuration: --config FILE",
+    )
+}
+
 fn directly_or_mounted(runtime_dir: &Path, stores: &Stores) -> Result<Kept, Failure> {
     let same = |one: &Path, other: &str| {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -68,7 +81,7 @@ fn directly_or_mounted(runtime_dir: &Path, stores: &Stores) -> Result<Kept, Fail
         Failure::failed(format!("there is no {what} at {}", dir.display()))
             .remedy("name the mount point, or the configuration: --config")
     };
-    if !stores.cache.dir.is_dir() && !stores.state_dir.is_dir() {
+    if !is_there(stores) {
         return Err(nothing("cache", &stores.cache.dir));
     }
     let keys = &stores.cache.keys;
