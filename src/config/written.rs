@@ -1,5 +1,6 @@
 //! Settled values as the configuration writes them: the inverse of [`kinds`](super::kinds). Pure.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,7 +49,8 @@ impl Written for Duration {
         let mut text = String::new();
         for (name, milliseconds) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
             if left >= milliseconds {
-                text += &format!("{}{name}", left / milliseconds);
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{}{name}", left / milliseconds);
                 left %= milliseconds;
             }
         }
