@@ -33,17 +33,15 @@ pub fn find(place: &Where) -> Result<Kept, Failure> {
             Err(ControlError::NoDaemon { .. }) => {}
             Err(error) => return Err(Failure::failed(error)),
         }
-        // Not mounted now; the configuration may tell what it would use.
-        let is_named = place.config.is_some();
-        return match stores(place) {
-            Ok(stores) if is_named || is_there(&stores) => directly_or_mounted(&runtime_dir, &stores),
-            Err(failure) if is_named => Err(failure),
-            Ok(_) | Err(_) => Err(not_mounted(mount_point)),
+        // Not mounted now. Only a configuration that is named with it tells what it would use: any other's cache may be another mount's.
+        return match named(place) {
+            Some(_) => directly_or_mounted(&runtime_dir, &stores(place)?),
+            None => Err(not_mounted(mount_point)),
         };
     }
     match stores(place) {
         Ok(stores) => directly_or_mounted(&runtime_dir, &stores),
-        Err(failure) if place.config.is_some() => Err(failure),
+        Err(failure) if named(place).is_some() => Err(failure),
         Err(failure) => match all(&runtime_dir)?.as_slice() {
             [(socket, _)] => Ok(Kept::Mounted(socket.clone())),
             [] => Err(failure),
@@ -52,19 +50,18 @@ pub fn find(place: &Where) -> Result<Kept, Failure> {
     }
 }
 
-fn stores(place: &Where) -> Result<Stores, Failure> {
-    let named = place.config.as_deref().filter(|path| !path.as_os_str().is_empty());
-    Ok(config::load_stores(named, std::env::vars_os(), &Host::of_process())?)
+fn named(place: &Where) -> Option<&Path> {
+    place.config.as_deref().filter(|path| !path.as_os_str().is_empty())
 }
 
-fn is_there(stores: &Stores) -> bool {
-    stores.cache.dir.is_dir() || stores.state_dir.is_dir()
+fn stores(place: &Where) -> Result<Stores, Failure> {
+    Ok(config::load_stores(named(place), std::env::vars_os(), &Host::of_process())?)
 }
 
 fn not_mounted(mount_point: &Path) -> Failure {
     Failure::failed(format!("{} is no cxonefs mount of yours", mount_point.display())).remedy(
         "the mounts are shown by: findmnt -t fuse.cxonefs\n\
-         a cache that is not mounted is found by its configuration: --config FILE",
+         a cache that is not mounted is found by its configuration: leave DIR out, or name it: --config FILE",
     )
 }
 
@@ -81,7 +78,7 @@ fn directly_or_mounted(runtime_dir: &Path, stores: &Stores) -> Result<Kept, Fail
         Failure::failed(format!("there is no {what} at {}", dir.display()))
             .remedy("name the mount point, or the configuration: --config")
     };
-    if !is_there(stores) {
+    if !stores.cache.dir.is_dir() && !stores.state_dir.is_dir() {
         return Err(nothing("cache", &stores.cache.dir));
     }
     let keys = &stores.cache.keys;
