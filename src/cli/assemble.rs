@@ -227,19 +227,11 @@ fn resolver(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::crypt::Keys;
-    use crate::cli::testing;
 
     #[test]
     fn a_cache_that_another_mount_uses_is_said_with_what_to_do() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = testing::config(&[&format!("cache.dir={}", dir.path().display())]);
-        let open = || {
-            let settings = media_settings(&config.cache, &config.limits);
-            Media::open_sealed(settings, &Keys::default(), Arc::new(SystemClock)).map_err(cache_failure)
-        };
-        let _first = open().unwrap();
-        let said = open().err().unwrap().render();
-        assert!(said.contains("is in use by another process\n  ") && said.contains("--cache-dir"), "{said}");
+        let in_use = MediaError::Source("the cache directory /x is in use by another process".into());
+        let said = cache_failure(in_use).render();
+        assert!(said.contains("/x is in use by another process\n  ") && said.contains("--cache-dir"), "{said}");
     }
 }
