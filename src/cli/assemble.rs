@@ -23,7 +23,7 @@ use crate::catalog::{Catalog, CatalogSettings, Indexer};
 use crate::config::Config;
 use crate::cxone::{Breaker, Limiter, Tenant};
 use crate::fuse;
-use crate::media::Media;
+use crate::media::{Media, MediaError};
 use crate::ops::Trimmer;
 use crate::ops::control::{self, Controlled as _};
 use crate::ops::metrics;
@@ -65,8 +65,15 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
     let (indexed, _bytes) = catalog.totals().map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     login::log_in(&tenant, config, indexed > 0).await?;
     let media = Media::open_sealed(media_settings(&config.cache, &config.limits), keys, Arc::clone(&clock))
-        .map_err(|error| Failure::failed(error).while_doing("cache.dir"))?;
+        .map_err(cache_failure)?;
     attach(plan, tenant, catalog, media, clock)
+}
+
+/// A cache directory that cannot be had.
+fn cache_failure(error: MediaError) -> Failure {
+    Failure::failed(error)
+        .while_doing("cache.dir")
+        .remedy("it must be yours, and one mount's at a time: stop the other, or name another directory: --cache-dir")
 }
 
 /// The last step: tree and kernel.
@@ -215,4 +222,16 @@ fn resolver(
 ) -> Resolver {
     let (player, limits) = (Arc::new(tenant.clone()), resolve_limits(&config.limits));
     Resolver::new(player, catalog.clone(), media.clone(), limiter.clone(), Arc::clone(clock), limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_that_another_mount_uses_is_said_with_what_to_do() {
+        let in_use = MediaError::Source("the cache directory /x is in use by another process".into());
+        let said = cache_failure(in_use).render();
+        assert!(said.contains("/x is in use by another process\n  ") && said.contains("--cache-dir"), "{said}");
+    }
 }

@@ -12,15 +12,16 @@ use secrecy::{ExposeSecret, SecretString};
 use super::args::InitArgs;
 use super::failure::Failure;
 use super::{assemble, daemon, workspace};
-use crate::base::SystemClock;
+use crate::base::{Clock as _, SystemClock};
 use crate::config::env::Environment;
 use crate::config::template::{self, Given};
-use crate::config::{self, Assignment, ConfigFile, Host, Sources, env, locate};
+use crate::config::{self, Assignment, ConfigFile, Host, Sources, env, locate, raw};
 use crate::cxone::Tenant;
 
 const ACCESS_KEY_ID: &str = "tenant.access_key_id";
 const SECRET: &str = "tenant.access_key_secret";
 const SECRET_FILE: &str = "tenant.access_key_secret_file";
+
 /// What is to be written.
 struct Draft {
     path: PathBuf,
@@ -56,13 +57,11 @@ pub fn run(args: &InitArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What `--set` gives, under the rules that hold for a mount: what is refused there must not be left out of the file here.
 fn assignments(set: &[String]) -> Result<Given, Failure> {
-    let mut given = Given::new();
-    for text in set {
-        let Assignment { key, value, .. } = Assignment::parse(text, "--set")?;
-        given.insert(key, value);
-    }
-    Ok(given)
+    let set: Vec<Assignment> = set.iter().map(|text| Assignment::parse(text, "--set")).collect::<Result<_, _>>()?;
+    raw::parse_assignments(&set)?;
+    Ok(set.into_iter().map(|Assignment { key, value, .. }| (key, value)).collect())
 }
 
 fn place(args: &InitArgs, host: &Host) -> Result<PathBuf, Failure> {
@@ -157,7 +156,7 @@ fn test(draft: &Draft, host: &Host, only_settle: bool) -> Result<(), Failure> {
     }
     let file = Some(ConfigFile { path: draft.path.clone(), text });
     let config = config::resolve(&Sources { file, environment, ..Sources::default() }, host)?;
-    for warning in &config.warnings {
+    for warning in config.warnings_at(SystemClock.now()) {
         eprintln!("cxonefs: {warning}");
     }
     if only_settle {
@@ -193,6 +192,38 @@ fn next(path: &Path, host: &Host) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::keys::{self, Preset, Standing};
+
+    #[test]
+    fn what_a_mount_refuses_to_be_set_is_refused_here_and_secrets_are_not_shown() {
+        for (text, part) in [
+            ("limits.deadlin=3s", "--set: unknown key \"limits.deadlin\"; did you mean \"deadline\"?"),
+            ("foo.bar=1", "--set: unknown key \"foo.bar\""),
+            ("limits.deadline=soon", "--set: limits.deadline: expected a duration"),
+            ("tenant.access_key_secret=hunter2", "access_key_secret must not be written here\n  put it in a file"),
+        ] {
+            let failure = assignments(&[text.to_owned()]).unwrap_err();
+            let said = failure.render();
+            assert!(failure.code() == 2 && said.contains(part) && !said.contains("hunter2"), "{said}");
+        }
+    }
+
+    #[test]
+    fn every_key_that_can_be_set_is_written() {
+        let settable = keys::ALL.iter().map(|key| key.info()).filter(|info| info.standing == Standing::Settable);
+        let set: Vec<String> = settable
+            .map(|info| match info.preset {
+                Preset::Is(value) => format!("{}={value}", info.path()),
+                _ if info.name == "timezone" => format!("{}=UTC", info.path()),
+                _ if info.name == "area" => format!("{}=na1", info.path()),
+                _ if info.name.ends_with("id") => format!("{}=7", info.path()),
+                _ => format!("{}=https://x.example", info.path()),
+            })
+            .collect();
+        let text = template::toml(&assignments(&set).unwrap());
+        let written = raw::parse_file(&ConfigFile { path: "/x.toml".into(), text }).unwrap();
+        assert_eq!(written.len(), set.len(), "{:?}", written.keys());
+    }
 
     #[test]
     fn the_next_command_names_an_unusual_place() {

@@ -84,8 +84,8 @@ fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failu
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }
-    let ago = units::parse_duration(text).map_err(|_| {
-        Failure::usage(format!("--since: {text:?} is not a date, a time or a duration"))
+    let ago = units::parse_duration(text).map_err(|reason| {
+        Failure::usage(format!("--since: {text:?} is no date, no time and no duration: {reason}"))
             .remedy("such as 2026-11-02, 2026-11-02T08:00:00Z, 7d or 12h")
     })?;
     Ok(now.saturating_sub(ago).unwrap_or(Timestamp::MIN))
@@ -117,7 +117,7 @@ fn print_totals(
     report: &Report,
     output: &mut impl Write,
 ) -> Result<(), Stopped> {
-    let mut groups: BTreeMap<String, Totals> = BTreeMap::new();
+    let mut groups: BTreeMap<Option<String>, Totals> = BTreeMap::new();
     let mut all = Totals::default();
     let each = |row: LedgerRow| {
         all.add(&row);
@@ -141,5 +141,7 @@ mod tests {
         assert_eq!(read("12h").unwrap(), "2026-11-02T03:00:00Z");
         assert_eq!(read("7d").unwrap(), "2026-10-26T15:00:00Z");
         assert_eq!(read("yesterday"), Err(2));
+        let said = since("100000d", now, &zone).unwrap_err().render();
+        assert!(said.contains("it is longer than 100 years"), "{said}");
     }
 }

@@ -12,6 +12,7 @@ use super::mount_helper::HelperRequest;
 use super::options::{MountOptions, Writer};
 use super::preflight;
 use super::reload::Reload;
+use crate::base::{Clock as _, SystemClock};
 use crate::config::{self, Assignment, Config, Host, Profile};
 use crate::ops::logging::{self, Format, LogSettings, Target};
 use crate::ops::privacy;
@@ -124,7 +125,7 @@ fn serve(plan: Plan, log: &LogSettings, ready: impl FnOnce() -> std::io::Result<
     if let Err(error) = privacy::no_core_dumps() {
         tracing::warn!(error = &error as &dyn std::error::Error, "core dumps cannot be turned off");
     }
-    for warning in &plan.config.warnings {
+    for warning in plan.config.warnings_at(SystemClock.now()) {
         tracing::warn!("{warning}");
     }
     daemon::run(plan, async move |_| {

@@ -2,7 +2,7 @@
 
 use super::args::RefreshArgs;
 use super::failure::Failure;
-use super::{daemon, status};
+use super::{daemon, status, units};
 use crate::ops::control::{self, RefreshRequest, Refreshed};
 
 /// Asks the daemon and says what became of each day.
@@ -22,7 +22,8 @@ pub fn run(args: &RefreshArgs) -> Result<(), Failure> {
         }
     }
     if failed > 0 {
-        return Err(Failure::failed(format!("{failed} of {} days could not be refreshed", answers.len())));
+        let days = units::count(answers.len(), "day");
+        return Err(Failure::failed(format!("{failed} of {days} could not be refreshed")));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::failure::Failure;
 use crate::config::Config;
+use crate::config::written::Written as _;
 
 /// Reads the configuration again, from where it came.
 pub struct Reload(Box<dyn Fn() -> Result<Config, Failure> + Send + Sync>);
@@ -29,6 +30,7 @@ impl fmt::Debug for Reload {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Change {
     pub key: &'static str,
+    /// As the configuration writes it, as is `after`.
     pub before: String,
     pub after: String,
     /// It holds at once; otherwise from the next mount on.
@@ -40,11 +42,10 @@ pub fn changes(before: &Config, after: &Config) -> Vec<Change> {
     let mut found = Vec::new();
     macro_rules! compare {
         ($holds:literal: $($section:ident . $name:ident),* $(,)?) => {$(
-            // What `Debug` shows is the whole value; only secrets hide in it, and none is in this list.
-            let (old, new) = (format!("{:?}", before.$section.$name), format!("{:?}", after.$section.$name));
+            let (old, new) = (&before.$section.$name, &after.$section.$name);
             if old != new {
                 let key = concat!(stringify!($section), ".", stringify!($name));
-                found.push(Change { key, before: old, after: new, holds: $holds });
+                found.push(Change { key, before: old.written(), after: new.written(), holds: $holds });
             }
         )*};
     }
@@ -96,7 +97,34 @@ mod tests {
         let found = changes(&before, &after);
         let seen: Vec<(&str, bool)> = found.iter().map(|change| (change.key, change.holds)).collect();
         assert_eq!(seen, [("limits.daily_budget", true), ("mount.deny_processes", true), ("cache.size", false)]);
-        assert!(found[0].after.contains("5000"));
+        assert_eq!((found[0].before.as_str(), found[0].after.as_str()), ("1000", "5000"));
+    }
+
+    #[test]
+    fn values_are_said_as_the_configuration_writes_them() {
+        let after = [
+            "limits.daily_budget=unlimited",
+            "limits.patience=90s",
+            "mount.deny_processes=updatedb,mds*",
+            "tenant.area=na1",
+            "tree.since=7d",
+            "tree.media_types=call",
+            "cache.size=20GiB",
+        ];
+        let found = changes(&config(&["tree.since=2026-11-02", "mount.deny_processes=mds*"]), &config(&after));
+        let said: Vec<String> = found.iter().map(|it| format!("{}: {} -> {}", it.key, it.before, it.after)).collect();
+        assert_eq!(
+            said,
+            [
+                "limits.daily_budget: 1000 -> unlimited",
+                "limits.patience: 2m -> 1m30s",
+                "mount.deny_processes: mds* -> updatedb,mds*",
+                "tenant.area:  -> na1",
+                "tree.since: 2026-11-02 -> 7d",
+                "tree.media_types: call,voicemail,chat,email,sms,digital,social -> call",
+                "cache.size: 10GiB -> 20GiB",
+            ]
+        );
     }
 
     #[test]

@@ -101,9 +101,13 @@ impl Controlled for Report {
 
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed> {
         let days = if days.is_empty() { self.open_days() } else { days };
+        let shown = self.vfs.days();
         let mut answers = Vec::with_capacity(days.len());
         for day in days {
-            let error = self.vfs.refresh(day).await.err().map(|error| super::failure::chain(&error));
+            let error = match not_shown(day, shown) {
+                Some(why) => Some(why),
+                None => self.vfs.refresh(day).await.err().map(|error| super::failure::chain(&error)),
+            };
             answers.push(Refreshed { day: day.to_string(), error });
         }
         answers
@@ -121,6 +125,12 @@ impl Controlled for Report {
 /// To the second: nobody needs more of it.
 fn second(at: Timestamp) -> String {
     at.round(jiff::Unit::Second).unwrap_or(at).to_string()
+}
+
+/// Why a day is not refreshed: nobody could see what came of it.
+fn not_shown(day: Day, (first, last): (Day, Day)) -> Option<String> {
+    let why = || format!("the tree has no such day: it shows {first} to {last} (tree.since, tree.timezone)");
+    (day < first || day > last).then(why)
 }
 
 fn indexing((day, rows, total): (Day, u64, u64)) -> IndexingStatus {
@@ -294,4 +304,22 @@ fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
     pages.unwrap_or(0) * rustix::param::page_size() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_days_that_the_tree_shows_are_refreshed() {
+        let day = |text: &str| text.parse::<Day>().unwrap();
+        let shown = (day("2026-11-01"), day("2026-11-03"));
+        for outside in ["2020-01-01", "2026-10-31", "2026-11-04"] {
+            let why = not_shown(day(outside), shown).unwrap();
+            assert!(why.contains("2026-11-01 to 2026-11-03"), "{why}");
+        }
+        for inside in ["2026-11-01", "2026-11-03"] {
+            assert_eq!(not_shown(day(inside), shown), None);
+        }
+    }
 }

@@ -14,6 +14,11 @@ pub fn size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// So many things, as in `1 part` and `2 parts`.
+pub fn count(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
 /// A duration in its two largest units, as in `1h 5m`.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -41,6 +46,11 @@ mod tests {
         assert_eq!(size(1536), "1.5 KiB");
         assert_eq!(size(10 << 30), "10.0 GiB");
         assert!(size(u64::MAX).ends_with("TiB"));
+    }
+
+    #[test]
+    fn one_thing_is_not_many() {
+        assert_eq!([0, 1, 2].map(|number| count(number, "part")), ["0 parts", "1 part", "2 parts"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::keys::{self, Preset};
 use super::suggest::Suggestion;
 use super::units::UnitError;
 use super::value::Origin;
@@ -62,8 +63,8 @@ pub enum ConfigError {
     #[error("{place}: {key}: {} {problem}", path.display())]
     SecretUnsafe { place: Origin, key: Box<str>, path: PathBuf, problem: String, remedy: String },
 
-    #[error("{place}: expected section.key=value, found {found:?}")]
-    NotAnAssignment { place: Origin, found: String },
+    #[error("{place}: expected section.key=value, found {found:?}{suggestion}")]
+    NotAnAssignment { place: Origin, found: String, suggestion: Suggestion },
 
     #[error("{key}: no home directory to put its default in")]
     NoHome { key: String },
@@ -75,7 +76,7 @@ impl ConfigError {
     pub fn remedy(&self) -> Option<String> {
         match self {
             ConfigError::NoConfiguration { looked_for } => Some(format!(
-                "write one to {}, or name one with --config FILE; `cxonefs demo` needs none",
+                "`cxonefs init` asks for what is needed and writes {}; or name one with --config FILE; `cxonefs demo` needs none",
                 looked_for.first().map_or_else(|| String::from("a file"), |path| path.display().to_string())
             )),
             ConfigError::Missing { key, variable, file } => {
@@ -90,12 +91,35 @@ impl ConfigError {
                 "put it in a file that only you can read and name that file as tenant.{file_key}, or set {variable}"
             )),
             ConfigError::SecretUnsafe { remedy, .. } => Some(remedy.clone()),
+            ConfigError::Unreadable { path, source } if source.kind() == io::ErrorKind::NotFound => {
+                Some(format!("name one that is there, or write it: cxonefs init --config {}", path.display()))
+            }
+            ConfigError::Unreadable { .. } => Some(String::from("name a file that you can read: --config FILE")),
+            ConfigError::SecretUnreadable { key, path, source, .. } => Some(match source.kind() {
+                io::ErrorKind::NotFound => {
+                    format!("put it there, readable by you alone (chmod 600 {}), or correct {key}", path.display())
+                }
+                _ => format!("it must be a file that you can read; or correct {key}"),
+            }),
+            ConfigError::Invalid { key, .. } | ConfigError::OutOfRange { key, .. } => Some(match default_of(key) {
+                Some(default) => format!("correct it, or leave it out: the default is {default:?}"),
+                None => String::from("correct it; docs/CONFIGURATION.md describes every key"),
+            }),
             ConfigError::NoHome { key } => Some(format!("set {key}, or HOME")),
             ConfigError::UnknownKey { .. } | ConfigError::UnknownVariable { .. } => {
                 Some(String::from("every key is listed in docs/CONFIGURATION.md"))
             }
             _ => None,
         }
+    }
+}
+
+/// What holds for `section.key` where nobody says anything, if that can be written.
+fn default_of(path: &str) -> Option<&'static str> {
+    let (section, name) = path.split_once('.')?;
+    match keys::find(section, name)?.info().preset {
+        Preset::Is(default) => Some(default),
+        Preset::Described(_) | Preset::Required => None,
     }
 }
 

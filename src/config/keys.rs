@@ -153,7 +153,7 @@ keys! {
     CLIENT_SECRET: String = "tenant"."client_secret", TEXT, Described("none"),
         standing Standing::Secret { file_key: "client_secret_file" };
     "The client's secret itself. Environment only; refused in the file and on the command line."
-    AREA: String = "tenant"."area", TEXT, Described("as discovered");
+    AREA: String = "tenant"."area", AREA, Described("as discovered");
     "The tenant's area, for instance `na1`; overrides discovery."
     AUTH_ENDPOINT: Url = "tenant"."auth_endpoint", URL, Described("as discovered");
     "Base of the login; overrides discovery."
@@ -161,7 +161,7 @@ keys! {
     "Base of the Reporting API; overrides discovery."
     PLAYBACK_ENDPOINT: Url = "tenant"."playback_endpoint", URL, Described("as discovered");
     "Base of the Media Playback API; overrides discovery."
-    REPORTING_VERSION: String = "tenant"."reporting_version", TEXT, Is("v30.0");
+    REPORTING_VERSION: String = "tenant"."reporting_version", VERSION, Is("v30.0");
     "Version of the Reporting API that is asked for."
 
     SINCE: Since = "tree"."since", SINCE, Is("90d"), flag "--since";

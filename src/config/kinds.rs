@@ -58,6 +58,38 @@ pub static TEXT: Kind<String> = Kind {
     },
 };
 
+/// A version as it stands in the addresses of the Reporting API.
+pub static VERSION: Kind<String> = Kind {
+    word: "version",
+    expected: "a version of the Reporting API, such as \"v30.0\"",
+    read: |value| {
+        let text = text_of(value)?;
+        let numbers = text.strip_prefix('v').ok_or_else(|| UnitError(String::from("it does not begin with v")))?;
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if numbers.split('.').all(is_number) {
+            Ok(text.to_owned())
+        } else {
+            Err(UnitError(String::from("what follows the v is no number such as 30.0")))
+        }
+    },
+};
+
+/// A word that becomes part of a host's name.
+pub static AREA: Kind<String> = Kind {
+    word: "word",
+    expected: "an area such as \"na1\"",
+    read: |value| {
+        let text = text_of(value)?;
+        let is_label = (1..=63).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !text.starts_with('-')
+            && !text.ends_with('-');
+        let no_label =
+            || UnitError(String::from("in a host's name, only letters and digits can stand, and hyphens between them"));
+        if is_label { Ok(text.to_owned()) } else { Err(no_label()) }
+    },
+};
+
 pub static PATH: Kind<PathBuf> = Kind {
     word: "path",
     expected: "a path",
@@ -276,6 +308,26 @@ mod tests {
         assert!((BUDGET.read)(&Value::Integer(-1)).is_err());
         assert_eq!((PATIENCE.read)(&plain("unlimited")), Ok(None));
         assert!((DURATION.read)(&plain("0s")).is_err());
+    }
+
+    #[test]
+    fn versions_are_numbers_behind_a_v() {
+        for good in ["v30.0", "v30", " v31.0.1 "] {
+            assert_eq!((VERSION.read)(&plain(good)), Ok(good.trim().to_owned()));
+        }
+        for bad in ["30", "V30.0", "v", "v30.", "v30/../..", "v30.0 beta"] {
+            assert!((VERSION.read)(&plain(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_area_can_stand_in_a_hosts_name() {
+        for good in ["na1", "EU-2", " au1 "] {
+            assert_eq!((AREA.read)(&plain(good)), Ok(good.trim().to_owned()));
+        }
+        for bad in ["n a", "", "na1.evil", "na1/x", "-na1", "na1-", "na_1", "n\u{e4}1"] {
+            assert!((AREA.read)(&plain(bad)).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -62,7 +62,10 @@ mod tests {
         std::fs::write(&first, "a").unwrap();
         assert_eq!(find(None, &places, &host).unwrap().unwrap().path, first);
         assert_eq!(find(Some(&second), &places, &host).unwrap().unwrap().text, "b");
-        assert!(find(Some(&dir.path().join("c.toml")), &places, &host).is_err());
+        let missing = dir.path().join("c.toml");
+        let error = find(Some(&missing), &places, &host).err().unwrap();
+        let remedy = error.remedy().unwrap();
+        assert!(remedy.ends_with(&format!("cxonefs init --config {}", missing.display())), "{remedy}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod suggest;
 pub mod template;
 pub mod units;
 pub mod value;
+pub mod written;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -43,10 +43,12 @@ impl Assignment {
                 Ok(Assignment { key: key.trim().to_owned(), value: value.to_owned(), flag: flag.to_owned() })
             }
             // Only what stands before a '=' is shown: the rest may be a secret.
-            _ => Err(ConfigError::NotAnAssignment {
-                place: Origin::Flag(flag.to_owned()),
-                found: text.split('=').next().unwrap_or_default().to_owned(),
-            }),
+            _ => {
+                let found = text.split('=').next().unwrap_or_default().trim();
+                let place = Origin::Flag(flag.to_owned());
+                let suggestion = suggest::path(found);
+                Err(ConfigError::NotAnAssignment { place, found: found.to_owned(), suggestion })
+            }
         }
     }
 }
@@ -264,7 +266,14 @@ mod tests {
             set("tree.sinc=5d").unwrap_err().to_string(),
             "--set: unknown key \"tree.sinc\"; did you mean \"since\"?"
         );
-        assert!(set("since").unwrap_err().to_string().contains("section.key=value"));
+        for (text, found) in [("since", "\"since\"; did you mean tree.since?"), ("=5d", "\"\""), ("foo=1", "\"foo\"")] {
+            let message = set(text).unwrap_err().to_string();
+            assert_eq!(message, format!("--set: expected section.key=value, found {found}"));
+        }
+        let message = set("daily_bugdet=3").unwrap_err().to_string();
+        assert!(message.ends_with("found \"daily_bugdet\"; did you mean limits.daily_budget?"), "{message}");
+        let message = set("tree.since").unwrap_err().to_string();
+        assert!(message.ends_with("found \"tree.since\""), "its value is missing: {message}");
         let secret = set("tenant.access_key_secret=hunter2").unwrap_err();
         assert!(!format!("{secret} {secret:?}").contains("hunter2"));
     }

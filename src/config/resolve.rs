@@ -191,18 +191,21 @@ impl Resolver<'_> {
     }
 
     fn tree(&self, warnings: &mut Vec<String>) -> Result<TreeConfig, ConfigError> {
-        let timezone = match self.optional(&keys::TIMEZONE)? {
-            Some(zone) => zone,
-            None => TimeZone::try_system().unwrap_or_else(|_| {
+        let named = self.optional(&keys::TIMEZONE)?;
+        let timezone_is_default = named.is_none();
+        let system = || {
+            TimeZone::try_system().unwrap_or_else(|_| {
                 warnings.push(String::from(
                     "the system's time zone is unknown, so days are UTC days; set tree.timezone to choose",
                 ));
                 TimeZone::UTC
-            }),
+            })
         };
+        let timezone = named.unwrap_or_else(system);
         Ok(TreeConfig {
             since: self.required(&keys::SINCE)?,
             timezone,
+            timezone_is_default,
             media_types: self.required(&keys::MEDIA_TYPES)?,
             refresh: self.between(&keys::REFRESH, &Duration::from_secs(1), "1s")?,
         })

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use url::Url;
 
 use crate::base::crypt::Keys;
-use crate::base::{Channel, ResolveOn, Since};
+use crate::base::{Channel, Day, ResolveOn, Since};
 
 /// A bundle of settings for one purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +45,20 @@ pub struct Config {
     pub cache: CacheConfig,
     pub state: StateConfig,
     pub limits: LimitsConfig,
-    /// What the user should know although it can be used; one line each.
+    /// What the user should know although it can be used, whatever the time; one line each.
     pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// The warnings, and what is odd at that time; one line each.
+    #[must_use]
+    pub fn warnings_at(&self, now: Timestamp) -> Vec<String> {
+        let today = Day::of(now, &self.tree.timezone);
+        let first = self.tree.since.first_day(today);
+        let empty = (first > today)
+            .then(|| format!("the tree is empty until {first}: tree.since is in the future; choose an earlier day"));
+        self.warnings.iter().cloned().chain(empty).collect()
+    }
 }
 
 /// `[tenant]`
@@ -75,6 +88,8 @@ pub struct ClientConfig {
 pub struct TreeConfig {
     pub since: Since,
     pub timezone: TimeZone,
+    /// Nobody named it: it is the system's.
+    pub timezone_is_default: bool,
     /// At least one, each once.
     pub media_types: Vec<Channel>,
     pub refresh: Duration,

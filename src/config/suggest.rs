@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::keys;
+use super::keys::{self, Standing};
 
 /// A guess, or none; prints as `; did you mean …?` or as nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,15 @@ pub fn section(name: &str) -> Suggestion {
     Suggestion(best.map(|best| format!("[{best}]")))
 }
 
+/// For a key that was named without its section.
+#[must_use]
+pub fn path(name: &str) -> Suggestion {
+    let settable = || keys::ALL.iter().map(|key| key.info()).filter(|info| info.standing == Standing::Settable);
+    let best = closest(name, settable().map(|info| info.name.to_owned()));
+    let info = best.and_then(|best| settable().find(|info| info.name == best));
+    Suggestion(info.map(keys::Info::path))
+}
+
 /// For an environment variable that sets no key; `others` are variables that exist besides those of the keys.
 #[must_use]
 pub fn variable(name: &str, others: &[&str]) -> Suggestion {
@@ -71,6 +80,8 @@ mod tests {
         assert_eq!(key("tree", "qqqq").to_string(), "");
         assert_eq!(section("limit").to_string(), "; did you mean [limits]?");
         assert_eq!(section("timezone").to_string(), "; did you mean \"timezone\" in section [tree]?");
+        assert_eq!(path("daily_budget").to_string(), "; did you mean limits.daily_budget?");
+        assert_eq!(path("access_key_secret").to_string(), "; did you mean tenant.access_key_secret_file?");
         assert_eq!(variable("CXONEFS_ACCES_KEY_ID", &[]).to_string(), "; did you mean CXONEFS_ACCESS_KEY_ID?");
     }
 }

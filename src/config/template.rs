@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::keys::{self, AnyKey, Preset, Standing};
+use super::kinds;
+use super::value::Value;
 
 /// Values by `section.key`, as they would be written in the environment.
 pub type Given = BTreeMap<String, String>;
@@ -55,15 +57,19 @@ fn write_key(text: &mut String, key: &dyn AnyKey, given: Option<&String>) {
     }
 }
 
-/// The value in TOML.
+/// The value in TOML, which has fewer spellings than the environment.
 fn literal(key: &dyn AnyKey, value: &str) -> String {
     let word = key.word();
     if word.starts_with("list") {
-        let items: Vec<String> = value.split(',').map(|item| quoted(item.trim())).collect();
-        return format!("[{}]", items.join(", "));
+        let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+        return format!("[{}]", items.map(quoted).collect::<Vec<_>>().join(", "));
     }
-    let is_bare = word == "true or false" || (word.starts_with("number") && value.parse::<u64>().is_ok());
-    if is_bare { value.to_owned() } else { quoted(value) }
+    let bare = match word {
+        _ if word.starts_with("number") => value.trim().parse::<u64>().ok().map(|number| number.to_string()),
+        "true or false" => (kinds::SWITCH.read)(&Value::Plain(value.to_owned())).ok().map(|truth| truth.to_string()),
+        _ => None,
+    };
+    bare.unwrap_or_else(|| quoted(value))
 }
 
 fn quoted(text: &str) -> String {
@@ -115,9 +121,9 @@ mod tests {
     fn what_is_given_is_set() {
         let given = [
             ("tenant.access_key_id", "A\"B"),
-            ("tree.media_types", "call, chat"),
-            ("limits.daily_budget", "5"),
-            ("mount.allow_other", "true"),
+            ("tree.media_types", "call, chat,"),
+            ("limits.daily_budget", " 05"),
+            ("mount.allow_other", "yes"),
         ];
         let given: Given = given.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let text = toml(&given);

@@ -86,14 +86,20 @@ pub fn show_duration(duration: Duration) -> String {
     if parts.is_empty() { String::from("0s") } else { parts.concat() }
 }
 
+/// The longest time ago that the tree may begin: 100 years.
+const DAYS_AGO_MAX: u32 = 36_600;
+
 /// Reads `2026-01-01` or `90d`.
 pub fn parse_since(text: &str) -> Result<Since, UnitError> {
     let text = text.trim();
     if let Ok(day) = text.parse::<Day>() {
         return Ok(Since::Day(day));
     }
-    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()).filter(|days| *days <= 36_600);
-    days.map(Since::DaysAgo).ok_or_else(|| UnitError(String::from("it is neither a date nor a number of days")))
+    let digits =
+        text.strip_suffix('d').filter(|days| !days.is_empty() && days.bytes().all(|byte| byte.is_ascii_digit()));
+    let digits = digits.ok_or_else(|| UnitError(String::from("it is neither a date nor a number of days")))?;
+    let days = digits.parse::<u32>().ok().filter(|days| *days <= DAYS_AGO_MAX);
+    days.map(Since::DaysAgo).ok_or_else(|| UnitError(format!("0d to {DAYS_AGO_MAX}d are possible")))
 }
 
 /// Reads `0440`, `440` or `0o440`; permission bits only.
@@ -204,6 +210,10 @@ mod tests {
         assert_eq!(parse_since("0d").unwrap().first_day(today), today);
         for text in ["2026-1-1", "90", "90m", "-1d", "2026-02-30"] {
             assert!(parse_since(text).is_err(), "{text}");
+        }
+        assert!(parse_since("36600d").is_ok());
+        for text in ["36601d", "100000d", "99999999999d"] {
+            assert_eq!(parse_since(text).unwrap_err().to_string(), "0d to 36600d are possible", "{text}");
         }
     }
 

@@ -40,13 +40,14 @@ fn configured(extra: &str) -> TempDir {
 }
 
 #[test]
-fn without_configuration_the_places_and_the_demo_are_named() {
+fn without_configuration_init_the_places_and_the_demo_are_named() {
     let home = tempfile::tempdir().unwrap();
     let (code, said) = run(home.path(), &["mount", "mnt"]);
     assert_eq!(code, 2, "{said}");
     for part in [".config/cxonefs/config.toml", "/etc/cxonefs/config.toml", "--config", "cxonefs demo"] {
         assert!(said.contains(part), "{said}");
     }
+    assert!(said.contains("\n  `cxonefs init` asks"), "first what most want: {said}");
 }
 
 #[test]
@@ -130,6 +131,28 @@ fn umount_refuses_what_is_not_ours() {
     let (code, said) = run(home.path(), &["umount", "mnt"]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("mnt is not a mount"), "{said}");
+}
+
+#[test]
+fn the_cache_of_a_directory_that_is_not_mounted_is_found_by_its_configuration() {
+    let home = configured("");
+    // One that nobody asks about.
+    std::fs::create_dir_all(home.path().join("other/cxonefs")).unwrap();
+    let stats = |arguments: &[&str]| {
+        let mut command = cxonefs(home.path());
+        command.env("XDG_CACHE_HOME", home.path().join("other")).args(["cache", "stats"]).args(arguments);
+        told(&command.output().unwrap())
+    };
+    let (code, said) = stats(&["mnt"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.starts_with("cxonefs: mnt is no cxonefs mount of yours\n  ") && said.contains("--config FILE"),
+        "{said}"
+    );
+    let (code, said) = stats(&["--config", "missing.toml", "mnt"]);
+    assert!(code == 2 && said.contains("missing.toml"), "{said}");
+    let (code, said) = stats(&["--config", "config.toml", "mnt"]);
+    assert!(code == 1 && said.contains("there is no cache at"), "{said}");
 }
 
 #[test]

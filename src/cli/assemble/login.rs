@@ -45,7 +45,10 @@ pub fn login_failure(error: ApiError, config: &Config) -> Failure {
     let host = host(config);
     let doing = format!("logging in to {host} with access key {id}");
     match error.kind {
-        ApiErrorKind::Configuration => Failure::usage(error).while_doing("[tenant]"),
+        // It names the key.
+        ApiErrorKind::Configuration => {
+            Failure::usage(error).remedy("correct [tenant]; docs/CONFIGURATION.md describes every key")
+        }
         ApiErrorKind::Denied => Failure::failed(error)
             .while_doing(doing)
             .remedy("check tenant.access_key_id and its secret, that the key is active, and that its user may log in"),

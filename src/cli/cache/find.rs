@@ -28,20 +28,20 @@ pub fn find(place: &Where) -> Result<Kept, Failure> {
     let runtime_dir = control::runtime_dir();
     if let Some(mount_point) = &place.mount_point {
         let socket = status::socket(&runtime_dir, mount_point)?;
-        let absent = match daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status")) {
+        match daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status")) {
             Ok(_) => return Ok(Kept::Mounted(socket)),
-            Err(absent @ ControlError::NoDaemon { .. }) => absent,
+            Err(ControlError::NoDaemon { .. }) => {}
             Err(error) => return Err(Failure::failed(error)),
-        };
-        // Not mounted now; the configuration may tell what it would use.
-        return match stores(place) {
-            Ok(stores) => directly_or_mounted(&runtime_dir, &stores),
-            Err(_) => Err(status::not_answered(absent)),
+        }
+        // Not mounted now. Only a configuration that is named with it tells what it would use: any other's cache may be another mount's.
+        return match named(place) {
+            Some(_) => directly_or_mounted(&runtime_dir, &stores(place)?),
+            None => Err(not_mounted(mount_point)),
         };
     }
     match stores(place) {
         Ok(stores) => directly_or_mounted(&runtime_dir, &stores),
-        Err(failure) if place.config.is_some() => Err(failure),
+        Err(failure) if named(place).is_some() => Err(failure),
         Err(failure) => match all(&runtime_dir)?.as_slice() {
             [(socket, _)] => Ok(Kept::Mounted(socket.clone())),
             [] => Err(failure),
@@ -50,9 +50,19 @@ pub fn find(place: &Where) -> Result<Kept, Failure> {
     }
 }
 
+fn named(place: &Where) -> Option<&Path> {
+    place.config.as_deref().filter(|path| !path.as_os_str().is_empty())
+}
+
 fn stores(place: &Where) -> Result<Stores, Failure> {
-    let named = place.config.as_deref().filter(|path| !path.as_os_str().is_empty());
-    Ok(config::load_stores(named, std::env::vars_os(), &Host::of_process())?)
+    Ok(config::load_stores(named(place), std::env::vars_os(), &Host::of_process())?)
+}
+
+fn not_mounted(mount_point: &Path) -> Failure {
+    Failure::failed(format!("{} is no cxonefs mount of yours", mount_point.display())).remedy(
+        "the mounts are shown by: findmnt -t fuse.cxonefs\n\
+         a cache that is not mounted is found by its configuration: leave DIR out, or name it: --config FILE",
+    )
 }
 
 fn directly_or_mounted(runtime_dir: &Path, stores: &Stores) -> Result<Kept, Failure> {

@@ -12,6 +12,7 @@ use crate::base::{Clock, Day, MasterId};
 use crate::catalog::{Catalog, CatalogError, CatalogSettings, LedgerEntry};
 use crate::cli::assemble;
 use crate::cli::failure::{Failure, chain};
+use crate::cli::units::count;
 use crate::config::Config;
 use crate::cxone::{ApiErrorKind, PlaybackAnswer, Priority, Tenant};
 use crate::vfs::DailyBudget;
@@ -54,7 +55,7 @@ async fn call(config: &Config, tenant: &Tenant, clock: &Arc<dyn Clock>, contact:
     catalog.ledger_finish(row, &crate::vfs::outcome_word(&answer)).map_err(failed)?;
     Ok(match answer {
         Ok(PlaybackAnswer::Found(playback)) => {
-            Check::ok(NAME, format!("{contact} may be played: {} parts", playback.items.len()))
+            Check::ok(NAME, format!("{contact} may be played: {}", count(playback.items.len(), "part")))
         }
         Ok(PlaybackAnswer::NotFound) => Check::hint(
             NAME,

@@ -16,7 +16,7 @@ pub const OF_CONFIGURATION: [&str; 3] = [CONFIGURATION, SECRET, TIME_ZONE];
 /// What reading it says.
 pub fn checks(read: &Result<Config, ConfigError>, now: Timestamp) -> Vec<Check> {
     match read {
-        Ok(config) => vec![configuration(config), Check::ok(SECRET, "private"), time_zone(config, now)],
+        Ok(config) => vec![configuration(config, now), Check::ok(SECRET, "private"), time_zone(config, now)],
         Err(error) => {
             let failed = failed_check(error);
             let others = OF_CONFIGURATION.into_iter().filter(|name| *name != failed);
@@ -38,19 +38,21 @@ fn failed_check(error: &ConfigError) -> &'static str {
     }
 }
 
-fn configuration(config: &Config) -> Check {
+fn configuration(config: &Config, now: Timestamp) -> Check {
     let from = config.file.as_ref().map_or_else(|| String::from("the environment"), |path| path.display().to_string());
-    if config.warnings.is_empty() {
-        return Check::ok(CONFIGURATION, from);
+    let warnings = config.warnings_at(now);
+    if warnings.is_empty() {
+        Check::ok(CONFIGURATION, from)
+    } else {
+        Check::hint(CONFIGURATION, from, warnings.join("\n"))
     }
-    Check::hint(CONFIGURATION, from, config.warnings.join("\n"))
 }
 
 fn time_zone(config: &Config, now: Timestamp) -> Check {
     let zone = &config.tree.timezone;
     let local = now.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
     match zone.iana_name() {
-        Some("UTC" | "Etc/UTC") => Check::hint(
+        Some("UTC" | "Etc/UTC") if config.tree.timezone_is_default => Check::hint(
             TIME_ZONE,
             format!("UTC, where it is {local}"),
             "if the tenant's days are not UTC's: set tree.timezone, such as \"America/New_York\"",
@@ -89,9 +91,25 @@ mod tests {
     }
 
     #[test]
+    fn days_of_utc_are_doubted_only_where_nobody_chose_them() {
+        let mut config = testing::config(&["tree.timezone=UTC"]);
+        let found = |config: &Config| outcome(&checks(&Ok(config.clone()), now()), TIME_ZONE);
+        let (chosen, text) = found(&config);
+        assert!(chosen == Outcome::Ok && text.contains("UTC, where it is 2026-11-02 17:00"), "{text}");
+        config.tree.timezone_is_default = true;
+        let (by_default, text) = found(&config);
+        assert!(by_default == Outcome::Hint && text.contains("set tree.timezone"), "{text}");
+    }
+
+    #[test]
+    fn a_tree_that_begins_in_the_future_is_hinted_at() {
+        let checks = checks(&Ok(testing::config(&["tree.since=2999-01-01", "tree.timezone=UTC"])), now());
+        let (found, text) = outcome(&checks, CONFIGURATION);
+        assert!(found == Outcome::Hint && text.contains("tree.since is in the future"), "{text}");
+    }
+
+    #[test]
     fn what_is_wrong_is_said_where_it_belongs() {
-        let utc = checks(&Ok(testing::config(&["tree.timezone=UTC"])), now());
-        assert_eq!(outcome(&utc, TIME_ZONE).0, Outcome::Hint);
         let looked_for = vec!["/etc/cxonefs/config.toml".into()];
         let none = checks(&Err(ConfigError::NoConfiguration { looked_for }), now());
         assert_eq!(outcome(&none, CONFIGURATION).0, Outcome::Failed);

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::base::Day;
-use crate::catalog::LedgerRow;
+use crate::catalog::{ERASED_COMM, ERASED_UID, LedgerRow};
 use crate::cli::args::LedgerBy;
 
 /// How it is written.
@@ -83,32 +83,35 @@ impl Report {
         }
     }
 
-    /// One call.
+    /// One call. Of an erased one nobody knows any more for which interaction and by whom it was.
     pub fn row(&self, row: &LedgerRow, output: &mut impl Write) -> io::Result<()> {
         let outcome = row.outcome.as_deref().unwrap_or(UNKNOWN);
-        let user = self.users.name(row.uid);
+        let known = (!is_erased(row)).then_some(row);
+        let (interaction, uid, pid) =
+            (known.map(|row| row.master_id.0), known.map(|row| row.uid), known.map(|row| row.pid));
+        let user = uid.map(|uid| self.users.name(uid));
         match self.form {
             Form::Table => writeln!(
                 output,
                 "{:<19}  {:>14}  {:<4}  {:<12}  {:<15}  {:>7}  {}{}",
                 self.zone.to_datetime(row.at).strftime("%Y-%m-%d %H:%M:%S").to_string(),
-                row.master_id.0,
+                text(interaction, "-"),
                 row.reason,
-                plain(&user),
+                plain(&text(user, "-")),
                 plain(&row.comm),
-                row.pid,
+                text(pid, "-"),
                 plain(outcome),
                 if row.is_billed() { "" } else { " (not billed)" },
             ),
             Form::Csv => {
                 let fields = [
                     row.at.to_string(),
-                    row.master_id.to_string(),
+                    text(interaction, ""),
                     row.reason.clone(),
-                    row.uid.to_string(),
-                    user,
+                    text(uid, ""),
+                    text(user, ""),
                     row.comm.clone(),
-                    row.pid.to_string(),
+                    text(pid, ""),
                     outcome.to_owned(),
                     row.is_billed().to_string(),
                 ];
@@ -116,8 +119,8 @@ impl Report {
             }
             Form::Json => {
                 let object = json!({
-                    "time": row.at.to_string(), "interaction": row.master_id.0, "why": row.reason, "uid": row.uid,
-                    "user": user, "program": row.comm, "pid": row.pid, "outcome": row.outcome, "billed": row.is_billed(),
+                    "time": row.at.to_string(), "interaction": interaction, "why": row.reason, "uid": uid,
+                    "user": user, "program": row.comm, "pid": pid, "outcome": row.outcome, "billed": row.is_billed(),
                 });
                 writeln!(output, "{object}")
             }
@@ -132,12 +135,12 @@ impl Report {
         }
     }
 
-    /// What a row is added to.
-    pub fn group(&self, by: LedgerBy, row: &LedgerRow) -> String {
+    /// What a row is added to; `None` is the user of what was erased.
+    pub fn group(&self, by: LedgerBy, row: &LedgerRow) -> Option<String> {
         match by {
-            LedgerBy::Day => Day::of(row.at, &TimeZone::UTC).to_string(),
-            LedgerBy::Program => row.comm.clone(),
-            LedgerBy::User => self.users.name(row.uid),
+            LedgerBy::Day => Some(Day::of(row.at, &TimeZone::UTC).to_string()),
+            LedgerBy::Program => Some(row.comm.clone()),
+            LedgerBy::User => (!is_erased(row)).then(|| self.users.name(row.uid)),
         }
     }
 
@@ -145,7 +148,7 @@ impl Report {
     pub fn totals(
         &self,
         by: LedgerBy,
-        groups: &BTreeMap<String, Totals>,
+        groups: &BTreeMap<Option<String>, Totals>,
         all: &Totals,
         output: &mut impl Write,
     ) -> io::Result<()> {
@@ -154,7 +157,7 @@ impl Report {
             LedgerBy::Program => "program",
             LedgerBy::User => "user",
         };
-        let mut groups: Vec<(&String, &Totals)> = groups.iter().collect();
+        let mut groups: Vec<(&Option<String>, &Totals)> = groups.iter().collect();
         if by != LedgerBy::Day {
             groups.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.billed));
         }
@@ -164,21 +167,28 @@ impl Report {
                 writeln!(output, "{head:<15}  {:>8}  {:>8}  {:>10}", "BILLED", "FOUND", "NOT BILLED")?;
                 for (name, totals) in groups {
                     let Totals { billed, found, unbilled } = totals;
-                    writeln!(output, "{:<15}  {billed:>8}  {found:>8}  {unbilled:>10}", plain(name))?;
+                    writeln!(
+                        output,
+                        "{:<15}  {billed:>8}  {found:>8}  {unbilled:>10}",
+                        plain(&text(name.as_ref(), "-"))
+                    )?;
                 }
                 writeln!(output, "{}", in_words(all))
             }
             Form::Csv => {
                 csv_line(&[word, "billed", "found", "not_billed"].map(String::from), output)?;
                 for (name, Totals { billed, found, unbilled }) in groups {
-                    csv_line(&[name.clone(), billed.to_string(), found.to_string(), unbilled.to_string()], output)?;
+                    csv_line(
+                        &[text(name.as_ref(), ""), billed.to_string(), found.to_string(), unbilled.to_string()],
+                        output,
+                    )?;
                 }
                 Ok(())
             }
             Form::Json => {
                 for (name, totals) in groups {
                     let mut object = serde_json::Map::new();
-                    object.insert(word.to_owned(), Value::from(name.as_str()));
+                    object.insert(word.to_owned(), Value::from(name.clone()));
                     object.insert(String::from("billed"), totals.billed.into());
                     object.insert(String::from("found"), totals.found.into());
                     object.insert(String::from("not_billed"), totals.unbilled.into());
@@ -188,6 +198,15 @@ impl Report {
             }
         }
     }
+}
+
+fn is_erased(row: &LedgerRow) -> bool {
+    row.uid == ERASED_UID && row.comm == ERASED_COMM
+}
+
+/// What is known, else what stands there instead.
+fn text(known: Option<impl ToString>, otherwise: &str) -> String {
+    known.map_or_else(|| otherwise.to_owned(), |known| known.to_string())
 }
 
 fn in_words(totals: &Totals) -> String {
@@ -263,11 +282,15 @@ mod tests {
     }
 
     fn totals(form: Form, by: LedgerBy) -> String {
+        totals_of(&rows(), form, by)
+    }
+
+    fn totals_of(rows: &[LedgerRow], form: Form, by: LedgerBy) -> String {
         let (report, mut output) = (report(form), Vec::new());
-        let (mut groups, mut all) = (BTreeMap::<String, Totals>::new(), Totals::default());
-        for row in rows() {
-            all.add(&row);
-            groups.entry(report.group(by, &row)).or_default().add(&row);
+        let (mut groups, mut all) = (BTreeMap::<_, Totals>::new(), Totals::default());
+        for row in rows {
+            all.add(row);
+            groups.entry(report.group(by, row)).or_default().add(row);
         }
         report.totals(by, &groups, &all, &mut output).unwrap();
         String::from_utf8(output).unwrap()
@@ -298,6 +321,28 @@ mod tests {
         let mut line = Vec::new();
         csv_line(&[String::from("=1+1"), String::from("a")], &mut line).unwrap();
         assert_eq!(line, b"'=1+1,a\r\n");
+    }
+
+    #[test]
+    fn of_an_erased_call_no_number_stands_where_nobody_knows_one() {
+        let erased =
+            LedgerRow { master_id: MasterId(0), pid: 0, ..row("2026-11-02T03:59:59Z", ERASED_COMM, ERASED_UID, None) };
+        let written = |form: Form| {
+            let mut output = Vec::new();
+            report(form).row(&erased, &mut output).unwrap();
+            String::from_utf8(output).unwrap()
+        };
+        let shown: Vec<String> = written(Form::Table).split_whitespace().skip(2).map(str::to_owned).collect();
+        assert_eq!(shown, ["-", "open", "-", "(erased)", "-", "unknown"]);
+        assert_eq!(written(Form::Csv), "2026-11-02T03:59:59Z,,open,,,(erased),,unknown,true\r\n");
+        let object: Value = serde_json::from_str(&written(Form::Json)).unwrap();
+        for name in ["interaction", "uid", "user", "pid"] {
+            assert_eq!(object[name], Value::Null, "{name}");
+        }
+        let by_user = |form| totals_of(&[erased.clone(), rows()[0].clone()], form, LedgerBy::User);
+        assert!(by_user(Form::Table).contains("\n-                       1 "), "{}", by_user(Form::Table));
+        assert!(by_user(Form::Csv).contains("\r\n,1,0,0\r\n"), "{}", by_user(Form::Csv));
+        assert!(by_user(Form::Json).contains(r#"{"user":null,"billed":1"#), "{}", by_user(Form::Json));
     }
 
     #[test]

@@ -80,6 +80,8 @@ fn the_defaults_are_the_designs() {
     assert_eq!(config.tenant.reporting_version, "v30.0");
     assert!(config.tenant.client.is_none());
     assert_eq!(config.tree.since, Since::DaysAgo(90));
+    assert!(config.tree.timezone_is_default);
+    assert!(!given(MINIMAL).flag("tree.timezone=UTC").resolve().unwrap().tree.timezone_is_default);
     assert!(!config.tree.media_types.contains(&Channel::Work));
     assert_eq!(config.tree.media_types.len(), 7);
     assert_eq!(config.tree.refresh, Duration::from_mins(5));
@@ -101,6 +103,18 @@ fn the_defaults_are_the_designs() {
     assert_eq!(config.limits.patience, Some(Duration::from_mins(2)));
     assert_eq!(config.limits.memory, 128 << 20);
     assert_eq!(config.limits.media_connections, 16);
+}
+
+#[test]
+fn a_tree_that_begins_in_the_future_is_warned_of() {
+    let warnings = |since: &str, zone: &str| {
+        let flags = given(MINIMAL).flag(&format!("tree.since={since}")).flag(&format!("tree.timezone={zone}"));
+        flags.resolve().unwrap().warnings_at("2026-11-23T02:00:00Z".parse().unwrap())
+    };
+    assert_eq!(warnings("2026-11-23", "UTC"), [""; 0]);
+    assert_eq!(warnings("0d", "America/New_York"), [""; 0]);
+    let [warning] = warnings("2026-11-23", "America/New_York").try_into().unwrap();
+    assert!(warning.starts_with("the tree is empty until 2026-11-23: tree.since is in the future"), "{warning}");
 }
 
 #[test]
@@ -154,6 +168,26 @@ fn ranges_are_checked_where_they_were_written() {
         ("[limits]\ndeadline = \"1ms\"", "/etc/x/config.toml:4:12: limits.deadline: it must be at least 100ms"),
     ] {
         assert_eq!(given(&format!("{MINIMAL}{text}\n")).resolve().unwrap_err().to_string(), start);
+    }
+}
+
+#[test]
+fn a_version_or_file_that_cannot_be_is_refused_with_its_place_and_a_remedy() {
+    for (text, start, remedy) in [
+        (
+            "reporting_version = \"30\"",
+            "/etc/x/config.toml:3:21: tenant.reporting_version: expected a version of the Reporting API, such as \"v30.0\"",
+            "the default is \"v30.0\"",
+        ),
+        (
+            "access_key_secret_file = \"/nowhere/secret\"",
+            "/etc/x/config.toml:3:26: tenant.access_key_secret_file: cannot read /nowhere/secret",
+            "chmod 600 /nowhere/secret",
+        ),
+    ] {
+        let error = given(&format!("{MINIMAL}{text}\n")).no_secret().resolve().unwrap_err();
+        assert!(error.to_string().starts_with(start), "{error}");
+        assert!(error.remedy().unwrap().contains(remedy), "{error:?}");
     }
 }
 

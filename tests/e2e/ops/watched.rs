@@ -55,6 +55,21 @@ fn status_is_what_its_schema_says_and_tells_what_happened() {
     assert!(shown.matches("\u{1b}[H").count() >= 2 && shown.contains("rate limit"), "{shown}");
 }
 
+#[test]
+fn a_day_that_the_tree_does_not_show_is_not_refreshed() {
+    let drive = Drive::of(plain(1, 2));
+    let today = drive.tree.places[0].path.iter().next().unwrap().to_str().unwrap().to_owned();
+    let refresh = |day: &str| cxonefs(&drive.sandbox.home()).arg("refresh").arg(drive.path()).arg(day).run();
+    let pages = drive.counters().completed_pages;
+    for day in ["2020-01-01", "2999-01-01"] {
+        let done = refresh(day);
+        assert_eq!(done.code(), 1, "{}", done.stdout);
+        assert!(done.stderr.contains(&format!("{day}: the tree has no such day: it shows 20")), "{}", done.stderr);
+    }
+    assert_eq!(drive.counters().completed_pages, pages, "nobody was asked");
+    assert_eq!(refresh(&today).stdout, format!("{today} refreshed\n"));
+}
+
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
