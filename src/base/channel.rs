@@ -87,9 +87,80 @@ impl fmt::Display for Channel {
     }
 }
 
+/// Which channels are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channels {
+    /// In the order of [`Channel::NAMED`].
+    named: [bool; Channel::NAMED.len()],
+    /// Every one that has no word.
+    others: bool,
+    /// Those without a word that were asked for by number.
+    numbers: Vec<i64>,
+}
+
+impl Channels {
+    /// The word for every channel that has no word of its own.
+    const OTHERS: &str = "other";
+    /// All there are.
+    pub const ALL: Channels = Channels { named: [true; Channel::NAMED.len()], others: true, numbers: Vec::new() };
+
+    /// Reads words of the configuration: names of channels, `media{id}`, or `other`. The error is the word that is none.
+    pub fn parse<T: AsRef<str>>(words: &[T]) -> Result<Channels, &str> {
+        let mut channels = Channels { named: [false; Channel::NAMED.len()], others: false, numbers: Vec::new() };
+        for word in words.iter().map(AsRef::as_ref) {
+            if word == Channels::OTHERS {
+                channels.others = true;
+                continue;
+            }
+            let channel = Channel::parse(word).ok_or(word)?;
+            match (Channel::NAMED.iter().position(|named| *named == channel), channel) {
+                (Some(position), _) => channels.named[position] = true,
+                (None, channel) if channels.numbers.contains(&channel.media_type_id()) => {}
+                (None, channel) => channels.numbers.push(channel.media_type_id()),
+            }
+        }
+        Ok(channels)
+    }
+
+    /// Whether a channel is shown.
+    #[must_use]
+    pub fn contains(&self, channel: Channel) -> bool {
+        let named = Channel::NAMED.iter().position(|named| *named == channel);
+        named.map_or_else(
+            || self.others || self.numbers.contains(&channel.media_type_id()),
+            |position| self.named[position],
+        )
+    }
+}
+
+/// As the configuration writes it.
+impl fmt::Display for Channels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = Channel::NAMED.iter().zip(self.named).filter(|(_, shown)| *shown).map(|(channel, _)| *channel);
+        let numbers = self.numbers.iter().map(|id| Channel::from_media_type_id(*id));
+        let words = named.chain(numbers).map(|channel| channel.to_string());
+        let words: Vec<String> = words.chain(self.others.then(|| Channels::OTHERS.to_owned())).collect();
+        f.write_str(&words.join(","))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_word_is_shown_with_the_others_or_by_number() {
+        let shown = |words: &[&str]| Channels::parse(words).unwrap();
+        let default = shown(&["call", "other"]);
+        assert!(default.contains(Channel::Call) && default.contains(Channel::Other(42)));
+        assert!(!default.contains(Channel::Work));
+        let numbered = shown(&["media42", "call", "media42", "media6"]);
+        assert!(numbered.contains(Channel::Other(42)) && !numbered.contains(Channel::Other(43)));
+        assert_eq!(numbered.to_string(), "call,work,media42");
+        assert_eq!(Channels::parse(&["call", "phone"]), Err("phone"));
+        assert!(Channels::ALL.contains(Channel::Work) && Channels::ALL.contains(Channel::Other(0)));
+        assert_eq!(Channels::ALL.to_string(), "call,voicemail,chat,email,sms,digital,social,work,other");
+    }
 
     #[test]
     fn words_and_numbers_round_trip() {

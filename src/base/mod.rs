@@ -11,7 +11,7 @@ pub mod ids;
 pub mod lock;
 pub mod tls;
 
-pub use channel::Channel;
+pub use channel::{Channel, Channels};
 pub use choices::{ResolveOn, Since};
 pub use clock::{Clock, SystemClock};
 pub use histogram::{Counted, Histogram};

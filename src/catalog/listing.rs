@@ -11,7 +11,7 @@ use super::error::CatalogError;
 use super::model::{AgentFolder, InteractionFolder, Leg};
 use super::vault::{Place, Vault};
 use super::{Catalog, contact_json};
-use crate::base::{AgentId, Channel, ContactId, Day, MasterId};
+use crate::base::{AgentId, Channels, ContactId, Day, MasterId};
 
 const AGENTS: &str = "SELECT a.agent_id, a.name, a.ino, a.mtime, c.channel FROM agents a
     CROSS JOIN agent_channels c ON c.day = a.day AND c.agent_id = a.agent_id
@@ -42,7 +42,7 @@ const TOTALS: &str = "SELECT interactions, bytes FROM totals WHERE id = 1";
 
 impl Catalog {
     /// Agent folders that have an interaction on one of `channels`, ordered by name (by bytes).
-    pub fn agents(&self, day: Day, channels: &[Channel]) -> Result<Vec<AgentFolder>, CatalogError> {
+    pub fn agents(&self, day: Day, channels: &Channels) -> Result<Vec<AgentFolder>, CatalogError> {
         self.inner.db.read(|connection| {
             let mut statement = connection.prepare_cached(AGENTS)?;
             let mut rows = statement.query([day.0])?;
@@ -50,7 +50,7 @@ impl Catalog {
             // One row per agent and channel; an agent's rows stand together, because names of a day are unique.
             while let Some(row) = rows.next()? {
                 let seen = agents.last().map(|agent| agent.agent_id.0) == Some(row.get(0)?);
-                if !seen && channels.contains(&to_channel(row.get(4)?)) {
+                if !seen && channels.contains(to_channel(row.get(4)?)) {
                     agents.push(agent_folder(&self.inner.vault, day, row)?);
                 }
             }
@@ -69,12 +69,12 @@ impl Catalog {
     }
 
     /// Whether an agent's folder of a day has an interaction on one of `channels`.
-    pub fn agent_has(&self, day: Day, agent: AgentId, channels: &[Channel]) -> Result<bool, CatalogError> {
+    pub fn agent_has(&self, day: Day, agent: AgentId, channels: &Channels) -> Result<bool, CatalogError> {
         self.inner.db.read(|connection| {
             let mut statement = connection.prepare_cached(AGENT_CHANNELS)?;
             let mut rows = statement.query(params![day.0, agent.0])?;
             while let Some(row) = rows.next()? {
-                if channels.contains(&to_channel(row.get(0)?)) {
+                if channels.contains(to_channel(row.get(0)?)) {
                     return Ok(true);
                 }
             }
@@ -95,14 +95,14 @@ impl Catalog {
         &self,
         day: Day,
         agent: AgentId,
-        channels: &[Channel],
+        channels: &Channels,
     ) -> Result<Vec<InteractionFolder>, CatalogError> {
         self.inner.db.read(|connection| {
             let mut statement = connection.prepare_cached(FOLDERS)?;
             let mut rows = statement.query([i64::from(day.0), agent.0])?;
             let mut folders = Vec::new();
             while let Some(row) = rows.next()? {
-                if channels.contains(&to_channel(row.get(1)?)) {
+                if channels.contains(to_channel(row.get(1)?)) {
                     folders.push(interaction_folder(row)?);
                 }
             }

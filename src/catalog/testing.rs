@@ -7,7 +7,7 @@ use serde_json::json;
 use super::inode::InodeNumbers;
 use super::{Catalog, CatalogSettings};
 use crate::base::crypt::Keys;
-use crate::base::{AgentId, Channel, ContactId, MasterId};
+use crate::base::{AgentId, Channels, ContactId, MasterId};
 use crate::cxone::{ContactRecord, RecordJson};
 
 /// A zone with DST, west of Greenwich.
@@ -57,7 +57,7 @@ pub(super) fn narrowed(bits: u32) -> (Catalog, tempfile::TempDir) {
     (catalog, dir)
 }
 
-pub(super) const ALL: [Channel; 8] = Channel::NAMED;
+pub(super) const ALL: Channels = Channels::ALL;
 
 /// Everything that the catalog publishes of some days, as text, for comparing.
 pub(super) fn dump(catalog: &Catalog, days: &[crate::base::Day]) -> String {

@@ -12,7 +12,7 @@ use url::Url;
 use super::kinds::{self, Kind, NumericId};
 use super::units::UnitError;
 use super::value::Value;
-use crate::base::{Channel, ResolveOn, Since};
+use crate::base::{Channels, ResolveOn, Since};
 
 /// What holds where nobody says anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,8 +168,8 @@ keys! {
     "The first day that the tree shows: a date, or days before today."
     TIMEZONE: TimeZone = "tree"."timezone", ZONE, Described("the system's"), flag "--timezone";
     "The time zone whose days and times name the folders. Changing it later gives new names to what was published."
-    MEDIA_TYPES: Vec<Channel> = "tree"."media_types", CHANNELS, Is("call,voicemail,chat,email,sms,digital,social");
-    "The channels that the tree shows."
+    MEDIA_TYPES: Channels = "tree"."media_types", CHANNELS, Is("call,voicemail,chat,email,sms,digital,social,other");
+    "The channels that the tree shows; `other` is every one without a word of its own, which is called `media` and its number."
     REFRESH: Duration = "tree"."refresh", DURATION, Is("5m");
     "A day that is not closed yet is listed again behind an access when its listing is older than this."
 

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::units::{self, UnitError};
 use super::value::Value;
-use crate::base::{Channel, ResolveOn, Since};
+use crate::base::{Channels, ResolveOn, Since};
 
 /// Reads values of one kind.
 #[derive(Debug)]
@@ -253,18 +253,15 @@ pub static PATTERNS: Kind<Vec<String>> = Kind {
     },
 };
 
-pub static CHANNELS: Kind<Vec<Channel>> = Kind {
+pub static CHANNELS: Kind<Channels> = Kind {
     word: "list of channels",
-    expected: "a list of channels, such as [\"call\", \"voicemail\", \"chat\", \"email\", \"sms\", \"digital\", \"social\", \"work\"]",
+    expected: "a list of channels, such as [\"call\", \"voicemail\", \"chat\", \"email\", \"sms\", \"digital\", \"social\", \"work\", \"other\"]",
     read: |value| {
-        let mut channels = Vec::new();
-        for word in words_of(value)? {
-            let channel = Channel::parse(&word).ok_or_else(|| UnitError(format!("there is no channel {word:?}")))?;
-            if !channels.contains(&channel) {
-                channels.push(channel);
-            }
+        let words = words_of(value)?;
+        if words.is_empty() {
+            return Err(UnitError(String::from("it names no channel")));
         }
-        if channels.is_empty() { Err(UnitError(String::from("it names no channel"))) } else { Ok(channels) }
+        Channels::parse(&words).map_err(|word| UnitError(format!("there is no channel {word:?}")))
     },
 };
 
@@ -332,7 +329,7 @@ mod tests {
 
     #[test]
     fn channels_by_word_without_repeats() {
-        assert_eq!((CHANNELS.read)(&plain("call, chat,call")), Ok(vec![Channel::Call, Channel::Chat]));
+        assert_eq!((CHANNELS.read)(&plain("call, chat,call")), Ok(Channels::parse(&["call", "chat"]).unwrap()));
         assert!((CHANNELS.read)(&plain("phone")).is_err());
         assert!((CHANNELS.read)(&Value::List(vec![])).is_err());
     }

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::base::crypt::Keys;
-use crate::base::{Channel, Day, ResolveOn, Since};
+use crate::base::{Channels, Day, ResolveOn, Since};
 
 /// A bundle of settings for one purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub struct TreeConfig {
     /// Nobody named it: it is the system's.
     pub timezone_is_default: bool,
     /// At least one, each once.
-    pub media_types: Vec<Channel>,
+    pub media_types: Channels,
     pub refresh: Duration,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use crate::base::{Channel, ResolveOn, Since};
+use crate::base::{Channels, ResolveOn, Since};
 
 /// A value that a key can have. What is written is read back as the same value.
 pub trait Written {
@@ -25,7 +25,7 @@ macro_rules! as_displayed {
     )*};
 }
 
-as_displayed!(bool, u32, usize, String, Url);
+as_displayed!(bool, u32, usize, String, Url, Channels);
 
 /// Bytes, in the largest unit of which it is a multiple.
 impl Written for u64 {
@@ -115,12 +115,6 @@ impl Written for ResolveOn {
 impl Written for Vec<String> {
     fn written(&self) -> String {
         self.join(",")
-    }
-}
-
-impl Written for Vec<Channel> {
-    fn written(&self) -> String {
-        self.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 }
 

@@ -76,7 +76,7 @@ impl Vfs {
             Node::Day(day) => self.agent_named(day, name).map(Some),
             Node::Agent(day, agent) => {
                 let folder = self.catalog.interaction_folder_by_name(day, agent, name)?;
-                let folder = folder.filter(|folder| self.settings.channels.contains(&folder.channel));
+                let folder = folder.filter(|folder| self.settings.channels.contains(folder.channel));
                 let folder = folder.ok_or_else(VfsError::not_found)?;
                 let place = Place { day, agent, master: folder.master_id };
                 self.names.note_folder(place, &folder.name);

@@ -59,7 +59,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::base::{Channel, Clock, Day, MasterId, ResolveOn, Since};
+use crate::base::{Channel, Channels, Clock, Day, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, Indexer};
 use absent::{Absent, Before, Remembered};
 use attr::NAME_KEPT;
@@ -72,7 +72,7 @@ pub struct VfsSettings {
     pub timezone: TimeZone,
     pub since: Since,
     /// Interactions on other channels are not shown.
-    pub channels: Vec<Channel>,
+    pub channels: Channels,
     pub resolve_on: ResolveOn,
     /// Prepare what a complete backup reads next.
     pub anticipate: bool,

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use crate::base::clock::ManualClock;
-use crate::base::{AgentId, Channel, Clock, ContactId, MasterId, ResolveOn, Since};
+use crate::base::{AgentId, Channel, Channels, Clock, ContactId, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
 use crate::cxone::{
     ApiError, ContactRecord, ContactsAnswer, Limiter, LimiterSettings, ListingProgress, MediaLink, Playback,
@@ -189,7 +189,7 @@ pub async fn fixture(calls: u32, budget: Option<u64>) -> Fixture {
     let settings = VfsSettings {
         timezone: zone(),
         since: Since::DaysAgo(2),
-        channels: Channel::NAMED.to_vec(),
+        channels: Channels::ALL,
         resolve_on: ResolveOn::Open,
         anticipate: false,
         scanners: Scanners::default(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::base::Channel;
+use crate::base::Channels;
 use crate::catalog::testing::{catalog, dump, record, settings, time};
 use crate::catalog::{FileKind, LedgerEntry, NewResolution, ResolvedFile};
 use crate::cxone::Priority;
@@ -69,7 +69,7 @@ fn nothing_of_it_stays_in_any_file() {
     std::fs::write(dir.path().join("cxonefs.db.damaged-20261101T000000Z"), "701000000122").unwrap();
     // A reader that has the old pages in its cache.
     let day: Day = DAY.parse().unwrap();
-    assert_eq!(catalog.interactions(day, AgentId(9), &Channel::NAMED).unwrap().len(), 1);
+    assert_eq!(catalog.interactions(day, AgentId(9), &Channels::ALL).unwrap().len(), 1);
     for id in [LEG, VICTIM.0] {
         let held = catalog.holdings(&[id]).unwrap();
         assert_eq!(
@@ -104,14 +104,14 @@ fn everything_else_stays_as_it_was() {
         catalog.ledger_rows(jiff::Timestamp::MIN, |row| rows.push(row)).unwrap();
         rows
     };
-    let before = (catalog.interactions(day, AgentId(7), &Channel::NAMED).unwrap(), calls(&catalog).len());
+    let before = (catalog.interactions(day, AgentId(7), &Channels::ALL).unwrap(), calls(&catalog).len());
     let document = catalog.document(MasterId(800_000_000_007), FileKind::Metadata).unwrap();
     let listed = others(dump(&catalog, &[day]));
     catalog.erase(&[VICTIM]).unwrap();
     catalog.squeeze().unwrap();
     drop(catalog);
     let catalog = Catalog::open(dir.path(), settings()).unwrap();
-    let after = catalog.interactions(day, AgentId(7), &Channel::NAMED).unwrap();
+    let after = catalog.interactions(day, AgentId(7), &Channels::ALL).unwrap();
     assert_eq!(after.len() + 1, before.0.len());
     assert!(after.iter().all(|folder| before.0.contains(folder)));
     assert_eq!(catalog.document(MasterId(800_000_000_007), FileKind::Metadata).unwrap(), document);

@@ -57,8 +57,8 @@ fn no_statement_scans_a_table() {
 fn unknown_things_are_none() {
     let (catalog, _dir) = catalog();
     let day = Day(20_000);
-    assert_eq!(catalog.agents(day, &Channel::NAMED).unwrap(), []);
-    assert_eq!(catalog.interactions(day, AgentId(1), &Channel::NAMED).unwrap(), []);
+    assert_eq!(catalog.agents(day, &Channels::ALL).unwrap(), []);
+    assert_eq!(catalog.interactions(day, AgentId(1), &Channels::ALL).unwrap(), []);
     assert_eq!(catalog.agent_by_name(day, "x").unwrap(), None);
     assert_eq!(catalog.interaction_folder_by_name(day, AgentId(1), "x").unwrap(), None);
     assert_eq!(catalog.contact_json(day, AgentId(1), MasterId(1)).unwrap(), None);
@@ -75,7 +75,7 @@ fn readers_go_on_while_a_day_is_written_and_many_share_the_pool() {
             scope.spawn(|| {
                 for _ in 0..50 {
                     // Never a half day.
-                    let count = catalog.interactions(day, AgentId(7), &Channel::NAMED).unwrap().len();
+                    let count = catalog.interactions(day, AgentId(7), &Channels::ALL).unwrap().len();
                     assert!(count == 0 || count == 499, "{count}");
                 }
             });
@@ -101,7 +101,7 @@ fn another_zone_lists_anew_and_keeps_what_was_paid_for() {
     assert_eq!((interaction.places, interaction.ino_base), (0, ino));
     assert!(matches!(interaction.resolution, super::super::Resolution::Resolved { .. }));
     catalog.record_day(day, &records, time("2026-11-03T12:00:00Z"), true, None).unwrap();
-    assert_eq!(&*catalog.interactions(day, AgentId(7), &Channel::NAMED).unwrap()[0].name, "160000_call_in_1");
+    assert_eq!(&*catalog.interactions(day, AgentId(7), &Channels::ALL).unwrap()[0].name, "160000_call_in_1");
     drop(catalog);
     drop(Catalog::open(dir.path(), settings()).unwrap());
 }

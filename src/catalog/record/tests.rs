@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::testing::{ALL, catalog, dump, narrowed, record, settings, time};
 use super::*;
-use crate::base::Channel;
+use crate::base::Channels;
 
 fn day() -> Day {
     "2026-11-02".parse().unwrap()
@@ -114,13 +114,13 @@ fn channels_select_folders_and_agents() {
     let mut odd = record(3, 3, 8, "2026-11-02T15:00:00Z");
     odd.media_type_id = 12;
     store(&catalog, day(), &[record(1, 1, 7, "2026-11-02T15:00:00Z"), chat, odd]);
-    let agents = |channels: &[Channel]| -> Vec<i64> {
+    let agents = |channels: &Channels| -> Vec<i64> {
         catalog.agents(day(), channels).unwrap().iter().map(|agent| agent.agent_id.0).collect()
     };
     assert_eq!(agents(&ALL), [7, 8]);
-    assert_eq!(agents(&[Channel::Chat, Channel::Other(12)]), [8]);
-    assert_eq!(agents(&[]), [0i64; 0]);
-    let folders = catalog.interactions(day(), AgentId(8), &[Channel::Other(12)]).unwrap();
+    assert_eq!(agents(&Channels::parse(&["chat", "media12"]).unwrap()), [8]);
+    assert_eq!(agents(&Channels::parse(&["sms"]).unwrap()), [0i64; 0]);
+    let folders = catalog.interactions(day(), AgentId(8), &Channels::parse(&["media12"]).unwrap()).unwrap();
     assert_eq!(folders.len(), 1);
     assert_eq!(&*folders[0].name, "100000_media12_in_3");
 }

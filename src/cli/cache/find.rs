@@ -34,10 +34,10 @@ pub fn find(place: &Where) -> Result<Kept, Failure> {
             Err(error) => return Err(Failure::failed(error)),
         }
         // Not mounted now. Only a configuration that is named with it tells what it would use: any other's cache may be another mount's.
-        return match named(place) {
-            Some(_) => directly_or_mounted(&runtime_dir, &stores(place)?),
-            None => Err(not_mounted(mount_point)),
-        };
+        if named(place).is_none() && !is_in_environment() {
+            return Err(not_mounted(mount_point));
+        }
+        return directly_or_mounted(&runtime_dir, &stores(place)?);
     }
     match stores(place) {
         Ok(stores) => directly_or_mounted(&runtime_dir, &stores),
@@ -52,6 +52,11 @@ pub fn find(place: &Where) -> Result<Kept, Failure> {
 
 fn named(place: &Where) -> Option<&Path> {
     place.config.as_deref().filter(|path| !path.as_os_str().is_empty())
+}
+
+/// Whether the environment says which cache is meant.
+fn is_in_environment() -> bool {
+    std::env::var_os("CXONEFS_CACHE_DIR").is_some_and(|dir| !dir.is_empty())
 }
 
 fn stores(place: &Where) -> Result<Stores, Failure> {

@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::base::Channel;
 use crate::base::{ResolveOn, Since};
 use crate::config::env;
 
@@ -82,8 +81,7 @@ fn the_defaults_are_the_designs() {
     assert_eq!(config.tree.since, Since::DaysAgo(90));
     assert!(config.tree.timezone_is_default);
     assert!(!given(MINIMAL).flag("tree.timezone=UTC").resolve().unwrap().tree.timezone_is_default);
-    assert!(!config.tree.media_types.contains(&Channel::Work));
-    assert_eq!(config.tree.media_types.len(), 7);
+    assert_eq!(config.tree.media_types.to_string(), "call,voicemail,chat,email,sms,digital,social,other");
     assert_eq!(config.tree.refresh, Duration::from_mins(5));
     assert_eq!(config.mount.resolve_on, ResolveOn::Open);
     assert!(!config.mount.allow_other && config.mount.passthrough);

@@ -63,7 +63,7 @@ async fn a_known_day_is_refreshed_and_what_changed_is_dropped() {
     let folders = fixture.catalog.interactions(
         "2026-11-02".parse().unwrap(),
         crate::base::AgentId(7),
-        &crate::base::Channel::NAMED,
+        &crate::base::Channels::ALL,
     );
     assert_eq!(folders.unwrap().len(), 101);
 }

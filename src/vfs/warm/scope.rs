@@ -85,7 +85,7 @@ impl Vfs {
         let agent = self.catalog.agent_by_name(day, agent_name)?.ok_or_else(missing)?.agent_id;
         let Some((folder_name, below)) = below.split_first() else { return self.add_agent(scope, day, agent) };
         let folder = self.catalog.interaction_folder_by_name(day, agent, folder_name)?;
-        let folder = folder.filter(|folder| self.settings.channels.contains(&folder.channel)).ok_or_else(missing)?;
+        let folder = folder.filter(|folder| self.settings.channels.contains(folder.channel)).ok_or_else(missing)?;
         let place = Place { day, agent, master: folder.master_id };
         match below {
             [] => scope.add(place, Recordings::All),
