@@ -121,7 +121,7 @@ mod tests {
                 "mount.deny_processes: mds* -> updatedb,mds*",
                 "tenant.area:  -> na1",
                 "tree.since: 2026-11-02 -> 7d",
-                "tree.media_types: call,voicemail,chat,email,sms,digital,social -> call",
+                "tree.media_types: call,voicemail,chat,email,sms,digital,social,other -> call",
                 "cache.size: 10GiB -> 20GiB",
             ]
         );
