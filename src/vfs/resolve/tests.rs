@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::base::Channel;
+use crate::base::{AgentId, Channel, Day};
 use crate::catalog::file_ino;
 use crate::cxone::{ApiErrorKind, ContactRecord};
 use crate::media::{LinkSource, MediaError};
@@ -167,12 +167,18 @@ async fn a_token_that_ended_costs_a_slot_and_no_budget_and_only_once() {
     assert_eq!(fixture.vfs.resolver().limiter().used, 2, "both requests reached the tenant");
 }
 
+/// Interaction 500 is a call; where all of them stand.
+fn with_a_call(fixture: &Fixture) -> (Day, AgentId) {
+    let place = fixture.catalog.places(master(5)).unwrap()[0];
+    let call = ContactRecord { media_type_id: Channel::Call.media_type_id(), ..contact(1500, "2026-11-02T15:00:00Z") };
+    fixture.catalog.record_day(place.0, &[call], fixture.clock.now(), false, None).unwrap();
+    place
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_becomes_exact_is_dropped_from_the_kernel() {
     let fixture = fixture(100, None).await;
-    let (day, agent) = fixture.catalog.places(master(5)).unwrap()[0];
-    let call = ContactRecord { media_type_id: Channel::Call.media_type_id(), ..contact(1500, "2026-11-02T15:00:00Z") };
-    fixture.catalog.record_day(day, &[call], fixture.clock.now(), false, None).unwrap();
+    let (day, agent) = with_a_call(&fixture);
     let folder = |number| fixture.catalog.interaction_folder(day, agent, master(number)).unwrap().unwrap();
     let file = |number, kind| -(file_ino(folder(number).ino_base, kind) as i64);
     // Its names were foretold rightly, its size was not.
@@ -191,9 +197,7 @@ async fn what_becomes_exact_is_dropped_from_the_kernel() {
 #[tokio::test(start_paused = true)]
 async fn what_is_known_opens_without_a_call_while_a_missing_recording_may_be_asked_for_again() {
     let fixture = fixture(20, None).await;
-    let (day, agent) = fixture.catalog.places(master(5)).unwrap()[0];
-    let call = ContactRecord { media_type_id: Channel::Call.media_type_id(), ..contact(1500, "2026-11-02T15:00:00Z") };
-    fixture.catalog.record_day(day, &[call], fixture.clock.now(), false, None).unwrap();
+    let (day, agent) = with_a_call(&fixture);
     resolve(&fixture, 500).await.unwrap();
     fixture.clock.advance(SECOND * 3601);
     *fixture.player.down.lock().unwrap() = Some(refused());
