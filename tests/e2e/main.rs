@@ -23,4 +23,5 @@ mod reading;
 mod soak;
 mod speed;
 mod stability;
+mod tenants;
 mod tools;

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! Drive = Tenant (the simulator, in this process) + Sandbox (directories) + Mount (the program, as a child)
+//! CaseDrive = CaseTenant (plays a case file; nothing of the product) + the same
 //! ```
 
 mod bytes;
 mod descriptors;
+#[allow(dead_code, reason = "what the themes do not need yet")]
+mod double;
 mod drive;
 mod faketime;
 mod http;
@@ -22,6 +25,10 @@ mod waiting;
 
 pub use self::bytes::{assert_same_bytes, read_at, true_bytes};
 pub use self::descriptors::Descriptors;
+#[allow(unused_imports, reason = "what the themes do not need yet")]
+pub use self::double::{
+    Answer, Answers, Case, CaseDrive, CaseTenant, Kind, List, ListMode, OBJECT_BYTES, Object, Seen, xattr,
+};
 pub use self::drive::Drive;
 pub use self::faketime::FakeTime;
 pub use self::mount::{Ended, Mount, cxonefs, daemons_of, mount_at};

@@ -3,17 +3,17 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use cxonefs::sim::{Credentials, HandedOut};
+use cxonefs::sim::HandedOut;
 use tempfile::TempDir;
 
 use super::leaks;
-use super::tenant::{Secrets, Tenant};
+use super::tenant::Tenant;
 
 /// Removed when dropped, after it was searched for secrets. A mount in it has to be gone by then.
 pub struct Sandbox {
     root: TempDir,
-    credentials: Credentials,
-    secrets: Secrets,
+    /// What must not be found in it.
+    secrets: Box<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
 impl Drop for Sandbox {
@@ -22,11 +22,7 @@ impl Drop for Sandbox {
         if std::thread::panicking() {
             return;
         }
-        let mut secrets = leaks::of_credentials(&self.credentials);
-        // Not held while this may fail: other sandboxes of this tenant are searched too.
-        let handed_out = self.secrets.lock().unwrap().clone();
-        secrets.extend(handed_out.iter().flat_map(HandedOut::secrets).flat_map(|token| leaks::of_token(&token)));
-        let found = leaks::search(self.root.path(), &[self.config(), self.secret()], &secrets);
+        let found = leaks::search(self.root.path(), &[self.config(), self.secret()], &(self.secrets)());
         assert!(found.is_empty(), "secrets were written down: {found:#?}");
     }
 }
@@ -34,18 +30,27 @@ impl Drop for Sandbox {
 impl Sandbox {
     /// Without a configuration.
     pub fn empty() -> Sandbox {
+        Sandbox::searched(|| leaks::of_credentials(&cxonefs::sim::Credentials::default()))
+    }
+
+    /// Without a configuration; searched for these secrets at its end.
+    pub fn searched(secrets: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Sandbox {
         let root = tempfile::Builder::new().prefix("cxonefs-e2e-").tempdir_in("/tmp").unwrap();
         for name in ["mnt", "home"] {
             std::fs::create_dir(root.path().join(name)).unwrap();
         }
-        Sandbox { root, credentials: Credentials::default(), secrets: Secrets::default() }
+        Sandbox { root, secrets: Box::new(secrets) }
     }
 
     /// With a configuration that mounts the tenant.
     pub fn of(tenant: &Tenant) -> Sandbox {
-        let mut sandbox = Sandbox::empty();
-        sandbox.credentials = tenant.settings().credentials.clone();
-        sandbox.secrets = tenant.secrets();
+        let (credentials, handed_out) = (tenant.settings().credentials.clone(), tenant.secrets());
+        let sandbox = Sandbox::searched(move || {
+            // Not held while this may fail: other sandboxes of this tenant are searched too.
+            let handed_out = handed_out.lock().unwrap().clone();
+            let handed_out = handed_out.iter().flat_map(HandedOut::secrets).flat_map(|token| leaks::of_token(&token));
+            leaks::of_credentials(&credentials).into_iter().chain(handed_out).collect()
+        });
         sandbox.write_secret(&tenant.settings().credentials.access_key_secret);
         let text = tenant.config_toml(&sandbox.state(), &sandbox.cache(), &sandbox.secret());
         std::fs::write(sandbox.config(), text).unwrap();

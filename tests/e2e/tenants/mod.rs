@@ -1,0 +1,4 @@
+//! Tenants as public clients have met them, one case file each (`tests/data/tenants`), and the right value of each. The tenant is a double
+//! that shares no code with the product.
+
+mod double;
