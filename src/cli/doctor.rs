@@ -48,7 +48,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
 
 async fn ask_tenant(config: &Config, clock: &Arc<dyn Clock>, contact: Option<MasterId>) -> Vec<Check> {
     let mut settings = assemble::tenant_settings(config);
-    settings.call_timeout = settings.call_timeout.min(CALL_WITHIN);
+    settings.times = settings.times.at_most(CALL_WITHIN);
     let tenant = match Tenant::new(settings, Arc::clone(clock)) {
         Ok(tenant) => tenant,
         Err(error) => return vec![Check::of_failure("connection", &assemble::login_failure(error, config))],

@@ -218,9 +218,11 @@ keys! {
     DAILY_BUDGET: Option<u32> = "limits"."daily_budget", BUDGET, Is("1000");
     "Billed calls per UTC day, at most; beyond it EDQUOT."
     DEADLINE: Duration = "limits"."deadline", DURATION, Is("30s");
-    "The longest that one request may work before ETIMEDOUT."
-    PATIENCE: Option<Duration> = "limits"."patience", PATIENCE, Is("2m");
-    "The longest that one request may wait for the rate limit before ETIMEDOUT."
+    "The longest that one request waits without progress before ETIMEDOUT. What it waited for goes on."
+    PATIENCE: Option<Duration> = "limits"."patience", PATIENCE, Is("10m");
+    "The longest that one request may wait for the rate limit before ETIMEDOUT. The default is never shorter than `playback_window`."
+    CALL_TIMEOUT: Duration = "limits"."call_timeout", DURATION, Is("5m");
+    "The longest that one billed call may take. It goes on when nobody waits for it any more, and its answer is kept."
     MEMORY: u64 = "limits"."memory", SIZE, Is("128MiB");
     "Bytes in flight, at most."
     MEDIA_CONNECTIONS: u32 = "limits"."media_connections", COUNT, Is("16");

@@ -248,16 +248,26 @@ impl Resolver<'_> {
 
     fn limits(&self) -> Result<LimitsConfig, ConfigError> {
         let media_connections = self.required(&keys::MEDIA_CONNECTIONS)?;
+        let playback_window = self.between(&keys::PLAYBACK_WINDOW, &Duration::from_millis(100), "100ms")?;
         Ok(LimitsConfig {
             playback_requests: self.required(&keys::PLAYBACK_REQUESTS)?,
-            playback_window: self.between(&keys::PLAYBACK_WINDOW, &Duration::from_millis(100), "100ms")?,
+            playback_window,
             daily_budget: self.required(&keys::DAILY_BUDGET)?,
             deadline: self.between(&keys::DEADLINE, &Duration::from_millis(100), "100ms")?,
-            patience: self.required(&keys::PATIENCE)?,
+            call_timeout: self.between(&keys::CALL_TIMEOUT, &Duration::from_millis(100), "100ms")?,
+            patience: self.patience(playback_window)?,
             // Below this, one stalled connection would hold up every other.
             memory: self.between(&keys::MEMORY, &(8 << 20), "8MiB")?,
             media_connections: media_connections as usize,
         })
+    }
+
+    /// A default that is shorter than the window would end waits that the window alone makes necessary.
+    fn patience(&self, window: Duration) -> Result<Option<Duration>, ConfigError> {
+        let Some((patience, origin)) = self.get(&keys::PATIENCE)? else {
+            return Err(self.missing(&keys::PATIENCE.info));
+        };
+        Ok(if origin == Origin::Default { patience.map(|patience| patience.max(window)) } else { patience })
     }
 
     fn directory(&self, key: &Key<PathBuf>, default: Option<PathBuf>) -> Result<PathBuf, ConfigError> {

@@ -150,6 +150,8 @@ pub struct LimitsConfig {
     /// Billed calls per UTC day; `None` is unlimited.
     pub daily_budget: Option<u32>,
     pub deadline: Duration,
+    /// The longest that one billed call may take.
+    pub call_timeout: Duration,
     /// `None` is unlimited.
     pub patience: Option<Duration>,
     /// Bytes.

@@ -11,7 +11,7 @@ use super::error::{ApiError, ApiErrorKind};
 use super::http::{Call, Http, LOGIN_BYTES_MAX};
 use super::jwt::Claims;
 use super::lenient;
-use super::settings::TenantSettings;
+use super::settings::{CallClass, TenantSettings};
 
 /// Bases of the two APIs.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +53,7 @@ impl Discovery {
         if let Some(tenant_id) = tenant_id {
             url.query_pairs_mut().append_pair("tenantId", tenant_id);
         }
-        let call = Call { operation: "discovery", body_max: LOGIN_BYTES_MAX };
+        let call = Call { operation: "discovery", class: CallClass::Login, body_max: LOGIN_BYTES_MAX };
         let answer = http.send(call, http.request(Method::GET, url)?).await?.ok()?;
         match answer.json()? {
             Value::Object(object) => Ok(Discovery::read(&object)),
@@ -150,7 +150,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cxone::Credentials;
+    use crate::cxone::{CallTimes, Credentials};
 
     fn url(text: &str) -> Url {
         Url::parse(text).unwrap()
@@ -169,7 +169,7 @@ mod tests {
             api_endpoint: None,
             playback_endpoint: None,
             reporting_version: "v30.0".into(),
-            call_timeout: Duration::from_secs(1),
+            times: CallTimes::with_billed(Duration::from_secs(1)),
         }
     }
 

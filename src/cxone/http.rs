@@ -14,6 +14,7 @@ use url::Url;
 
 use super::address;
 use super::error::{ApiError, ApiErrorKind};
+use super::settings::{CallClass, CallTimes};
 use super::tally::Tally;
 use super::text;
 use crate::base::Clock;
@@ -34,11 +35,12 @@ const IDLE_CONNECTIONS: usize = 4;
 const CORRELATION_ID: HeaderName = HeaderName::from_static("correlationid");
 const STATUS_DESCRIPTION: HeaderName = HeaderName::from_static("icstatusdescription");
 
-/// What is being done and how large its answer may be.
+/// What is being done, how long it may take and how large its answer may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
     /// In the words of a message: `{operation}: {host} answered 503`.
     pub operation: &'static str,
+    pub class: CallClass,
     /// Bytes.
     pub body_max: usize,
 }
@@ -48,7 +50,7 @@ pub(super) struct Http {
     tls: Result<Client, ApiError>,
     /// For plain http, which is for this machine only: needs no certificates, and no proxy stands between.
     plain: Client,
-    call_timeout: Duration,
+    times: CallTimes,
     clock: Arc<dyn Clock>,
     rng: Mutex<fastrand::Rng>,
     pub tally: Tally,
@@ -57,13 +59,13 @@ pub(super) struct Http {
 impl Http {
     /// Builds the clients. Makes no request. A machine without CA certificates is an error only once TLS is needed: a simulated
     /// tenant on loopback works without.
-    pub fn new(call_timeout: Duration, clock: Arc<dyn Clock>) -> Result<Http, ApiError> {
+    pub fn new(times: CallTimes, clock: Arc<dyn Clock>) -> Result<Http, ApiError> {
         crate::base::tls::install_crypto();
         let builder = || {
             Client::builder()
                 .user_agent(concat!("cxonefs/", env!("CARGO_PKG_VERSION")))
                 .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(call_timeout.min(CONNECT_TIMEOUT_MAX))
+                .connect_timeout(times.login.min(CONNECT_TIMEOUT_MAX))
                 .pool_max_idle_per_host(IDLE_CONNECTIONS)
                 .referer(false)
         };
@@ -77,7 +79,7 @@ impl Http {
         // Only names requests and spreads retries; it protects nothing, so the clock is seed enough.
         let seed = clock.now().as_nanosecond() as u64 ^ u64::from(std::process::id()).rotate_left(48);
         let rng = Mutex::new(fastrand::Rng::with_seed(seed));
-        Ok(Http { tls, plain, call_timeout, clock, rng, tally: Tally::default() })
+        Ok(Http { tls, plain, times, clock, rng, tally: Tally::default() })
     }
 
     /// A request to be completed and given to [`Http::send`].
@@ -110,11 +112,12 @@ impl Http {
                 self.client_for(&url)?.execute(request).await.map_err(|error| cut_off(call, &host, error))?;
             self.read(call, &url, &host, response).await
         };
-        let outcome = match tokio::time::timeout(self.call_timeout, exchange).await {
+        let within = self.times.of(call.class);
+        let outcome = match tokio::time::timeout(within, exchange).await {
             Ok(outcome) => outcome,
             Err(_) => Err(ApiError::new(
                 ApiErrorKind::Timeout,
-                format!("{}: {host} did not answer within {:?}", call.operation, self.call_timeout),
+                format!("{}: {host} did not answer within {within:?}", call.operation),
             )),
         };
         self.tally.note(call.operation, outcome.as_ref().map(|answer| answer.status.as_u16()));
@@ -363,7 +366,7 @@ mod tests {
 
     #[test]
     fn correlation_ids_look_like_uuids_and_differ() {
-        let http = Http::new(Duration::from_secs(1), Arc::new(SystemClock)).unwrap();
+        let http = Http::new(CallTimes::with_billed(Duration::from_secs(1)), Arc::new(SystemClock)).unwrap();
         let (one, other) = (http.correlation_id(), http.correlation_id());
         assert_ne!(one, other);
         for id in [one, other] {

@@ -16,15 +16,15 @@ use super::error::{ApiError, ApiErrorKind};
 use super::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
 use super::jwt::Claims;
 use super::lenient;
-use super::settings::{ClientCredentials, Credentials, TenantSettings};
+use super::settings::{CallClass, ClientCredentials, Credentials, TenantSettings};
 
 /// The life of a token that states none.
 const TOKEN_LIFE_DEFAULT: Duration = Duration::from_hours(1);
 /// No stated life is believed beyond this.
 const TOKEN_LIFE_MAX: Duration = Duration::from_hours(24);
 
-const LOGIN: Call = Call { operation: "login", body_max: LOGIN_BYTES_MAX };
-const OPENID: Call = Call { operation: "openid discovery", body_max: LOGIN_BYTES_MAX };
+const LOGIN: Call = Call { operation: "login", class: CallClass::Login, body_max: LOGIN_BYTES_MAX };
+const OPENID: Call = Call { operation: "openid discovery", class: CallClass::Login, body_max: LOGIN_BYTES_MAX };
 
 /// What a login gives.
 pub(super) struct Token {

@@ -59,6 +59,6 @@ pub use model::{
     SecretUrl,
 };
 pub use progress::ListingProgress;
-pub use settings::{ClientCredentials, Credentials, TenantSettings};
+pub use settings::{CallTimes, ClientCredentials, Credentials, TenantSettings};
 pub use shape::RecordJson;
 pub use tenant::{Service, Tenant};

@@ -13,10 +13,11 @@ use super::http::{Answer, Call, PLAYBACK_BYTES_MAX};
 use super::interaction::{self, Document};
 use super::link;
 use super::model::{Playback, PlaybackAnswer};
+use super::settings::CallClass;
 use super::tenant::Inner;
 use crate::base::MasterId;
 
-const PLAYBACK: Call = Call { operation: "media playback", body_max: PLAYBACK_BYTES_MAX };
+const PLAYBACK: Call = Call { operation: "media playback", class: CallClass::Billed, body_max: PLAYBACK_BYTES_MAX };
 
 /// One request. With `renew`, a refused token is renewed, and the error says so: a second request is another one under the rate limit.
 pub(super) async fn playback(inner: &Arc<Inner>, master: MasterId, renew: bool) -> Result<PlaybackAnswer, ApiError> {

@@ -21,6 +21,7 @@ use super::limiter::{InFlight, LimiterSettings, Priority};
 use super::model::{ContactRecord, ContactsAnswer};
 use super::paging::{self, PAGE_ROWS, PAGES_MAX, PageFacts, Plan, Position};
 use super::progress::ListingProgress;
+use super::settings::CallClass;
 use super::shape::Shapes;
 use super::tenant::Inner;
 use super::{address, instant, lenient};
@@ -35,7 +36,7 @@ pub(super) const RATE: LimiterSettings = LimiterSettings { calls: 600, window: D
 /// A listing of more rows says in the log how far it is.
 const LARGE_ROWS: u64 = 5000;
 
-const LISTING: Call = Call { operation: "listing contacts", body_max: REPORTING_BYTES_MAX };
+const LISTING: Call = Call { operation: "listing contacts", class: CallClass::Page, body_max: REPORTING_BYTES_MAX };
 
 /// Which legs are asked for: those that start in `[start, end)`, and changed since `updated_since` where that is given.
 #[derive(Clone, Copy, Debug)]
@@ -201,7 +202,7 @@ async fn fetch(inner: Arc<Inner>, window: Window, position: Position) -> Result<
 }
 
 async fn fetch_once(inner: &Inner, urgency: Priority, url_of: impl Fn(&Endpoints) -> Url) -> Result<Page, ApiError> {
-    let permit = tokio::time::timeout(inner.settings.call_timeout, inner.reporting.acquire(urgency)).await;
+    let permit = tokio::time::timeout(inner.settings.times.page, inner.reporting.acquire(urgency)).await;
     let permit = permit.map_err(|_| {
         let message = format!("{}: its rate limit leaves no room", LISTING.operation);
         ApiError::new(ApiErrorKind::RateLimited { retry_after: None }, message)

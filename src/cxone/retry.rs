@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::error::{ApiError, ApiErrorKind};
 
-/// Tries of a call that finds nobody to talk to.
-const UNSENT_TRIES_MAX: u32 = 2;
+/// Tries of a call that finds nobody to talk to, or waited in vain for an answer.
+const COSTLY_TRIES_MAX: u32 = 2;
 
 /// How often and how long. All durations are upper bounds that hold for one call with all its tries.
 #[derive(Clone, Copy, Debug)]
@@ -24,20 +24,21 @@ pub(super) struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Four tries, half a second apart at first; no try begins later than one call time after the first: whoever waits for the listing
-    /// waits no longer, and a silence of a whole call time is news that others should have.
-    pub fn listing(call_timeout: Duration) -> RetryPolicy {
+    /// Four tries, half a second apart at first. `page` is the time of one page: after a time-out there is one more try, whoever waits,
+    /// because one slow page says nothing of the next. A second time-out is for the caller, who asks for less at once.
+    pub fn listing(page: Duration) -> RetryPolicy {
         RetryPolicy {
             tries: 4,
             pause: Duration::from_millis(500),
             pause_max: Duration::from_secs(8),
-            total: call_timeout,
+            total: page.saturating_mul(3),
         }
     }
 
-    /// Logins are tried less: someone waits at the prompt, and keys get locked.
-    pub fn login(call_timeout: Duration) -> RetryPolicy {
-        RetryPolicy { tries: 3, ..RetryPolicy::listing(call_timeout) }
+    /// Logins are tried less: someone waits at the prompt, and keys get locked. No try begins later than `login`, the time of one, after the
+    /// first.
+    pub fn login(login: Duration) -> RetryPolicy {
+        RetryPolicy { tries: 3, total: login, ..RetryPolicy::listing(login) }
     }
 
     /// The pause before the next try, or `None` if there is none. `failures` counts from 1, `elapsed` from the first try's
@@ -49,8 +50,9 @@ impl RetryPolicy {
         elapsed: Duration,
         jitter: f64,
     ) -> Option<Duration> {
-        // Where nobody accepts a connection, more tries only make people wait.
-        let tries = if error.is_unsent() { self.tries.min(UNSENT_TRIES_MAX) } else { self.tries };
+        // Where nobody accepts a connection, more tries only make people wait; after a time-out, one try has taken very long.
+        let is_costly = error.is_unsent() || error.kind == ApiErrorKind::Timeout;
+        let tries = if is_costly { self.tries.min(COSTLY_TRIES_MAX) } else { self.tries };
         if !error.is_transient() || failures >= tries {
             return None;
         }
@@ -58,7 +60,7 @@ impl RetryPolicy {
         // Between half and all of it, so that pages that failed together do not come back together.
         let pause = doubled.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
         let pause = match error.kind {
-            ApiErrorKind::RateLimited { retry_after: Some(asked) } => asked.max(pause.min(self.pause)),
+            ApiErrorKind::RateLimited { retry_after: Some(asked) } => asked.max(pause),
             _ => pause,
         };
         (elapsed.saturating_add(pause) <= self.total).then_some(pause)
@@ -118,6 +120,16 @@ mod tests {
         assert_eq!(POLICY.pause_before_next(&asked(20), 1, Duration::ZERO, 0.0), Some(Duration::from_secs(20)));
         assert_eq!(POLICY.pause_before_next(&asked(61), 1, Duration::ZERO, 0.0), None);
         assert_eq!(POLICY.pause_before_next(&asked(20), 1, Duration::from_secs(50), 0.0), None);
+        // `Retry-After: 0` does not cancel the pause that we would make without it.
+        assert_eq!(POLICY.pause_before_next(&asked(0), 3, Duration::ZERO, 1.0), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn one_slow_page_is_tried_once_more_and_no_oftener() {
+        let policy = RetryPolicy::listing(Duration::from_mins(2));
+        let slow = error(ApiErrorKind::Timeout);
+        assert!(policy.pause_before_next(&slow, 1, Duration::from_mins(2), 0.5).is_some());
+        assert_eq!(policy.pause_before_next(&slow, 2, Duration::from_mins(4), 0.5), None);
     }
 
     #[test]

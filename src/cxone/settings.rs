@@ -36,6 +36,47 @@ pub struct TenantSettings {
     pub playback_endpoint: Option<Url>,
     /// For instance `v30.0`.
     pub reporting_version: String,
-    /// The time that one call may take, connecting and body included.
-    pub call_timeout: Duration,
+    pub times: CallTimes,
+}
+
+/// How long one HTTP request may take, connecting and body included. None of them is how long somebody waits: a request goes on when
+/// those who asked for it have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallTimes {
+    /// A login, discovery, a probe.
+    pub login: Duration,
+    /// A page of a listing.
+    pub page: Duration,
+    /// A billed call.
+    pub billed: Duration,
+}
+
+impl CallTimes {
+    /// The usual times, with `billed` (`limits.call_timeout`) for a billed call.
+    #[must_use]
+    pub fn with_billed(billed: Duration) -> CallTimes {
+        CallTimes { login: Duration::from_secs(30), page: Duration::from_mins(2), billed }
+    }
+
+    /// The same, with no request longer than `longest`.
+    #[must_use]
+    pub fn at_most(self, longest: Duration) -> CallTimes {
+        CallTimes { login: self.login.min(longest), page: self.page.min(longest), billed: self.billed.min(longest) }
+    }
+
+    pub(super) fn of(self, class: CallClass) -> Duration {
+        match class {
+            CallClass::Login => self.login,
+            CallClass::Page => self.page,
+            CallClass::Billed => self.billed,
+        }
+    }
+}
+
+/// Which of [`CallTimes`] a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CallClass {
+    Login,
+    Page,
+    Billed,
 }

@@ -18,7 +18,7 @@ use super::model::{ContactsAnswer, PlaybackAnswer};
 use super::progress::ListingProgress;
 use super::reporting::Window;
 use super::retry::RetryPolicy;
-use super::settings::TenantSettings;
+use super::settings::{CallClass, TenantSettings};
 use super::{address, playback, reporting};
 use crate::base::{Clock, MasterId};
 
@@ -40,8 +40,8 @@ pub(super) struct Inner {
 impl Tenant {
     /// Checks the settings and builds the HTTP client. Makes no request.
     pub fn new(settings: TenantSettings, clock: Arc<dyn Clock>) -> Result<Tenant, ApiError> {
-        let listing = RetryPolicy::listing(settings.call_timeout);
-        let login = RetryPolicy::login(settings.call_timeout);
+        let listing = RetryPolicy::listing(settings.times.page);
+        let login = RetryPolicy::login(settings.times.login);
         Tenant::with_policies(settings, clock, listing, login)
     }
 
@@ -52,7 +52,7 @@ impl Tenant {
         login: RetryPolicy,
     ) -> Result<Tenant, ApiError> {
         check(&settings)?;
-        let http = Arc::new(Http::new(settings.call_timeout, clock.clone())?);
+        let http = Arc::new(Http::new(settings.times, clock.clone())?);
         http.check(&settings.issuer)?;
         let settings = Arc::new(settings);
         let wall = clock.now();
@@ -152,8 +152,8 @@ impl Tenant {
     }
 }
 
-const GREETING: Call = Call { operation: "connecting", body_max: LOGIN_BYTES_MAX };
-const PROBE: Call = Call { operation: "probing", body_max: LOGIN_BYTES_MAX };
+const GREETING: Call = Call { operation: "connecting", class: CallClass::Login, body_max: LOGIN_BYTES_MAX };
+const PROBE: Call = Call { operation: "probing", class: CallClass::Login, body_max: LOGIN_BYTES_MAX };
 
 /// The parts of a tenant that can be down by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +241,7 @@ fn check(settings: &TenantSettings) -> Result<(), ApiError> {
     if settings.credentials.access_key_secret.expose_secret().is_empty() {
         return wrong("the access key's secret is empty");
     }
-    if settings.call_timeout.is_zero() {
+    if settings.times.login.is_zero() || settings.times.page.is_zero() || settings.times.billed.is_zero() {
         return wrong("the time that one call may take is zero");
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::base::ResolveOn;
 use crate::config::{CacheConfig, Config, LimitsConfig};
-use crate::cxone::{ClientCredentials, Credentials, LimiterSettings, TenantSettings};
+use crate::cxone::{CallTimes, ClientCredentials, Credentials, LimiterSettings, TenantSettings};
 use crate::media::MediaSettings;
 use crate::vfs::{DailyBudget, Ownership, ResolveLimits, Scanners, VfsSettings};
 
@@ -55,7 +55,7 @@ pub fn tenant_settings(config: &Config) -> TenantSettings {
         api_endpoint: tenant.api_endpoint.clone(),
         playback_endpoint: tenant.playback_endpoint.clone(),
         reporting_version: tenant.reporting_version.clone(),
-        call_timeout: config.limits.deadline,
+        times: CallTimes::with_billed(config.limits.call_timeout),
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
     fn the_parts_are_told_what_the_configuration_says() {
         let config = testing::config(&[]);
         let settings = tenant_settings(&config);
-        assert_eq!(settings.call_timeout, Duration::from_secs(30));
+        assert_eq!(settings.times.billed, Duration::from_mins(5));
         assert!(settings.credentials.client.is_none());
         assert!(!format!("{settings:?}").contains("hunter2"));
         assert_eq!(media_settings(&config.cache, &config.limits).cache_size, 10 << 30);

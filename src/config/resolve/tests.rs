@@ -98,7 +98,8 @@ fn the_defaults_are_the_designs() {
     assert_eq!(config.limits.playback_window, Duration::from_mins(5));
     assert_eq!(config.limits.daily_budget, Some(1000));
     assert_eq!(config.limits.deadline, Duration::from_secs(30));
-    assert_eq!(config.limits.patience, Some(Duration::from_mins(2)));
+    assert_eq!(config.limits.patience, Some(Duration::from_mins(10)));
+    assert_eq!(config.limits.call_timeout, Duration::from_mins(5));
     assert_eq!(config.limits.memory, 128 << 20);
     assert_eq!(config.limits.media_connections, 16);
 }
@@ -134,6 +135,14 @@ fn the_backup_profile_yields_to_flags_only() {
     let flagged = given(&file).profile().flag("mount.resolve_on=stat").resolve().unwrap();
     assert_eq!(flagged.mount.resolve_on, ResolveOn::Stat);
     assert_eq!(flagged.limits.patience, None);
+}
+
+#[test]
+fn the_default_patience_is_never_shorter_than_the_window_but_a_written_one_may_be() {
+    let patience = |text: &str| given(&format!("{MINIMAL}[limits]\n{text}\n")).resolve().unwrap().limits.patience;
+    assert_eq!(patience("playback_window = \"1h\""), Some(Duration::from_hours(1)));
+    assert_eq!(patience("playback_window = \"2s\""), Some(Duration::from_mins(10)));
+    assert_eq!(patience("playback_window = \"1h\"\npatience = \"2m\""), Some(Duration::from_mins(2)));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::base::MasterId;
 use crate::cxone::endpoints;
 use crate::cxone::http::Http;
 use crate::cxone::jwt::Claims;
-use crate::cxone::{ApiErrorKind, Tenant, TenantSettings};
+use crate::cxone::{ApiErrorKind, CallTimes, Tenant, TenantSettings};
 
 #[tokio::test]
 async fn configured_endpoints_need_no_discovery() {
@@ -41,7 +41,7 @@ async fn a_configured_api_on_loopback_is_enough() {
 #[tokio::test]
 async fn where_discovery_fails_the_configured_api_serves_for_now() {
     let fake = Fake::start(|seen| (seen.path == DISCOVERY).then(|| Reply::status(500))).await;
-    let http = Http::new(Duration::from_secs(5), clock()).unwrap();
+    let http = Http::new(CallTimes::with_billed(Duration::from_secs(5)), clock()).unwrap();
     let api = Url::parse("https://api.example").unwrap();
     let settings = TenantSettings { api_endpoint: Some(api.clone()), ..fake.settings() };
     let found = endpoints::find(&http, &settings, &Claims::default()).await.unwrap();
@@ -73,7 +73,7 @@ async fn settings_are_checked_before_any_request() {
         TenantSettings { api_endpoint: Some(url("ftp://api.example")), ..fake.settings() },
         TenantSettings { playback_endpoint: Some(url("https://u:p@api.example")), ..fake.settings() },
         TenantSettings { reporting_version: "v30/../..".into(), ..fake.settings() },
-        TenantSettings { call_timeout: Duration::ZERO, ..fake.settings() },
+        TenantSettings { times: CallTimes::with_billed(Duration::ZERO), ..fake.settings() },
     ];
     for settings in wrong {
         let Err(error) = Tenant::new(settings, clock()) else { panic!("accepted") };

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::base::clock::ManualClock;
 use crate::cxone::retry::RetryPolicy;
-use crate::cxone::{ApiError, ClientCredentials, Credentials, Tenant, TenantSettings};
+use crate::cxone::{ApiError, CallTimes, ClientCredentials, Credentials, Tenant, TenantSettings};
 
 pub const LOGIN: &str = "/authentication/v1/token/access-key";
 pub const OPENID: &str = "/.well-known/openid-configuration";
@@ -167,7 +167,7 @@ impl Fake {
             api_endpoint: None,
             playback_endpoint: None,
             reporting_version: "v30.0".into(),
-            call_timeout: Duration::from_secs(5),
+            times: CallTimes::with_billed(Duration::from_secs(5)),
         }
     }
 

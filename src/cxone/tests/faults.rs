@@ -6,11 +6,11 @@ use serde_json::json;
 
 use super::fake::*;
 use crate::base::MasterId;
-use crate::cxone::{ApiError, ApiErrorKind, TenantSettings};
+use crate::cxone::{ApiError, ApiErrorKind, CallTimes, TenantSettings};
 
 async fn error_of(reply: Reply) -> ApiError {
     let fake = Fake::start(move |seen| (seen.path == PLAYBACK).then(|| reply.clone())).await;
-    let settings = TenantSettings { call_timeout: Duration::from_secs(2), ..fake.settings() };
+    let settings = TenantSettings { times: CallTimes::with_billed(Duration::from_secs(2)), ..fake.settings() };
     let error = tenant(settings).playback(MasterId(1)).await.unwrap_err();
     assert_eq!(fake.seen(PLAYBACK).len(), 1);
     whole_text(&error);
@@ -49,7 +49,7 @@ async fn a_web_page_is_not_an_answer() {
 async fn time_is_bounded() {
     let fake =
         Fake::start(|seen| (seen.path == PLAYBACK).then(|| Reply::status(204).after(Duration::from_secs(20)))).await;
-    let settings = TenantSettings { call_timeout: Duration::from_millis(200), ..fake.settings() };
+    let settings = TenantSettings { times: CallTimes::with_billed(Duration::from_millis(200)), ..fake.settings() };
     let begun = std::time::Instant::now();
     let error = tenant(settings).playback(MasterId(1)).await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Timeout);
