@@ -7,10 +7,11 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::failure::chain;
+use crate::fuse::principal;
 use crate::ops::control::{Peer, WarmLines};
 use crate::ops::warm::{WarmCost, WarmProgress, WarmRequest, WarmState};
 use crate::vfs::warm::{Cost, Ended, Progress, Scope, Warming};
-use crate::vfs::{Caller, Vfs};
+use crate::vfs::Vfs;
 
 /// Between two lines: often enough for a bar that moves.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -26,8 +27,9 @@ pub async fn cost(vfs: &Arc<Vfs>, request: &WarmRequest) -> Result<WarmCost, Str
 /// Begins to warm; the job ends when the answer is dropped.
 pub async fn begin(vfs: &Arc<Vfs>, request: &WarmRequest, peer: Peer) -> Result<WarmLines, String> {
     let scope = scope(vfs, request).await?;
-    let caller = Caller { uid: peer.uid, gid: peer.gid, tid: peer.pid };
-    let warming = vfs.warm(&scope, caller).map_err(|error| chain(&error))?;
+    let principal = principal(peer.uid, peer.gid, peer.pid);
+    principal.identify();
+    let warming = vfs.warm(&scope, principal).map_err(|error| chain(&error))?;
     tracing::info!(paths = ?request.paths, metadata_only = request.metadata_only, uid = peer.uid, "warming begins");
     Ok(stream::unfold(Some((warming, true)), next).boxed())
 }

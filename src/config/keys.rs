@@ -188,8 +188,9 @@ keys! {
     FILE_MODE: u16 = "mount"."file_mode", MODE, Is("0440");
     "Mode of files."
     DENY_PROCESSES: Vec<String> = "mount"."deny_processes", PATTERNS,
-        Is("updatedb,mlocate,plocate,baloo_file*,tracker-*,localsearch*,*thumbnail*,tumblerd,mds*,mdworker*,clamd*");
-    "Processes (by the name in `/proc/PID/comm`) that get EACCES where a billed call would be needed."
+        Is("updatedb*,mlocate,plocate,baloo_file*,tracker-*,localsearch*,*thumbnail*,tumblerd,mds*,mdworker*,\
+            clamd*,clamscan,clamonacc,wdavdaemon,falcon-sensor,recollindex,kioworker");
+    "Programs (by `/proc/PID/exe`, `argv[0]` or `comm`; a pattern with a slash goes by the whole path) that get EACCES where a billed call would be needed."
 
     CACHE_DIR: PathBuf = "cache"."dir", PATH,
         Described("`$XDG_CACHE_HOME/cxonefs`; `/var/cache/cxonefs` for root"), flag "--cache-dir";

@@ -144,9 +144,10 @@ impl Filesystem for Adapter {
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let asked = Asked::new("lookup", parent.0, request);
         let known = || self.vfs.lookup_known(parent.0, name);
+        let principal = asked.principal.clone();
         let wait = || {
             let (vfs, name) = (self.vfs.clone(), name.to_owned());
-            async move { vfs.lookup(parent.0, &name, asked.caller).await }
+            async move { vfs.lookup(parent.0, &name, &principal).await }
         };
         answer_known(&self.runtime, &self.vfs, asked, known, wait, |result| match result {
             Ok(Found::Entry(entry)) => {
@@ -165,9 +166,10 @@ impl Filesystem for Adapter {
     fn getattr(&self, request: &Request, ino: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
         let asked = Asked::new("getattr", ino.0, request);
         let known = || self.vfs.getattr_known(ino.0);
+        let principal = asked.principal.clone();
         let wait = || {
             let vfs = self.vfs.clone();
-            async move { vfs.getattr(ino.0, asked.caller).await }
+            async move { vfs.getattr(ino.0, &principal).await }
         };
         answer_known(&self.runtime, &self.vfs, asked, known, wait, |result| match result {
             Ok((attr, ttl)) => reply.attr(&ttl, &file_attr(&attr)),
@@ -180,9 +182,9 @@ impl Filesystem for Adapter {
             return reply.error(Errno::EROFS);
         }
         let asked = Asked::new("open", ino.0, request);
-        let (vfs, prepare) = (self.vfs.clone(), self.modes.may_work());
+        let (vfs, principal, prepare) = (self.vfs.clone(), asked.principal.clone(), self.modes.may_work());
         let future = async move {
-            let opened = vfs.open(ino.0, asked.caller).await?;
+            let opened = vfs.open(ino.0, &principal).await?;
             if prepare {
                 vfs.prepare_passthrough(opened.handle).await;
             }
@@ -255,9 +257,9 @@ impl Filesystem for Adapter {
 
     fn readdir(&self, request: &Request, ino: INodeNo, _handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let asked = Asked::new("readdir", ino.0, request);
-        let vfs = self.vfs.clone();
+        let (vfs, principal) = (self.vfs.clone(), asked.principal.clone());
         let last = (offset > AFTER_DOTS).then_some(offset);
-        let future = async move { vfs.readdir(ino.0, last, asked.caller).await };
+        let future = async move { vfs.readdir(ino.0, last, &principal).await };
         answer(&self.runtime, &self.vfs, asked, future, move |result| match result {
             Ok(page) => {
                 let dots =

@@ -15,14 +15,15 @@ use tokio::runtime::Handle;
 
 use crate::fuse::errno::errno;
 use crate::fuse::parked;
-use crate::vfs::{Caller, ErrorKind, Vfs, VfsError};
+use crate::fuse::process;
+use crate::vfs::{ErrorKind, Principal, Vfs, VfsError};
 
 /// One request of the kernel: what is asked, of what, by whom.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Asked {
     pub operation: &'static str,
     pub ino: u64,
-    pub caller: Caller,
+    pub principal: Principal,
     /// The kernel's number of the request; the log's correlation id.
     pub unique: u64,
 }
@@ -30,8 +31,8 @@ pub struct Asked {
 impl Asked {
     /// Copies out of the borrowed request what outlives it.
     pub fn new(operation: &'static str, ino: u64, request: &Request) -> Asked {
-        let caller = Caller { uid: request.uid(), gid: request.gid(), tid: request.pid() };
-        Asked { operation, ino, caller, unique: request.unique().0 }
+        let principal = process::principal(request.uid(), request.gid(), request.pid());
+        Asked { operation, ino, principal, unique: request.unique().0 }
     }
 }
 
@@ -46,11 +47,15 @@ where
     let started = Instant::now();
     // A panic must not end the thread that serves the mount. In a task the reply would be dropped, which answers EIO.
     let (watched, task_vfs) = (AssertUnwindSafe(future).catch_unwind(), vfs.clone());
+    let principal = asked.principal.clone();
     let replied = async move {
         let result = watched.await.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-        reply(conclude(&task_vfs, asked, started, result));
+        reply(conclude(&task_vfs, &asked, started, result));
     };
-    parked::run(runtime, replied);
+    if !parked::run(runtime, replied) {
+        // It waits: later the caller may be gone, and nobody could tell who asked.
+        principal.identify();
+    }
 }
 
 /// The same for what is known nearly always: `known` is asked first, and what waits is made only if that gives nothing. A future that can wait
@@ -70,7 +75,7 @@ pub fn answer_known<T, F, R>(
     let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(known)).unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref()))));
     match result {
-        Some(result) => reply(conclude(vfs, asked, started, result)),
+        Some(result) => reply(conclude(vfs, &asked, started, result)),
         None => answer(runtime, vfs, asked, wait(), reply),
     }
 }
@@ -84,11 +89,11 @@ pub fn answer_now<T>(
 ) {
     let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-    reply(conclude(vfs, asked, started, result));
+    reply(conclude(vfs, &asked, started, result));
 }
 
 /// Counts the request and, if it failed, says so.
-fn conclude<T>(vfs: &Vfs, asked: Asked, started: Instant, result: Result<T, VfsError>) -> Result<T, Errno> {
+fn conclude<T>(vfs: &Vfs, asked: &Asked, started: Instant, result: Result<T, VfsError>) -> Result<T, Errno> {
     let error = result.as_ref().err().map(VfsError::kind);
     vfs.note_request(asked.operation, asked.ino, started.elapsed(), error);
     result.map_err(|error| report(vfs, asked, &error))
@@ -101,9 +106,9 @@ fn panicked(panic: &(dyn Any + Send)) -> VfsError {
 }
 
 /// Logs an error, once, and says what the kernel is told.
-fn report(vfs: &Vfs, asked: Asked, error: &VfsError) -> Errno {
+fn report(vfs: &Vfs, asked: &Asked, error: &VfsError) -> Errno {
     let code = errno(error.kind());
-    let Asked { operation, ino, caller, unique } = asked;
+    let Asked { operation, ino, ref principal, unique } = *asked;
     match error.kind() {
         // Looking for what does not exist is no error of ours.
         ErrorKind::NotFound | ErrorKind::NoAttribute | ErrorKind::NotADirectory => {
@@ -117,8 +122,8 @@ fn report(vfs: &Vfs, asked: Asked, error: &VfsError) -> Errno {
             tracing::debug!(operation, path = vfs.path_of(ino), unique, error = chain(error), "failed in an outage");
         }
         _ => {
-            let (path, comm) = (vfs.path_of(ino), caller.comm());
-            let (uid, pid) = (caller.uid, caller.tid);
+            let (path, comm) = (vfs.path_of(ino), principal.comm());
+            let (uid, pid) = (principal.user().uid, principal.pid());
             tracing::error!(
                 operation,
                 path,

@@ -10,6 +10,7 @@ mod mount;
 mod notices;
 mod parked;
 mod passthrough;
+mod process;
 mod readahead;
 mod unmount;
 
@@ -17,4 +18,5 @@ pub use errno::errno_name;
 pub use mount::{FuseError, MountOptions, Mounted, PassthroughBooks, SUBTYPE, mount};
 pub use notices::{NoticeQueue, notices};
 pub use passthrough::PassthroughState;
+pub use process::principal;
 pub use unmount::{Busy, unmount};

@@ -14,14 +14,15 @@ use tokio::runtime::Handle;
 /// Boxed: it moves into a task.
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs `future` to its end: as far as it gets at once here, then in a task of `runtime`, whose timers and tasks it may use.
-pub fn run(runtime: &Handle, future: impl Future<Output = ()> + Send + 'static) {
+/// Runs `future` to its end: as far as it gets at once here, then in a task of `runtime`, whose timers and tasks it may use. False: it
+/// waits.
+pub fn run(runtime: &Handle, future: impl Future<Output = ()> + Send + 'static) -> bool {
     let mut work: Work = Box::pin(future);
     let parked = Arc::new(Parked { runtime: runtime.clone(), place: Mutex::new(Place::Polled) });
     let waker = Waker::from(Arc::clone(&parked));
     let _context = runtime.enter();
     if work.as_mut().poll(&mut Context::from_waker(&waker)) == Poll::Ready(()) {
-        return;
+        return true;
     }
     let mut place = parked.lock();
     if matches!(*place, Place::Woken) {
@@ -30,6 +31,7 @@ pub fn run(runtime: &Handle, future: impl Future<Output = ()> + Send + 'static) 
     } else {
         *place = Place::Waits(work);
     }
+    false
 }
 
 /// A future between its first poll and its first waking.

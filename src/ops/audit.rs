@@ -36,8 +36,13 @@ pub struct AuditRecord {
     pub gid: u32,
     /// 0 where the caller is outside of this process's pid namespace.
     pub pid: u32,
-    /// The caller's `/proc/PID/comm`; empty where it could not be read.
+    /// The process's short name; empty where it could not be seen.
     pub comm: String,
+    /// Path of its executable file, where it may be seen.
+    pub exe: Option<String>,
+    /// The user who logged in, and the session, where the kernel's audit knows them.
+    pub login_uid: Option<u32>,
+    pub session: Option<u32>,
     /// Below the mount point, without a leading slash.
     pub path: String,
     pub master_contact: MasterId,
@@ -55,6 +60,12 @@ struct Line<'a> {
     gid: u32,
     pid: u32,
     comm: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exe: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login_uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<u32>,
     path: &'a str,
     master_contact: i64,
     billed: bool,
@@ -199,6 +210,9 @@ fn line(record: &AuditRecord) -> io::Result<Vec<u8>> {
         gid: record.gid,
         pid: record.pid,
         comm: &record.comm,
+        exe: record.exe.as_deref(),
+        login_uid: record.login_uid,
+        session: record.session,
         path: &record.path,
         master_contact: record.master_contact.0,
         billed: record.billed,
@@ -221,6 +235,9 @@ mod tests {
             gid: 100,
             pid,
             comm: String::from("ffprobe\n\"x"),
+            exe: Some(String::from("/usr/bin/ffprobe")),
+            login_uid: Some(1000),
+            session: None,
             path: String::from("2026-11-02/Keller_Rosa_8812345/085931_call_in_701000000122/recording.mp4"),
             master_contact: MasterId(701_000_000_122),
             billed: true,
@@ -244,6 +261,9 @@ mod tests {
         }
         assert_eq!(lines[0]["time"], "2026-11-02T13:59:31Z");
         assert_eq!(lines[0]["comm"], "ffprobe\n\"x");
+        assert_eq!(lines[0]["exe"], "/usr/bin/ffprobe");
+        assert_eq!(lines[0]["login_uid"], 1000);
+        assert!(lines[0].get("session").is_none(), "what is not known is not there");
         assert_eq!(lines[0]["master_contact"], 701_000_000_122_i64);
         assert_eq!(lines[0]["billed"], true);
     }

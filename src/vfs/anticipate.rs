@@ -16,10 +16,10 @@ use crate::catalog::{FileKind, Resolution};
 use crate::cxone::Priority;
 use crate::media::Version;
 use crate::vfs::Vfs;
-use crate::vfs::caller::Caller;
 use crate::vfs::error::VfsError;
 use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::Place;
+use crate::vfs::principal::Principal;
 use crate::vfs::resolve::{Resolver, Want, recording_key};
 use crate::vfs::warm::Recordings;
 
@@ -84,8 +84,8 @@ impl Anticipation {
 
 impl Vfs {
     /// A file of `place` was opened: prepares what a backup opens next.
-    pub(super) fn anticipate(&self, place: Place, caller: Caller) {
-        if !self.settings.anticipate || self.refuse_scanner(caller).is_err() {
+    pub(super) fn anticipate(&self, place: Place, principal: &Principal) {
+        if !self.settings.anticipate || self.scanner(principal).is_some() {
             return;
         }
         let order = || {
@@ -101,7 +101,7 @@ impl Vfs {
             |master: &MasterId| matches!(self.missing(*master, &Recordings::All), Ok(Some(missing)) if !missing.call());
         for master in next.into_iter().filter(is_paid) {
             let (resolver, hands) = (self.resolver.clone(), Arc::clone(&self.anticipation.hands));
-            let want = Want { priority: Priority::List, caller, reads: None };
+            let want = Want { priority: Priority::List, principal: principal.clone(), reads: None };
             tokio::spawn(async move {
                 let _hand = hands.acquire().await;
                 if let Err(error) = prepare(&resolver, master, want).await {
@@ -114,12 +114,12 @@ impl Vfs {
 
 /// Brings an interaction's small recordings into the cache.
 async fn prepare(resolver: &Resolver, master: MasterId, want: Want) -> Result<(), VfsError> {
-    let interaction = resolver.resolved(master, want).await?;
+    let interaction = resolver.resolved(master, want.clone()).await?;
     let Resolution::Resolved { files, .. } = &interaction.resolution else { return Ok(()) };
     for file in files.iter() {
         let (FileKind::Recording(index), Some(size)) = (file.kind, file.size) else { continue };
         let version = Version { size, validator: file.validator.clone() };
-        let links = Arc::new(RecordingLinks { resolver: resolver.clone(), master, index, want });
+        let links = Arc::new(RecordingLinks { resolver: resolver.clone(), master, index, want: want.clone() });
         resolver.media().reader(&recording_key(master, index), &version, links)?.fetch_small(AHEAD as u64).await?;
     }
     Ok(())

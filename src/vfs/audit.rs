@@ -1,13 +1,13 @@
 //! Who opened what, for the audit log. The log itself is written elsewhere.
 
 use crate::base::MasterId;
-use crate::vfs::caller::Caller;
 use crate::vfs::error::ErrorKind;
+use crate::vfs::principal::Principal;
 
 /// One open of a recording or of its documents.
 #[derive(Debug)]
 pub struct OpenEvent {
-    pub caller: Caller,
+    pub principal: Principal,
     /// Relative to the mount point.
     pub path: String,
     pub master: MasterId,

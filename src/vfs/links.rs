@@ -165,7 +165,7 @@ impl LinkSource for RecordingLinks {
                 Err(Futile::Absent) => break,
             }
             let need = Need::Link { index: self.index, refused };
-            let signed = self.resolver.sign(self.master, self.want, need).await;
+            let signed = self.resolver.sign(self.master, &self.want, need).await;
             signed.map_err(|error| MediaError::Link(Arc::new(error)))?;
         }
         Err(MediaError::Link(Arc::new(VfsError::not_found())))

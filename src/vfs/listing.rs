@@ -6,11 +6,11 @@ use crate::base::{AgentId, Day};
 use crate::catalog::{Resolution, contact_ino, day_ino, file_ino};
 use crate::cxone::Priority;
 use crate::vfs::Vfs;
-use crate::vfs::caller::Caller;
 use crate::vfs::children::{CONTACT_JSON, billed_children, needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::node::{Node, Place};
 use crate::vfs::policy::resolves;
+use crate::vfs::principal::Principal;
 use crate::vfs::resolve::Want;
 
 /// One name of a directory.
@@ -24,12 +24,12 @@ pub struct DirEntry {
 impl Vfs {
     /// The names below a directory, without `.` and `..`. Waits for the network only if the day was never indexed, or where
     /// `resolve_on = "list"` wants an exact listing.
-    pub(super) async fn list(&self, node: Node, caller: Caller) -> Result<Arc<[DirEntry]>, VfsError> {
+    pub(super) async fn list(&self, node: Node, principal: &Principal) -> Result<Arc<[DirEntry]>, VfsError> {
         match node {
             Node::Root => Ok(self.list_days()),
             Node::Day(day) => self.list_agents(day).await,
             Node::Agent(day, agent) => self.list_folders(day, agent),
-            Node::Folder(place) => self.list_folder(place, caller).await,
+            Node::Folder(place) => self.list_folder(place, principal).await,
             Node::Contact(_) | Node::Shared(..) => Err(VfsError::new(ErrorKind::NotADirectory, "not a directory")),
         }
     }
@@ -55,14 +55,14 @@ impl Vfs {
         Ok(folders.into_iter().map(|folder| DirEntry { ino: folder.ino, is_dir: true, name: folder.name }).collect())
     }
 
-    async fn list_folder(&self, place: Place, caller: Caller) -> Result<Arc<[DirEntry]>, VfsError> {
+    async fn list_folder(&self, place: Place, principal: &Principal) -> Result<Arc<[DirEntry]>, VfsError> {
         let Place { day, agent, master } = place;
         let folder = self.catalog.interaction_folder(day, agent, master)?.ok_or_else(VfsError::not_found)?;
         let mut interaction = self.catalog.interaction(master)?.ok_or_else(VfsError::not_found)?;
         let now = self.clock.now();
         if resolves(self.settings.resolve_on, Priority::List) && needs_call(&interaction.resolution, now) {
-            let want = Want { priority: Priority::List, caller, reads: None };
-            let resolved = match self.refuse_scanner(caller) {
+            let want = Want { priority: Priority::List, principal: principal.clone(), reads: None };
+            let resolved = match self.refuse_scanner(principal).await {
                 Ok(()) => self.resolver.resolved(master, want).await,
                 Err(refused) => Err(refused),
             };

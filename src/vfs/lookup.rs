@@ -12,12 +12,12 @@ use crate::catalog::{
 use crate::cxone::Priority;
 use crate::vfs::Vfs;
 use crate::vfs::attr::{Attr, Ttl};
-use crate::vfs::caller::Caller;
 use crate::vfs::children::{CONTACT_JSON, Child, child_of_kind, find_child, needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::estimate::estimate;
 use crate::vfs::node::{Node, Place};
 use crate::vfs::policy::resolves;
+use crate::vfs::principal::Principal;
 use crate::vfs::resolve::Want;
 
 /// The root's inode number, by the FUSE protocol.
@@ -41,7 +41,7 @@ pub enum Found {
 
 impl Vfs {
     /// What a name below a directory stands for.
-    pub(super) async fn find(&self, parent: Node, name: &OsStr, caller: Caller) -> Result<Entry, VfsError> {
+    pub(super) async fn find(&self, parent: Node, name: &OsStr, principal: &Principal) -> Result<Entry, VfsError> {
         if let Some(entry) = self.known_name(parent, name)? {
             return Ok(entry);
         }
@@ -52,7 +52,7 @@ impl Vfs {
                 self.agent_named(day, name)
             }
             Node::Folder(place) => {
-                let interaction = self.resolved(place, caller).await?;
+                let interaction = self.resolved(place, principal).await?;
                 self.billed_named(place, &interaction, name)
             }
             // Everything else is known.
@@ -92,13 +92,13 @@ impl Vfs {
     }
 
     /// A known node with its attributes.
-    pub(super) async fn entry(&self, node: Node, caller: Caller) -> Result<Entry, VfsError> {
+    pub(super) async fn entry(&self, node: Node, principal: &Principal) -> Result<Entry, VfsError> {
         if let Some(entry) = self.known_entry(node)? {
             return Ok(entry);
         }
         // Everything else is known.
         let Node::Shared(kind, place) = node else { return Err(VfsError::not_found()) };
-        let interaction = self.resolved(place, caller).await?;
+        let interaction = self.resolved(place, principal).await?;
         self.billed_of_kind(place, &interaction, kind)
     }
 
@@ -148,9 +148,10 @@ impl Vfs {
     }
 
     /// The interaction after its billed call.
-    async fn resolved(&self, place: Place, caller: Caller) -> Result<Interaction, VfsError> {
-        self.refuse_scanner(caller)?;
-        self.resolver.resolved(place.master, Want { priority: Priority::Stat, caller, reads: None }).await
+    async fn resolved(&self, place: Place, principal: &Principal) -> Result<Interaction, VfsError> {
+        self.refuse_scanner(principal).await?;
+        let want = Want { priority: Priority::Stat, principal: principal.clone(), reads: None };
+        self.resolver.resolved(place.master, want).await
     }
 
     fn agent_named(&self, day: Day, name: &str) -> Result<Entry, VfsError> {

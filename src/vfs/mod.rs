@@ -7,7 +7,6 @@ mod absent;
 mod anticipate;
 mod attr;
 mod audit;
-mod caller;
 mod children;
 mod documents;
 mod error;
@@ -28,6 +27,7 @@ mod note;
 mod open;
 mod paths;
 mod policy;
+mod principal;
 mod resolve;
 #[cfg(test)]
 mod testing;
@@ -36,7 +36,6 @@ mod xattr;
 
 pub use attr::{Attr, Ownership, Ttl};
 pub use audit::{Audit, NoAudit, OpenEvent};
-pub use caller::Caller;
 pub use error::{ErrorKind, VfsError};
 pub use fresh::start_keeping_fresh;
 pub use kernel::{KernelCache, NoKernel};
@@ -47,6 +46,7 @@ pub use meters::{Measured, OPERATIONS, Reads, Slow};
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
 pub use policy::{DailyBudget, Scanners};
+pub use principal::{Origin, Presence, Principal, Program, User};
 pub use resolve::{Player, ResolveLimits, Resolver, Want, learned_before, outcome_word, recording_key};
 
 use std::collections::{HashMap, HashSet};
@@ -149,10 +149,10 @@ impl Vfs {
     }
 
     /// Answers a name, and counts the reference that the kernel takes with the answer.
-    pub async fn lookup(&self, parent: u64, name: &OsStr, caller: Caller) -> Result<Found, VfsError> {
+    pub async fn lookup(&self, parent: u64, name: &OsStr, principal: &Principal) -> Result<Found, VfsError> {
         let directory = self.node(parent)?;
         let before = self.absent.before();
-        let found = unless_given_up(caller, self.find(directory, name, caller)).await;
+        let found = unless_given_up(principal, self.find(directory, name, principal)).await;
         self.named(before, (parent, directory), name, found)
     }
 
@@ -202,9 +202,9 @@ impl Vfs {
     }
 
     /// What `stat` shows.
-    pub async fn getattr(&self, ino: u64, caller: Caller) -> Result<(Attr, Duration), VfsError> {
+    pub async fn getattr(&self, ino: u64, principal: &Principal) -> Result<(Attr, Duration), VfsError> {
         let node = self.node(ino)?;
-        let entry = unless_given_up(caller, self.entry(node, caller)).await?;
+        let entry = unless_given_up(principal, self.entry(node, principal)).await?;
         Ok((entry.attr, entry.ttl.attr))
     }
 
@@ -230,21 +230,21 @@ impl Vfs {
     }
 
     /// The entries of a directory that follow the one with inode number `last`, without `.` and `..`; with `None` it is looked at anew.
-    pub async fn readdir(&self, ino: u64, last: Option<u64>, caller: Caller) -> Result<Page, VfsError> {
+    pub async fn readdir(&self, ino: u64, last: Option<u64>, principal: &Principal) -> Result<Page, VfsError> {
         if let Some(last) = last
             && let Some(known) = self.listings.get(ino)
         {
             return Ok(Page::after(known, last));
         }
         let node = self.node(ino)?;
-        let listing = unless_given_up(caller, self.list(node, caller)).await?;
+        let listing = unless_given_up(principal, self.list(node, principal)).await?;
         self.listings.put(ino, listing.clone());
         Ok(last.map_or_else(|| Page::whole(listing.clone()), |last| Page::after(listing.clone(), last)))
     }
 
     /// Opens a file: resolves it if that was never done. Ends with `Interrupted` within a second of a signal that should end the wait.
-    pub async fn open(&self, ino: u64, caller: Caller) -> Result<Opened, VfsError> {
-        self.open_node(self.node(ino)?, caller).await
+    pub async fn open(&self, ino: u64, principal: &Principal) -> Result<Opened, VfsError> {
+        self.open_node(self.node(ino)?, principal).await
     }
 
     /// Bytes of an open file; shorter than `len` only at its end.
@@ -324,14 +324,30 @@ impl Vfs {
     }
 
     /// A scanner may look, but never causes a billed call.
-    fn refuse_scanner(&self, caller: Caller) -> Result<(), VfsError> {
-        let scanners = self.scanners.read().unwrap_or_else(PoisonError::into_inner);
+    async fn refuse_scanner(&self, principal: &Principal) -> Result<(), VfsError> {
+        let by_program = self.scanner(principal);
+        let scanner = match by_program {
+            Some(name) => Some(name),
+            // A name that the program may have chosen, in its own memory.
+            None => principal.argv0().await.filter(|name| self.scanners().matches(name)),
+        };
+        let Some(name) = scanner else { return Ok(()) };
+        let message = format!("{name} is in mount.deny_processes and may not cause a billed call");
+        Err(VfsError::new(ErrorKind::Denied, message).uncalled())
+    }
+
+    /// The name by which a program is known as a scanner, as far as that can be told without waiting for it.
+    fn scanner(&self, principal: &Principal) -> Option<String> {
+        let program = principal.program()?;
+        let scanners = self.scanners();
         // A scanner may have named the thread that asks otherwise than itself.
-        if let Some(comm) = caller.names().into_iter().find(|name| scanners.matches(name)) {
-            let message = format!("{comm} is in mount.deny_processes and may not cause a billed call");
-            return Err(VfsError::new(ErrorKind::Denied, message).uncalled());
-        }
-        Ok(())
+        let mut cut = [Some(&program.comm), program.thread.as_ref()].into_iter().flatten();
+        let exe = program.exe.as_ref().filter(|exe| scanners.matches(exe));
+        exe.or_else(|| cut.find(|comm| scanners.matches_comm(comm))).cloned()
+    }
+
+    fn scanners(&self) -> std::sync::RwLockReadGuard<'_, Scanners> {
+        self.scanners.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note_changed(&self, master: MasterId, index: u8) {
@@ -345,11 +361,14 @@ impl Vfs {
 
 /// Ends with `Interrupted` within a second of a signal that should end the caller's wait. The work that was begun goes on if others
 /// wait for it too.
-async fn unless_given_up<T>(caller: Caller, work: impl Future<Output = Result<T, VfsError>>) -> Result<T, VfsError> {
+async fn unless_given_up<T>(
+    principal: &Principal,
+    work: impl Future<Output = Result<T, VfsError>>,
+) -> Result<T, VfsError> {
     tokio::select! {
         biased;
         result = work => result,
-        () = caller.gave_up() => Err(VfsError::new(ErrorKind::Interrupted, "the caller gave up")),
+        () = principal.gave_up() => Err(VfsError::new(ErrorKind::Interrupted, "the caller gave up")),
     }
 }
 

@@ -8,13 +8,13 @@ use crate::catalog::{FileKind, Interaction};
 use crate::cxone::Priority;
 use crate::media::{MediaError, VerifiedFile, Version};
 use crate::vfs::audit::OpenEvent;
-use crate::vfs::caller::Caller;
 use crate::vfs::children::{Child, child_of_kind, open_needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::estimate::estimate;
 use crate::vfs::handles::{OpenFile, OpenRecording};
 use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::{Node, Place};
+use crate::vfs::principal::Principal;
 use crate::vfs::resolve::{Reads, Want, recording_key};
 use crate::vfs::{Vfs, unless_given_up};
 
@@ -27,10 +27,10 @@ pub struct Opened {
 }
 
 impl Vfs {
-    pub(super) async fn open_node(&self, node: Node, caller: Caller) -> Result<Opened, VfsError> {
+    pub(super) async fn open_node(&self, node: Node, principal: &Principal) -> Result<Opened, VfsError> {
         match node {
             Node::Contact(place) => self.open_contact(place),
-            Node::Shared(kind, place) => self.open_shared(kind, place, caller).await,
+            Node::Shared(kind, place) => self.open_shared(kind, place, principal).await,
             Node::Root | Node::Day(_) | Node::Agent(..) | Node::Folder(_) => {
                 Err(VfsError::new(ErrorKind::Io, "a directory cannot be opened as a file"))
             }
@@ -45,19 +45,19 @@ impl Vfs {
         Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), keep_cache })
     }
 
-    async fn open_shared(&self, kind: FileKind, place: Place, caller: Caller) -> Result<Opened, VfsError> {
+    async fn open_shared(&self, kind: FileKind, place: Place, principal: &Principal) -> Result<Opened, VfsError> {
         let before = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
         let before = self.resolver.recalled(before).await?;
         let calls = open_needs_call(&before, self.clock.now(), kind);
-        let result = unless_given_up(caller, self.open_billed(kind, place, caller, &before, calls)).await;
+        let result = unless_given_up(principal, self.open_billed(kind, place, principal, &before, calls)).await;
         self.audit.opened(&OpenEvent {
-            caller,
+            principal: principal.clone(),
             path: self.path(Node::Shared(kind, place)),
             master: place.master,
             billed: calls && !result.as_ref().is_err_and(VfsError::is_uncalled),
             outcome: result.as_ref().map(|_| ()).map_err(VfsError::kind),
         });
-        self.anticipate(place, caller);
+        self.anticipate(place, principal);
         result
     }
 
@@ -65,15 +65,15 @@ impl Vfs {
         &self,
         kind: FileKind,
         place: Place,
-        caller: Caller,
+        principal: &Principal,
         before: &Interaction,
         calls: bool,
     ) -> Result<Opened, VfsError> {
         let master = place.master;
-        let want = Want { priority: Priority::Open, caller, reads: self.reads(kind, before)? };
+        let want = Want { priority: Priority::Open, principal: principal.clone(), reads: self.reads(kind, before)? };
         if calls {
-            self.refuse_scanner(caller)?;
-            self.resolver.resolved(master, want).await?;
+            self.refuse_scanner(principal).await?;
+            self.resolver.resolved(master, want.clone()).await?;
         }
         // What it is now: a prediction may have come out otherwise.
         let child = self.certain_child(kind, place)?;
@@ -86,8 +86,8 @@ impl Vfs {
             Version { size, validator: child.validator }
         } else {
             // May cost a call, if the link is gone.
-            self.refuse_scanner(caller)?;
-            self.resolver.size(master, index, want).await?
+            self.refuse_scanner(principal).await?;
+            self.resolver.size(master, index, want.clone()).await?
         };
         let links = Arc::new(RecordingLinks { resolver: self.resolver.clone(), master, index, want });
         let reader = self.resolver.media().reader(&recording_key(master, index), &version, links)?;

@@ -24,18 +24,27 @@ pub struct Scanners {
 }
 
 impl Scanners {
-    /// Patterns with `*` and `?`, compared with `/proc/PID/comm` regardless of case.
+    /// Patterns with `*` and `?`, compared regardless of case: those with a slash with the path of a program, the others with its name.
     pub fn new(patterns: &[String]) -> Scanners {
         Scanners { patterns: patterns.iter().map(|pattern| pattern.to_lowercase()).collect() }
     }
 
-    /// Whether a process of that name is one of them.
-    pub fn matches(&self, comm: &str) -> bool {
-        let comm = comm.to_lowercase();
+    /// Whether a program that goes by `name`, or was started from that path, is one of them.
+    pub fn matches(&self, name: &str) -> bool {
+        let path = name.to_lowercase();
+        let name = path.rsplit_once('/').map_or(&*path, |(_, name)| name);
         self.patterns.iter().any(|pattern| {
-            glob(pattern.as_bytes(), comm.as_bytes())
-                || (comm.len() >= COMM_BYTES && pattern.len() > COMM_BYTES && glob_prefix(pattern, &comm))
+            let compared = if pattern.contains('/') { &*path } else { name };
+            glob(pattern.as_bytes(), compared.as_bytes())
         })
+    }
+
+    /// The same for a name that the kernel keeps, which may be cut off.
+    pub fn matches_comm(&self, comm: &str) -> bool {
+        let is_cut = comm.len() >= COMM_BYTES;
+        let comm = comm.to_lowercase();
+        let cut = |pattern: &&String| pattern.len() > COMM_BYTES && glob_prefix(pattern, &comm);
+        self.matches(&comm) || is_cut && self.patterns.iter().any(|pattern| cut(&pattern))
     }
 }
 
@@ -94,13 +103,19 @@ mod tests {
 
     #[test]
     fn scanners_are_told_by_their_names() {
-        let patterns = ["updatedb", "tracker-*", "*thumbnail*", "a-very-long-daemon-name"].map(String::from);
+        let patterns = ["updatedb", "tracker-*", "*thumbnail*", "a-very-long-daemon-name", "/opt/av/*"].map(String::from);
         let scanners = Scanners::new(&patterns);
         for comm in ["updatedb", "tracker-miner-f", "ffmpegthumbnail", "Thumbnailer", "a-very-long-dae"] {
-            assert!(scanners.matches(comm), "{comm}");
+            assert!(scanners.matches_comm(comm), "{comm}");
         }
         for comm in ["updatedb2", "restic", "xtracker-", "", "a-very"] {
-            assert!(!scanners.matches(comm), "{comm}");
+            assert!(!scanners.matches_comm(comm), "{comm}");
+        }
+        for path in ["/usr/bin/updatedb", "updatedb", "/usr/sbin/A-Very-Long-Daemon-Name", "/opt/av/bin/scan"] {
+            assert!(scanners.matches(path), "{path}");
+        }
+        for path in ["/usr/bin/updatedb/restic", "a-very-long-dae", "/home/thumbnails/restic", "scan", "/opt/av"] {
+            assert!(!scanners.matches(path), "{path}");
         }
     }
 

@@ -28,12 +28,12 @@ use crate::cxone::{
     ServiceState,
 };
 use crate::media::{LinkSource, Media, RecordingKey, Version};
-use crate::vfs::caller::Caller;
 use crate::vfs::children::{billed_children, needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::kernel::KernelCache;
 use crate::vfs::links::{Links, RecordingLinks};
 use crate::vfs::policy::DailyBudget;
+use crate::vfs::principal::Principal;
 use flight::Flight;
 pub use flight::outcome_word;
 use publish::Publishing;
@@ -80,10 +80,10 @@ impl Probe for PlayerProbe {
 }
 
 /// For whom and how urgently a billed call is wanted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Want {
     pub priority: Priority,
-    pub caller: Caller,
+    pub principal: Principal,
     /// The recording that is read next.
     pub reads: Option<Reads>,
 }
@@ -289,7 +289,7 @@ impl Resolver {
     pub async fn resolved(&self, master: MasterId, want: Want) -> Result<Interaction, VfsError> {
         let mut interaction = self.recalled(self.interaction(master)?).await?;
         if needs_call(&interaction.resolution, self.inner.clock.now()) {
-            self.sign(master, want, Need::Listing).await?;
+            self.sign(master, &want, Need::Listing).await?;
             interaction = self.interaction(master)?;
         }
         let unsized_recordings: Vec<u8> = recordings_without_size(&interaction).collect();
@@ -297,7 +297,7 @@ impl Resolver {
             return Ok(interaction);
         }
         let sizes = unsized_recordings.into_iter().map(|index| {
-            let resolver = self.clone();
+            let (resolver, want) = (self.clone(), want.clone());
             // A task, so that a size is learned and stored even if the asker stops waiting.
             tokio::spawn(async move { resolver.size(master, index, want).await })
         });
@@ -312,12 +312,13 @@ impl Resolver {
         // Whoever opens has waited for sizes before, see `resolved`; both together must end by the deadline.
         let deadline = lock(&self.inner.limits).deadline;
         let deadline = deadline.saturating_sub(sizes_grace(deadline));
+        let reads = want.reads.filter(|reads| reads.index == index);
         let links = Arc::new(RecordingLinks { resolver: self.clone(), master, index, want });
         // Under limits of its own: waiting for the rate limit is no work of the media host's.
         links.link(None).await?;
         let key = recording_key(master, index);
         let probe = async {
-            match want.reads.filter(|reads| reads.index == index) {
+            match reads {
                 Some(reads) => self.inner.media.probe_to_read(&key, links, reads.expected).await,
                 None => self.inner.media.probe(&key, links).await,
             }
@@ -330,7 +331,7 @@ impl Resolver {
     }
 
     /// Makes the billed call, or joins the one under way, and stores what it says. Nothing is called if what is needed came meanwhile.
-    pub(super) async fn sign(&self, master: MasterId, want: Want, need: Need) -> Result<(), VfsError> {
+    pub(super) async fn sign(&self, master: MasterId, want: &Want, need: Need) -> Result<(), VfsError> {
         let phase = self.join_flight(master, want, need);
         let limits = *lock(&self.inner.limits);
         // Nobody's file waits for what is warmed: it may take as long as calls go through.

@@ -18,7 +18,7 @@ use crate::cxone::{
 };
 use crate::media::{Media, MediaSettings};
 use crate::vfs::{
-    Caller, DailyBudget, KernelCache, NoAudit, Ownership, Parts, Player, ResolveLimits, Resolver, Scanners, Vfs,
+    DailyBudget, KernelCache, NoAudit, Ownership, Parts, Player, Principal, ResolveLimits, Resolver, Scanners, User, Vfs,
     VfsSettings, Want, learned_before,
 };
 
@@ -132,8 +132,14 @@ pub struct Fixture {
 }
 
 /// Nobody that could be watched.
-pub const CALLER: Caller = Caller { uid: 1000, gid: 1000, tid: 0 };
-pub const OPEN: Want = Want { priority: Priority::Open, caller: CALLER, reads: None };
+pub fn caller() -> Principal {
+    Principal::unidentified(User { uid: 1000, gid: 1000 })
+}
+
+/// What such a caller's `open` wants.
+pub fn open() -> Want {
+    Want { priority: Priority::Open, principal: caller(), reads: None }
+}
 
 pub fn zone() -> TimeZone {
     TimeZone::get("America/New_York").unwrap()

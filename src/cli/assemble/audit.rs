@@ -28,12 +28,16 @@ impl AuditSink {
 
 impl Audit for AuditSink {
     fn opened(&self, event: &OpenEvent) {
+        let (user, program) = (event.principal.user(), event.principal.program());
         self.log.record(AuditRecord {
             time: self.clock.now(),
-            uid: event.caller.uid,
-            gid: event.caller.gid,
-            pid: event.caller.tid,
-            comm: event.caller.comm(),
+            uid: user.uid,
+            gid: user.gid,
+            pid: event.principal.pid(),
+            comm: event.principal.comm().to_owned(),
+            exe: program.and_then(|program| program.exe.clone()),
+            login_uid: program.and_then(|program| program.login_uid),
+            session: program.and_then(|program| program.session),
             path: if self.names { event.path.clone() } else { nameless(&event.path) },
             master_contact: event.master,
             billed: event.billed,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::vfs::lookup::Found;
-use crate::vfs::testing::{CALLER, Fixture, contact, fixture, zone};
+use crate::vfs::testing::{Fixture, caller, contact, fixture, zone};
 
 const REFRESH: Duration = Duration::from_mins(5);
 
@@ -21,7 +21,7 @@ async fn pass(fixture: &Fixture, time: Duration) {
 async fn walk(vfs: &Vfs, names: &[&str]) -> Vec<u64> {
     let mut inodes = vec![ROOT_INO];
     for name in names {
-        let found = vfs.lookup(inodes[inodes.len() - 1], OsStr::new(name), CALLER).await.unwrap();
+        let found = vfs.lookup(inodes[inodes.len() - 1], OsStr::new(name), &caller()).await.unwrap();
         let Found::Entry(entry) = found else { panic!("{name} is not there") };
         inodes.push(entry.attr.ino);
     }
@@ -77,7 +77,7 @@ async fn a_new_day_appears_at_local_midnight() {
     fixture.clock.advance(Duration::try_from(just_before.duration_since(fixture.vfs.clock.now())).unwrap());
     pass(&fixture, Duration::from_secs(39)).await;
     assert_eq!(fixture.kernel.told(), [] as [i64; 0]);
-    let tomorrow = async || fixture.vfs.lookup(ROOT_INO, OsStr::new("2026-11-03"), CALLER).await.unwrap();
+    let tomorrow = async || fixture.vfs.lookup(ROOT_INO, OsStr::new("2026-11-03"), &caller()).await.unwrap();
     assert!(matches!(tomorrow().await, Found::Absent(_)));
     pass(&fixture, Duration::from_secs(3)).await;
     assert_eq!(fixture.kernel.told(), [ROOT_INO as i64, -(ROOT_INO as i64)]);

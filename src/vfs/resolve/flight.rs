@@ -56,7 +56,7 @@ enum Failure {
 
 impl Resolver {
     /// The flight of an interaction, begun if there is none.
-    pub(super) fn join_flight(&self, master: MasterId, want: Want, need: Need) -> watch::Receiver<Phase> {
+    pub(super) fn join_flight(&self, master: MasterId, want: &Want, need: Need) -> watch::Receiver<Phase> {
         let mut flights = lock(&self.inner.flights);
         if let Some(flight) = flights.get(&master) {
             flight.priority.send_if_modified(|priority| {
@@ -72,15 +72,15 @@ impl Resolver {
         let flight = Arc::new(Flight { phase, priority: watch::channel(want.priority).0 });
         flights.insert(master, flight.clone());
         drop(flights);
-        let resolver = self.clone();
+        let (resolver, want) = (self.clone(), want.clone());
         tokio::spawn(async move {
             let _board = OnBoard { resolver: &resolver, master, flight: &flight };
-            resolver.fly(master, want, need, &flight).await;
+            resolver.fly(master, &want, need, &flight).await;
         });
         receiver
     }
 
-    async fn fly(&self, master: MasterId, want: Want, need: Need, flight: &Arc<Flight>) {
+    async fn fly(&self, master: MasterId, want: &Want, need: Need, flight: &Arc<Flight>) {
         let (mut tries, mut renew) = (0, true);
         let result = loop {
             // Whoever looked just before another flight landed, and boarded just after, needs no call of its own.
@@ -155,7 +155,7 @@ impl Resolver {
     async fn call(
         &self,
         master: MasterId,
-        want: Want,
+        want: &Want,
         renew: bool,
         flight: &Flight,
         permit: Permit,
@@ -231,8 +231,9 @@ impl Resolver {
         Ok(())
     }
 
-    async fn enter_in_ledger(&self, master: MasterId, want: Want, reason: Priority) -> Result<LedgerId, VfsError> {
-        let (uid, pid, comm) = (want.caller.uid, want.caller.pid(), want.caller.comm());
+    async fn enter_in_ledger(&self, master: MasterId, want: &Want, reason: Priority) -> Result<LedgerId, VfsError> {
+        let principal = &want.principal;
+        let (uid, pid, comm) = (principal.user().uid, principal.pid(), principal.comm().to_owned());
         let entry = LedgerEntry { at: self.inner.clock.now(), master_id: master, reason, uid, pid, comm };
         let budget = lock(&self.inner.limits).budget;
         let row = self.inner.purse.spend(entry, budget).await;

@@ -14,7 +14,7 @@ use crate::catalog::file_ino;
 use crate::cxone::{ApiErrorKind, ContactRecord};
 use crate::media::{LinkSource, MediaError};
 use crate::vfs::lookup::{Found, ROOT_INO};
-use crate::vfs::testing::{CALLER, Fixture, OPEN, contact, fixture};
+use crate::vfs::testing::{Fixture, caller, contact, fixture, open};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -23,7 +23,7 @@ fn master(number: i64) -> MasterId {
 }
 
 async fn resolve(fixture: &Fixture, number: i64) -> Result<(), ErrorKind> {
-    fixture.vfs.resolver().resolved(master(number), OPEN).await.map(drop).map_err(|error| error.kind())
+    fixture.vfs.resolver().resolved(master(number), open()).await.map(drop).map_err(|error| error.kind())
 }
 
 fn outcomes(fixture: &Fixture) -> Vec<String> {
@@ -207,12 +207,12 @@ async fn what_is_known_opens_without_a_call_while_a_missing_recording_may_be_ask
     let open = async |name: &str| {
         let mut ino = ROOT_INO;
         for name in path.into_iter().chain([name]) {
-            let Found::Entry(entry) = fixture.vfs.lookup(ino, OsStr::new(name), CALLER).await? else {
+            let Found::Entry(entry) = fixture.vfs.lookup(ino, OsStr::new(name), &caller()).await? else {
                 panic!("{name}")
             };
             ino = entry.attr.ino;
         }
-        fixture.vfs.open(ino, CALLER).await
+        fixture.vfs.open(ino, &caller()).await
     };
     let metadata = open("metadata.json").await.unwrap();
     assert!(!fixture.vfs.read(metadata.handle, 0, 100).await.unwrap().is_empty());
@@ -224,7 +224,7 @@ async fn what_is_known_opens_without_a_call_while_a_missing_recording_may_be_ask
 
 /// The serial of the link that `index` of interaction 1 gets, or the error's text.
 async fn link(fixture: &Fixture, index: u8, refused: Option<u64>) -> Result<u64, String> {
-    let links = RecordingLinks { resolver: fixture.vfs.resolver().clone(), master: master(1), index, want: OPEN };
+    let links = RecordingLinks { resolver: fixture.vfs.resolver().clone(), master: master(1), index, want: open() };
     links.link(refused).await.map(|link| link.serial).map_err(|error| error.to_string())
 }
 
@@ -270,7 +270,7 @@ async fn who_boards_after_a_landing_needs_no_call() {
     resolve(&fixture, 1).await.unwrap();
     // As if it had looked before the landing.
     let resolver = fixture.vfs.resolver();
-    resolver.sign(master(1), OPEN, Need::Listing).await.unwrap();
-    resolver.sign(master(1), OPEN, Need::Link { index: 0, refused: None }).await.unwrap();
+    resolver.sign(master(1), &open(), Need::Listing).await.unwrap();
+    resolver.sign(master(1), &open(), Need::Link { index: 0, refused: None }).await.unwrap();
     assert_eq!((calls(&fixture), outcomes(&fixture).len()), (1, 1));
 }

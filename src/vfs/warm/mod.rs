@@ -18,8 +18,8 @@ pub use work::{Ended, Progress, Warming};
 use std::sync::Arc;
 
 use crate::vfs::Vfs;
-use crate::vfs::caller::Caller;
 use crate::vfs::error::VfsError;
+use crate::vfs::principal::Principal;
 
 impl Vfs {
     /// What lies below `paths`, which are relative to the mount (`""` is all of it). Days that were never listed are listed, which
@@ -40,8 +40,8 @@ impl Vfs {
         self.cost_of(scope)
     }
 
-    /// Begins to warm it, on behalf of `caller`. Ends when the answer is dropped. Within a runtime.
-    pub fn warm(self: &Arc<Self>, scope: &Scope, caller: Caller) -> Result<Warming, VfsError> {
-        Warming::begin(self, scope, caller)
+    /// Begins to warm it, on behalf of `principal`. Ends when the answer is dropped. Within a runtime.
+    pub fn warm(self: &Arc<Self>, scope: &Scope, principal: Principal) -> Result<Warming, VfsError> {
+        Warming::begin(self, scope, principal)
     }
 }

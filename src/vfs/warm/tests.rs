@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::cxone::{ApiError, ApiErrorKind};
 use crate::vfs::error::ErrorKind;
-use crate::vfs::testing::{CALLER, Fixture, fixture};
+use crate::vfs::testing::{Fixture, caller, fixture};
 
 const AGENT: &str = "2026-11-02/Keller_Rosa_7";
 
@@ -17,7 +17,7 @@ async fn scope(fixture: &Fixture, path: &str) -> Scope {
 }
 
 async fn warm(fixture: &Fixture, path: &str) -> Progress {
-    let mut warming = fixture.vfs.warm(&scope(fixture, path).await, CALLER).unwrap();
+    let mut warming = fixture.vfs.warm(&scope(fixture, path).await, caller()).unwrap();
     while warming.progress().ended.is_none() && warming.changed().await {}
     warming.progress()
 }
@@ -94,7 +94,7 @@ async fn where_the_tenant_is_away_it_gives_up() {
 #[tokio::test(start_paused = true)]
 async fn dropped_while_it_waits_for_the_limit_it_costs_nothing_more_and_goes_on_later() {
     let fixture = fixture(5, None).await;
-    let warming = fixture.vfs.warm(&scope(&fixture, AGENT).await, CALLER).unwrap();
+    let warming = fixture.vfs.warm(&scope(&fixture, AGENT).await, caller()).unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     drop(warming);
     let made = fixture.player.calls.load(Ordering::SeqCst);

@@ -18,10 +18,10 @@ use crate::cxone::Priority;
 use crate::media::Version;
 use crate::vfs::Vfs;
 use crate::vfs::audit::OpenEvent;
-use crate::vfs::caller::Caller;
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::{Node, Place};
+use crate::vfs::principal::Principal;
 use crate::vfs::resolve::{Want, recording_key};
 
 /// Interactions under way at once. Enough to hide round trips; few enough that readers keep the greater part of the connections.
@@ -87,7 +87,7 @@ struct Item {
 
 struct Job {
     vfs: Arc<Vfs>,
-    caller: Caller,
+    principal: Principal,
     progress: watch::Sender<Progress>,
     /// Bytes that the cache can still take of this job.
     room: AtomicU64,
@@ -96,7 +96,7 @@ struct Job {
 }
 
 impl Warming {
-    pub(super) fn begin(vfs: &Arc<Vfs>, scope: &Scope, caller: Caller) -> Result<Warming, VfsError> {
+    pub(super) fn begin(vfs: &Arc<Vfs>, scope: &Scope, principal: Principal) -> Result<Warming, VfsError> {
         let mut items = Vec::new();
         let mut calling = HashSet::new();
         for (place, recordings) in scope.items() {
@@ -117,7 +117,7 @@ impl Warming {
         let cache = vfs.resolver.media().cache_size();
         let job = Job {
             vfs: Arc::clone(vfs),
-            caller,
+            principal,
             progress,
             // A tenth for what others read meanwhile.
             room: AtomicU64::new(cache / 10 * 9),
@@ -169,10 +169,10 @@ impl Job {
 
     /// Resolves one interaction and fetches its recordings.
     async fn bring(&self, item: &Item) -> Result<(), VfsError> {
-        let want = Want { priority: Priority::Warm, caller: self.caller, reads: None };
+        let want = Want { priority: Priority::Warm, principal: self.principal.clone(), reads: None };
         let master = item.place.master;
         let needs = self.vfs.missing(master, &item.recordings)?.unwrap_or_default();
-        let resolved = self.vfs.resolver.resolved(master, want).await;
+        let resolved = self.vfs.resolver.resolved(master, want.clone()).await;
         if needs.listing {
             let outcome = resolved.as_ref().map_err(VfsError::kind);
             let billed = self.count_call(resolved.as_ref().err());
@@ -187,7 +187,7 @@ impl Job {
             }
             let version = match file.size {
                 Some(size) => Version { size, validator: file.validator.clone() },
-                None => self.vfs.resolver.size(master, index, want).await?,
+                None => self.vfs.resolver.size(master, index, want.clone()).await?,
             };
             let fits = self.take_room(version.size);
             if self.vfs.resolver.media().is_complete(&recording_key(master, index), &version) {
@@ -206,7 +206,7 @@ impl Job {
         // The first one's link brings those of the others.
         let mut signs = needs.link;
         for (index, version) in missing {
-            let fetched = self.fetch(master, index, &version, want).await;
+            let fetched = self.fetch(master, index, &version, want.clone()).await;
             let outcome = fetched.as_ref().copied().map_err(VfsError::kind);
             let billed = std::mem::take(&mut signs) && self.count_call(fetched.as_ref().err());
             self.audit(item.place, FileKind::Recording(index), billed, outcome);
@@ -240,7 +240,8 @@ impl Job {
     /// What is brought is entered into the audit log as if whoever asked had opened it.
     fn audit(&self, place: Place, kind: FileKind, billed: bool, outcome: Result<(), ErrorKind>) {
         let path = self.vfs.path(Node::Shared(kind, place));
-        self.vfs.audit.opened(&OpenEvent { caller: self.caller, path, master: place.master, billed, outcome });
+        let principal = self.principal.clone();
+        self.vfs.audit.opened(&OpenEvent { principal, path, master: place.master, billed, outcome });
     }
 
     /// Whether the cache can hold a recording of `size` bytes beside what this job wants in it already.

@@ -86,6 +86,19 @@ fn a_scanner_may_look_but_never_costs_anything() {
         assert!(tool(&program).arg(folder.join("contact.json")).ok().stdout.contains("contactId"));
         drive.assert_nothing_was_paid(name);
     }
+    // By the name under which it was started alone, and by the file of the program alone.
+    let metadata = folder.join("metadata.json");
+    let masked = drive.sandbox.path("falcon-sensor");
+    std::fs::copy("/bin/bash", &masked).unwrap();
+    for script in [
+        "exec -a /opt/clamav/clamscan cat \"$0\"",
+        "exec -a other \"$1\" -c 'printf other > /proc/$$/comm; read line < \"$0\"' \"$0\"",
+    ] {
+        let done = tool("/bin/bash").arg("-c").arg(script).arg(&metadata).arg(&masked).run();
+        assert_ne!(done.code(), 0, "{script}");
+        assert!(done.stderr.contains("Permission denied"), "{script}: {}", done.stderr);
+        drive.assert_nothing_was_paid(script);
+    }
     // Others are not kept out, and what they paid for scanners may see, too.
     std::fs::read(folder.join("metadata.json")).unwrap();
     tool(drive.sandbox.path("tumblerd")).arg(folder.join("metadata.json")).ok();
