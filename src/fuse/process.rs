@@ -245,7 +245,11 @@ mod tests {
     #[test]
     fn a_thread_has_its_name_and_its_process_one() {
         let thread = std::thread::Builder::new().name("pool-worker".into());
-        let program = thread.spawn(|| program(rustix::thread::gettid().as_raw_nonzero().get() as u32));
+        let program = thread.spawn(|| {
+            // PID/task/TID
+            let link = std::fs::read_link("/proc/thread-self").unwrap();
+            program(link.file_name().unwrap().to_str().unwrap().parse().unwrap())
+        });
         let program = program.unwrap().join().unwrap().unwrap();
         assert_eq!(program.pid, std::process::id());
         assert_eq!(program.thread.as_deref(), Some("pool-worker"));
