@@ -10,8 +10,8 @@ use super::failure::chain;
 use crate::fuse::principal;
 use crate::ops::control::{Peer, WarmLines};
 use crate::ops::warm::{WarmCost, WarmProgress, WarmRequest, WarmState};
-use crate::vfs::warm::{Cost, Ended, Progress, Scope, Warming};
 use crate::vfs::Vfs;
+use crate::vfs::warm::{Cost, Ended, Progress, Scope, Warming};
 
 /// Between two lines: often enough for a bar that moves.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -17,7 +17,11 @@ use crate::vfs::{Origin, Presence, Principal, Program, User};
 /// The identity of a caller that the kernel names by a thread. 0: it lives outside our pid namespace.
 pub fn principal(uid: u32, gid: u32, tid: u32) -> Principal {
     let user = User { uid, gid };
-    if tid == 0 { Principal::unidentified(user) } else { Principal::new(user, Process { tid, started: OnceLock::new() }) }
+    if tid == 0 {
+        Principal::unidentified(user)
+    } else {
+        Principal::new(user, Process { tid, started: OnceLock::new() })
+    }
 }
 
 /// The process of one thread.

@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn scanners_are_told_by_their_names() {
-        let patterns = ["updatedb", "tracker-*", "*thumbnail*", "a-very-long-daemon-name", "/opt/av/*"].map(String::from);
+        let patterns =
+            ["updatedb", "tracker-*", "*thumbnail*", "a-very-long-daemon-name", "/opt/av/*"].map(String::from);
         let scanners = Scanners::new(&patterns);
         for comm in ["updatedb", "tracker-miner-f", "ffmpegthumbnail", "Thumbnailer", "a-very-long-dae"] {
             assert!(scanners.matches_comm(comm), "{comm}");

@@ -151,7 +151,11 @@ impl Principal {
 impl fmt::Debug for Principal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let program = self.0.program.get();
-        formatter.debug_struct("Principal").field("user", &self.0.user).field("program", &program).finish_non_exhaustive()
+        formatter
+            .debug_struct("Principal")
+            .field("user", &self.0.user)
+            .field("program", &program)
+            .finish_non_exhaustive()
     }
 }
 

@@ -18,8 +18,8 @@ use crate::cxone::{
 };
 use crate::media::{Media, MediaSettings};
 use crate::vfs::{
-    DailyBudget, KernelCache, NoAudit, Ownership, Parts, Player, Principal, ResolveLimits, Resolver, Scanners, User, Vfs,
-    VfsSettings, Want, learned_before,
+    DailyBudget, KernelCache, NoAudit, Ownership, Parts, Player, Principal, ResolveLimits, Resolver, Scanners, User,
+    Vfs, VfsSettings, Want, learned_before,
 };
 
 /// Noon of 2 November 2026 in New York.
