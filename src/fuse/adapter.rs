@@ -242,7 +242,7 @@ impl Filesystem for Adapter {
         let asked = Asked::new("opendir", ino.0, request);
         answer_now(
             &self.vfs,
-            asked,
+            &asked,
             || self.vfs.opendir(ino.0),
             |result| match result {
                 Ok(keep) => {
@@ -290,7 +290,7 @@ impl Filesystem for Adapter {
         let asked = Asked::new("getxattr", ino.0, request);
         answer_now(
             &self.vfs,
-            asked,
+            &asked,
             || self.vfs.getxattr(ino.0, name),
             |result| match result {
                 Ok(value) => reply_xattr(reply, size, value.as_bytes()),
@@ -303,7 +303,7 @@ impl Filesystem for Adapter {
         let asked = Asked::new("listxattr", ino.0, request);
         answer_now(
             &self.vfs,
-            asked,
+            &asked,
             || self.vfs.listxattr(ino.0),
             |result| match result {
                 Ok(names) => {
@@ -319,7 +319,7 @@ impl Filesystem for Adapter {
         let asked = Asked::new("statfs", ino.0, request);
         answer_now(
             &self.vfs,
-            asked,
+            &asked,
             || self.vfs.statfs(),
             |result| match result {
                 Ok((files, bytes)) => {

@@ -83,13 +83,13 @@ pub fn answer_known<T, F, R>(
 /// The same for what never waits.
 pub fn answer_now<T>(
     vfs: &Vfs,
-    asked: Asked,
+    asked: &Asked,
     work: impl FnOnce() -> Result<T, VfsError>,
     reply: impl FnOnce(Result<T, Errno>),
 ) {
     let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-    reply(conclude(vfs, &asked, started, result));
+    reply(conclude(vfs, asked, started, result));
 }
 
 /// Counts the request and, if it failed, says so.
