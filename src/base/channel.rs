@@ -46,6 +46,24 @@ impl Channel {
         }
     }
 
+    /// The channel for a `mediaTypeName`, in the spellings that tenants use ("Call", "Phone Call", "E-Mail", "Work Item" …); `None` for
+    /// any other name.
+    #[must_use]
+    pub fn from_media_type_name(name: &str) -> Option<Channel> {
+        let letters: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+        Some(match letters.to_ascii_lowercase().as_str() {
+            "call" | "calls" | "phone" | "phonecall" | "voice" | "inboundcall" | "outboundcall" => Channel::Call,
+            "voicemail" | "voicemails" => Channel::Voicemail,
+            "email" | "emails" | "mail" | "inboundemail" | "outboundemail" => Channel::Email,
+            "chat" | "chats" | "webchat" | "chatsession" => Channel::Chat,
+            "sms" | "text" | "textmessage" => Channel::Sms,
+            "digital" | "digitalexperience" | "dfo" | "be" | "brandembassy" => Channel::Digital,
+            "social" | "socialmedia" => Channel::Social,
+            "work" | "workitem" | "workitems" => Channel::Work,
+            _ => return None,
+        })
+    }
+
     /// The inverse of [`Channel::from_media_type_id`].
     #[must_use]
     pub fn media_type_id(self) -> i64 {
@@ -160,6 +178,19 @@ mod tests {
         assert_eq!(Channels::parse(&["call", "phone"]), Err("phone"));
         assert!(Channels::ALL.contains(Channel::Work) && Channels::ALL.contains(Channel::Other(0)));
         assert_eq!(Channels::ALL.to_string(), "call,voicemail,chat,email,sms,digital,social,work,other");
+    }
+
+    #[test]
+    fn a_media_type_is_known_by_its_name() {
+        let named = Channel::from_media_type_name;
+        for channel in Channel::NAMED {
+            assert_eq!(named(&channel.to_string().to_uppercase()), Some(channel));
+        }
+        assert_eq!(named("Phone Call"), Some(Channel::Call));
+        assert_eq!(named("E-Mail"), Some(Channel::Email));
+        assert_eq!(named("Voice Mail"), Some(Channel::Voicemail));
+        assert_eq!(named("Work Item"), Some(Channel::Work));
+        assert_eq!((named("Fax"), named(""), named("4")), (None, None, None));
     }
 
     #[test]

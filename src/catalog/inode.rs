@@ -4,6 +4,8 @@
 //! fixed-key hash of the identity, 8 bits for the kind of file below it. Days need no hash. 1 is the root.
 //! Knows no SQL: that two identities met in one number is found by a UNIQUE column, and answered with the next salt.
 
+use std::cmp::Ordering;
+
 use sha2::{Digest, Sha256};
 
 use super::model::FileKind;
@@ -48,32 +50,56 @@ pub fn file_ino(ino_base: u64, kind: FileKind) -> u64 {
     ino_base | u64::from(kind_code(kind))
 }
 
-/// Codes of recordings begin here; below are those of documents.
-pub(super) const RECORDING_CODES_FROM: u8 = 16;
-/// Recordings that have numbers of their own: 16 … 255.
-pub const MAX_RECORDINGS: u8 = 240;
+/// Codes of recordings, 16 … 215. Below and above are those of documents.
+const RECORDING_CODES_FROM: u8 = 16;
+/// Recordings that have numbers of their own.
+pub const MAX_RECORDINGS: u8 = 200;
+const EMAIL_CODES_FROM: u8 = 4;
+/// Emails whose codes, 4 … 15, are below those of recordings; the rest has 216 … 255.
+const EMAILS_BELOW: u8 = RECORDING_CODES_FROM - EMAIL_CODES_FROM;
+const FURTHER_EMAIL_CODES_FROM: u8 = RECORDING_CODES_FROM + MAX_RECORDINGS;
+/// Emails that have numbers of their own.
+pub const MAX_EMAILS: u8 = EMAILS_BELOW + (u8::MAX - FURTHER_EMAIL_CODES_FROM + 1);
 
-/// The low bits of a shared file's number; also its code in the database. Ascending in the order of [`FileKind`].
+/// The condition, in SQL, under which a column `kind` is that of a document.
+pub(super) const IS_DOCUMENT: &str = "(kind < 16 OR kind > 215)";
+
+/// The low bits of a shared file's number; also its code in the database.
 pub(super) fn kind_code(kind: FileKind) -> u8 {
     match kind {
         FileKind::Metadata => 1,
         FileKind::TranscriptText => 2,
         FileKind::TranscriptJson => 3,
-        FileKind::Email => 4,
+        FileKind::Email(index) if index < EMAILS_BELOW => EMAIL_CODES_FROM + index,
+        FileKind::Email(index) => FURTHER_EMAIL_CODES_FROM + (index.min(MAX_EMAILS - 1) - EMAILS_BELOW),
         FileKind::Recording(index) => RECORDING_CODES_FROM + index.min(MAX_RECORDINGS - 1),
+    }
+}
+
+impl Ord for FileKind {
+    fn cmp(&self, other: &FileKind) -> Ordering {
+        kind_code(*self).cmp(&kind_code(*other))
+    }
+}
+
+impl PartialOrd for FileKind {
+    fn partial_cmp(&self, other: &FileKind) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 /// The inverse of [`kind_code`].
 pub(super) fn kind_from_code(code: i64) -> Option<FileKind> {
-    match code {
-        1 => Some(FileKind::Metadata),
-        2 => Some(FileKind::TranscriptText),
-        3 => Some(FileKind::TranscriptJson),
-        4 => Some(FileKind::Email),
-        16..=255 => u8::try_from(code - 16).ok().map(FileKind::Recording),
-        _ => None,
-    }
+    let code = u8::try_from(code).ok()?;
+    Some(match code {
+        0 => return None,
+        1 => FileKind::Metadata,
+        2 => FileKind::TranscriptText,
+        3 => FileKind::TranscriptJson,
+        EMAIL_CODES_FROM..RECORDING_CODES_FROM => FileKind::Email(code - EMAIL_CODES_FROM),
+        RECORDING_CODES_FROM..FURTHER_EMAIL_CODES_FROM => FileKind::Recording(code - RECORDING_CODES_FROM),
+        FURTHER_EMAIL_CODES_FROM.. => FileKind::Email(code - FURTHER_EMAIL_CODES_FROM + EMAILS_BELOW),
+    })
 }
 
 /// Gives hashed numbers. Holds how many bits of the hash are used: all 53, or few in tests that want collisions.
@@ -161,7 +187,9 @@ mod tests {
                 for index in 0..MAX_RECORDINGS {
                     assert!(seen.insert(file_ino(base, FileKind::Recording(index))));
                 }
-                assert!(seen.insert(file_ino(base, FileKind::Email)));
+                for index in 0..MAX_EMAILS {
+                    assert!(seen.insert(file_ino(base, FileKind::Email(index))));
+                }
             }
         }
         assert!(seen.iter().all(|ino| *ino < 1 << 63));
@@ -170,15 +198,28 @@ mod tests {
 
     #[test]
     fn kinds_round_trip_in_their_order() {
-        let mut kinds = vec![FileKind::Metadata, FileKind::TranscriptText, FileKind::TranscriptJson, FileKind::Email];
+        let mut kinds = vec![FileKind::Metadata, FileKind::TranscriptText, FileKind::TranscriptJson];
+        kinds.extend((0..EMAILS_BELOW).map(FileKind::Email));
         kinds.extend((0..MAX_RECORDINGS).map(FileKind::Recording));
+        kinds.extend((EMAILS_BELOW..MAX_EMAILS).map(FileKind::Email));
         for pair in kinds.windows(2) {
             assert!(pair[0] < pair[1] && kind_code(pair[0]) < kind_code(pair[1]));
         }
+        assert_eq!(kinds.len(), 255, "every code but that of the base is somebody's");
         for kind in kinds {
             assert_eq!(kind_from_code(kind_code(kind).into()), Some(kind));
         }
-        assert_eq!(kind_from_code(5), None);
+        // Published by the first version.
+        let first = [
+            FileKind::Metadata,
+            FileKind::TranscriptText,
+            FileKind::TranscriptJson,
+            FileKind::Email(0),
+            FileKind::Recording(0),
+        ];
+        assert_eq!(first.map(kind_code), [1, 2, 3, 4, 16]);
+        assert_eq!((kind_code(FileKind::Recording(199)), kind_code(FileKind::Email(1))), (215, 5));
+        assert_eq!(kind_from_code(0), None);
         assert_eq!(kind_from_code(256), None);
     }
 

@@ -63,7 +63,7 @@ use crate::base::crypt::Keys;
 pub use erase::{AllHoldings, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;
 pub use indexer::{IndexError, Indexer, Lister};
-pub use inode::{MAX_RECORDINGS, ROOT_INO, contact_ino, day_ino, file_ino};
+pub use inode::{MAX_EMAILS, MAX_RECORDINGS, ROOT_INO, contact_ino, day_ino, file_ino};
 pub use ledger::LedgerReader;
 pub use model::{
     AgentFolder, CatalogSettings, DayState, FileKind, Interaction, InteractionFolder, LedgerEntry, LedgerId, LedgerRow,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::convert::{from_time, from_unsigned, to_channel, to_optional_time, to_time, to_unsigned};
 use super::error::CatalogError;
-use super::inode::{MAX_RECORDINGS, kind_code, kind_from_code};
+use super::inode::{MAX_EMAILS, MAX_RECORDINGS, kind_code, kind_from_code};
 use super::model::{FileKind, Interaction, NewResolution, Resolution, ResolvedFile};
 use super::vault::{Place, Vault};
 use super::{Catalog, rates};
@@ -50,7 +50,7 @@ impl Catalog {
     ///
     /// A document's size is that of its bytes. A recording that comes without a size keeps the one known before, so that signing
     /// again never makes a size unknown. Refuses an interaction that no listing told of, two files of one kind, and more than
-    /// [`MAX_RECORDINGS`] recordings.
+    /// [`MAX_RECORDINGS`] recordings or [`MAX_EMAILS`] emails.
     pub fn store_resolution(
         &self,
         master: MasterId,
@@ -208,7 +208,10 @@ fn learn(
 fn checked_code(kind: FileKind) -> Result<u8, CatalogError> {
     match kind {
         FileKind::Recording(index) if index >= MAX_RECORDINGS => {
-            Err(CatalogError::Refused("an interaction with more than 240 recordings"))
+            Err(CatalogError::Refused("an interaction with more than 200 recordings"))
+        }
+        FileKind::Email(index) if index >= MAX_EMAILS => {
+            Err(CatalogError::Refused("an interaction with more than 52 emails"))
         }
         kind => Ok(kind_code(kind)),
     }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::db;
 use super::error::CatalogError;
-use super::inode::RECORDING_CODES_FROM;
+use super::inode::IS_DOCUMENT;
 use super::schema::{self, Found};
 
 /// What was read of a table.
@@ -84,13 +84,15 @@ fn copy_table(damaged: &Path, into: &mut Connection, table: &str) -> Result<Copi
 fn forget_incomplete(into: &mut Connection, files_from: Option<Value>) -> Result<(), CatalogError> {
     let transaction = into.transaction()?;
     transaction.execute(
-        "UPDATE interactions SET resolved_at = NULL, recheck_at = NULL WHERE resolved_at IS NOT NULL AND (
-            master_id >= ?1
-            OR recheck_at IS NULL AND NOT EXISTS(SELECT 1 FROM files WHERE files.master_id = interactions.master_id)
-            OR EXISTS(SELECT 1 FROM files WHERE files.master_id = interactions.master_id AND files.kind < ?2
-                AND NOT EXISTS(SELECT 1 FROM documents
-                    WHERE documents.master_id = files.master_id AND documents.kind = files.kind)))",
-        rusqlite::params![files_from.unwrap_or(Value::Null), RECORDING_CODES_FROM],
+        &format!(
+            "UPDATE interactions SET resolved_at = NULL, recheck_at = NULL WHERE resolved_at IS NOT NULL AND (
+                master_id >= ?1
+                OR recheck_at IS NULL AND NOT EXISTS(SELECT 1 FROM files WHERE files.master_id = interactions.master_id)
+                OR EXISTS(SELECT 1 FROM files WHERE files.master_id = interactions.master_id AND {IS_DOCUMENT}
+                    AND NOT EXISTS(SELECT 1 FROM documents
+                        WHERE documents.master_id = files.master_id AND documents.kind = files.kind)))"
+        ),
+        [files_from.unwrap_or(Value::Null)],
     )?;
     for table in ["files", "documents"] {
         let resolved = "SELECT master_id FROM interactions WHERE resolved_at IS NOT NULL";

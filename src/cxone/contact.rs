@@ -1,15 +1,14 @@
 //! One record of `contacts/completed`, in either naming set or a mix of both, into our words.
 //!
-//! Two generations of field names are in use and no version number tells which; values come as numbers or as text. Reading
-//! fails only where a record has no id or no start.
+//! Two generations of field names are in use and no version number tells which, in any case of letters; values come as numbers or as text,
+//! and a missing one as null or as an empty text. Reading fails only where a record has no id or no start.
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::model::ContactRecord;
 use super::shape::Shapes;
 use super::{instant, lenient, text};
-use crate::base::{AgentId, ContactId, MasterId};
+use crate::base::{AgentId, Channel, ContactId, MasterId};
 
 /// Old names and the current ones.
 const RENAMED: [(&str, &str); 6] = [
@@ -60,6 +59,10 @@ const NUMBERS: [&str; 29] = [
 const BOOLEANS: [&str; 7] =
     ["isOutbound", "abandoned", "isShortAbandon", "isRefused", "isTakeover", "isLogged", "isAnalyticsProcessed"];
 
+/// Fields with texts that are used here.
+const TEXTS: [&str; 6] =
+    ["contactStartDate", "lastUpdateTime", "firstName", "lastName", "mediaTypeName", "mediaSubTypeName"];
+
 /// Keys of an unreadable record that are told, and bytes of each.
 const KEYS_TOLD_MAX: usize = 64;
 const KEY_BYTES_MAX: usize = 64;
@@ -77,7 +80,7 @@ pub(super) fn read(record: Value, shapes: &mut Shapes) -> Result<ContactRecord, 
     normalise(&mut json);
     let id = |name: &str| json.get(name).and_then(lenient::integer).filter(|id| *id > 0);
     let Some(contact_id) = id("contactId") else { return Err(unreadable("no contactId", &json)) };
-    let Some(start) = json.get("contactStartDate").and_then(time) else {
+    let Some(start) = json.get("contactStartDate").and_then(instant::read) else {
         return Err(unreadable("no contactStartDate or contactStart", &json));
     };
     let Ok(text) = shapes.split(&json) else { return Err(unreadable("what no text can hold", &json)) };
@@ -93,18 +96,14 @@ pub(super) fn read(record: Value, shapes: &mut Shapes) -> Result<ContactRecord, 
         duration_s: duration.filter(|seconds| *seconds >= 0.0).unwrap_or(0.0),
         media_type_id: json.get("mediaTypeId").and_then(lenient::integer).unwrap_or(0),
         is_outbound: json.get("isOutbound").and_then(lenient::boolean).unwrap_or(false),
-        last_update: json.get("lastUpdateTime").and_then(time),
+        last_update: json.get("lastUpdateTime").and_then(instant::read),
         json: text,
     })
 }
 
-/// Only texts: a number would be some other field's value, shifted.
-fn time(value: &Value) -> Option<Timestamp> {
-    instant::parse(value.as_str()?)
-}
-
 /// Puts the current names beside old ones, and gives values under current names their types. Old names keep what was sent.
 fn normalise(json: &mut Map<String, Value>) {
+    add_spelled(json);
     add_current(json, &RENAMED);
     if let Some(Value::Array(tags)) = json.get_mut("tags") {
         for tag in tags.iter_mut().filter_map(Value::as_object_mut) {
@@ -126,19 +125,50 @@ fn normalise(json: &mut Map<String, Value>) {
             *value = Value::Bool(flag);
         }
     }
+    add_media_type(json);
+}
+
+/// Puts names as they are documented beside those that differ from them in the case of their letters.
+fn add_spelled(json: &mut Map<String, Value>) {
+    if json.contains_key("contactId") && (json.contains_key("contactStartDate") || json.contains_key("contactStart")) {
+        // The usual tenant: what every record has is spelled as documented.
+        return;
+    }
+    let old = RENAMED.iter().map(|(old, _)| *old);
+    for name in NUMBERS.into_iter().chain(BOOLEANS).chain(TEXTS).chain(old) {
+        if !json.contains_key(name)
+            && let Some(value) = lenient::find(json, &[name]).cloned()
+        {
+            json.insert(name.to_owned(), value);
+        }
+    }
 }
 
 fn add_current(json: &mut Map<String, Value>, renamed: &[(&str, &str)]) {
     for (old, current) in renamed {
-        if json.get(*current).is_some_and(|value| !value.is_null()) {
+        if json.get(*current).is_some_and(|value| !lenient::is_blank(value)) {
             continue;
         }
-        let Some(value) = json.get(*old).filter(|value| !value.is_null()).cloned() else { continue };
-        // `mediaType` is a name in other APIs; under `mediaTypeId` it would be a lie.
+        let Some(value) = json.get(*old).filter(|value| !lenient::is_blank(value)).cloned() else { continue };
+        // `mediaType` may hold a name; under `mediaTypeId` it would be a lie.
         if *current == "mediaTypeId" && lenient::integer(&value).is_none() {
             continue;
         }
         json.insert((*current).to_owned(), value);
+    }
+}
+
+/// Puts a media type's number beside its name where there is no number.
+fn add_media_type(json: &mut Map<String, Value>) {
+    if json.get("mediaTypeId").and_then(lenient::integer).is_some_and(|id| id > 0) {
+        return;
+    }
+    let named = ["mediaTypeName", "mediaType", "mediaTypeId"]
+        .into_iter()
+        .filter_map(|name| json.get(name)?.as_str())
+        .find_map(Channel::from_media_type_name);
+    if let Some(channel) = named {
+        json.insert("mediaTypeId".to_owned(), channel.media_type_id().into());
     }
 }
 
@@ -209,9 +239,63 @@ mod tests {
         assert_eq!(record.master_id, MasterId(5));
         assert_eq!(record.agent_id, AgentId::NONE);
         assert_eq!(record.first_name, None);
-        assert_eq!((record.duration_s, record.media_type_id, record.is_outbound), (0.0, 0, false));
-        assert!(!record.json.map().contains_key("mediaTypeId"));
+        assert_eq!((record.duration_s, record.media_type_id, record.is_outbound), (0.0, 4, false));
         assert_eq!(record.last_update, None);
+    }
+
+    #[test]
+    fn every_way_of_saying_a_call_of_that_morning_is_one() {
+        let odd = [
+            json!({}),
+            json!({"mediaTypeId": null}),
+            json!({"mediaTypeId": null, "mediaType": "Call"}),
+            json!({"mediaTypeId": 0, "mediaTypeName": "Phone Call"}),
+            json!({"mediaTypeId": "", "mediaTypeName": "", "mediaType": "4"}),
+            json!({"mediaTypeId": "4", "isOutbound": "False"}),
+            json!({"contactStartDate": "2026-11-02T08:09:00.0000000Z"}),
+            json!({"contactStartDate": "11/2/2026 8:09:00 AM"}),
+            json!({"contactStartDate": "/Date(1793606940000)/"}),
+            json!({"contactStartDate": 1_793_606_940_000_i64}),
+            json!({"contactStartDate": "1793606940"}),
+            json!({"contactStartDate": "", "contactStart": "2026-11-02 08:09:00"}),
+            json!({"masterContactId": 0}),
+            json!({"masterContactId": null}),
+            json!({"masterContactId": ""}),
+            json!({"contactId": "7.01000000007E+11", "masterContactId": null}),
+            json!({"contactId": 701_000_000_007.0, "masterContactId": "0"}),
+        ];
+        for odd in odd {
+            let mut row = json!({"contactId": 701_000_000_007_i64, "masterContactId": 701_000_000_007_i64,
+                "contactStartDate": "2026-11-02T08:09:00.000Z", "mediaTypeId": 4, "mediaTypeName": "Call"});
+            for (key, value) in odd.as_object().unwrap() {
+                row[key] = value.clone();
+            }
+            let record = read(row).unwrap();
+            assert_eq!(record.start.to_string(), "2026-11-02T08:09:00Z", "{odd}");
+            assert_eq!((record.media_type_id, record.is_outbound), (4, false), "{odd}");
+            assert_eq!((record.contact_id.0, record.master_id.0), (701_000_000_007, 701_000_000_007), "{odd}");
+            assert_eq!(record.json.map()["mediaTypeId"], 4, "{odd}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_nobody_however_it_is_written() {
+        for agent in [json!(0), json!(null), json!(-1), json!(""), json!("0"), json!("-1"), json!("none")] {
+            let row = json!({"contactId": 1, "contactStart": "2026-11-02T08:09:00Z", "agentId": agent, "totalDurationSeconds": -5});
+            let record = read(row).unwrap();
+            assert_eq!((record.agent_id, record.duration_s), (AgentId::NONE, 0.0), "{agent}");
+        }
+    }
+
+    #[test]
+    fn names_in_another_case_are_read_and_the_present_ones_stand_beside_them() {
+        let row = json!({"ContactID": "5", "MasterContactId": 4, "ContactStart": "2026-11-02T08:09:00Z", "AgentID": 7,
+            "FirstName": "Rosa", "MediaTypeName": "Call", "IsOutbound": "true", "LastUpdateTime": "11/2/2026 9:00:00 AM"});
+        let record = read(row).unwrap();
+        assert_eq!((record.contact_id, record.master_id, record.agent_id), (ContactId(5), MasterId(4), AgentId(7)));
+        assert_eq!((record.first_name.as_deref(), record.media_type_id, record.is_outbound), (Some("Rosa"), 4, true));
+        assert_eq!(record.last_update.unwrap().to_string(), "2026-11-02T09:00:00Z");
+        assert_eq!(record.json.map()["contactId"], 5);
     }
 
     #[test]

@@ -138,7 +138,17 @@ fn message(message: &Map<String, Value>) -> ChatMessage {
         participant_type: field(&["participantType"]),
         participant_name: field(&["participantName", "agentName"]),
         text: scrub::without_links(&field(&["text"])),
-        time: field(&["timeStamp", "time"]),
+        time: lenient::find(message, &["timeStamp", "time", "sentTime", "createdAt"]).map(said_at).unwrap_or_default(),
+    }
+}
+
+/// ISO-8601 is shown as the tenant wrote it; a number, or what only a program reads, as the date that it means.
+fn said_at(time: &Value) -> String {
+    let written = lenient::display(time);
+    let is_iso = written.trim().get(4..5) == Some("-");
+    match instant::read(time).filter(|_| !is_iso) {
+        Some(instant) => instant::format(instant),
+        None => written,
     }
 }
 
@@ -281,7 +291,7 @@ mod tests {
         let messages = found.items[0].chat.as_ref().unwrap();
         assert_eq!(messages.len(), 2);
         assert_eq!((messages[0].participant_name.as_str(), messages[0].text.as_str()), ("Rosa", "hi"));
-        assert_eq!((messages[1].text.as_str(), messages[1].time.as_str()), ("7", "1793610000"));
+        assert_eq!((messages[1].text.as_str(), messages[1].time.as_str()), ("7", "2026-11-02T09:00:00.000Z"));
         let email = found.items[1].email.as_ref().unwrap();
         assert_eq!(email.sent.unwrap().to_string(), "2026-11-02T08:59:31.5Z");
         assert_eq!(
@@ -290,6 +300,23 @@ mod tests {
         );
         assert_eq!((email.to.len(), email.cc.len(), email.bcc.len()), (2, 2, 0));
         assert!(found.items[2].chat.is_none() && found.items[3].email.is_none());
+    }
+
+    #[test]
+    fn the_times_of_messages_are_dates() {
+        for (sent, shown) in [
+            (json!(1_793_606_940_123_i64), "2026-11-02T08:09:00.123Z"),
+            (json!("1793606940123"), "2026-11-02T08:09:00.123Z"),
+            (json!(1_793_606_940), "2026-11-02T08:09:00.000Z"),
+            (json!("/Date(1793606940000)/"), "2026-11-02T08:09:00.000Z"),
+            (json!("11/2/2026 8:09:00 AM"), "2026-11-02T08:09:00.000Z"),
+            (json!("2026-11-02T03:09:00-05:00"), "2026-11-02T03:09:00-05:00"),
+            (json!("2026-11-02T08:09:00.5Z"), "2026-11-02T08:09:00.5Z"),
+            (json!("yesterday"), "yesterday"),
+            (json!(7), "7"),
+        ] {
+            assert_eq!(said_at(&sent), shown, "{sent}");
+        }
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

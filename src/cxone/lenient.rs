@@ -65,6 +65,15 @@ pub(super) fn display(value: &Value) -> String {
     }
 }
 
+/// Whether it says nothing: null, or a text of nothing but blanks.
+pub(super) fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        _ => false,
+    }
+}
+
 /// The value under the first of `names` that is there and not null, whatever the case of the key.
 pub(super) fn find<'a>(object: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
     names.iter().find_map(|name| {
@@ -84,7 +93,10 @@ fn number_in(text: &str) -> Option<Number> {
     if !plain.contains(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    plain.parse::<f64>().ok().and_then(Number::from_f64)
+    let float = plain.parse::<f64>().ok()?;
+    // An id that went through a spreadsheet: "7.01000000007E+11".
+    let is_whole = float.fract() == 0.0 && float.abs() <= F64_EXACT_MAX && plain.contains(['e', 'E']);
+    if is_whole { Some((float as i64).into()) } else { Number::from_f64(float) }
 }
 
 /// Drops commas where they group digits by three, as in `1,234.5`; `1,5` is no number that we could read safely.
@@ -120,6 +132,7 @@ mod tests {
         assert_eq!(integer(&json!(7.0)), Some(7));
         assert_eq!(integer(&json!("7.0")), Some(7));
         assert_eq!(integer(&json!("1,234,567")), Some(1_234_567));
+        assert_eq!(number(&json!("7.01000000007E+11")), Some(Number::from(701_000_000_007_i64)));
         assert_eq!(float(&json!("1,234.5")), Some(1234.5));
         assert_eq!(float(&json!("-1,234.5")), Some(-1234.5));
         assert_eq!(float(&json!(3)), Some(3.0));

@@ -86,7 +86,7 @@ pub struct ChatMessage {
     pub participant_type: String,
     pub participant_name: String,
     pub text: String,
-    /// As the tenant wrote it (ISO-8601 as a rule).
+    /// ISO-8601 as a rule; else as the tenant wrote it.
     pub time: String,
 }
 

@@ -46,7 +46,7 @@ pub fn predicted(channel: Channel) -> &'static [FileKind] {
     match channel {
         Channel::Call | Channel::Voicemail => &[FileKind::Metadata, FileKind::Recording(0)],
         Channel::Chat => &[FileKind::Metadata, FileKind::TranscriptText, FileKind::TranscriptJson],
-        Channel::Email => &[FileKind::Metadata, FileKind::Email],
+        Channel::Email => &[FileKind::Metadata, FileKind::Email(0)],
         Channel::Sms | Channel::Digital | Channel::Social | Channel::Work | Channel::Other(_) => &[FileKind::Metadata],
     }
 }
@@ -57,7 +57,7 @@ pub fn predicted_name(kind: FileKind) -> &'static str {
         FileKind::Metadata => "metadata.json",
         FileKind::TranscriptText => "transcript.txt",
         FileKind::TranscriptJson => "transcript.json",
-        FileKind::Email => "email.eml",
+        FileKind::Email(_) => "email.eml",
         FileKind::Recording(_) => "recording.mp4",
     }
 }

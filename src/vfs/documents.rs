@@ -11,7 +11,7 @@ use mail_builder::headers::address::Address;
 use serde_json::json;
 
 use crate::base::{Channel, MasterId};
-use crate::catalog::{FileKind, NewResolution, ResolvedFile};
+use crate::catalog::{FileKind, MAX_EMAILS, NewResolution, ResolvedFile};
 use crate::cxone::model::{ChatMessage, EmailContent};
 use crate::cxone::{Playback, PlaybackAnswer};
 use crate::vfs::children::{predicted, predicted_name};
@@ -54,8 +54,15 @@ fn found(master: MasterId, playback: &Playback) -> Vec<(ResolvedFile, Option<Vec
         files.push(document(FileKind::TranscriptText, transcript_text(&messages)));
         files.push(document(FileKind::TranscriptJson, transcript_json(&messages)));
     }
-    if let Some(email) = playback.items.iter().find_map(|item| item.email.as_ref()) {
-        files.push(document(FileKind::Email, eml(master, email)));
+    let emails = playback.items.iter().filter_map(|item| item.email.as_ref());
+    for (index, email) in (0..MAX_EMAILS).zip(emails.clone()) {
+        let (mut file, bytes) = document(FileKind::Email(index), eml(master, index, email));
+        file.name = email_name(index).into();
+        files.push((file, bytes));
+    }
+    let unnamed = emails.skip(usize::from(MAX_EMAILS)).count();
+    if unnamed > 0 {
+        tracing::warn!(%master, emails = unnamed, "more emails than files can be shown for: the rest is in metadata.json only");
     }
     let links = playback.items.iter().filter_map(|item| item.media.as_ref());
     for (index, link) in (0u8..).zip(links.take(RECORDINGS_MAX)) {
@@ -65,6 +72,11 @@ fn found(master: MasterId, playback: &Playback) -> Vec<(ResolvedFile, Option<Vec
         files.push((ResolvedFile { kind, name: name.into(), size: None, validator: String::new() }, None));
     }
     files
+}
+
+/// `email.eml`, `email_2.eml` …
+pub fn email_name(index: u8) -> String {
+    if index == 0 { String::from("email.eml") } else { format!("email_{}.eml", u32::from(index) + 1) }
 }
 
 fn document(kind: FileKind, bytes: Vec<u8>) -> (ResolvedFile, Option<Vec<u8>>) {
@@ -109,12 +121,16 @@ fn transcript_json(messages: &[&ChatMessage]) -> Vec<u8> {
 }
 
 /// RFC 5322. Message id and date are given, so that the builder takes neither the host's name nor the time of day.
-fn eml(master: MasterId, email: &EmailContent) -> Vec<u8> {
+fn eml(master: MasterId, index: u8, email: &EmailContent) -> Vec<u8> {
     let (from, subject) = (one_line(&email.from), one_line(&email.subject));
     let [to, cc, bcc] = [&email.to, &email.cc, &email.bcc].map(|list| list.iter().map(|one| one_line(one)).collect());
     let (to, cc, bcc): (Vec<String>, Vec<String>, Vec<String>) = (to, cc, bcc);
     let mut message = MessageBuilder::new()
-        .message_id(format!("{master}@cxone.invalid"))
+        .message_id(if index == 0 {
+            format!("{master}@cxone.invalid")
+        } else {
+            format!("{master}.{}@cxone.invalid", u32::from(index) + 1)
+        })
         .date(email.sent.map_or(0, Timestamp::as_second))
         .from(mailbox(&from))
         .subject(subject.as_str());
@@ -216,6 +232,26 @@ mod tests {
     }
 
     #[test]
+    fn each_email_of_an_answer_is_a_file() {
+        let email = |subject: &str| PlaybackItem {
+            email: Some(EmailContent { subject: subject.into(), body: "b".into(), ..Default::default() }),
+            ..Default::default()
+        };
+        let stored =
+            resolved(Channel::Email, &answer(vec![email("first"), PlaybackItem::default(), email("Re: first")]));
+        let names: Vec<&str> = stored.files.iter().map(|(file, _)| &*file.name).collect();
+        assert_eq!(names, ["metadata.json", "email.eml", "email_2.eml"]);
+        let text = |index: usize| String::from_utf8(stored.files[index].1.clone().unwrap()).unwrap();
+        assert!(text(1).contains("Subject: first") && text(1).contains("<7@cxone.invalid>"), "{}", text(1));
+        assert!(text(2).contains("Subject: Re: first") && text(2).contains("<7.2@cxone.invalid>"), "{}", text(2));
+        assert!(stored.recheck_at.is_none());
+        let many = resolved(Channel::Email, &answer((0..60).map(|_| email("x")).collect()));
+        let kinds: std::collections::HashSet<FileKind> = many.files.iter().map(|(file, _)| file.kind).collect();
+        assert_eq!((many.files.len(), kinds.len()), (1 + usize::from(MAX_EMAILS), 1 + usize::from(MAX_EMAILS)));
+        assert_eq!(&*many.files[52].0.name, "email_52.eml");
+    }
+
+    #[test]
     fn an_email_is_the_same_bytes_every_time() {
         let email = EmailContent {
             sent: Some(at("2026-11-02T08:59:31Z")),
@@ -225,8 +261,8 @@ mod tests {
             body: "Guten Tag,\nwo ist meine Rechnung?\n".into(),
             ..Default::default()
         };
-        let once = eml(MasterId(7), &email);
-        assert_eq!(once, eml(MasterId(7), &email));
+        let once = eml(MasterId(7), 0, &email);
+        assert_eq!(once, eml(MasterId(7), 0, &email));
         let text = String::from_utf8(once).unwrap();
         assert!(text.contains("Message-ID: <7@cxone.invalid>"), "{text}");
         assert!(text.contains("Mon, 2 Nov 2026 08:59:31 +0000") || text.contains("Mon, 02 Nov 2026"), "{text}");

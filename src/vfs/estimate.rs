@@ -38,6 +38,6 @@ mod tests {
             }
         }
         assert_eq!(estimate(recording, 100.0, Some(8192.0)), 819_200);
-        assert_eq!(estimate(FileKind::Email, 100.0, Some(8192.0)), 8192);
+        assert_eq!(estimate(FileKind::Email(0), 100.0, Some(8192.0)), 8192);
     }
 }

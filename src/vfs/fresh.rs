@@ -24,12 +24,13 @@ const LOOK_EVERY_MAX: Duration = Duration::from_secs(15);
 /// After midnight by the clock, so that rounding does not make us look just before it.
 const MIDNIGHT_MARGIN: Duration = Duration::from_millis(50);
 
-/// The kinds of shared files that are looked for when a day changed: further recordings than these show a changed link count later.
-const KINDS: [FileKind; 8] = [
+/// The kinds of shared files that are looked for when a day changed: further recordings and emails than these show a changed link count later.
+const KINDS: [FileKind; 9] = [
     FileKind::Metadata,
     FileKind::TranscriptText,
     FileKind::TranscriptJson,
-    FileKind::Email,
+    FileKind::Email(0),
+    FileKind::Email(1),
     FileKind::Recording(0),
     FileKind::Recording(1),
     FileKind::Recording(2),

@@ -37,7 +37,7 @@ pub fn documents(answer: &PlaybackAnswer) {
                 assert!(serde_json::from_slice::<serde_json::Value>(bytes).is_ok(), "a document that is not JSON");
             }
             (FileKind::TranscriptText, Some(bytes)) => assert_lines(bytes, answer),
-            (FileKind::Email, Some(bytes)) => assert_fields(bytes),
+            (FileKind::Email(_), Some(bytes)) => assert_fields(bytes),
         }
     }
 }

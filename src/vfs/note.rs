@@ -4,18 +4,18 @@
 //! It holds only for an interaction that the tenant lists with the same channel and start, so that a cache that comes to another tenant says
 //! nothing about calls that happen to have the same number there.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Channel;
-use crate::catalog::{FileKind, Interaction, MAX_RECORDINGS, NewResolution, ResolvedFile};
+use crate::catalog::{FileKind, Interaction, MAX_EMAILS, MAX_RECORDINGS, NewResolution, ResolvedFile};
 use crate::vfs::children::predicted_name;
+use crate::vfs::documents::email_name;
 
 /// Another number is another format, and says nothing.
 const FORMAT: u32 = 1;
-/// Documents, in the order in which they are shown.
-const DOCUMENTS: [FileKind; 4] =
-    [FileKind::Metadata, FileKind::TranscriptText, FileKind::TranscriptJson, FileKind::Email];
 /// The longest extension of a recording's name.
 const EXTENSION_LEN_MAX: usize = 8;
 
@@ -85,18 +85,10 @@ pub fn decode(interaction: &Interaction, note: &[u8]) -> Option<NewResolution> {
         return None;
     }
     let mut files = Vec::new();
-    for kind in DOCUMENTS {
-        for document in note.documents.iter().filter(|document| document.name == predicted_name(kind)) {
-            let bytes = document.text.clone().into_bytes();
-            let size = Some(bytes.len() as u64);
-            files.push((
-                ResolvedFile { kind, name: predicted_name(kind).into(), size, validator: String::new() },
-                Some(bytes),
-            ));
-        }
-    }
-    if files.len() != note.documents.len() {
-        return None;
+    for Document { name, text } in note.documents {
+        let (kind, bytes) = (document_kind(&name)?, text.into_bytes());
+        let size = Some(bytes.len() as u64);
+        files.push((ResolvedFile { kind, name: name.into(), size, validator: String::new() }, Some(bytes)));
     }
     for (index, recording) in (0..).zip(note.recordings) {
         if !is_name_of(index, &recording.name) {
@@ -105,9 +97,17 @@ pub fn decode(interaction: &Interaction, note: &[u8]) -> Option<NewResolution> {
         let (kind, name) = (FileKind::Recording(index), recording.name.into());
         files.push((ResolvedFile { kind, name, size: recording.size, validator: recording.validator }, None));
     }
-    let has_twice = files.windows(2).any(|pair| pair[0].0.kind == pair[1].0.kind);
+    let kinds: HashSet<FileKind> = files.iter().map(|(file, _)| file.kind).collect();
+    let has_twice = kinds.len() < files.len();
     let recheck_at = note.recheck_at.map(Timestamp::from_second).transpose().ok()?;
     (!has_twice).then_some(NewResolution { files, recheck_at })
+}
+
+/// Which document has that name.
+fn document_kind(name: &str) -> Option<FileKind> {
+    let others = [FileKind::Metadata, FileKind::TranscriptText, FileKind::TranscriptJson];
+    let email = || (0..MAX_EMAILS).find(|index| email_name(*index) == name).map(FileKind::Email);
+    others.into_iter().find(|kind| predicted_name(*kind) == name).or_else(email)
 }
 
 fn is_name_of(index: u8, name: &str) -> bool {
@@ -170,6 +170,16 @@ mod tests {
         let later = Interaction { mtime: interaction().mtime + jiff::SignedDuration::from_micros(1), ..interaction() };
         assert!(decode(&later, &note()).is_none());
         assert!(decode(&Interaction { channel: Channel::Voicemail, ..interaction() }, &note()).is_none());
+    }
+
+    #[test]
+    fn every_email_is_noted() {
+        let files: Vec<ResolvedFile> =
+            (0..MAX_EMAILS).map(|index| file(FileKind::Email(index), &email_name(index), Some(3))).collect();
+        let note = encode(&interaction(), &files, None, |_| Some(b"x\r\n".to_vec())).unwrap();
+        let kinds: Vec<FileKind> =
+            decode(&interaction(), &note).unwrap().files.iter().map(|(file, _)| file.kind).collect();
+        assert_eq!(kinds, files.iter().map(|file| file.kind).collect::<Vec<_>>());
     }
 
     #[test]

@@ -45,13 +45,13 @@ fn a_resolution_is_stored_in_order_and_survives() {
     let files = vec![
         recording(1, None, ""),
         recording(0, Some(1000), "\"etag\""),
-        document(FileKind::Email, "email.eml", b"mail"),
+        document(FileKind::Email(0), "email.eml", b"mail"),
         document(FileKind::Metadata, "metadata.json", b"{}\n"),
     ];
     resolve(&catalog, files);
     let expected = [
         (FileKind::Metadata, Some(3), String::new()),
-        (FileKind::Email, Some(4), String::new()),
+        (FileKind::Email(0), Some(4), String::new()),
         (FileKind::Recording(0), Some(1000), String::from("\"etag\"")),
         (FileKind::Recording(1), None, String::new()),
     ];
