@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Catalog;
@@ -16,10 +17,22 @@ use crate::base::Day;
 
 pub(super) const ONE: &str = "SELECT indexed_at, closed, last_poll FROM days WHERE day = ?1";
 pub(super) const OPEN: &str = "SELECT day FROM days WHERE closed = 0 AND day >= ?1 ORDER BY day";
-// The column `mtime` is no longer read.
-const PUT: &str = "INSERT INTO days(day, indexed_at, closed, mtime, last_poll) VALUES(?1, ?2, ?3, 0, ?4)
+pub(super) const FIRST_INDEXED: &str = "SELECT min(indexed_at) FROM days";
+pub(super) const UNREADABLE: &str = "SELECT day, unreadable FROM days WHERE unreadable > 0 AND day >= ?1 ORDER BY day";
+// The column `mtime` is no longer read. A look at changes sees few of a day's contacts, so it takes none off.
+const PUT: &str =
+    "INSERT INTO days(day, indexed_at, closed, mtime, last_poll, unreadable) VALUES(?1, ?2, ?3, 0, ?4, ?5)
     ON CONFLICT(day) DO UPDATE SET indexed_at = excluded.indexed_at, closed = max(closed, excluded.closed),
-    last_poll = coalesce(excluded.last_poll, last_poll)";
+    last_poll = coalesce(excluded.last_poll, last_poll),
+    unreadable = CASE WHEN ?6 THEN excluded.unreadable ELSE max(unreadable, excluded.unreadable) END";
+
+/// Contacts that a listing could not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unreadable {
+    pub contacts: u32,
+    /// Whether the listing was one of the whole day.
+    pub of_all: bool,
+}
 
 /// States of days as last read. Whoever writes a day forgets it here after the commit.
 #[derive(Default)]
@@ -76,6 +89,24 @@ impl Catalog {
         Ok(read)
     }
 
+    /// When the day was indexed that is in the index for longest.
+    pub fn first_indexed(&self) -> Result<Option<Timestamp>, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(FIRST_INDEXED)?;
+            to_optional_time(statement.query_row([], |row| row.get(0))?)
+        })
+    }
+
+    /// Days from `since` on of which contacts cannot be shown, because their records cannot be read, with how many; oldest first.
+    pub fn unreadable(&self, since: Day) -> Result<Vec<(Day, u64)>, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(UNREADABLE)?;
+            let rows = statement.query_map([since.0], |row| Ok((Day(row.get(0)?), row.get::<_, i64>(1)?)))?;
+            rows.map(|row| row.map_err(CatalogError::from).and_then(|(day, count)| Ok((day, to_unsigned(count)?))))
+                .collect()
+        })
+    }
+
     /// How many days are in the index.
     pub fn days_indexed(&self) -> Result<u64, CatalogError> {
         self.inner.db.read(|connection| {
@@ -102,12 +133,14 @@ pub(super) fn get(connection: &Connection, day: Day) -> Result<Option<DayState>,
 }
 
 /// Stores a day's state. A closed day stays closed, and an unknown poll time keeps the one before.
-pub(super) fn put(connection: &Connection, day: Day, state: &DayState) -> Result<(), CatalogError> {
+pub(super) fn put(connection: &Connection, day: Day, state: &DayState, seen: Unreadable) -> Result<(), CatalogError> {
     connection.prepare_cached(PUT)?.execute(params![
         day.0,
         from_time(state.indexed_at),
         state.closed,
         state.last_poll.map(from_time),
+        seen.contacts,
+        seen.of_all,
     ])?;
     Ok(())
 }

@@ -10,15 +10,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 
+use super::days::Unreadable;
 use super::error::CatalogError;
 use super::model::DayState;
 use super::{Catalog, beginnings};
-use crate::base::{Clock, Day};
-use crate::cxone::{ApiError, ContactRecord, ContactsAnswer, ListingProgress};
+use crate::base::{Clock, Day, Since};
+use crate::cxone::{ApiError, ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress};
 
 mod policy;
+mod sweep;
 
 use policy::{Mode, Step};
 
@@ -35,7 +37,8 @@ const CHANGES_KEPT: usize = 256;
 /// Who lists a window of completed contacts; the tenant, or a double in tests.
 #[async_trait]
 pub trait Lister: Send + Sync + 'static {
-    /// Legs that start in `[start, end)`; with `updated_since`, of those only the ones that changed since.
+    /// Legs that the tenant counts as of `[start, end)`, and whatever else it sends; with `updated_since`, of those only the ones that changed
+    /// since.
     async fn list(
         &self,
         start: Timestamp,
@@ -43,6 +46,15 @@ pub trait Lister: Send + Sync + 'static {
         updated_since: Option<Timestamp>,
         progress: &ListingProgress,
     ) -> Result<ContactsAnswer, ApiError>;
+
+    /// Legs that changed since, whenever they started, in batches.
+    async fn changed(
+        &self,
+        _since: Timestamp,
+        _into: mpsc::Sender<Vec<ContactRecord>>,
+    ) -> Result<ChangesAnswer, ApiError> {
+        Ok(ChangesAnswer::default())
+    }
 }
 
 /// Why a day could not be indexed. Shared by all who waited for it.
@@ -78,6 +90,8 @@ struct Inner {
     awaited: Semaphore,
     behind: Semaphore,
     changes: broadcast::Sender<Day>,
+    /// Earlier days are not shown, so nothing is filed for them.
+    since: Since,
     state: Mutex<State>,
 }
 
@@ -87,6 +101,8 @@ struct State {
     flights: HashMap<Day, Flight>,
     /// Days whose last refresh behind failed, and when. A day leaves on its first success.
     failing: HashMap<Day, Timestamp>,
+    /// The tenant counts a contact as of the time at which it starts.
+    counts_by_start: bool,
 }
 
 #[derive(Clone)]
@@ -121,9 +137,17 @@ impl Indexer {
             awaited: Semaphore::new(LISTINGS_AT_ONCE),
             behind: Semaphore::new(1),
             changes: broadcast::channel(CHANGES_KEPT).0,
+            since: Since::Day(Day(i32::MIN)),
             state: Mutex::default(),
         };
         Indexer { inner: Arc::new(inner) }
+    }
+
+    /// The same for a tree that shows no day before `since`. For an indexer that nobody uses yet.
+    #[must_use]
+    pub fn showing(self, since: Since) -> Indexer {
+        let inner = Arc::try_unwrap(self.inner).map(|inner| Inner { since, ..inner });
+        Indexer { inner: inner.map_or_else(|shared| shared, Arc::new) }
     }
 
     /// Tells every day whose listing changed, after the catalog has the change.
@@ -264,17 +288,29 @@ impl Inner {
         let answer = self.lister.list(request.start, request.end, request.updated_since, progress).await;
         let mut answer = answer.map_err(|error| IndexError::Api(Arc::new(error)))?;
         let (legs, skipped) = (answer.contacts.len(), answer.skipped);
+        let overnight = self.overnight(&request, &answer.contacts).await?;
+        answer.contacts.extend(overnight);
         let closes = policy::closes(&request, mode, answer.whole);
         let last_poll = answer.last_poll.filter(|_| answer.whole);
         let before = self.beginnings(day, request.start, &answer.contacts).await?;
+        let strays: Vec<ContactRecord> =
+            answer.contacts.iter().filter(|leg| !(request.start..request.end).contains(&leg.start)).cloned().collect();
         answer.contacts.extend(before);
 
         let catalog = self.catalog.clone();
+        let unreadable = Unreadable { contacts: skipped, of_all: request.updated_since.is_none() };
         let store = move || -> Result<(bool, Option<DayState>), CatalogError> {
-            let changed = catalog.record_day(day, &answer.contacts, request.asked_at, closes, last_poll)?;
+            let state = DayState { indexed_at: request.asked_at, closed: closes, last_poll };
+            let changed = catalog.record_listing(day, &answer.contacts, &state, unreadable)?;
             Ok((changed, catalog.day(day)?))
         };
         let (changed, state) = tokio::task::spawn_blocking(store).await.map_err(|_| IndexError::Interrupted)??;
+        if !strays.is_empty() {
+            self.file(strays).await?;
+        }
+        if mode == Mode::First && !self.state().counts_by_start {
+            self.sweep_from(request.start).await?;
+        }
         if changed {
             // No receiver is not an error.
             let _ = self.changes.send(day);
@@ -305,6 +341,25 @@ impl Inner {
         let mut legs = answer.map_err(|error| IndexError::Api(Arc::new(error)))?.contacts;
         legs.retain(|leg| sought.contains(&leg.master_id));
         tracing::debug!(%day, sought = sought.len(), legs = legs.len(), "looked at the evening before");
+        Ok(legs)
+    }
+
+    /// Legs of a day that the tenant counts as of the night after it, because they ended then. Asked for where it is not known that the tenant
+    /// counts by the start.
+    async fn overnight(
+        &self,
+        request: &policy::Request,
+        records: &[ContactRecord],
+    ) -> Result<Vec<ContactRecord>, IndexError> {
+        if policy::shows_that_start_counts(request, records) {
+            self.state().counts_by_start = true;
+        }
+        let Some((start, end)) = policy::overnight(request).filter(|_| !self.state().counts_by_start) else {
+            return Ok(Vec::new());
+        };
+        let answer = self.lister.list(start, end, None, &ListingProgress::default()).await;
+        let mut legs = answer.map_err(|error| IndexError::Api(Arc::new(error)))?.contacts;
+        legs.retain(|leg| (request.start..request.end).contains(&leg.start));
         Ok(legs)
     }
 

@@ -60,6 +60,7 @@ use vault::Vault;
 
 use crate::base::crypt::Keys;
 
+pub use days::Unreadable;
 pub use erase::{AllHoldings, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;
 pub use indexer::{IndexError, Indexer, Lister};

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::convert::{from_time, from_unsigned};
+use super::days::Unreadable;
 use super::error::CatalogError;
 use super::inode::{InodeNumbers, SALTS};
 use super::model::DayState;
@@ -58,17 +59,40 @@ impl Catalog {
         closed: bool,
         last_poll: Option<Timestamp>,
     ) -> Result<bool, CatalogError> {
+        let unreadable = Unreadable { contacts: 0, of_all: true };
+        self.record_listing(day, records, &DayState { indexed_at, closed, last_poll }, unreadable)
+    }
+
+    /// [`Catalog::record_day`], where some contacts could not be read.
+    pub fn record_listing(
+        &self,
+        day: Day,
+        records: &[ContactRecord],
+        state: &DayState,
+        unreadable: Unreadable,
+    ) -> Result<bool, CatalogError> {
         // Encoding needs no lock, so billed calls can be written to the ledger meanwhile.
         let plan = plan::plan(day, &self.inner.timezone, records)?;
         let changed = self.inner.db.write(|connection| {
             let known = days::get(connection, day)?;
             let recorder = Recorder { catalog: self, connection, day, plan: &plan };
             let changed = recorder.legs()?;
-            days::put(connection, day, &DayState { indexed_at, closed, last_poll })?;
+            days::put(connection, day, state, unreadable)?;
             Ok(changed || known.is_none())
         });
         self.inner.known_days.forget(day);
         changed
+    }
+
+    /// Adds or updates legs of a day that came with the listing of another, or with a look at changes. The day is as open or closed as before;
+    /// names, numbers and times that were published stay. A day that was never listed is left alone: it will be listed as a whole, and what is
+    /// published of an interaction comes from its first leg. Returns whether anything changed.
+    pub fn add_legs(&self, day: Day, records: &[ContactRecord]) -> Result<bool, CatalogError> {
+        if self.day(day)?.is_none() {
+            return Ok(false);
+        }
+        let plan = plan::plan(day, &self.inner.timezone, records)?;
+        self.inner.db.write(|connection| Recorder { catalog: self, connection, day, plan: &plan }.legs())
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The index (days, folders, legs) is not saved: the tenant has it. A resolution of which something is lost is forgotten as a whole, or
 //! its files would be missing for ever; what the cache has of it then comes back by itself.
+//!
+//! The damaged database may be of any version: a table is read by the columns that it has, and later ones keep their defaults.
 
 use std::path::Path;
 
@@ -42,23 +44,28 @@ pub(super) fn copy(damaged: &Path, into: &mut Connection) -> usize {
 
 fn copy_table(damaged: &Path, into: &mut Connection, table: &str) -> Result<Copied, CatalogError> {
     let from = db::open_reader(damaged)?;
-    if schema::identify(&from)? != Found::Ours(schema::VERSION) {
-        return Err(CatalogError::Damaged("not a database of this version"));
+    match schema::identify(&from)? {
+        // A newer one too: its columns of the same names say the same.
+        Found::Ours(_) => {}
+        Found::Empty | Found::Foreign => return Err(CatalogError::Damaged("not a database of this program")),
     }
-    let mut select = from.prepare(&format!("SELECT * FROM {table}"))?;
-    let columns = select.column_count();
-    let marks = vec!["?"; columns].join(", ");
+    let columns = shared_columns(&from, into, table)?;
+    if columns.is_empty() {
+        return Ok(Copied::default());
+    }
+    let (names, marks) = (columns.join(", "), vec!["?"; columns.len()].join(", "));
+    let mut select = from.prepare(&format!("SELECT {names} FROM {table}"))?;
     let transaction = into.transaction()?;
     let mut copied = Copied::default();
     {
-        let mut insert = transaction.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES({marks})"))?;
+        let mut insert = transaction.prepare(&format!("INSERT OR IGNORE INTO {table}({names}) VALUES({marks})"))?;
         let mut rows = select.query([])?;
         let mut last = Value::Integer(i64::MIN);
         // The first unreadable row ends this table.
         loop {
             let values: Result<Option<Vec<Value>>, _> = rows
                 .next()
-                .and_then(|row| row.map(|row| (0..columns).map(|column| row.get(column)).collect()).transpose());
+                .and_then(|row| row.map(|row| (0..columns.len()).map(|column| row.get(column)).collect()).transpose());
             match values {
                 Ok(Some(values)) => {
                     copied.rows += insert.execute(params_from_iter(&values)).unwrap_or(0);
@@ -78,6 +85,17 @@ fn copy_table(damaged: &Path, into: &mut Connection, table: &str) -> Result<Copi
     }
     transaction.commit()?;
     Ok(copied)
+}
+
+/// The columns of a table that both databases have, in the order of the damaged one: what a later version added has its default. None where
+/// the damaged one, of an earlier version, has no such table.
+fn shared_columns(from: &Connection, into: &Connection, table: &str) -> Result<Vec<String>, CatalogError> {
+    let columns = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
+        let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
+        statement.query_map([table], |row| row.get(0))?.collect()
+    };
+    let known = columns(into)?;
+    Ok(columns(from)?.into_iter().filter(|column| known.contains(column)).collect())
 }
 
 /// Forgets the resolutions of which files or documents are missing; of those from `files_from` on (they come in order), any may be.

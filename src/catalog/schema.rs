@@ -23,7 +23,10 @@ pub(super) enum Found {
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Step n leads from schema n to schema n + 1. A published step is never edited.
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, UNREADABLE_CONTACTS];
+
+/// How many of a day's contacts cannot be shown.
+const UNREADABLE_CONTACTS: &str = "ALTER TABLE days ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;";
 
 const V1: &str = "
 CREATE TABLE facts(
@@ -192,6 +195,14 @@ pub(super) fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Re
     Ok(())
 }
 
+/// A database as its first version made it, for tests of what became of it since.
+#[cfg(test)]
+pub(super) fn first_version(connection: &Connection) {
+    connection.execute_batch(V1).unwrap();
+    connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +215,17 @@ mod tests {
         assert_eq!(identify(&connection).unwrap(), Found::Ours(VERSION));
         migrate(&mut connection, VERSION).unwrap();
         assert_eq!(identify(&connection).unwrap(), Found::Ours(VERSION));
+    }
+
+    #[test]
+    fn every_step_keeps_what_is_there() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        first_version(&connection);
+        connection.execute_batch("INSERT INTO days VALUES(20000, 1, 1, 0, NULL)").unwrap();
+        migrate(&mut connection, 1).unwrap();
+        assert_eq!(identify(&connection).unwrap(), Found::Ours(VERSION));
+        let unreadable: i64 = connection.query_row("SELECT unreadable FROM days", [], |row| row.get(0)).unwrap();
+        assert_eq!(unreadable, 0);
     }
 
     #[test]

@@ -93,6 +93,7 @@ fn attach(
         Arc::new(TenantLister { tenant: tenant.clone(), breaker: reporting.clone(), trimmer: Trimmer::default() });
     let zone = config.tree.timezone.clone();
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
+    let indexer = indexer.showing(config.tree.since);
     let audit = AuditSink::open(&config.state.dir, keys.current.is_none(), Arc::clone(&clock))?;
     // Before anything is mounted: an address that cannot be had is said at once.
     let listener = plan.metrics.map(metrics::Listener::bind).transpose();
@@ -110,6 +111,7 @@ fn attach(
     };
     let vfs = Arc::new(Vfs::new(vfs_settings(config), parts));
     vfs::start_keeping_fresh(&vfs, config.tree.refresh);
+    indexer.start_sweeping();
     // The kernel cannot decrypt.
     let passthrough = config.mount.passthrough && keys.current.is_none();
     let options = fuse::MountOptions { allow_other: config.mount.allow_other, passthrough };

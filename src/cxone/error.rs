@@ -28,6 +28,7 @@ pub enum ApiErrorKind {
 /// Clones share the cause: everyone who waited for one login gets that login's error.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
+#[expect(clippy::struct_excessive_bools, reason = "independent marks, each with a word of its own")]
 pub struct ApiError {
     pub kind: ApiErrorKind,
     /// The HTTP status, where there was one.
@@ -41,6 +42,8 @@ pub struct ApiError {
     token_renewed: bool,
     /// Said for a service that was known to be down.
     outage: bool,
+    /// The answer was larger than we take.
+    too_large: bool,
     #[source]
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -56,6 +59,7 @@ impl ApiError {
             unsent: false,
             token_renewed: false,
             outage: false,
+            too_large: false,
             source: None,
         }
     }
@@ -91,6 +95,19 @@ impl ApiError {
     #[must_use]
     pub fn is_unsent(&self) -> bool {
         self.unsent
+    }
+
+    /// The answer was larger than we take.
+    #[must_use]
+    pub(super) fn too_large(mut self) -> ApiError {
+        self.too_large = true;
+        self
+    }
+
+    /// Whether a request for less may succeed, because the answer was larger than we take.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.too_large
     }
 
     /// Marks what is said to all who need a service that is down.

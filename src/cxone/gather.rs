@@ -1,80 +1,70 @@
-//! All records of a listing: each leg once, in the window, in order. Pages may come in any order and overlap.
+//! All records of a listing: each leg once, in order. Pages may come in any order and overlap.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use super::contact::Unreadable;
 use super::model::{ContactRecord, ContactsAnswer};
+use super::page::Page;
 use crate::base::ContactId;
 
 /// Unreadable records of one listing that are logged one by one; the rest are only counted.
-const UNREADABLE_LOGGED_MAX: u32 = 20;
+const UNREADABLE_LOGGED_MAX: u64 = 20;
 
 /// Collects the rows of one listing.
+#[derive(Default)]
 pub(super) struct Gather {
-    start: Timestamp,
-    end: Timestamp,
     legs: HashMap<ContactId, ContactRecord>,
-    /// Legs of other times.
-    outside: HashSet<ContactId>,
-    skipped: u32,
+    /// Bytes of their records.
+    bytes: usize,
+    skipped: u64,
 }
 
 impl Gather {
-    /// For legs that start in `[start, end)`.
-    pub fn new(start: Timestamp, end: Timestamp) -> Gather {
-        Gather { start, end, legs: HashMap::new(), outside: HashSet::new(), skipped: 0 }
-    }
-
     /// Adds a page's rows. Of two records of one leg, the one updated later stays; of equals, the first.
-    pub fn add(&mut self, rows: Vec<Result<ContactRecord, Unreadable>>) {
-        for row in rows {
-            let record = match row {
-                Ok(record) => record,
-                Err(unreadable) => {
-                    self.skipped = self.skipped.saturating_add(1);
-                    if self.skipped <= UNREADABLE_LOGGED_MAX {
-                        tracing::warn!(why = unreadable.why, keys = ?unreadable.keys, "a contact record cannot be read; skipped");
-                    }
-                    continue;
-                }
-            };
-            if record.start < self.start || record.start >= self.end {
-                self.outside.insert(record.contact_id);
-                continue;
-            }
-            self.keep(record);
-        }
+    pub fn add(&mut self, page: Page) {
+        note_unreadable(&page.described, self.skipped);
+        self.skipped += page.unreadable;
+        page.records.into_iter().for_each(|record| self.keep(record));
     }
 
     fn keep(&mut self, record: ContactRecord) {
+        let bytes = record.json.values.len();
         match self.legs.entry(record.contact_id) {
             Entry::Vacant(vacant) => {
                 vacant.insert(record);
+                self.bytes += bytes;
             }
             Entry::Occupied(mut occupied) if record.last_update > occupied.get().last_update => {
                 occupied.insert(record);
+                self.bytes += bytes;
             }
             Entry::Occupied(_) => {}
         }
     }
 
     /// The same listing, made once more: what either has.
-    pub fn join(&mut self, again: Gather) {
-        again.legs.into_values().for_each(|record| self.keep(record));
-        self.outside.extend(again.outside);
-        self.skipped = self.skipped.max(again.skipped);
+    pub fn again(&mut self, again: Gather) {
+        let skipped = self.skipped.max(again.skipped);
+        self.join(again);
+        self.skipped = skipped;
     }
 
-    /// Records that the tenant sent, each once, whether they are of use or not.
+    /// Another part of the listing.
+    pub fn join(&mut self, part: Gather) {
+        self.skipped += part.skipped;
+        part.legs.into_values().for_each(|record| self.keep(record));
+    }
+
+    /// Records that the tenant sent, each once, whether they could be read or not.
     pub fn distinct(&self) -> u64 {
-        (self.legs.len() + self.outside.len()) as u64 + u64::from(self.skipped)
+        self.legs.len() as u64 + self.skipped
     }
 
     /// Records that could not be read so far.
-    pub fn skipped(&self) -> u32 {
+    pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
@@ -83,14 +73,30 @@ impl Gather {
         self.legs.len()
     }
 
+    /// What the legs take in memory, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The legs by start, then contact id.
     pub fn finish(self, whole: bool, last_poll: Option<Timestamp>) -> ContactsAnswer {
-        if self.skipped > UNREADABLE_LOGGED_MAX {
-            tracing::warn!(skipped = self.skipped, "more contact records cannot be read");
+        if self.skipped > 0 {
+            tracing::warn!(
+                skipped = self.skipped,
+                legs = self.legs.len(),
+                "contact records that cannot be read are not shown"
+            );
         }
         let mut contacts: Vec<ContactRecord> = self.legs.into_values().collect();
         contacts.sort_by_key(|record| (record.start, record.contact_id));
-        ContactsAnswer { contacts, skipped: self.skipped, whole, last_poll }
+        ContactsAnswer { contacts, skipped: u32::try_from(self.skipped).unwrap_or(u32::MAX), whole, last_poll }
+    }
+}
+
+/// Logs why records cannot be read, unless so many were logged `before`.
+pub(super) fn note_unreadable(described: &[Unreadable], before: u64) {
+    for (unreadable, _) in described.iter().zip(before..UNREADABLE_LOGGED_MAX) {
+        tracing::warn!(why = unreadable.why, keys = ?unreadable.keys, "a contact record cannot be read; skipped");
     }
 }
 
@@ -102,31 +108,35 @@ mod tests {
     use crate::cxone::contact;
     use crate::cxone::shape::Shapes;
 
-    fn read(row: Value) -> Result<ContactRecord, Unreadable> {
-        contact::read(row, &mut Shapes::default())
+    fn page(rows: impl IntoIterator<Item = Value>) -> Page {
+        let mut page = Page::default();
+        for row in rows {
+            match contact::read(row, &mut Shapes::default()) {
+                Ok(record) => page.records.push(record),
+                Err(_) => page.unreadable += 1,
+            }
+        }
+        page
     }
 
-    fn row(id: i64, start: &str, updated: Option<&str>) -> Result<ContactRecord, Unreadable> {
-        read(json!({"contactId": id, "contactStartDate": start, "lastUpdateTime": updated}))
-    }
-
-    fn gather() -> Gather {
-        Gather::new("2026-11-02T00:00:00Z".parse().unwrap(), "2026-11-03T00:00:00Z".parse().unwrap())
+    fn row(id: i64, start: &str, updated: Option<&str>) -> Value {
+        json!({"contactId": id, "contactStartDate": start, "lastUpdateTime": updated})
     }
 
     #[test]
     fn each_leg_once_as_last_updated_in_order() {
-        let mut all = gather();
-        all.add(vec![
+        let mut all = Gather::default();
+        all.add(page([
             row(3, "2026-11-02T08:00:00Z", Some("2026-11-02T10:00:00Z")),
             row(2, "2026-11-02T08:00:00Z", None),
             row(1, "2026-11-02T09:00:00Z", None),
-        ]);
-        all.add(vec![
+        ]));
+        all.add(page([
             row(3, "2026-11-02T08:00:01Z", Some("2026-11-02T09:00:00Z")),
             row(2, "2026-11-02T07:00:00Z", Some("2026-11-02T09:00:00Z")),
-            read(json!("not a record")),
-        ]);
+            json!("not a record"),
+        ]));
+        assert_eq!(all.distinct(), 4);
         let answer = all.finish(true, None);
         let seen: Vec<(i64, String)> =
             answer.contacts.iter().map(|record| (record.contact_id.0, record.start.to_string())).collect();
@@ -136,15 +146,16 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_half_open() {
-        let mut all = gather();
-        all.add(vec![
-            row(1, "2026-11-01T23:59:59.999Z", None),
-            row(2, "2026-11-02T00:00:00Z", None),
-            row(3, "2026-11-02T23:59:59.9999999Z", None),
-            row(4, "2026-11-03T00:00:00Z", None),
-        ]);
-        let ids: Vec<i64> = all.finish(true, None).contacts.iter().map(|record| record.contact_id.0).collect();
-        assert_eq!(ids, [2, 3]);
+    fn unreadable_records_of_two_parts_add_up_and_those_of_two_looks_do_not() {
+        let part = || {
+            let mut part = Gather::default();
+            part.add(page([json!(1), row(1, "2026-11-02T08:00:00Z", None)]));
+            part
+        };
+        let mut all = part();
+        all.again(part());
+        assert_eq!((all.skipped(), all.len()), (1, 1));
+        all.join(part());
+        assert_eq!((all.skipped(), all.len()), (2, 1));
     }
 }

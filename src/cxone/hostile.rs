@@ -8,32 +8,29 @@ use url::Url;
 use super::gather::Gather;
 use super::interaction::{self, Document};
 use super::model::{ContactsAnswer, PlaybackAnswer};
-use super::paging::{self, PAGES_MAX, Plan};
-use super::{address, instant, link, reporting, text};
-
-/// The window in which a page's legs are taken.
-const WINDOW: [&str; 2] = ["2026-10-31T00:00:00Z", "2026-11-04T00:00:00Z"];
+use super::paging::{Next, PAGE_ROWS, PAGES_MAX, Paging, Position};
+use super::{address, instant, link, page, text};
 
 /// One page of a listing, and what it says of the others; `None` where it is refused.
 pub fn reporting_page(bytes: &[u8]) -> Option<ContactsAnswer> {
-    let (rows, facts, last_poll) = reporting::read_page_of(serde_json::from_slice(bytes).ok()?)?;
     let origin = Url::parse("https://api.example").ok()?;
-    let plan = paging::after_first(&facts, |url| address::same_origin(url, &origin));
-    match plan {
-        Plan::Pages { skips } => assert!((skips.len() as u64) < PAGES_MAX, "a listing that does not end"),
-        Plan::OneMore(paging::Position::Link(link)) => {
+    let page = page::read(bytes, &origin).ok()?;
+    let mut paging = Paging::new(PAGE_ROWS, true);
+    paging.note(&page.facts, None, false);
+    match paging.next(|url| address::same_origin(url, &origin)) {
+        Next::Ahead(skips) => assert!((skips.len() as u64) < PAGES_MAX, "a listing that does not end"),
+        Next::One(Position::Link(link)) => {
             assert_eq!(link.origin(), origin.origin(), "a link that leads away is followed");
         }
-        Plan::OneMore(paging::Position::Row(_)) | Plan::Done | Plan::TooMany => {}
+        Next::One(Position::Row(_)) | Next::Done(_) => {}
     }
-    let window = WINDOW.map(|at| instant::parse(at).unwrap_or_default());
-    let count = rows.len();
-    let mut gather = Gather::new(window[0], window[1]);
-    gather.add(rows);
+    let count = page.records.len();
+    let last_poll = page.last_poll;
+    let mut gather = Gather::default();
+    gather.add(page);
     let answer = gather.finish(true, last_poll);
     assert!(answer.contacts.len() <= count, "more legs than rows");
     for leg in &answer.contacts {
-        assert!(window[0] <= leg.start && leg.start < window[1], "a leg outside of the window");
         assert!(leg.duration_s.is_finite() && leg.duration_s >= 0.0, "a leg of no length");
     }
     Some(answer)

@@ -21,8 +21,6 @@ use crate::base::Clock;
 
 /// Bytes of a login or discovery answer.
 pub(super) const LOGIN_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of one page of a listing.
-pub(super) const REPORTING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one Media Playback answer.
 pub(super) const PLAYBACK_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of an error's body that are looked at; the rest is not read.
@@ -161,7 +159,8 @@ impl Http {
             content_type: header(response.headers(), &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase(),
             body: Vec::new(),
         };
-        let too_large = |answer: &Answer| answer.bad(&format!("the answer is larger than {} bytes", call.body_max));
+        let too_large =
+            |answer: &Answer| answer.bad(&format!("the answer is larger than {} bytes", call.body_max)).too_large();
         if status.is_success() && response.content_length().is_some_and(|length| length > call.body_max as u64) {
             return Err(too_large(&answer));
         }

@@ -35,7 +35,9 @@ mod lenient;
 pub mod limiter;
 mod link;
 mod login;
+mod mend;
 pub mod model;
+mod page;
 mod paging;
 mod playback;
 mod progress;
@@ -44,6 +46,7 @@ mod retry;
 mod scrub;
 mod settings;
 mod shape;
+mod slices;
 mod tally;
 mod tenant;
 #[cfg(test)]
@@ -55,8 +58,8 @@ pub use breaker::{Breaker, Probe, ServiceState};
 pub use error::{ApiError, ApiErrorKind};
 pub use limiter::{InFlight, Learned, Limiter, LimiterSettings, LimiterSnapshot, Permit, Priority};
 pub use model::{
-    ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer, PlaybackItem,
-    SecretUrl,
+    ChangesAnswer, ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer,
+    PlaybackItem, SecretUrl,
 };
 pub use progress::ListingProgress;
 pub use settings::{CallTimes, ClientCredentials, Credentials, TenantSettings};

@@ -34,10 +34,22 @@ pub struct ContactRecord {
 /// The answer of a listing, de-duplicated by contact id, ordered by start, then contact id.
 #[derive(Clone, Debug, Default)]
 pub struct ContactsAnswer {
+    /// All that the tenant sent, also those that start outside of the window that was asked for.
     pub contacts: Vec<ContactRecord>,
-    /// Records that could not be read and were skipped (each logged with its keys).
+    /// Records that could not be read and were skipped (logged with their keys).
     pub skipped: u32,
-    /// Whether as many records came as the tenant counts.
+    /// Whether the tenant had nothing more to send.
+    pub whole: bool,
+    /// The tenant's `lastPollTime`, to be used as the next `updated_since`.
+    pub last_poll: Option<Timestamp>,
+}
+
+/// What is said of a look at changes besides the records.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ChangesAnswer {
+    /// Records that could not be read and were skipped.
+    pub skipped: u64,
+    /// Whether the tenant had nothing more to send.
     pub whole: bool,
     /// The tenant's `lastPollTime`, to be used as the next `updated_since`.
     pub last_poll: Option<Timestamp>,

@@ -1,33 +1,41 @@
-//! The listing: `contacts/completed` in pages, the others in parallel once the first has told how many there are.
+//! The listing: `contacts/completed` in pages, some of them together where the tenant has told how many there are, in smaller windows and pages
+//! where it refuses or cannot manage large ones.
 //!
-//! Free of charge, under a rate limit of its own. Knows requests and pages; what a row means is `contact`'s business, what comes next
-//! `paging`'s, how many go out `limiter`'s.
+//! Free of charge, under a rate limit of its own. Knows requests and passes; what a row means is `contact`'s business, what a page holds
+//! `page`'s, what comes next `paging`'s, what is asked for instead `slices`', how many go out `limiter`'s.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
-use serde_json::Value;
+use tokio::sync::{Semaphore, mpsc};
 use url::Url;
 
-use super::contact::{self, Unreadable};
 use super::endpoints::Endpoints;
 use super::error::{ApiError, ApiErrorKind};
-use super::gather::Gather;
-use super::http::{Answer, Call, REPORTING_BYTES_MAX};
+use super::gather::{self, Gather};
+use super::http::{Answer, Call};
 use super::limiter::{InFlight, LimiterSettings, Priority};
-use super::model::{ContactRecord, ContactsAnswer};
-use super::paging::{self, PAGE_ROWS, PAGES_MAX, PageFacts, Plan, Position};
+use super::model::{ChangesAnswer, ContactRecord, ContactsAnswer};
+use super::page::{self, BadPage, PAGE_BYTES_MAX, Page};
+use super::paging::{End, Next, PAGES_MAX, Paging, Position};
 use super::progress::ListingProgress;
 use super::settings::CallClass;
-use super::shape::Shapes;
+use super::slices::{self, Pace, Slice, Trouble};
 use super::tenant::Inner;
-use super::{address, instant, lenient};
+use super::{address, instant};
+use crate::base::ContactId;
 
-/// Pages fetched at once.
+/// Pages of one listing fetched at once.
 const PAGES_AT_ONCE: usize = 4;
+/// Pages of all listings in memory at once, as they came.
+const PAGES_HELD_MAX: usize = 8;
+/// What one listing may take in memory: a hundred thousand legs take less.
+const LISTING_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Pages in any window. No limit is published for Reporting, so this is a guess that nobody who looks around meets and no tenant should
 /// mind: a year of days at once, or ten pages a second for ever. A tenant that refuses more is listened to.
@@ -35,10 +43,36 @@ pub(super) const RATE: LimiterSettings = LimiterSettings { calls: 600, window: D
 
 /// A listing of more rows says in the log how far it is.
 const LARGE_ROWS: u64 = 5000;
+/// Bytes of a body that is no page of which the error is described in detail.
+const DESCRIBED_BYTES_MAX: usize = 64 * 1024;
 
-const LISTING: Call = Call { operation: "listing contacts", class: CallClass::Page, body_max: REPORTING_BYTES_MAX };
+const LISTING: Call = Call { operation: "listing contacts", class: CallClass::Page, body_max: PAGE_BYTES_MAX };
 
-/// Which legs are asked for: those that start in `[start, end)`, and changed since `updated_since` where that is given.
+/// What is shared by all listings of a tenant.
+pub(super) struct Listings {
+    held: Semaphore,
+    pace: Mutex<Pace>,
+    /// The tenant counts more contacts than it sends. Known since a second look found no more.
+    counts_too_many: AtomicBool,
+}
+
+impl Default for Listings {
+    fn default() -> Listings {
+        Listings {
+            held: Semaphore::new(PAGES_HELD_MAX),
+            pace: Mutex::default(),
+            counts_too_many: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Listings {
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which legs are asked for: those that the tenant counts as of `[start, end)`, and changed since `updated_since` where that is given.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub start: Timestamp,
@@ -46,158 +80,274 @@ pub(super) struct Window {
     pub updated_since: Option<Timestamp>,
 }
 
-/// A record, or why it is none.
-type Row = Result<ContactRecord, Unreadable>;
-
-struct Page {
-    rows: Vec<Row>,
-    facts: PageFacts,
-    last_poll: Option<Timestamp>,
-}
-
 pub(super) async fn completed_contacts(
     inner: &Arc<Inner>,
     window: Window,
     progress: &ListingProgress,
 ) -> Result<ContactsAnswer, ApiError> {
-    if window.start >= window.end {
-        return Ok(Gather::new(window.start, window.end).finish(true, None));
-    }
-    let mut listing = list(inner, window, PAGES_AT_ONCE, progress).await?;
-    if listing.may_lack() {
-        // Rows move between pages while the tenant is at work, the more so between pages that are asked for together.
-        tracing::debug!(total = listing.total, seen = listing.seen, "the pages do not add up; listed once more");
-        let again = list(inner, window, 1, &ListingProgress::default()).await?;
-        listing.gather.join(again.gather);
-        (listing.seen, listing.total) = (again.seen, again.total);
-    }
-    let Listing { gather, seen, total, last_poll, .. } = listing;
-    let whole = total.is_none_or(|total| seen >= total);
-    if !whole {
-        tracing::warn!(start = %window.start, total, seen, "the tenant sends fewer contacts than it counts");
+    let Window { start, end, updated_since } = window;
+    let mut todo = inner.listings.pace().slices(start, end, updated_since);
+    todo.reverse();
+    let (mut all, mut whole, mut last_poll) = (Gather::default(), true, None);
+    // Why a slice stands in for a larger one.
+    let mut instead_of = None;
+    while let Some(slice) = todo.pop() {
+        let part = match part(inner, slice, progress).await {
+            Ok(part) => part,
+            Err(error) => {
+                let smaller =
+                    slices::trouble(&error).and_then(|trouble| Some((slices::smaller(&slice, trouble)?, trouble)));
+                let Some((smaller, trouble)) = smaller else { return Err(error) };
+                tracing::info!(start = %start, slices = smaller.len(), top = smaller[0].top, %error, "listing in smaller parts");
+                instead_of = Some(trouble);
+                todo.extend(smaller.into_iter().rev());
+                continue;
+            }
+        };
+        if let Some(trouble) = instead_of {
+            inner.listings.pace().learn(&slice, trouble);
+        }
+        // The first part's time: what changed while the others were fetched is then asked for again, not missed.
+        last_poll = last_poll.or(part.last_poll);
+        all.join(part.gather);
+        if all.bytes() > LISTING_BYTES_MAX {
+            return Err(too_much());
+        }
+        if part.end == End::Repeats
+            && let Some(smaller) = slices::smaller(&slice, Trouble::TooLong)
+        {
+            tracing::info!(start = %start, "the tenant repeats its first page; listing in smaller parts");
+            todo.extend(smaller.into_iter().rev());
+            continue;
+        }
+        if part.end == End::Repeats {
+            tracing::warn!(start = %start, "the tenant sends the same page again and again: contacts may be missing");
+        }
+        whole &= part.whole;
     }
     // One bad record is skipped; where all are bad it is the answer that is, and an empty day would be remembered.
-    if gather.len() == 0 && gather.skipped() > 0 {
+    if all.len() == 0 && all.skipped() > 0 {
         return Err(contradiction("not one of its records can be read"));
     }
-    tracing::debug!(start = %window.start, end = %window.end, legs = gather.len(), "listed");
-    Ok(gather.finish(whole, last_poll))
+    tracing::debug!(%start, %end, legs = all.len(), "listed");
+    Ok(all.finish(whole, last_poll))
 }
 
-/// One pass through the pages.
-struct Listing {
+/// Legs that changed since, whenever they started, page by page, for as long as somebody takes them.
+pub(super) async fn changed_contacts(
+    inner: &Arc<Inner>,
+    since: Timestamp,
+    into: mpsc::Sender<Vec<ContactRecord>>,
+) -> Result<ChangesAnswer, ApiError> {
+    let mut slice = Slice { span: None, updated_since: Some(since), top: inner.listings.pace().top(), slow: 0 };
+    loop {
+        match changes(inner, slice, &into).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => {
+                let smaller = slices::trouble(&error).and_then(|trouble| slices::smaller(&slice, trouble));
+                slice = smaller.and_then(|slices| slices.into_iter().next()).ok_or(error)?;
+            }
+        }
+    }
+}
+
+async fn changes(
+    inner: &Arc<Inner>,
+    slice: Slice,
+    into: &mpsc::Sender<Vec<ContactRecord>>,
+) -> Result<ChangesAnswer, ApiError> {
+    let mut pages = Pages::new(inner, slice, 1);
+    let mut answer = ChangesAnswer::default();
+    while let Some(page) = pages.next().await? {
+        gather::note_unreadable(&page.described, answer.skipped);
+        answer.skipped += page.unreadable;
+        // The first page's time: what changes meanwhile is asked for again.
+        answer.last_poll = answer.last_poll.or(page.last_poll);
+        if into.send(page.records).await.is_err() {
+            return Ok(answer);
+        }
+    }
+    answer.whole = pages.end == Some(End::Whole);
+    if !answer.whole {
+        tracing::warn!(since = ?slice.updated_since, pages = pages.paging.pages(), "not all changes could be listed");
+    }
+    Ok(answer)
+}
+
+/// What came of one slice.
+struct Part {
     gather: Gather,
     /// Rows that came, the same ones counted as often as they came.
     seen: u64,
     /// Rows that the tenant counts.
     total: Option<u64>,
     pages: u64,
+    end: End,
     last_poll: Option<Timestamp>,
+    whole: bool,
 }
 
-impl Listing {
+impl Part {
     /// Fewer rows came than the tenant counts, or the same ones on several pages.
-    fn may_lack(&self) -> bool {
+    fn lacks(&self) -> bool {
         let distinct = if self.pages > 1 { self.gather.distinct() } else { self.seen };
         self.total.is_some_and(|total| self.seen.min(distinct) < total)
     }
 }
 
-async fn list(
-    inner: &Arc<Inner>,
-    window: Window,
-    at_once: usize,
-    progress: &ListingProgress,
-) -> Result<Listing, ApiError> {
-    let mut gather = Gather::new(window.start, window.end);
-    let first = fetch(inner.clone(), window, Position::Row(0)).await?;
-    // The first page's time: what changed while the others were fetched is then asked for again, not missed.
-    let last_poll = first.last_poll;
-    if first.facts.rows == 0 && first.facts.total.is_some_and(|total| total > 0) {
-        return Err(contradiction("it counts records and sends none"));
+async fn part(inner: &Arc<Inner>, slice: Slice, progress: &ListingProgress) -> Result<Part, ApiError> {
+    let mut part = pass(inner, slice, PAGES_AT_ONCE, progress).await?;
+    part.whole = part.end == End::Whole;
+    if !part.lacks() || inner.listings.counts_too_many.load(Ordering::Relaxed) {
+        return Ok(part);
     }
-    let origin = inner.session().await?.endpoints.api.clone();
-    let may_follow = |url: &Url| address::same_origin(url, &origin);
-    let total = first.facts.total;
-    let mut plan = paging::after_first(&first.facts, may_follow);
-    let mut seen = first.facts.rows;
-    let mut pages = 1;
-    if let Some(total) = total {
-        progress.expect(total);
-    }
-    note_progress(progress, window, seen);
-    gather.add(first.rows);
-    loop {
-        match plan {
-            Plan::Done => break,
-            Plan::TooMany => {
-                let message = format!("{}: more than {PAGES_MAX} pages", LISTING.operation);
-                return Err(ApiError::new(ApiErrorKind::BadAnswer, message));
-            }
-            Plan::Pages { skips } => {
-                pages += skips.len() as u64;
-                seen += fetch_all(inner, window, skips, at_once, &mut gather, progress).await?;
-                break;
-            }
-            Plan::OneMore(position) => {
-                let page = fetch(inner.clone(), window, position.clone()).await?;
-                seen += page.facts.rows;
-                pages += 1;
-                note_progress(progress, window, page.facts.rows);
-                let at = if let Position::Link(url) = &position { Some(url) } else { None };
-                plan = paging::after_next(&page.facts, seen, pages, at, may_follow);
-                gather.add(page.rows);
-            }
+    // Rows move between pages while the tenant is at work, the more so between pages that are asked for together.
+    tracing::debug!(total = part.total, seen = part.seen, "the pages do not add up; listed once more");
+    let again = pass(inner, slice, 1, &ListingProgress::default()).await?;
+    let found_no_more = again.gather.distinct() <= part.gather.distinct();
+    part.gather.again(again.gather);
+    (part.seen, part.total, part.pages, part.end) = (again.seen, again.total, again.pages, again.end);
+    part.whole = part.end == End::Whole;
+    if part.lacks() {
+        let (total, seen) = (part.total, part.seen);
+        if found_no_more && part.whole && seen > 0 {
+            inner.listings.counts_too_many.store(true, Ordering::Relaxed);
+            tracing::warn!(
+                total,
+                seen,
+                "the tenant counts more contacts than it sends, and a second look found no more: its count is not believed"
+            );
+        } else {
+            part.whole = false;
+            tracing::warn!(start = ?slice.span.map(|span| span.0), total, seen, "the tenant sends fewer contacts than it counts");
         }
     }
-    Ok(Listing { gather, seen, total, pages, last_poll })
+    Ok(part)
+}
+
+/// One pass through the pages of a slice.
+async fn pass(inner: &Arc<Inner>, slice: Slice, at_once: usize, progress: &ListingProgress) -> Result<Part, ApiError> {
+    let mut pages = Pages::new(inner, slice, at_once);
+    let (mut gather, mut seen, mut last_poll) = (Gather::default(), 0, None);
+    while let Some(page) = pages.next().await? {
+        if seen == 0 {
+            last_poll = page.last_poll;
+            page.facts.total.into_iter().for_each(|total| progress.expect(total));
+        }
+        seen += page.facts.rows;
+        note_progress(progress, slice, page.facts.rows);
+        gather.add(page);
+        if gather.bytes() > LISTING_BYTES_MAX {
+            return Err(too_much());
+        }
+    }
+    let end = pages.end.unwrap_or(End::Whole);
+    if end == End::TooMany {
+        return Err(contradiction(&format!("more than {PAGES_MAX} pages")));
+    }
+    let (total, pages) = (pages.paging.total(), pages.paging.pages());
+    Ok(Part { gather, seen, total, pages, end, last_poll, whole: false })
 }
 
 fn contradiction(what: &str) -> ApiError {
     ApiError::new(ApiErrorKind::BadAnswer, format!("{}: {what}", LISTING.operation))
 }
 
-/// Fetches pages, so many at once, and adds them in order, up to the first empty one. Gives the rows that came.
-async fn fetch_all(
-    inner: &Arc<Inner>,
-    window: Window,
-    skips: Vec<u64>,
+fn too_much() -> ApiError {
+    contradiction(&format!("more than {} MiB of contacts at once", LISTING_BYTES_MAX / 1024 / 1024))
+}
+
+/// The pages of a slice, in order.
+struct Pages {
+    inner: Arc<Inner>,
+    slice: Slice,
     at_once: usize,
-    gather: &mut Gather,
-    progress: &ListingProgress,
-) -> Result<u64, ApiError> {
-    let fetches = skips.into_iter().map(|skip| fetch(inner.clone(), window, Position::Row(skip)));
-    let mut pages = stream::iter(fetches).buffered(at_once);
-    let mut seen = 0;
-    while let Some(page) = pages.next().await {
-        let page = page?;
-        if page.facts.rows == 0 {
-            break;
-        }
-        seen += page.facts.rows;
-        note_progress(progress, window, page.facts.rows);
-        gather.add(page.rows);
+    paging: Paging,
+    /// Legs that came.
+    ids: HashSet<ContactId>,
+    /// Pages that were asked for together.
+    ahead: Option<BoxStream<'static, Result<Page, ApiError>>>,
+    /// Why there are no more, once there are none.
+    end: Option<End>,
+}
+
+impl Pages {
+    fn new(inner: &Arc<Inner>, slice: Slice, at_once: usize) -> Pages {
+        let paging = Paging::new(slice.top, at_once > 1);
+        Pages { inner: Arc::clone(inner), slice, at_once, paging, ids: HashSet::new(), ahead: None, end: None }
     }
-    Ok(seen)
+
+    /// The next page that is not empty.
+    async fn next(&mut self) -> Result<Option<Page>, ApiError> {
+        loop {
+            if let Some(ahead) = &mut self.ahead {
+                match ahead.next().await {
+                    Some(page) => {
+                        let page = page?;
+                        if page.facts.rows == 0 {
+                            self.ahead = None;
+                        }
+                        if self.note(&page, None) {
+                            return Ok(Some(page));
+                        }
+                    }
+                    None => self.ahead = None,
+                }
+                continue;
+            }
+            let origin = self.inner.session().await?.endpoints.api.clone();
+            match self.paging.next(|url| address::same_origin(url, &origin)) {
+                Next::Done(end) => {
+                    self.end = Some(end);
+                    return Ok(None);
+                }
+                Next::Ahead(skips) => {
+                    let (inner, slice) = (Arc::clone(&self.inner), self.slice);
+                    let fetches = skips.into_iter().map(move |skip| fetch(inner.clone(), slice, Position::Row(skip)));
+                    self.ahead = Some(stream::iter(fetches).buffered(self.at_once).boxed());
+                }
+                Next::One(position) => {
+                    if let Position::Row(skip) = position {
+                        let version = &self.inner.settings.reporting_version;
+                        self.paging.asked(page_url(&origin, version, &self.slice, skip));
+                    }
+                    let page = fetch(self.inner.clone(), self.slice, position.clone()).await?;
+                    let link = if let Position::Link(url) = &position { Some(url) } else { None };
+                    if self.note(&page, link) {
+                        return Ok(Some(page));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the page has rows.
+    fn note(&mut self, page: &Page, link: Option<&Url>) -> bool {
+        let before = self.ids.len();
+        self.ids.extend(page.records.iter().map(|record| record.contact_id));
+        let repeats = !page.records.is_empty() && self.ids.len() == before;
+        self.paging.note(&page.facts, link, repeats);
+        page.facts.rows > 0
+    }
 }
 
 /// Says of a listing of many pages how far it is.
-fn note_progress(progress: &ListingProgress, window: Window, rows: u64) {
+fn note_progress(progress: &ListingProgress, slice: Slice, rows: u64) {
     let (is_quarter, (rows, total)) = (progress.add(rows), progress.get());
     if is_quarter && total > LARGE_ROWS {
-        tracing::info!(start = %window.start, rows, total, "listing");
+        tracing::info!(start = ?slice.span.map(|span| span.0), rows, total, "listing");
     }
 }
 
 /// One page, with retries.
-async fn fetch(inner: Arc<Inner>, window: Window, position: Position) -> Result<Page, ApiError> {
+async fn fetch(inner: Arc<Inner>, slice: Slice, position: Position) -> Result<Page, ApiError> {
     let version = &inner.settings.reporting_version;
     let url_of = |endpoints: &Endpoints| match &position {
         Position::Link(url) => url.clone(),
-        Position::Row(skip) => page_url(&endpoints.api, version, window, *skip),
+        Position::Row(skip) => page_url(&endpoints.api, version, &slice, *skip),
     };
     // A refresh is made behind an answer from the index; nobody waits for it.
-    let urgency = if window.updated_since.is_some() { Priority::Warm } else { Priority::Open };
+    let urgency = if slice.updated_since.is_some() { Priority::Warm } else { Priority::Open };
     inner.retry.run(|| inner.http.jitter(), || fetch_once(&inner, urgency, url_of)).await
 }
 
@@ -207,14 +357,37 @@ async fn fetch_once(inner: &Inner, urgency: Priority, url_of: impl Fn(&Endpoints
         let message = format!("{}: its rate limit leaves no room", LISTING.operation);
         ApiError::new(ApiErrorKind::RateLimited { retry_after: None }, message)
     })?;
+    let _held = inner.listings.held.acquire().await;
     let under_way = permit.spend();
     let answer = inner.get(LISTING, url_of).await.and_then(|(answer, _session)| answer.ok());
     conclude(under_way, &answer);
     let answer = answer?;
     if answer.is_empty() {
-        return Ok(Page { rows: Vec::new(), facts: PageFacts::default(), last_poll: None });
+        return Ok(Page::default());
     }
-    read_page(answer.json()?).ok_or_else(|| answer.bad("the answer holds no list of contacts"))
+    read(answer).await
+}
+
+/// Reads a page, on a thread where it holds nobody up.
+async fn read(mut answer: Answer) -> Result<Page, ApiError> {
+    let (body, url) = (std::mem::take(&mut answer.body), answer.url.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let page = page::read(&body, &url);
+        (page, body)
+    });
+    let (page, body) = read.await.map_err(|_| answer.bad("reading the answer was interrupted"))?;
+    match page {
+        Ok(page) => Ok(page),
+        Err(BadPage::TooManyRows) => Err(answer.bad("the answer holds too many rows").too_large()),
+        Err(BadPage::NoList) => Err(answer.bad("the answer holds no list of contacts")),
+        Err(BadPage::NotJson) => {
+            if body.len() <= DESCRIBED_BYTES_MAX {
+                answer.body = body;
+                answer.json()?;
+            }
+            Err(answer.bad("the answer is no JSON, or is cut off"))
+        }
+    }
 }
 
 /// Tells the limiter how a call ended.
@@ -230,60 +403,37 @@ fn conclude(under_way: InFlight, answer: &Result<Answer, ApiError>) {
 }
 
 /// No `orderBy`: the effect of a name that the tenant's version does not know is unknown, so the order is made here.
-fn page_url(api: &Url, version: &str, window: Window, skip: u64) -> Url {
+fn page_url(api: &Url, version: &str, slice: &Slice, skip: u64) -> Url {
     let mut url = address::join(api, &format!("incontactapi/services/{version}/contacts/completed"));
     let mut query = url.query_pairs_mut();
-    query.append_pair("startDate", &instant::format(window.start));
-    query.append_pair("endDate", &instant::format(instant::last_before(window.end)));
-    if let Some(since) = window.updated_since {
+    if let Some((start, end)) = slice.span {
+        query.append_pair("startDate", &instant::format(start));
+        query.append_pair("endDate", &instant::format(instant::last_before(end)));
+    }
+    if let Some(since) = slice.updated_since {
         query.append_pair("updatedSince", &instant::format(since));
     }
-    query.append_pair("top", &PAGE_ROWS.to_string());
+    query.append_pair("top", &slice.top.to_string());
     query.append_pair("skip", &skip.to_string());
     drop(query);
     url
 }
 
-/// Takes the envelope apart and reads its records; `None` if it holds no list of contacts. Read at once: pages wait for each other, and a page
-/// of parsed JSON is ten times as large as its records.
-fn read_page(body: Value) -> Option<Page> {
-    let Value::Object(mut envelope) = body else { return None };
-    let total = envelope.get("totalRecords").and_then(lenient::integer).and_then(|total| u64::try_from(total).ok());
-    let next = envelope.get("_links").and_then(|links| links.get("next")).and_then(Value::as_str);
-    let next = next.and_then(|next| Url::parse(next.trim()).ok());
-    let last_poll = envelope.get("lastPollTime").and_then(instant::read);
-    let rows = match envelope.get_mut("completedContacts").map(Value::take) {
-        Some(Value::Array(rows)) => rows,
-        // A null list, or none at all with a count of none, is an empty page.
-        Some(Value::Null) => Vec::new(),
-        None if total == Some(0) => Vec::new(),
-        _ => return None,
-    };
-    let mut shapes = Shapes::default();
-    let rows: Vec<Row> = rows.into_iter().map(|row| contact::read(row, &mut shapes)).collect();
-    Some(Page { facts: PageFacts { rows: rows.len() as u64, total, next }, rows, last_poll })
-}
-
-/// For fuzzing: the rows, what they say of other pages, and the tenant's time.
-#[cfg(any(test, fuzzing))]
-pub(super) fn read_page_of(body: Value) -> Option<(Vec<Row>, PageFacts, Option<Timestamp>)> {
-    read_page(body).map(|page| (page.rows, page.facts, page.last_poll))
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn the_query_is_in_utc_with_a_literal_z_and_an_inclusive_end() {
-        let window = Window {
-            start: "2026-11-02T05:00:00Z".parse().unwrap(),
-            end: "2026-11-03T05:00:00Z".parse().unwrap(),
+        let span = ["2026-11-02T05:00:00Z", "2026-11-03T05:00:00Z"].map(|at| at.parse().unwrap());
+        let slice = Slice {
+            span: Some(span.into()),
             updated_since: Some("2026-11-02T09:00:00.25Z".parse().unwrap()),
+            top: 1000,
+            slow: 0,
         };
-        let url = page_url(&Url::parse("https://api.example/base").unwrap(), "v30.0", window, 2000);
+        let base = Url::parse("https://api.example/base").unwrap();
+        let url = page_url(&base, "v30.0", &slice, 2000);
         assert_eq!(url.path(), "/base/incontactapi/services/v30.0/contacts/completed");
         let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
         let expected = [
@@ -293,20 +443,10 @@ mod tests {
             ("top", "1000"),
             ("skip", "2000"),
         ];
-        assert_eq!(query, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
-    }
-
-    #[test]
-    fn an_envelope_without_contacts_is_no_empty_day() {
-        assert!(read_page(json!({"message": "maintenance"})).is_none());
-        assert!(read_page(json!([])).is_none());
-        assert!(read_page(json!({"completedContacts": "none"})).is_none());
-        assert!(read_page(json!({"totalRecords": "0"})).unwrap().rows.is_empty());
-        assert!(read_page(json!({"completedContacts": null})).unwrap().rows.is_empty());
-        let page = read_page(json!({"totalRecords": "1,500", "completedContacts": [{}],
-            "lastPollTime": "2026-11-02T09:00:00.000Z", "_links": {"next": null}}));
-        let page = page.unwrap();
-        assert_eq!(page.facts, PageFacts { rows: 1, total: Some(1500), next: None });
-        assert_eq!(page.last_poll.unwrap().to_string(), "2026-11-02T09:00:00Z");
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(query, expected);
+        let sweep: Vec<(String, String)> =
+            page_url(&base, "v30.0", &Slice { span: None, ..slice }, 2000).query_pairs().into_owned().collect();
+        assert_eq!(sweep, expected[2..]);
     }
 }

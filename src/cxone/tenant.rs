@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::ExposeSecret;
+use tokio::sync::mpsc;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -14,9 +15,9 @@ use super::endpoints::Endpoints;
 use super::error::{ApiError, ApiErrorKind};
 use super::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
 use super::limiter::{Limiter, LimiterSnapshot};
-use super::model::{ContactsAnswer, PlaybackAnswer};
+use super::model::{ChangesAnswer, ContactRecord, ContactsAnswer, PlaybackAnswer};
 use super::progress::ListingProgress;
-use super::reporting::Window;
+use super::reporting::{Listings, Window};
 use super::retry::RetryPolicy;
 use super::settings::{CallClass, TenantSettings};
 use super::{address, playback, reporting};
@@ -34,6 +35,7 @@ pub(super) struct Inner {
     pub retry: RetryPolicy,
     /// How many pages of listings may be asked for.
     pub reporting: Limiter,
+    pub listings: Listings,
     auth: Auth,
 }
 
@@ -58,7 +60,9 @@ impl Tenant {
         let wall = clock.now();
         let reporting = Limiter::for_free_calls("reporting", reporting::RATE, wall, wall.as_nanosecond() as u64);
         let auth = Auth::new(settings.clone(), http.clone(), clock, login);
-        Ok(Tenant { inner: Arc::new(Inner { settings, http, retry: listing, reporting, auth }) })
+        Ok(Tenant {
+            inner: Arc::new(Inner { settings, http, retry: listing, reporting, listings: Listings::default(), auth }),
+        })
     }
 
     /// Logs in and discovers the endpoints now, so that mounting fails early and clearly.
@@ -80,7 +84,8 @@ impl Tenant {
         Ok((address::host_and_port(api), address::host_and_port(playback)))
     }
 
-    /// All completed contact legs whose start lies in `[start, end)`, or of those only the ones that changed since `updated_since`.
+    /// All completed contact legs that the tenant counts as of `[start, end)`, by their start or by their end, or of those only the ones that
+    /// changed since `updated_since`.
     ///
     /// Costs nothing. Transient failures of a page are retried up to four times; if a page fails for good, the whole answer does.
     pub async fn completed_contacts(
@@ -101,6 +106,15 @@ impl Tenant {
         progress: &ListingProgress,
     ) -> Result<ContactsAnswer, ApiError> {
         reporting::completed_contacts(&self.inner, Window { start, end, updated_since }, progress).await
+    }
+
+    /// All completed contact legs that changed since, whenever they started, page by page. Costs nothing.
+    pub async fn changed_contacts(
+        &self,
+        since: Timestamp,
+        into: mpsc::Sender<Vec<ContactRecord>>,
+    ) -> Result<ChangesAnswer, ApiError> {
+        reporting::changed_contacts(&self.inner, since, into).await
     }
 
     /// Logs in if that is due.

@@ -138,6 +138,48 @@ fn damage_found_in_use_is_salvaged_at_the_next_opening() {
     assert_eq!(catalog.interaction(MasterId(5)).unwrap().unwrap().places, 1);
 }
 
+/// A database that nobody has opened since its first version, damaged: what was paid for is there all the same.
+#[test]
+fn a_damaged_database_of_the_first_version_is_salvaged() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let path = file_in(dir.path());
+    let old = Connection::open(&path).unwrap();
+    schema::first_version(&old);
+    let junk = "x".repeat(300);
+    for n in 1..=300 {
+        old.execute_batch(&format!(
+            "INSERT INTO ledger VALUES({n}, {n}, {n}, 'open', 0, 1, 'cat', '200');
+             INSERT INTO interactions VALUES({n}, {n} << 8, 4, {n}, {n}, {n}, 1, {n}, NULL);
+             INSERT INTO files VALUES({n}, 1, 'metadata.json', 3, ''), ({n}, 16, 'recording.mp4', 7, 'v');
+             INSERT INTO documents VALUES({n}, {n}, 1, x'7B7D0A');
+             INSERT INTO legs VALUES({n}, 20000, 7, {n}, {n}, {n}, NULL, 1, 'leg-{n} {junk}', 5);"
+        ))
+        .unwrap();
+    }
+    old.execute_batch("INSERT INTO facts VALUES('learned', '120'); INSERT INTO rates VALUES(4, 1, 2.0, 4.0);").unwrap();
+    drop(old);
+    const { assert!(schema::VERSION > 1, "this is about a version before") };
+    let bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(7).position(|window| window == b"leg-150").unwrap() / 4096 * 4096;
+    corrupt(&path, at, at + 4096);
+    std::fs::write(statedir::with_suffix(&path, SUSPECT_SUFFIX), "").unwrap();
+
+    let catalog = Catalog::open(dir.path(), settings()).unwrap();
+    assert_eq!(aside(dir.path()).len(), 1);
+    assert_eq!(catalog.ledger_count(jiff::Timestamp::MIN).unwrap(), 300);
+    assert_eq!(catalog.fact("learned").unwrap().as_deref(), Some("120"));
+    for n in [1, 150, 300] {
+        let interaction = catalog.interaction(MasterId(n)).unwrap().unwrap();
+        assert_eq!((interaction.ino_base, interaction.places), ((n as u64) << 8, 0));
+        let Resolution::Resolved { files, .. } = interaction.resolution else { panic!("{n} is not resolved") };
+        assert_eq!(files.len(), 2);
+        assert_eq!(catalog.document(MasterId(n), FileKind::Metadata).unwrap().unwrap(), b"{}\n");
+    }
+    drop(catalog);
+    Catalog::open(dir.path(), settings()).unwrap();
+}
+
 /// Of each resolution all or nothing, or it would be shown without its files for ever.
 #[test]
 fn what_is_salvaged_of_a_resolution_is_all_of_it() {

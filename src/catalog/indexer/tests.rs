@@ -21,6 +21,11 @@ struct FakeLister {
     down: Mutex<bool>,
     /// Fewer contacts come than are counted.
     short: Mutex<bool>,
+    /// Contacts are counted as of the time at which they end.
+    by_end: bool,
+    /// Records of each listing that cannot be read.
+    skipped: u32,
+    sweeps: Mutex<Vec<Timestamp>>,
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
 }
@@ -28,6 +33,11 @@ struct FakeLister {
 impl FakeLister {
     fn calls(&self) -> Vec<Window> {
         self.calls.lock().unwrap().clone()
+    }
+
+    /// From when on changes were asked for.
+    fn sweeps(&self) -> Vec<Timestamp> {
+        self.sweeps.lock().unwrap().clone()
     }
 }
 
@@ -51,13 +61,34 @@ impl Lister for FakeLister {
             return Err(ApiError::new(ApiErrorKind::Unavailable, "down"));
         }
         let mut contacts = self.records.lock().unwrap().clone();
-        contacts.retain(|record| (start..end).contains(&record.start));
+        let counted = |record: &ContactRecord| {
+            let lasts = if self.by_end { record.duration_s } else { 0.0 };
+            record.start + SignedDuration::from_secs_f64(lasts)
+        };
+        contacts.retain(|record| (start..end).contains(&counted(record)));
         Ok(ContactsAnswer {
             contacts,
-            skipped: 0,
+            skipped: self.skipped,
             whole: !*self.short.lock().unwrap(),
             last_poll: Some(time("2026-11-02T17:00:00Z")),
         })
+    }
+
+    async fn changed(
+        &self,
+        since: Timestamp,
+        into: mpsc::Sender<Vec<ContactRecord>>,
+    ) -> Result<ChangesAnswer, ApiError> {
+        self.sweeps.lock().unwrap().push(since);
+        if *self.down.lock().unwrap() {
+            return Err(ApiError::new(ApiErrorKind::Unavailable, "down"));
+        }
+        let mut contacts = self.records.lock().unwrap().clone();
+        contacts.retain(|record| record.last_update.is_some_and(|at| at >= since));
+        for contact in contacts {
+            let _ = into.send(vec![contact]).await;
+        }
+        Ok(ChangesAnswer { skipped: 0, whole: !*self.short.lock().unwrap(), last_poll: None })
     }
 }
 
@@ -75,6 +106,8 @@ fn fixture(lister: FakeLister) -> Fixture {
     let lister = Arc::new(lister);
     let clock = Arc::new(ManualClock::new(time("2026-11-02T17:00:00Z")));
     let indexer = Indexer::new(catalog.clone(), lister.clone(), clock.clone(), zone());
+    // As if it were known, so that no night is looked at.
+    indexer.inner.state().counts_by_start = true;
     Fixture { indexer, lister, clock, catalog, _dir: dir }
 }
 
@@ -331,4 +364,126 @@ async fn the_evening_before_is_looked_at_only_for_what_is_not_known() {
     assert_eq!(fixture.lister.calls(), [day, evening, day]);
     let yesterday: Day = "2026-11-01".parse().unwrap();
     assert_eq!(fixture.catalog.day(yesterday).unwrap(), None, "a look is no listing");
+}
+
+/// A tenant that counts contacts by their end.
+fn by_end(records: Vec<ContactRecord>) -> FakeLister {
+    FakeLister { by_end: true, records: Mutex::new(records), ..FakeLister::default() }
+}
+
+#[tokio::test]
+async fn a_call_over_midnight_is_on_its_own_day_where_the_tenant_counts_by_the_end() {
+    let night: Day = "2026-10-20".parse().unwrap();
+    // From 23:55 to 00:10, and one of the next day.
+    let call = ContactRecord { duration_s: 900.0, ..record(1, 1, 7, "2026-10-21T03:55:00Z") };
+    let records = vec![call, record(2, 2, 7, "2026-10-21T15:00:00Z")];
+    let names = |catalog: &Catalog, day: Day| -> Vec<i64> {
+        let folders = catalog.interactions(day, crate::base::AgentId(7), &ALL).unwrap();
+        folders.iter().map(|folder| folder.master_id.0).collect()
+    };
+    // Alone, and after the next day, and before it.
+    for days in [vec![night], vec![night.next(), night], vec![night, night.next()]] {
+        let fixture = fixture(by_end(records.clone()));
+        fixture.indexer.inner.state().counts_by_start = false;
+        for day in &days {
+            assert!(fixture.indexer.ensure(*day).await.unwrap().closed);
+        }
+        assert_eq!(names(&fixture.catalog, night), [1], "{days:?}");
+        if days.len() > 1 {
+            assert_eq!(names(&fixture.catalog, night.next()), [2], "{days:?}");
+        }
+    }
+    // Where it is believed that it counts by the start, the listing of the next day brings it to its own, which is final.
+    let fixture = fixture(by_end(records));
+    fixture.indexer.ensure(night).await.unwrap();
+    assert_eq!(names(&fixture.catalog, night), [0_i64; 0]);
+    let mut changes = fixture.indexer.changes();
+    fixture.indexer.ensure(night.next()).await.unwrap();
+    assert_eq!(names(&fixture.catalog, night), [1]);
+    assert!(fixture.catalog.day(night).unwrap().unwrap().closed);
+    let told = [changes.recv().await.unwrap(), changes.recv().await.unwrap()];
+    assert!(told.contains(&night), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_contact_that_completes_long_after_its_day_is_found_by_the_sweep() {
+    let fixture = fixture(FakeLister::default());
+    let day: Day = "2026-10-20".parse().unwrap();
+    let early = record(1, 1, 7, "2026-10-20T15:00:00Z");
+    *fixture.lister.records.lock().unwrap() = vec![early.clone()];
+    assert_eq!(fixture.indexer.sweep().await.unwrap(), 0, "nothing is indexed");
+    assert!(fixture.lister.sweeps().is_empty());
+    assert!(fixture.indexer.ensure(day).await.unwrap().closed);
+    let before = testing::dump(&fixture.catalog, &[day]);
+
+    // An email of the same agent, and one of a day that nobody looked at.
+    let late =
+        ContactRecord { last_update: Some(time("2026-11-02T17:50:00Z")), ..record(2, 2, 7, "2026-10-20T16:00:00Z") };
+    let elsewhere =
+        ContactRecord { contact_id: crate::base::ContactId(3), start: time("2026-10-25T16:00:00Z"), ..late.clone() };
+    fixture.lister.records.lock().unwrap().extend([late, elsewhere]);
+    fixture.clock.advance(Duration::from_hours(1));
+    let mut changes = fixture.indexer.changes();
+    assert_eq!(fixture.indexer.sweep().await.unwrap(), 2);
+    assert_eq!(changes.try_recv().unwrap(), day);
+    assert!(changes.try_recv().is_err(), "no other day changed");
+    let folders = fixture.catalog.interactions(day, crate::base::AgentId(7), &ALL).unwrap();
+    assert_eq!(folders.iter().map(|folder| folder.master_id.0).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(fixture.catalog.day("2026-10-25".parse().unwrap()).unwrap(), None);
+    assert!(fixture.catalog.day(day).unwrap().unwrap().closed);
+    let kept =
+        |dump: &str| dump.lines().filter(|line| line.contains("MasterId(1)")).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(kept(&testing::dump(&fixture.catalog, &[day])), kept(&before), "names and numbers stay");
+
+    // The next one goes on where this one ended, and finds nothing new.
+    assert_eq!(fixture.indexer.sweep().await.unwrap(), 2, "the overlap");
+    assert!(changes.try_recv().is_err());
+    let sweeps = fixture.lister.sweeps();
+    assert_eq!(sweeps, [time("2026-11-02T16:40:00Z"), time("2026-11-02T17:40:00Z")]);
+}
+
+#[tokio::test]
+async fn a_sweep_that_was_not_whole_or_failed_is_made_again_from_where_it_began() {
+    let fixture = fixture(FakeLister::default());
+    fixture.indexer.ensure(today()).await.unwrap();
+    *fixture.lister.short.lock().unwrap() = true;
+    fixture.indexer.sweep().await.unwrap();
+    *fixture.lister.down.lock().unwrap() = true;
+    assert!(fixture.indexer.sweep().await.is_err());
+    let sweeps = fixture.lister.sweeps();
+    assert_eq!(sweeps[0], sweeps[1]);
+}
+
+#[tokio::test]
+async fn where_contacts_may_be_counted_by_their_end_the_sweep_goes_back_to_the_days_that_were_listed() {
+    let fixture = fixture(by_end(Vec::new()));
+    fixture.indexer.inner.state().counts_by_start = false;
+    let day: Day = "2026-10-20".parse().unwrap();
+    fixture.indexer.ensure(day).await.unwrap();
+    // An email of that day that ended a week later.
+    let email = ContactRecord { duration_s: 7.0 * 86_400.0, ..record(1, 1, 7, "2026-10-20T15:00:00Z") };
+    let email = ContactRecord { last_update: Some(time("2026-10-27T15:00:00Z")), ..email };
+    fixture.lister.records.lock().unwrap().push(email);
+    fixture.indexer.sweep().await.unwrap();
+    assert_eq!(fixture.catalog.interactions(day, crate::base::AgentId(7), &ALL).unwrap().len(), 1);
+    fixture.indexer.sweep().await.unwrap();
+    assert_eq!(fixture.lister.sweeps(), [time("2026-10-20T03:40:00Z"), time("2026-11-02T16:40:00Z")]);
+}
+
+#[tokio::test]
+async fn days_before_the_tree_are_left_alone_and_what_cannot_be_read_is_counted() {
+    let fixture = fixture(FakeLister { skipped: 3, ..FakeLister::default() });
+    let day: Day = "2026-10-20".parse().unwrap();
+    fixture.indexer.ensure(day).await.unwrap();
+    fixture.indexer.ensure(today()).await.unwrap();
+    assert_eq!(fixture.catalog.unreadable(Day(0)).unwrap(), [(day, 3), (today(), 3)]);
+    assert_eq!(fixture.catalog.unreadable(today()).unwrap(), [(today(), 3)]);
+    let Fixture { indexer, lister, .. } = &fixture;
+    let indexer = Indexer::new(fixture.catalog.clone(), lister.clone(), indexer.inner.clock.clone(), zone());
+    let indexer = indexer.showing(Since::Day(today()));
+    let late =
+        ContactRecord { last_update: Some(time("2026-11-02T17:50:00Z")), ..record(2, 2, 7, "2026-10-20T16:00:00Z") };
+    lister.records.lock().unwrap().push(late);
+    indexer.sweep().await.unwrap();
+    assert!(fixture.catalog.agents(day, &ALL).unwrap().is_empty());
 }

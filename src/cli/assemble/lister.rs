@@ -2,9 +2,12 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 
 use crate::catalog::Lister;
-use crate::cxone::{ApiError, Breaker, ContactsAnswer, ListingProgress, Probe, Service, Tenant};
+use crate::cxone::{
+    ApiError, Breaker, ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress, Probe, Service, Tenant,
+};
 use crate::ops::Trimmer;
 
 /// Lists days. Memory that a large day took goes back to the system.
@@ -35,6 +38,18 @@ impl Lister for TenantLister {
     ) -> Result<ContactsAnswer, ApiError> {
         let admitted = self.breaker.admit().await?;
         let answer = self.tenant.completed_contacts_telling(start, end, updated_since, progress).await;
+        self.breaker.conclude(admitted, &answer);
+        self.trimmer.burst_ends();
+        answer
+    }
+
+    async fn changed(
+        &self,
+        since: Timestamp,
+        into: mpsc::Sender<Vec<ContactRecord>>,
+    ) -> Result<ChangesAnswer, ApiError> {
+        let admitted = self.breaker.admit().await?;
+        let answer = self.tenant.changed_contacts(since, into).await;
         self.breaker.conclude(admitted, &answer);
         self.trimmer.burst_ends();
         answer
