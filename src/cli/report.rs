@@ -20,7 +20,7 @@ use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
     BudgetStatus, CacheStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus,
     PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, StateStatus, Status,
-    TenantStatus, TreeStatus, Waiting, WorkStatus,
+    TenantStatus, TreeStatus, UnreadableStatus, Waiting, WorkStatus,
 };
 use crate::ops::version;
 use crate::ops::warm::{WarmCost, WarmRequest};
@@ -137,6 +137,10 @@ fn indexing((day, rows, total): (Day, u64, u64)) -> IndexingStatus {
     IndexingStatus { day: day.to_string(), rows, total: (total > 0).then_some(total) }
 }
 
+fn unreadable((day, contacts): (Day, u64)) -> UnreadableStatus {
+    UnreadableStatus { day: day.to_string(), contacts }
+}
+
 impl Measured for Report {
     fn measures(&self) -> Measures {
         let measured = self.vfs.measured();
@@ -184,6 +188,7 @@ impl Report {
             interactions: self.catalog.totals().map_or(0, |(interactions, _)| interactions),
             resolve_on: self.config.mount.resolve_on.word().to_owned(),
             indexing: self.indexer.under_way().into_iter().map(indexing).collect(),
+            unreadable: self.catalog.unreadable(first).unwrap_or_default().into_iter().map(unreadable).collect(),
         }
     }
 

@@ -14,6 +14,8 @@ use crate::ops::status::Status;
 
 /// Between two looks of `--watch`.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Days with unreadable contacts that the table names.
+const UNREADABLE_SHOWN: usize = 5;
 /// Slow requests that the table shows.
 const SLOWEST_SHOWN: usize = 5;
 
@@ -115,6 +117,15 @@ fn table(state: &Status) -> String {
     for day in &tree.indexing {
         let total = day.total.map_or_else(String::new, |total| format!(" of {total}"));
         row("indexing", format!("{}: {}{total} contacts", day.day, day.rows));
+    }
+    if !tree.unreadable.is_empty() {
+        let contacts: u64 = tree.unreadable.iter().map(|day| day.contacts).sum();
+        let days: Vec<&str> = tree.unreadable.iter().map(|day| day.day.as_str()).take(UNREADABLE_SHOWN).collect();
+        let more = if tree.unreadable.len() > UNREADABLE_SHOWN { " …" } else { "" };
+        row(
+            "not shown",
+            format!("{contacts} contacts whose records cannot be read: {}{more} (see the log)", days.join(", ")),
+        );
     }
     row("resolve on", tree.resolve_on.clone());
     let window = format!("{} of {} calls in {} s", playback.used, playback.learned_limit, playback.window_s);

@@ -111,8 +111,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_json_stays_what_it_is(text in any::<String>(), number in any::<f64>(), flag in any::<bool>()) {
-            let value = json!({"a": [text, number, -7, flag, null], text.clone(): 1});
-            prop_assert_eq!(serde_json::from_str::<Value>(&mend(value.to_string().as_bytes())).unwrap(), value);
+            let json = json!({"a": [text, number, -7, flag, null], text.clone(): 1}).to_string();
+            prop_assert_eq!(mend(json.as_bytes()), json);
         }
 
         #[test]

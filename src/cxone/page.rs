@@ -54,7 +54,8 @@ pub(super) enum BadPage {
 pub(super) fn read(body: &[u8], url: &Url) -> Result<Page, BadPage> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
     let mut scan = Scan { bytes: body, at: 0 };
-    if scan.value().ok_or(BadPage::NotJson)?.len() != body.len() {
+    let whole = scan.value().is_some_and(|value| value.len() == body.len());
+    if !whole || !body.starts_with(b"{") && !body.starts_with(b"[") {
         return Err(BadPage::NotJson);
     }
     let envelope = Envelope::read(body, 0)?;

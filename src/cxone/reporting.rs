@@ -209,8 +209,12 @@ async fn part(inner: &Arc<Inner>, slice: Slice, progress: &ListingProgress) -> R
     (part.seen, part.total, part.pages, part.end) = (again.seen, again.total, again.pages, again.end);
     part.whole = part.end == End::Whole;
     if part.lacks() {
+        // An empty day would be remembered.
+        if part.seen == 0 {
+            return Err(contradiction("it counts records and sends none"));
+        }
         let (total, seen) = (part.total, part.seen);
-        if found_no_more && part.whole && seen > 0 {
+        if found_no_more && part.whole {
             inner.listings.counts_too_many.store(true, Ordering::Relaxed);
             tracing::warn!(
                 total,

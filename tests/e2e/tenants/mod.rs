@@ -2,3 +2,4 @@
 //! that shares no code with the product.
 
 mod double;
+mod listing;
