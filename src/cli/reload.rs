@@ -54,7 +54,7 @@ pub fn changes(before: &Config, after: &Config) -> Vec<Change> {
     compare!(false: tenant.issuer, tenant.access_key_id, tenant.area, tenant.auth_endpoint, tenant.api_endpoint,
         tenant.playback_endpoint, tenant.reporting_version, tree.since, tree.timezone, tree.media_types, tree.refresh,
         mount.resolve_on, mount.allow_other, mount.passthrough, mount.uid, mount.gid, mount.dir_mode, mount.file_mode,
-        cache.dir, cache.size, cache.min_free, cache.whole_file_below, cache.max_age, state.dir, limits.deadline,
+        cache.dir, cache.size, cache.min_free, cache.whole_file_below, cache.max_age, state.dir, limits.call_timeout, limits.deadline,
         limits.memory, limits.media_connections);
     found
 }
@@ -117,7 +117,7 @@ mod tests {
             said,
             [
                 "limits.daily_budget: 1000 -> unlimited",
-                "limits.patience: 2m -> 1m30s",
+                "limits.patience: 10m -> 1m30s",
                 "mount.deny_processes: mds* -> updatedb,mds*",
                 "tenant.area:  -> na1",
                 "tree.since: 2026-11-02 -> 7d",
