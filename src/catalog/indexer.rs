@@ -17,7 +17,7 @@ use super::error::CatalogError;
 use super::model::DayState;
 use super::{Catalog, beginnings};
 use crate::base::{Clock, Day, Since};
-use crate::cxone::{ApiError, ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress};
+use crate::cxone::{ApiError, ApiErrorKind, ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress};
 
 mod policy;
 mod sweep;
@@ -337,8 +337,7 @@ impl Inner {
             return Ok(Vec::new());
         }
         let evening = midnight.saturating_sub(beginnings::LOOK_BACK).unwrap_or(midnight);
-        let answer = self.lister.list(evening, midnight, None, &ListingProgress::default()).await;
-        let mut legs = answer.map_err(|error| IndexError::Api(Arc::new(error)))?.contacts;
+        let mut legs = self.look_beside(evening, midnight).await?;
         legs.retain(|leg| sought.contains(&leg.master_id));
         tracing::debug!(%day, sought = sought.len(), legs = legs.len(), "looked at the evening before");
         Ok(legs)
@@ -357,10 +356,21 @@ impl Inner {
         let Some((start, end)) = policy::overnight(request).filter(|_| !self.state().counts_by_start) else {
             return Ok(Vec::new());
         };
-        let answer = self.lister.list(start, end, None, &ListingProgress::default()).await;
-        let mut legs = answer.map_err(|error| IndexError::Api(Arc::new(error)))?.contacts;
+        let mut legs = self.look_beside(start, end).await?;
         legs.retain(|leg| (request.start..request.end).contains(&leg.start));
         Ok(legs)
+    }
+
+    /// Legs of the hours before or after a day. An answer that makes no sense there does not take the day along.
+    async fn look_beside(&self, start: Timestamp, end: Timestamp) -> Result<Vec<ContactRecord>, IndexError> {
+        match self.lister.list(start, end, None, &ListingProgress::default()).await {
+            Ok(answer) => Ok(answer.contacts),
+            Err(error) if error.kind == ApiErrorKind::BadAnswer => {
+                tracing::warn!(%start, %end, %error, "the hours beside a day could not be listed");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(IndexError::Api(Arc::new(error))),
+        }
     }
 
     /// Logs a refresh behind when it begins to fail and when it works again; an awaited failure is its waiters' to log.
