@@ -26,7 +26,8 @@ async fn serve(args: SimulateArgs) -> Result<(), Failure> {
     let _workspace = if args.print_config {
         let workspace = Workspace::create(args.dir.as_deref())?;
         let secret_file = workspace.write_secret(simulator.secret())?;
-        print(&simulator.config_toml(&workspace.state(), &workspace.cache(), &secret_file))?;
+        let client_secret_file = workspace.write_client_secret(simulator.client_secret())?;
+        print(&simulator.config_toml_with_client(&workspace, &secret_file, &client_secret_file))?;
         eprintln!("a simulated tenant is at http://{}; Ctrl-C ends it", simulator.address());
         Some(workspace)
     } else {

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use super::args::{TenantArgs, TenantLimits};
 use super::failure::Failure;
+use super::workspace::Workspace;
 use crate::base::{Clock, Day, SystemClock};
-use crate::sim::{RunningSim, Sim, SimSettings};
+use crate::sim::{Credentials, Login, RunningSim, Sim, SimSettings};
 
 /// A simulated tenant that is running.
 pub struct Simulator {
     running: RunningSim,
-    secret: String,
+    credentials: Credentials,
 }
 
 /// What the tenant is asked to be, settled.
@@ -49,6 +50,9 @@ impl Wanted {
             odd_names: tenant.odd_names,
             ..SimSettings::default()
         };
+        if tenant.irregular {
+            settings = settings.irregular();
+        }
         if let Some(limits) = &self.limits {
             settings.playback_requests = limits.playback_limit;
         }
@@ -60,7 +64,7 @@ impl Simulator {
     /// Starts it on the present runtime.
     pub async fn start(wanted: &Wanted) -> Result<Simulator, Failure> {
         let settings = wanted.settings();
-        let secret = settings.credentials.access_key_secret.clone();
+        let credentials = settings.credentials.clone();
         let running = Sim::start(settings, wanted.listen, Arc::new(SystemClock)).await.map_err(|error| {
             Failure::failed(error)
                 .remedy("choose another address or port, or port 0 for any free one: --listen 127.0.0.1:0")
@@ -74,7 +78,7 @@ impl Simulator {
                 }
             });
         }
-        Ok(Simulator { running, secret })
+        Ok(Simulator { running, credentials })
     }
 
     /// Where it listens.
@@ -86,13 +90,31 @@ impl Simulator {
     /// The secret of its access key; simulated, so no secret.
     #[must_use]
     pub fn secret(&self) -> &str {
-        &self.secret
+        &self.credentials.access_key_secret
+    }
+
+    /// The secret of its client; simulated likewise.
+    #[must_use]
+    pub fn client_secret(&self) -> &str {
+        &self.credentials.client_secret
     }
 
     /// The configuration that mounts it.
     #[must_use]
     pub fn config_toml(&self, state: &Path, cache: &Path, secret_file: &Path) -> String {
         self.running.config_toml(state, cache, secret_file)
+    }
+
+    /// The same with its client, for the OpenID Connect login.
+    #[must_use]
+    pub fn config_toml_with_client(
+        &self,
+        workspace: &Workspace,
+        secret_file: &Path,
+        client_secret_file: &Path,
+    ) -> String {
+        let login = Login::Oidc { client_secret_file };
+        self.running.config_toml_for(login, &workspace.state(), &workspace.cache(), secret_file)
     }
 }
 
@@ -117,6 +139,7 @@ mod tests {
             last_day: None,
             timezone: Some(jiff::tz::TimeZone::get("America/New_York").unwrap()),
             odd_names: false,
+            irregular: false,
             bulk_bytes: None,
             media_base_url: None,
         }
@@ -140,7 +163,8 @@ mod tests {
         let simulator = Simulator::start(&wanted).await.unwrap();
         let workspace = crate::cli::workspace::Workspace::create(None).unwrap();
         let secret = workspace.write_secret(simulator.secret()).unwrap();
-        let text = simulator.config_toml(&workspace.state(), &workspace.cache(), &secret);
+        let client = workspace.write_client_secret(simulator.client_secret()).unwrap();
+        let text = simulator.config_toml_with_client(&workspace, &secret, &client);
         let file = Some(ConfigFile { path: "/demo.toml".into(), text });
         let host = Host { euid: rustix::process::geteuid().as_raw(), ..Host::default() };
         let config =

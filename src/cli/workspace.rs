@@ -48,7 +48,16 @@ impl Workspace {
 
     /// Writes the secret's file, mode 0600, whatever was there before.
     pub fn write_secret(&self, secret: &str) -> Result<PathBuf, Failure> {
-        let path = self.root.join("secret");
+        self.write("secret", secret)
+    }
+
+    /// The same for the secret of a client.
+    pub fn write_client_secret(&self, secret: &str) -> Result<PathBuf, Failure> {
+        self.write("client-secret", secret)
+    }
+
+    fn write(&self, name: &str, secret: &str) -> Result<PathBuf, Failure> {
+        let path = self.root.join(name);
         write_atomically(&path, secret.as_bytes())?;
         Ok(path)
     }

@@ -55,6 +55,8 @@ counters! {
     playback_peak_window,
     /// Requests to the storage.
     media_requests,
+    /// Links that led to a redirect and were followed there.
+    media_redirects,
     /// Bytes of media bodies handed to connections.
     media_bytes,
     /// 403 from the storage: expired, unsigned or wrongly signed links, and HEAD.

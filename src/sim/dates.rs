@@ -25,6 +25,26 @@ pub(super) fn write_date(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
+/// A form in which some records carry their times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DateForm {
+    Usual,
+    SevenDecimals,
+    /// To the second.
+    American,
+    EpochMs,
+}
+
+/// Writes a time in a form.
+pub(super) fn write_date_as(form: DateForm, time: Timestamp) -> String {
+    match form {
+        DateForm::Usual => write_date(time),
+        DateForm::SevenDecimals => time.strftime("%Y-%m-%dT%H:%M:%S.%3f0000Z").to_string(),
+        DateForm::American => time.strftime("%-m/%-d/%Y %-I:%M:%S %p").to_string(),
+        DateForm::EpochMs => format!("/Date({})/", time.as_millisecond()),
+    }
+}
+
 /// The `Date` header's form (RFC 9110).
 pub(super) fn http_date(time: Timestamp) -> String {
     time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
@@ -59,6 +79,20 @@ mod tests {
         assert_eq!(read("2026-11-02T08:00:00.443Z"), Some(String::from("2026-11-02T08:00:00.443Z")));
         assert_eq!(read("yesterday"), None);
         assert_eq!(read("2026-13-02T08:00:00Z"), None);
+    }
+
+    #[test]
+    fn records_have_forms_of_their_own() {
+        let time = read_date("2026-11-02T08:09:00.443Z").unwrap();
+        let forms = [DateForm::Usual, DateForm::SevenDecimals, DateForm::American, DateForm::EpochMs];
+        let written = forms.map(|form| write_date_as(form, time));
+        let expected = [
+            "2026-11-02T08:09:00.443Z",
+            "2026-11-02T08:09:00.4430000Z",
+            "11/2/2026 8:09:00 AM",
+            "/Date(1793606940443)/",
+        ];
+        assert_eq!(written, expected);
     }
 
     #[test]

@@ -34,14 +34,18 @@ enum Route<'a> {
     PlaybackContacts,
     PlaybackSegment(&'a str),
     Media,
+    /// A link that redirects to an object.
+    Redirecting,
 }
 
 impl Route<'_> {
     /// Reads a path in lower case (case is not significant to the tenant, except in the storage).
     fn of(path: &str) -> Option<Route<'_>> {
-        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        // Clients that join a base with a slash at its end send `//`.
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         match parts[..] {
             ["media", ..] => Some(Route::Media),
+            ["go", "media", ..] => Some(Route::Redirecting),
             ["authentication", "v1", "token", "access-key"] => Some(Route::AccessKey),
             ["auth", "token"] => Some(Route::OidcToken),
             [".well-known", "openid-configuration"] => Some(Route::OpenIdConfiguration),
@@ -66,7 +70,7 @@ impl Route<'_> {
             Route::Completed => Endpoint::Completed,
             Route::Contact(_) | Route::Agents | Route::BusinessUnit => Endpoint::Admin,
             Route::PlaybackContacts | Route::PlaybackSegment(_) => Endpoint::Playback,
-            Route::Media => Endpoint::Media,
+            Route::Media | Route::Redirecting => Endpoint::Media,
         }
     }
 
@@ -74,7 +78,7 @@ impl Route<'_> {
     fn allows(&self, method: &Method) -> bool {
         match self {
             Route::AccessKey | Route::OidcToken => method == Method::POST,
-            Route::Media => true,
+            Route::Media | Route::Redirecting => true,
             _ => method == Method::GET,
         }
     }
@@ -118,9 +122,13 @@ async fn outside(tenant: &Arc<Tenant>, mut asked: Asked) -> Response {
         return json_answer(404, &json!({"message": "no Route matched with those values"}));
     };
     let endpoint = route.endpoint();
+    if route == Route::Redirecting {
+        Counters::add(&tenant.counters.media_redirects);
+        return storage::redirect(tenant, &asked);
+    }
     tenant.counters.request(endpoint);
     if endpoint == Endpoint::Playback {
-        tenant.note_playback();
+        tenant.note_playback(asked.query_value("acd-call-id").and_then(|id| id.parse().ok()));
     }
     let target = format!("{}?{}", asked.path, asked.query);
     let (latency, fault) =
@@ -133,6 +141,9 @@ async fn outside(tenant: &Arc<Tenant>, mut asked: Asked) -> Response {
         if let Some(response) = instead(fault, endpoint, &asked.path, &tenant.closing).await {
             return response;
         }
+    }
+    if let Some(wait) = (endpoint == Endpoint::Playback).then(|| playback::slowness(tenant, &asked)).flatten() {
+        unless_closing(&tenant.closing, sleep(wait)).await;
     }
     asked.fault.clone_from(&fault);
     let response = handle(tenant, &asked, &route);
@@ -166,6 +177,7 @@ fn handle(tenant: &Arc<Tenant>, asked: &Asked, route: &Route<'_>) -> Response {
         Route::PlaybackContacts => playback::contacts(tenant, asked),
         Route::PlaybackSegment(id) => playback::segment(tenant, asked, id),
         Route::Media => storage::object(tenant, asked),
+        Route::Redirecting => storage::redirect(tenant, asked),
     }
 }
 
@@ -180,6 +192,8 @@ mod tests {
         assert_eq!(Route::of("/incontactapi/services/vx/agents"), None);
         assert_eq!(Route::of("/media-playback/v1/segments/5b7e-1"), Some(Route::PlaybackSegment("5b7e-1")));
         assert_eq!(Route::of("/media/bucket/a/b.mp4"), Some(Route::Media));
+        assert_eq!(Route::of("/incontactapi//services/v28.0/agents"), Some(Route::Agents));
+        assert_eq!(Route::of("/go/media/bucket/a/b.mp4"), Some(Route::Redirecting));
         assert_eq!(Route::of("/"), None);
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::dates::DateForm;
 use super::mix::{below, in_share, mix};
+use super::record::date_form;
 use super::world::{Element, ElementKind, Leg, World};
 use crate::base::{Channel, ContactId, Day, MasterId};
 
@@ -71,6 +73,13 @@ impl Draft<'_> {
         let talk = Duration::from_secs_f64(self.seconds);
         let leg = |place: u8, of: u8, agent: Option<u32>, start: Timestamp, total: Duration| {
             let word = mix(&[self.word, 11, u64::from(place)]);
+            let start = match date_form(word, settings.shares.odd_dates) {
+                // What Reporting cannot say is not so.
+                DateForm::American => Timestamp::from_second(start.as_second()).unwrap_or(start),
+                _ => start,
+            };
+            let late = in_share(mix(&[word, 16]), settings.shares.late_listed);
+            let late_h = if late { 3 * 24 + below(mix(&[word, 17]), 15 * 24) } else { 0 };
             let acw_s = if agent.is_some() { below(mix(&[word, 1]), 45) } else { 0 };
             Leg {
                 contact: ContactId(self.master.0 + i64::from(place)),
@@ -80,7 +89,9 @@ impl Draft<'_> {
                 start,
                 total,
                 acw_s,
-                listed: start.saturating_add(total + Duration::from_secs(acw_s)).unwrap_or(Timestamp::MAX),
+                listed: start
+                    .saturating_add(total + Duration::from_secs(acw_s + late_h * 3600))
+                    .unwrap_or(Timestamp::MAX),
                 agent,
                 place: (place, of),
                 word,
@@ -129,6 +140,9 @@ impl Draft<'_> {
             Channel::Call => vec![element(voice, has_url, 1)],
             Channel::Voicemail => vec![element(ElementKind::Voice, has_url, 1)],
             Channel::Chat => vec![element(ElementKind::Chat, screen, 1)],
+            Channel::Email if in_share(mix(&[self.word, 18]), shares.several_emails) => {
+                vec![element(ElementKind::Email, false, 1), element(ElementKind::Email, false, 2)]
+            }
             Channel::Email => vec![element(ElementKind::Email, false, 1)],
             Channel::Work => vec![element(ElementKind::Work, false, 1)],
             _ => vec![element(ElementKind::Digital, false, 1)],

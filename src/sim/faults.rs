@@ -8,7 +8,7 @@ use axum::body::{Body, BodyDataStream, HttpBody as _};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -28,6 +28,15 @@ pub(super) async fn instead(fault: &Fault, endpoint: Endpoint, path: &str, closi
                 Some(seconds) => with_header(response, "retry-after", &seconds.to_string()),
                 None => response,
             })
+        }
+        Fault::Answer { status, headers, body } => {
+            let mut response = typed(*status, "application/json", body.clone());
+            for (name, value) in headers {
+                if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+                    response.headers_mut().insert(name, value);
+                }
+            }
+            Some(response)
         }
         Fault::HeaderOnly { status } => Some(header_only(*status, "Simulated failure")),
         Fault::Redirect { location } => Some(with_header(empty(307), "location", location)),

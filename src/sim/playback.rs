@@ -1,5 +1,7 @@
 //! Media Playback: the billed call.
 
+use std::time::Duration;
+
 use axum::response::Response;
 use serde_json::json;
 use url::Url;
@@ -8,11 +10,12 @@ use super::answers::{json_answer, with_header};
 use super::counters::Counters;
 use super::dates::amz_date;
 use super::mix::{in_share, mix};
+use super::moods::Mood;
 use super::people::uuid_number;
 use super::playback_body::{SEGMENT, body};
 use super::state::{Asked, Tenant};
-use super::storage::{object_path, sign, version_of_signing};
-use super::switches::{PlaybackVariant, Switches};
+use super::storage::{REDIRECTING, object_path, sign, version_of_signing};
+use super::switches::{PlaybackVariant, Switches, Throttle};
 use super::world::{Element, ElementKind, Interaction, Outcome};
 use crate::base::MasterId;
 
@@ -24,8 +27,17 @@ pub(super) fn contacts(tenant: &Tenant, asked: &Asked) -> Response {
     let Some(id) = asked.query_value("acd-call-id") else {
         return refused(400, "acd-call-id is required");
     };
-    let master = id.parse::<MasterId>().ok();
-    answer(tenant, asked, master.and_then(|master| tenant.world.find(master)), None)
+    answer(tenant, asked, interaction_of(tenant, &id), None)
+}
+
+fn interaction_of(tenant: &Tenant, id: &str) -> Option<Interaction> {
+    tenant.world.find(id.parse::<MasterId>().ok()?)
+}
+
+/// How long the answer to a request takes, where it is about a slow interaction.
+pub(super) fn slowness(tenant: &Tenant, asked: &Asked) -> Option<Duration> {
+    let interaction = interaction_of(tenant, &asked.query_value("acd-call-id")?)?;
+    (interaction.mood == Mood::Slow).then(|| Duration::from_millis(tenant.switches().slow_ms))
 }
 
 /// `GET /media-playback/v1/segments/{segmentId}`: one element, under `Interactions`.
@@ -38,15 +50,16 @@ pub(super) fn segment(tenant: &Tenant, asked: &Asked, id: &str) -> Response {
 }
 
 fn answer(tenant: &Tenant, asked: &Asked, interaction: Option<Interaction>, segment: Option<&str>) -> Response {
-    if let Err(retry_after) = tenant.admit_playback() {
+    if !tenant.admit_playback() {
         Counters::add(&tenant.counters.playback_429);
-        return throttled(asked, retry_after);
+        return throttled(asked, &tenant.switches());
     }
     let types = asked.query_values("media-type");
     if types.iter().flat_map(|value| value.split(',')).any(|value| !MEDIA_TYPES.contains(&value)) {
         return refused(400, "media-type is not valid");
     }
     Counters::add(&tenant.counters.playback_billed);
+    let shares = tenant.settings().shares;
     let now = tenant.now();
     let recorded = |interaction: &Interaction| {
         interaction.outcome == Outcome::Known && interaction.legs.iter().any(|leg| leg.listed <= now)
@@ -55,7 +68,12 @@ fn answer(tenant: &Tenant, asked: &Asked, interaction: Option<Interaction>, segm
     let recorded = |interaction: &Interaction| {
         recorded(interaction) && !switches.amendments.unrecorded.contains(&interaction.master.0)
     };
-    let Some(interaction) = interaction.filter(recorded) else { return refused(404, "Interaction Not Found") };
+    if let Some(refusal) = interaction.as_ref().and_then(|found| found.mood.answer(found.word)) {
+        return refusal;
+    }
+    let otherwise = interaction.as_ref().is_some_and(|found| in_share(mix(&[found.word, 42]), shares.not_found_by_400));
+    let not_found = if otherwise { 400 } else { 404 };
+    let Some(interaction) = interaction.filter(recorded) else { return refused(not_found, "Interaction Not Found") };
     let mut variant = switches.playback_variant.unwrap_or_else(|| variant_of(tenant, &interaction));
     variant.capital_key |= segment.is_some();
     let urls: Vec<Option<String>> =
@@ -72,11 +90,13 @@ fn answer(tenant: &Tenant, asked: &Asked, interaction: Option<Interaction>, segm
 }
 
 /// What a caller without a good token is told is the gateway's business; this is the throttle's answer.
-fn throttled(asked: &Asked, retry_after: Option<u64>) -> Response {
-    let body = json!({"message": "API rate limit exceeded", "route": asked.path});
-    let response = json_answer(429, &body);
-    match retry_after {
-        Some(seconds) => with_header(response, "retry-after", &seconds.to_string()),
+fn throttled(asked: &Asked, switches: &Switches) -> Response {
+    let response = match switches.throttle {
+        Throttle::TooMany => json_answer(429, &json!({"message": "API rate limit exceeded", "route": asked.path})),
+        Throttle::LimitExceeded => json_answer(403, &json!({"message": "Limit Exceeded"})),
+    };
+    match switches.retry_after.clone().or(switches.retry_after_s.map(|seconds| seconds.to_string())) {
+        Some(text) => with_header(response, "retry-after", &text),
         None => response,
     }
 }
@@ -128,6 +148,10 @@ fn link(
     };
     let mut url = Url::parse(&place).ok()?;
     let signature = sign(tenant.settings().seed, url.path(), &date, life, version);
+    let redirects = in_share(mix(&[interaction.word, 43]), tenant.settings().shares.redirecting);
+    if redirects && tenant.settings().media_base_url.is_none() {
+        url.set_path(&format!("{REDIRECTING}{}", url.path()));
+    }
     tenant.handed_out.note(&signature);
     url.query_pairs_mut()
         .append_pair("X-Amz-Algorithm", "AWS4-HMAC-SHA256")

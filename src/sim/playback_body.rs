@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::dates::write_date;
-use super::mix::{below, mix};
+use super::mix::{below, in_share, mix};
 use super::people::{customer_name, customer_number, uuid};
 use super::switches::PlaybackVariant;
 use super::world::{Element, ElementKind, Interaction, Leg, World};
@@ -55,7 +55,10 @@ pub(super) fn body(
     let mut outer = Map::new();
     outer.insert(String::from("contactId"), json!(uuid(0x0f3c, interaction.word, interaction.master.0 as u64)));
     outer.insert(String::from("acdcontactId"), json!(interaction.master.to_string()));
-    outer.insert(String::from("elevatedInteraction"), json!(interaction.elements.len() > 1));
+    outer.insert(
+        String::from("elevatedInteraction"),
+        json!(interaction.elements.len() > 1 && interaction.channel == Channel::Call),
+    );
     envelope(outer, elements, variant)
 }
 
@@ -218,12 +221,14 @@ fn call_data(world: &World, interaction: &Interaction, element: &Element) -> Val
 fn chat_data(world: &World, interaction: &Interaction, element: &Element) -> Value {
     let agent = interaction.legs.first().and_then(|leg| agent_name(world, leg)).unwrap_or_default();
     let customer = customer_name(interaction.word);
+    let epoch = in_share(mix(&[interaction.word, 53]), world.settings().shares.epoch_times);
     let lines = 3 + below(mix(&[interaction.word, 51]), LINES.len() as u64 - 2);
     let messages: Vec<Value> = (0..lines)
         .map(|n| {
             let (kind, name) = if n % 2 == 0 { ("AGENT", &agent) } else { ("CUSTOMER", &customer) };
             let time = after(element.start, element.seconds * n as f64 / lines as f64);
-            json!({"participantType": kind, "participantName": name, "text": LINES[n as usize], "timeStamp": write_date(time)})
+            let time = if epoch { json!(time.as_millisecond()) } else { json!(write_date(time)) };
+            json!({"participantType": kind, "participantName": name, "text": LINES[n as usize], "timeStamp": time})
         })
         .collect();
     json!({
@@ -239,6 +244,7 @@ fn chat_data(world: &World, interaction: &Interaction, element: &Element) -> Val
 fn email_data(world: &World, interaction: &Interaction, element: &Element) -> Value {
     let agent = interaction.legs.first().and_then(|leg| agent_name(world, leg)).unwrap_or_default();
     let customer = customer_name(interaction.word);
+    let again = if element.number > 1 { "Re: " } else { "" };
     let html = mix(&[interaction.word, 52]).is_multiple_of(2);
     let text = format!("Dear {agent},\nplease correct my invoice – it says 10 € too much.\n\nRegards\n{customer}");
     let body = if html { format!("<html><body><p>{}</p></body></html>", text.replace('\n', "<br>")) } else { text };
@@ -255,7 +261,7 @@ fn email_data(world: &World, interaction: &Interaction, element: &Element) -> Va
             "to": ["care@simulated.example", "Billing, EU <billing@simulated.example>"],
             "cc": [],
             "bcc": [],
-            "subject": format!("Invoice A-{}: 10 € zu viel", below(interaction.word, 1000)),
+            "subject": format!("{again}Invoice A-{}: 10 € zu viel", below(interaction.word, 1000)),
             "body": body,
         },
     })

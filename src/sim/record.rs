@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::dates::write_date;
+use super::dates::{DateForm, write_date, write_date_as};
 use super::mix::{below, in_share, mix};
 use super::people;
 use super::settings::Naming;
@@ -45,6 +45,27 @@ fn is_stringly(world: &World, leg: &Leg) -> bool {
     in_share(mix(&[leg.word, 4]), world.settings().shares.stringly) || leg.total.as_secs() >= 1000
 }
 
+/// In which form a leg's record has its times.
+pub(super) fn date_form(word: u64, odd_dates: u32) -> DateForm {
+    if !in_share(mix(&[word, 12]), odd_dates) {
+        return DateForm::Usual;
+    }
+    match below(mix(&[word, 13]), 3) {
+        0 => DateForm::SevenDecimals,
+        1 => DateForm::American,
+        _ => DateForm::EpochMs,
+    }
+}
+
+/// The channel by its name alone, in either place.
+fn name_the_type(record: &mut Map<String, Value>, leg: &Leg) {
+    let name = record.get("mediaTypeName").cloned();
+    record.shift_remove("mediaTypeId");
+    if mix(&[leg.word, 15]).is_multiple_of(2) {
+        record.insert(String::from("mediaType"), name.unwrap_or_default());
+    }
+}
+
 /// The record of a leg as of `now`.
 pub(super) fn record(world: &World, leg: &Leg, naming: Naming, now: Timestamp) -> Map<String, Value> {
     let mut record = current(world, leg, now);
@@ -55,6 +76,9 @@ pub(super) fn record(world: &World, leg: &Leg, naming: Naming, now: Timestamp) -
         for (name, value) in &mut record {
             *value = as_text(name, value);
         }
+    }
+    if in_share(mix(&[leg.word, 14]), world.settings().shares.type_by_name) {
+        name_the_type(&mut record, leg);
     }
     match naming {
         Naming::Current => record,
@@ -77,7 +101,7 @@ fn who_and_where(world: &World, leg: &Leg) -> Value {
     json!({
         "contactId": leg.contact.0,
         "masterContactId": leg.master.0,
-        "contactStartDate": write_date(leg.start),
+        "contactStartDate": write_date_as(date_form(leg.word, world.settings().shares.odd_dates), leg.start),
         "agentId": agent.as_ref().map(|agent| agent.id.0),
         "firstName": agent.as_ref().and_then(|agent| agent.first_name.clone()),
         "lastName": agent.as_ref().and_then(|agent| agent.last_name.clone()),

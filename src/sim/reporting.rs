@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::answers::{empty, header_only, json_answer, typed};
 use super::dates::{read_date, write_date};
+use super::listing::{Listing, Page};
 use super::record::{last_update, record};
 use super::state::{Asked, Tenant};
 use super::switches::Switches;
@@ -21,6 +22,8 @@ const TOP_MAX: usize = 10_000;
 const UPDATED_SINCE_MAX: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Days before `updatedSince` in which a leg can begin that was changed after it.
 const CHANGED_DAYS_LATER: i32 = 2;
+/// The same where some are listed late.
+const LISTED_DAYS_LATER: i32 = 20;
 
 /// What a request for completed contacts asks for.
 #[derive(Debug, PartialEq)]
@@ -69,9 +72,10 @@ impl Wanted {
         })
     }
 
-    fn takes(&self, leg: &Leg) -> bool {
-        self.start.is_none_or(|start| leg.start >= start)
-            && self.end.is_none_or(|end| leg.start <= end)
+    fn takes(&self, leg: &Leg, by_end: bool) -> bool {
+        let at = if by_end { leg.end() } else { leg.start };
+        self.start.is_none_or(|start| at >= start)
+            && self.end.is_none_or(|end| at <= end)
             && self.media_type_id.is_none_or(|id| leg.channel.media_type_id() == id)
             && self.agent_id.is_none_or(|id| leg.agent_id().0 == id)
             && self.outbound.is_none_or(|outbound| leg.outbound == outbound)
@@ -87,24 +91,28 @@ pub(super) fn completed(tenant: &Tenant, asked: &Asked) -> Response {
         Ok(wanted) => wanted,
         Err(reason) => return header_only(400, reason),
     };
+    let switches = tenant.switches();
+    let listing = &switches.listing;
+    if let Some(refusal) = too_long(&wanted, listing) {
+        return refusal;
+    }
     let now = tenant.now();
     let (total, page) = select(tenant, &wanted, now);
     if page.is_empty() {
         return empty(204);
     }
     tenant.counters.completed_records.fetch_add(page.len() as u64, Relaxed);
-    let switches = tenant.switches();
     let rows: Vec<Value> = page.iter().map(|leg| row(tenant, leg, &switches, now, wanted.fields.as_deref())).collect();
-    json_answer(
-        200,
-        &json!({
-            "businessUnitId": BUSINESS_UNIT,
-            "lastPollTime": write_date(now),
-            "totalRecords": total,
-            "_links": links(&tenant.url, asked, &wanted, page.len(), total),
-            "completedContacts": rows,
-        }),
-    )
+    let links = links(&tenant.url, asked, &wanted, page.len(), total);
+    let page = Page { rows, matching: total as u64, business_unit: BUSINESS_UNIT, polled: write_date(now), links };
+    json_answer(200, &listing.body(page))
+}
+
+/// The refusal of a window that is longer than the tenant takes.
+fn too_long(wanted: &Wanted, listing: &Listing) -> Option<Response> {
+    let most = SignedDuration::from_hours(i64::from(listing.window_h_max?));
+    let asked = wanted.end?.duration_since(wanted.start?);
+    (asked > most).then(|| header_only(400, "The date range is too long"))
 }
 
 /// How many legs match, and those of the page.
@@ -121,14 +129,16 @@ fn select(tenant: &Tenant, wanted: &Wanted, now: Timestamp) -> (usize, Vec<Leg>)
         first = first.max(Day(day_of(start).0.saturating_sub(1)));
     }
     if let Some(since) = since {
-        first = first.max(Day(day_of(since).0.saturating_sub(CHANGED_DAYS_LATER)));
+        let back = if settings.shares.late_listed > 0 { LISTED_DAYS_LATER } else { 0 } + CHANGED_DAYS_LATER;
+        first = first.max(Day(day_of(since).0.saturating_sub(back)));
     }
     let last = wanted.end.map_or(settings.last_day, |end| settings.last_day.min(day_of(end)));
-    let amended = tenant.switches().amendments;
+    let switches = tenant.switches();
+    let amended = &switches.amendments;
     let is_changed =
         |leg: &Leg, since| amended.records.contains_key(&leg.contact.0) || last_update(world, leg, now) >= since;
     let listed = |leg: &&Leg| {
-        wanted.takes(leg)
+        wanted.takes(leg, switches.listing.by_end)
             && leg.listed <= now
             && !amended.hidden.contains(&leg.contact.0)
             && since.is_none_or(|since| is_changed(leg, since))
@@ -144,7 +154,8 @@ fn select(tenant: &Tenant, wanted: &Wanted, now: Timestamp) -> (usize, Vec<Leg>)
         matching.reverse();
     }
     let total = matching.len();
-    (total, matching.into_iter().skip(wanted.skip).take(wanted.top).cloned().collect())
+    let top = wanted.top.min(switches.listing.page_rows_max.unwrap_or(TOP_MAX));
+    (total, matching.into_iter().skip(wanted.skip).take(top).cloned().collect())
 }
 
 fn row(tenant: &Tenant, leg: &Leg, switches: &Switches, now: Timestamp, fields: Option<&[String]>) -> Value {
@@ -173,9 +184,13 @@ fn links(url: &str, asked: &Asked, wanted: &Wanted, rows: usize, total: usize) -
     })
 }
 
-/// ACD renders nothing for a client that does not ask for JSON in so many words.
+/// ACD renders nothing for a client that does not say that it takes JSON. `*/*` says so.
 fn unrenderable(asked: &Asked) -> Option<Response> {
-    let asks = asked.header("accept").is_some_and(|accept| accept.to_ascii_lowercase().contains("application/json"));
+    let takes = |range: &str| {
+        let range = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        ["application/json", "application/*", "*/*"].contains(&range.as_str())
+    };
+    let asks = asked.header("accept").is_some_and(|accept| accept.split(',').any(takes));
     (!asks).then(|| typed(406, "text/plain", "No known way to render data"))
 }
 

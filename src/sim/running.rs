@@ -19,7 +19,7 @@ use super::dispatch;
 use super::faults::unless_closing;
 use super::handed::HandedOut;
 use super::settings::SimSettings;
-use super::state::Tenant;
+use super::state::{PlaybackArrival, Tenant};
 use super::switches::Switches;
 use super::truth::{self, TruthInteraction};
 use super::world::World;
@@ -95,6 +95,12 @@ impl RunningSim {
     #[must_use]
     pub fn counters(&self) -> CounterValues {
         self.tenant.counts()
+    }
+
+    /// Media Playback calls that arrived since the counts were reset, refused ones too, in order.
+    #[must_use]
+    pub fn playback_arrivals(&self) -> Vec<PlaybackArrival> {
+        self.tenant.playback_arrivals()
     }
 
     /// A copy of the switchboard; rules have counted down as far as they struck.

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use url::Url;
 
+use super::listing::{Listing, Next, Total};
 use crate::base::Day;
 
 /// The population and the fixed traits of a simulated tenant. What may change while it runs stands in [`super::Switches`].
@@ -22,6 +23,8 @@ pub struct SimSettings {
     pub timezone: TimeZone,
     /// Field names with which it starts; see [`super::Switches::naming`].
     pub naming: Naming,
+    /// How it lists at first; see [`super::Switches::listing`].
+    pub listing: Listing,
     /// Recordings are linked as `{media_base_url}/{master}_{n}.mp4?…` instead of at the built-in storage.
     pub media_base_url: Option<Url>,
     /// Seconds of a recording: the shortest and the longest.
@@ -81,9 +84,33 @@ pub struct Shares {
     pub nulls: u32,
     /// Changed again, hours after they were first listed.
     pub late_update: u32,
+    /// Listed only days after they ended, when their day is long closed.
+    pub late_listed: u32,
+    /// The channel stands in `mediaTypeName` or as a word in `mediaType`.
+    pub type_by_name: u32,
+    /// Times as `11/2/2026 8:09:00 AM`, `/Date(1793606940000)/`, or with seven decimals.
+    pub odd_dates: u32,
     // Of the playback answers.
     /// Each documented inconsistency, on its own (`cxone-api` 3.4).
     pub variant: u32,
+    /// Of the emails: two in one answer.
+    pub several_emails: u32,
+    /// Of the chats: message times in epoch milliseconds.
+    pub epoch_times: u32,
+    /// Of the unrecorded: "Interaction Not Found" under 400.
+    pub not_found_by_400: u32,
+    // Of all interactions, one mood each; the rest are fine.
+    /// Playback always refuses them, each in one of several ways.
+    pub refused: u32,
+    /// Playback always answers 500.
+    pub failing: u32,
+    /// Playback answers after [`super::Switches::slow_ms`].
+    pub slow: u32,
+    /// The storage says that their recordings are archived.
+    pub archived: u32,
+    // Of the recordings.
+    /// Links lead to a redirect.
+    pub redirecting: u32,
 }
 
 /// What the tenant lets in. Simulated, so no secrets; they hold characters that must be encoded on the way.
@@ -106,6 +133,7 @@ impl Default for SimSettings {
             contacts_per_day: 40,
             timezone: TimeZone::UTC,
             naming: Naming::Current,
+            listing: Listing::default(),
             media_base_url: None,
             recording_seconds: (5.0, 120.0),
             bulk_bytes: None,
@@ -119,6 +147,13 @@ impl Default for SimSettings {
 }
 
 impl SimSettings {
+    /// The same tenant, which words its records, pages and answers as the odder of real tenants do. What is true of it stays.
+    #[must_use]
+    pub fn irregular(self) -> SimSettings {
+        let listing = Listing { total: Total::Page, next: Next::EmptyAtEnd, ..Listing::default() };
+        SimSettings { shares: Shares::irregular(), listing, ..self }
+    }
+
     /// The first local day with contacts.
     #[must_use]
     pub fn first_day(&self) -> Day {
@@ -151,6 +186,7 @@ impl Default for Shares {
             nulls: 50,
             late_update: 100,
             variant: 60,
+            ..Shares::plain()
         }
     }
 }
@@ -176,7 +212,32 @@ impl Shares {
             stringly: 0,
             nulls: 0,
             late_update: 0,
+            late_listed: 0,
+            type_by_name: 0,
+            odd_dates: 0,
             variant: 0,
+            several_emails: 0,
+            epoch_times: 0,
+            not_found_by_400: 0,
+            refused: 0,
+            failing: 0,
+            slow: 0,
+            archived: 0,
+            redirecting: 0,
+        }
+    }
+
+    /// What public clients of the service have met, besides the usual: records and answers that say the same in other words.
+    #[must_use]
+    pub fn irregular() -> Shares {
+        Shares {
+            type_by_name: 200,
+            odd_dates: 300,
+            several_emails: 400,
+            epoch_times: 400,
+            not_found_by_400: 500,
+            redirecting: 300,
+            ..Shares::default()
         }
     }
 }

@@ -17,6 +17,18 @@ use super::window::SlidingWindow;
 use super::world::World;
 use crate::base::Clock;
 
+/// Arrivals remembered.
+const ARRIVALS_MAX: usize = 100_000;
+
+/// A Media Playback call that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaybackArrival {
+    /// By the tenant's clock.
+    pub at: Timestamp,
+    /// What it asked for; `None` where that is no master contact's id.
+    pub master: Option<i64>,
+}
+
 /// The running tenant.
 pub(super) struct Tenant {
     pub(super) world: World,
@@ -31,6 +43,8 @@ pub(super) struct Tenant {
     switches: Mutex<Switches>,
     playback: Mutex<SlidingWindow>,
     serial: AtomicU64,
+    /// When Media Playback calls arrived, refused ones too.
+    arrivals: Mutex<Vec<PlaybackArrival>>,
 }
 
 impl Tenant {
@@ -50,6 +64,7 @@ impl Tenant {
             clock,
             playback: Mutex::default(),
             serial: AtomicU64::new(0),
+            arrivals: Mutex::default(),
         }
     }
 
@@ -93,22 +108,34 @@ impl Tenant {
     }
 
     /// Notes a playback call for the busiest window, whatever will become of it.
-    pub(super) fn note_playback(&self) {
+    pub(super) fn note_playback(&self, master: Option<i64>) {
         let window = Duration::from_secs(self.lock_switches().playback_window_s);
         let now = self.now();
         let calls = self.lock_playback().note(now, window);
+        let mut arrivals = self.lock_arrivals();
+        if arrivals.len() < ARRIVALS_MAX {
+            arrivals.push(PlaybackArrival { at: now, master });
+        }
         self.counters.playback_peak_window.fetch_max(calls as u64, Relaxed);
     }
 
-    /// Whether a playback call is within the limit. `Err` has the seconds for `Retry-After`, if it is to be sent.
-    pub(super) fn admit_playback(&self) -> Result<(), Option<u64>> {
-        let (limit, window, retry_after) = {
+    /// Whether a playback call is within the limit.
+    pub(super) fn admit_playback(&self) -> bool {
+        let (limit, window) = {
             let switches = self.lock_switches();
-            (switches.playback_requests, Duration::from_secs(switches.playback_window_s), switches.retry_after_s)
+            (switches.playback_requests, Duration::from_secs(switches.playback_window_s))
         };
         let now = self.now();
-        let admitted = self.lock_playback().admit(now, limit as usize, window);
-        if admitted { Ok(()) } else { Err(retry_after) }
+        self.lock_playback().admit(now, limit as usize, window)
+    }
+
+    /// When Media Playback calls arrived, in order.
+    pub(super) fn playback_arrivals(&self) -> Vec<PlaybackArrival> {
+        self.lock_arrivals().clone()
+    }
+
+    fn lock_arrivals(&self) -> MutexGuard<'_, Vec<PlaybackArrival>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn counts(&self) -> CounterValues {
@@ -125,6 +152,7 @@ impl Tenant {
     pub(super) fn reset_counts(&self) {
         self.counters.reset();
         *self.lock_playback() = SlidingWindow::default();
+        self.lock_arrivals().clear();
     }
 
     fn lock_playback(&self) -> MutexGuard<'_, SlidingWindow> {

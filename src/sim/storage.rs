@@ -15,6 +15,7 @@ use super::answers::{empty, s3_error, with_header};
 use super::counters::Counters;
 use super::dates::{http_date, read_amz_date};
 use super::mix::{mix, mix_text};
+use super::moods::Mood;
 use super::range::{Span, Wanted, read_range};
 use super::recordings::Recording;
 use super::state::{Asked, Tenant};
@@ -24,6 +25,17 @@ use crate::base::MasterId;
 
 /// Bytes that a connection is handed at a time.
 const PIECE: u64 = 256 * 1024;
+
+/// Before the path of an object: leads to a redirect to it.
+pub(super) const REDIRECTING: &str = "/go";
+
+/// Any request below [`REDIRECTING`]: the same object, with its query, where the link's host says.
+pub(super) fn redirect(tenant: &Tenant, asked: &Asked) -> Response {
+    let switches = tenant.switches();
+    let origin = switches.media_origin.as_deref().unwrap_or(&tenant.url);
+    let path = asked.path.strip_prefix(REDIRECTING).unwrap_or(&asked.path);
+    with_header(empty(302), "location", &format!("{origin}{path}?{}", asked.query))
+}
 
 /// Where an element's recording lies.
 pub(super) fn object_path(interaction: &Interaction, element: &Element) -> String {
@@ -94,15 +106,26 @@ fn checked(tenant: &Tenant, asked: &Asked) -> Result<Object, Response> {
     if signed.saturating_add(life).is_ok_and(|end| tenant.now() > end) {
         return Err(s3_error(403, "AccessDenied", "Request has expired"));
     }
+    if is_archived(tenant, &asked.path) {
+        return Err(s3_error(403, "InvalidObjectState", "The operation is not valid for the object's storage class"));
+    }
     let version = if let Some(Fault::Changed { version }) = asked.fault { version * 2 + 1 } else { version };
     find(tenant, &asked.path, version).ok_or_else(|| s3_error(404, "NoSuchKey", "The specified key does not exist."))
 }
 
+/// Master contact and number of the recording at a path.
+fn named(path: &str) -> Option<(MasterId, u8)> {
+    let (master, number) = path.rsplit('/').next()?.strip_suffix(".mp4")?.split_once('_')?;
+    Some((master.parse().ok()?, number.parse().ok()?))
+}
+
+fn is_archived(tenant: &Tenant, path: &str) -> bool {
+    let interaction = named(path).and_then(|(master, _)| tenant.world.find(master));
+    interaction.is_some_and(|interaction| interaction.mood == Mood::Archived)
+}
+
 fn find(tenant: &Tenant, path: &str, version: u64) -> Option<Object> {
-    let name = path.rsplit('/').next()?.strip_suffix(".mp4")?;
-    let (master, number) = name.split_once('_')?;
-    let master: MasterId = master.parse().ok()?;
-    let number: u8 = number.parse().ok()?;
+    let (master, number) = named(path)?;
     let interaction = tenant.world.find(master).filter(|interaction| interaction.outcome == Outcome::Known)?;
     let element = interaction.elements.iter().find(|element| element.media && element.number == number)?;
     let content = if version % 2 == 1 { version } else { 0 };

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::amendments::Amendments;
+use super::listing::Listing;
 use super::settings::{Naming, SimSettings};
 
 /// The switchboard's state.
@@ -15,11 +16,18 @@ use super::settings::{Naming, SimSettings};
 #[serde(rename_all = "snake_case", deny_unknown_fields, default)]
 pub struct Switches {
     pub naming: Naming,
-    /// Media Playback calls answered in any window; beyond it 429.
+    /// How `contacts/completed` words its pages and which windows it takes.
+    pub listing: Listing,
+    /// Media Playback calls answered in any window; beyond it what `throttle` says.
     pub playback_requests: u32,
     pub playback_window_s: u64,
-    /// `Retry-After` of those 429s, in seconds; real tenants send none.
+    pub throttle: Throttle,
+    /// `Retry-After` of those refusals, in seconds; real tenants send none.
     pub retry_after_s: Option<u64>,
+    /// The same as it stands, such as a date; goes before the seconds.
+    pub retry_after: Option<String>,
+    /// How long the answers of slow interactions take.
+    pub slow_ms: u64,
     /// Life of new tokens.
     pub token_life_s: u64,
     /// `expires_in` is sent as a string.
@@ -44,6 +52,17 @@ pub struct Switches {
     pub faults: Vec<FaultRule>,
     /// What is otherwise than the seed says.
     pub amendments: Amendments,
+}
+
+/// How a spent limit is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Throttle {
+    /// 429.
+    #[default]
+    TooMany,
+    /// 403 "Limit Exceeded", as the gateway does.
+    LimitExceeded,
 }
 
 /// What a request is for. Limits, delays, faults and counters go by it.
@@ -117,6 +136,14 @@ pub enum Fault {
         #[serde(default)]
         retry_after_s: Option<u64>,
     },
+    /// Answers with exactly this; `application/json` unless a header says otherwise.
+    Answer {
+        status: u16,
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+        #[serde(default)]
+        body: String,
+    },
     /// Answers with a status, an empty body and the reason in the header `icStatusDescription`.
     HeaderOnly { status: u16 },
     /// Answers 307 to another place.
@@ -189,7 +216,12 @@ impl Switches {
     /// The state with which a tenant starts.
     #[must_use]
     pub fn of(settings: &SimSettings) -> Switches {
-        Switches { naming: settings.naming, playback_requests: settings.playback_requests, ..Switches::default() }
+        Switches {
+            naming: settings.naming,
+            listing: settings.listing.clone(),
+            playback_requests: settings.playback_requests,
+            ..Switches::default()
+        }
     }
 
     /// Takes the fault that is due for a request, counting down the rules that match it.
@@ -226,9 +258,13 @@ impl Default for Switches {
     fn default() -> Switches {
         Switches {
             naming: Naming::Current,
+            listing: Listing::default(),
             playback_requests: 150,
             playback_window_s: 300,
+            throttle: Throttle::TooMany,
             retry_after_s: None,
+            retry_after: None,
+            slow_ms: 0,
             token_life_s: 3600,
             expires_in_as_string: false,
             token_generation: 0,

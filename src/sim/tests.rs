@@ -13,6 +13,8 @@ use super::*;
 use crate::base::MasterId;
 use crate::base::clock::ManualClock;
 
+mod irregular;
+
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// A tenant on the third day after its last contacts, with a client that has logged in.
@@ -188,7 +190,7 @@ async fn windows_are_inclusive_and_offsets_ignored() {
 async fn requests_that_acd_cannot_render() {
     let bench = Bench::plain().await;
     let url = format!("{}{COMPLETED}", bench.sim.url());
-    let bare = bench.client.get(&url).bearer_auth(&bench.token).send().await.unwrap();
+    let bare = bench.client.get(&url).bearer_auth(&bench.token).header("accept", "text/html").send().await.unwrap();
     assert_eq!(bare.status(), 406);
     let wrong = bench.get(&format!("{COMPLETED}?startDate=tomorrow")).await;
     assert_eq!(wrong.status(), 400);

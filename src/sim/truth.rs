@@ -17,6 +17,8 @@ pub struct TruthInteraction {
     pub outbound: bool,
     /// Whether Media Playback knows it (otherwise 404).
     pub known: bool,
+    /// What playback or the storage makes of it all the same: `fine`, `refused`, `failing`, `slow`, `archived`.
+    pub mood: String,
     pub legs: Vec<TruthLeg>,
     /// `voice`, `voice_and_screen`, `chat`, `email`, `digital`, `work`; one per element of the playback answer.
     pub elements: Vec<String>,
@@ -78,6 +80,7 @@ fn of(world: &World, interaction: &Interaction) -> TruthInteraction {
         channel: interaction.channel.to_string(),
         outbound: interaction.outbound,
         known,
+        mood: String::from(interaction.mood.word()),
         legs: legs.collect(),
         elements: interaction.elements.iter().map(|element| String::from(word(element.kind))).collect(),
         media: media.collect(),

@@ -12,6 +12,7 @@ use lru::LruCache;
 
 use super::draft::{Draft, Plot};
 use super::mix::{below, in_share, mix};
+use super::moods::Mood;
 use super::people::{self, Agent};
 use super::recordings::Recording;
 use super::settings::SimSettings;
@@ -40,6 +41,7 @@ pub struct Interaction {
     /// In order of time, at least one.
     pub legs: Vec<Leg>,
     pub outcome: Outcome,
+    pub mood: Mood,
     /// What `interactions` of Media Playback holds, if it is found.
     pub elements: Vec<Element>,
     /// Where everything else about it is drawn from.
@@ -214,7 +216,8 @@ impl World {
         let recorded = matches!(channel, Channel::Call | Channel::Voicemail);
         let lost = recorded && in_share(mix(&[word, 4]), shares.unrecorded) || plot == Plot::Abandoned;
         let outcome = if lost { Outcome::NotFound } else { Outcome::Known };
-        Interaction { master, day, channel, outbound, legs, outcome, elements, word }
+        let mood = Mood::of(word, &shares);
+        Interaction { master, day, channel, outbound, legs, outcome, mood, elements, word }
     }
 
     fn channel(&self, word: u64) -> Channel {

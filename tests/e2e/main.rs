@@ -6,6 +6,7 @@
 
 mod browse;
 mod cli;
+mod clients;
 mod costs;
 mod crash;
 mod demo;

@@ -94,6 +94,10 @@ pub struct TenantArgs {
     #[arg(long)]
     pub odd_names: bool,
 
+    /// Word records and answers as real tenants have been met: dates and channels in odd forms, totals that lie, redirects
+    #[arg(long)]
+    pub irregular: bool,
+
     /// Every recording is this many pseudo-random bytes instead of a playable file
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
     pub bulk_bytes: Option<u64>,

@@ -58,6 +58,13 @@ fn semantics() {
 }
 
 #[test]
+fn simulator() {
+    let sandbox = Sandbox::empty();
+    let mut session = Session::new(&sandbox);
+    session.go_through("docs/SIMULATOR.md", |remark| panic!("the test does not know how to {remark}"));
+}
+
+#[test]
 fn backup() {
     let (mut drive, mut session) = prepare(&["--profile", "backup"]);
     session.go_through("docs/BACKUP.md", |remark| match remark {

@@ -78,7 +78,7 @@ fn is_ours(path: &Path, root: &Path) -> bool {
         || first == "home"
         || first.starts_with("std")
         || Path::new(first).extension().is_some_and(|ending| ending == "log");
-    let given = below.file_name().is_some_and(|name| name == "secret");
+    let given = below.file_name().is_some_and(|name| name == "secret" || name == "client-secret");
     ours && !given && below.extension().is_none_or(|ending| ending != "data")
 }
 

@@ -31,6 +31,7 @@ pub use self::double::{
 };
 pub use self::drive::Drive;
 pub use self::faketime::FakeTime;
+pub use self::http::request;
 pub use self::mount::{Ended, Mount, cxonefs, daemons_of, mount_at};
 pub use self::proxy::{Proxy, Weather};
 pub use self::sandbox::Sandbox;
