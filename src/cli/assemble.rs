@@ -4,6 +4,7 @@
 //! other.
 
 mod audit;
+mod binding;
 mod lister;
 mod login;
 mod settings;
@@ -29,6 +30,7 @@ use crate::ops::control::{self, Controlled as _};
 use crate::ops::metrics;
 use crate::vfs::{self, Parts, Resolver, Scanners, Vfs};
 use audit::AuditSink;
+use binding::Bindings;
 use lister::{ReportingProbe, TenantLister};
 pub use login::{host, login_failure};
 pub use settings::{media_settings, tenant_settings};
@@ -63,9 +65,14 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
     let catalog = Catalog::open_sealed(&config.state.dir, settings, keys)
         .map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     let (indexed, _bytes) = catalog.totals().map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
-    login::log_in(&tenant, config, indexed > 0).await?;
+    let bindings = Bindings::read(config, &catalog)?;
+    let logged_in = login::log_in(&tenant, config, indexed > 0, bindings.know_login()).await?;
     let media = Media::open_sealed(media_settings(&config.cache, &config.limits), keys, Arc::clone(&clock))
         .map_err(cache_failure)?;
+    if logged_in {
+        let identity = tenant.identity().await.map_err(|error| login_failure(error, config))?;
+        bindings.bind(config, &catalog, &identity)?;
+    }
     attach(plan, tenant, catalog, media, clock)
 }
 
@@ -114,7 +121,8 @@ fn attach(
     indexer.start_sweeping();
     // The kernel cannot decrypt.
     let passthrough = config.mount.passthrough && keys.current.is_none();
-    let options = fuse::MountOptions { allow_other: config.mount.allow_other, passthrough };
+    let options =
+        fuse::MountOptions { allow_other: config.mount.allow_other, passthrough, cache_dir: config.cache.dir.clone() };
     let mounted = fuse::mount(Arc::clone(&vfs), notices, &plan.mount_point, &options, &Handle::current())
         .map_err(|error| Failure::failed(error).while_doing("mounting"))?;
     let live = Live { vfs: Arc::clone(&vfs), audit: log, mount_point: mounted.path().to_owned() };
@@ -162,7 +170,7 @@ fn metrics_failure(plan: &Plan, error: std::io::Error) -> Failure {
 
 /// A mount does its work without a control socket too.
 fn control(report: Arc<Report>, mount_point: &std::path::Path) -> Option<control::Server> {
-    let socket = control::socket_of(&control::runtime_dir(), mount_point);
+    let socket = control::socket_of(&control::own_runtime_dir(), mount_point);
     match control::serve(&socket, report) {
         Ok(server) => Some(server),
         Err(error) => {

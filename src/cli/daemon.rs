@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -54,6 +55,7 @@ pub async fn serve(mut plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), 
     if let Err(error) = descriptors::allow_all() {
         tracing::debug!(%error, "the number of open files cannot be raised");
     }
+    unlimited_file_size();
     // Before anything is mounted, so that a signal at any time leaves no mount behind.
     let mut signals = Signals::listen()?;
     let mut served = tokio::select! {
@@ -88,6 +90,21 @@ pub async fn serve(mut plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), 
                 }
             },
         }
+    }
+}
+
+/// A limit on the size of files (`ulimit -f`) must not end the daemon: by default the kernel kills who exceeds it. With a handler for the signal
+/// the write fails instead, as on a full disk. The handler stays when the stream is dropped.
+fn unlimited_file_size() {
+    let limits = rustix::process::getrlimit(Resource::Fsize);
+    if let Err(error) = rustix::process::setrlimit(Resource::Fsize, Rlimit { current: limits.maximum, ..limits }) {
+        tracing::debug!(%error, "the limit on the size of files cannot be raised");
+    }
+    if let Some(bytes) = limits.maximum {
+        tracing::warn!(bytes, "the size of files is limited (ulimit -f): larger recordings are read without the cache");
+    }
+    if let Err(error) = signal(SignalKind::from_raw(libc::SIGXFSZ)) {
+        tracing::warn!(%error, "a file that grows beyond the limit (ulimit -f) will end the daemon");
     }
 }
 

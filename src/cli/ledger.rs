@@ -56,7 +56,7 @@ fn state_dir(args: &LedgerArgs) -> Result<PathBuf, Failure> {
         return Ok(dir.clone());
     }
     if let Some(mount_point) = &args.mount_point {
-        let socket = status::socket(&control::runtime_dir(), mount_point)?;
+        let socket = status::socket(mount_point)?;
         let asked = daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status"));
         return Ok(PathBuf::from(asked.map_err(status::not_answered)?.state.dir));
     }

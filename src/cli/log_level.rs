@@ -11,7 +11,7 @@ pub fn run(args: &LogLevelArgs) -> Result<(), Failure> {
     if let Some(level) = &args.level {
         logging::check_filter(level)?;
     }
-    let socket = status::socket(&control::runtime_dir(), &args.mount_point)?;
+    let socket = status::socket(&args.mount_point)?;
     let told: LogLevel = daemon::runtime()?
         .block_on(async {
             match &args.level {

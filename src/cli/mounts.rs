@@ -16,6 +16,8 @@ pub struct Mount {
     pub point: PathBuf,
     pub kind: String,
     pub source: String,
+    /// The user who mounted it, where its options tell (`user_id`, which every FUSE mount has).
+    pub owner: Option<u32>,
 }
 
 impl Mount {
@@ -57,7 +59,12 @@ pub fn at(path: &Path) -> io::Result<Option<Mount>> {
         let (kind, source) = (text(&entry.f_fstypename), text(&entry.f_mntfromname));
         let (kind, source) = (kind.to_string_lossy(), source.to_string_lossy().into_owned());
         let is_ours = kind.ends_with("fuse") && source.starts_with("cxonefs");
-        Mount { point: path.to_owned(), kind: if is_ours { TYPE.into() } else { kind.into_owned() }, source }
+        Mount {
+            point: path.to_owned(),
+            kind: if is_ours { TYPE.into() } else { kind.into_owned() },
+            source,
+            owner: Some(entry.f_owner),
+        }
     }))
 }
 
@@ -67,6 +74,10 @@ pub fn resolve(path: &Path) -> io::Result<PathBuf> {
         (Some(parent), Some(name)) => {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             let whole = parent.canonicalize()?.join(name);
+            // A mount of ours is never looked at: its daemon may be stopped.
+            if at(&whole)?.is_some_and(|mount| mount.is_ours()) {
+                return Ok(whole);
+            }
             // A link is followed, if what it leads to is alive.
             match whole.symlink_metadata() {
                 Ok(metadata) if metadata.is_symlink() => whole.canonicalize(),
@@ -91,7 +102,9 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let mut after = fields.skip_while(|field| *field != b"-").skip(1);
     let kind = String::from_utf8_lossy(after.next()?).into_owned();
     let source = OsString::from_vec(unescape(after.next()?)).to_string_lossy().into_owned();
-    Some(Mount { point: PathBuf::from(OsString::from_vec(unescape(point))), kind, source })
+    let options = String::from_utf8_lossy(after.next().unwrap_or_default()).into_owned();
+    let owner = options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok());
+    Some(Mount { point: PathBuf::from(OsString::from_vec(unescape(point))), kind, source, owner })
 }
 
 /// The kernel writes space, tab, newline and backslash as three octal digits.

@@ -7,7 +7,7 @@ use crate::ops::control::{self, RefreshRequest, Refreshed};
 
 /// Asks the daemon and says what became of each day.
 pub fn run(args: &RefreshArgs) -> Result<(), Failure> {
-    let socket = status::socket(&control::runtime_dir(), &args.mount_point)?;
+    let socket = status::socket(&args.mount_point)?;
     let request = RefreshRequest { days: args.days.iter().map(ToString::to_string).collect() };
     let answers: Vec<Refreshed> =
         daemon::runtime()?.block_on(control::post(&socket, "/refresh", &request)).map_err(status::not_answered)?;

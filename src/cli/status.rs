@@ -21,12 +21,9 @@ const SLOWEST_SHOWN: usize = 5;
 
 /// Prints the state of the mount at a directory, or of all mounts of this user.
 pub fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let dir = control::runtime_dir();
     let sockets = match &args.mount_point {
-        Some(mount_point) => vec![socket(&dir, mount_point)?],
-        None => {
-            control::sockets(&dir).map_err(|error| Failure::failed(error).while_doing(dir.display().to_string()))?
-        }
+        Some(mount_point) => vec![socket(mount_point)?],
+        None => own_sockets()?,
     };
     let runtime = daemon::runtime()?;
     if args.watch {
@@ -68,21 +65,36 @@ async fn watch(sockets: &[PathBuf], named: bool) -> Result<(), Failure> {
     }
 }
 
-/// The socket of the mount at a directory.
-pub fn socket(dir: &Path, mount_point: &Path) -> Result<PathBuf, Failure> {
-    let path = mounts::resolve(mount_point)
-        .map_err(|error| Failure::failed(error).while_doing(mount_point.display().to_string()))?;
-    Ok(control::socket_of(dir, &path))
+/// The socket of the mount at a directory. Asks the table of mounts alone: a look at the directory itself would wait for a daemon that is
+/// stopped.
+pub fn socket(mount_point: &Path) -> Result<PathBuf, Failure> {
+    let failed = |error| Failure::failed(error).while_doing(mount_point.display().to_string());
+    let path = mounts::resolve(mount_point).map_err(failed)?;
+    let owner = mounts::at(&path).map_err(failed)?.and_then(|mount| mount.owner);
+    Ok(control::find_socket(&path, owner.unwrap_or_else(|| rustix::process::geteuid().as_raw())))
+}
+
+/// The sockets of this user's mounts.
+pub fn own_sockets() -> Result<Vec<PathBuf>, Failure> {
+    control::own_sockets().map_err(|error| Failure::failed(error).while_doing("looking for the sockets of mounts"))
 }
 
 /// What to do where a mount's daemon could not be asked.
 pub fn not_answered(error: ControlError) -> Failure {
-    let is_absent = matches!(error, ControlError::NoDaemon { .. });
+    let remedy = match &error {
+        ControlError::NoDaemon { .. } => {
+            Some(String::from("is it mounted, and by you? cxonefs mounts are shown by: findmnt -t fuse.cxonefs"))
+        }
+        ControlError::Silent { pid } => {
+            let again = pid.map_or_else(String::new, |pid| format!("let it go on: kill -CONT {pid}\n"));
+            Some(format!("{again}or take the mount away: cxonefs umount --lazy DIR"))
+        }
+        _ => None,
+    };
     let failure = Failure::failed(error);
-    if is_absent {
-        failure.remedy("is it mounted, and by you? cxonefs mounts are shown by: findmnt -t fuse.cxonefs")
-    } else {
-        failure
+    match remedy {
+        Some(remedy) => failure.remedy(remedy),
+        None => failure,
     }
 }
 

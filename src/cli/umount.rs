@@ -13,7 +13,7 @@ use crate::fuse::{Busy, unmount};
 use crate::ops::control::{self, ControlError, UnmountRequest};
 
 /// How long a daemon may take to answer before it is done without it.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 /// How long the mount may take to leave the table after the kernel said yes, and its daemon to end.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -24,12 +24,12 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
     let not_ours = |what: String| Failure::failed(what).remedy("cxonefs mounts are shown by: findmnt -t fuse.cxonefs");
     let path =
         mounts::resolve(&args.mount_point).map_err(|error| Failure::failed(error).while_doing(shown.to_string()))?;
-    match table(&path)? {
-        Some(mount) if mount.is_ours() => {}
+    let owner = match table(&path)? {
+        Some(mount) if mount.is_ours() => mount.owner,
         Some(mount) => return Err(not_ours(format!("{shown} is not a cxonefs mount but of type {}", mount.kind))),
         None => return Err(not_ours(format!("{shown} is not a mount"))),
-    }
-    let socket = control::socket_of(&control::runtime_dir(), &path);
+    };
+    let socket = control::find_socket(&path, owner.unwrap_or_else(|| rustix::process::geteuid().as_raw()));
     let daemon = control::daemon_of(&socket);
     let failed = |error: io::Error| failure(error, &args.mount_point);
     match ask(&socket, args.lazy)? {
@@ -45,7 +45,11 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
     }
     // So that the next mount finds the state directory free. With files open, a detached mount's daemon goes on for them.
     if let Some(daemon) = daemon.filter(|_| !args.lazy) {
-        within(GONE_WITHIN, || Ok(!runs(daemon)))?;
+        if !within(GONE_WITHIN, || Ok(!runs(daemon)))? {
+            eprintln!(
+                "cxonefs: {shown} is unmounted; its daemon (process {daemon}) has not ended yet and may be stopped: kill -CONT {daemon}"
+            );
+        }
     }
     Ok(())
 }
@@ -69,7 +73,13 @@ fn ask(socket: &Path, lazy: bool) -> Result<Asked, Failure> {
         // The daemon may be gone before its answer is through: the table of mounts says what happened.
         Ok(Ok(_) | Err(ControlError::Exchange(_) | ControlError::Nonsense(_))) => Asked::Done,
         Ok(Err(ControlError::Refused(why))) if why.contains("busy") => Asked::Busy(why),
-        Ok(Err(ControlError::Refused(_) | ControlError::NoDaemon { .. })) | Err(_) => Asked::NoUse,
+        Ok(Err(
+            ControlError::Refused(_)
+            | ControlError::NoDaemon { .. }
+            | ControlError::Silent { .. }
+            | ControlError::Stranger { .. },
+        ))
+        | Err(_) => Asked::NoUse,
     })
 }
 

@@ -19,7 +19,7 @@ use crate::ops::warm::{WarmCost, WarmProgress, WarmRequest, WarmState};
 /// Runs until everything is here, or until it is interrupted.
 pub fn run(args: &WarmArgs) -> Result<(), Failure> {
     let (mount_point, request) = request(args)?;
-    let socket = status::socket(&control::runtime_dir(), &mount_point)?;
+    let socket = status::socket(&mount_point)?;
     daemon::runtime()?.block_on(warm(args, &socket, &request))
 }
 

@@ -21,6 +21,9 @@ pub enum ConfigError {
         source: io::Error,
     },
 
+    #[error("the configuration {}: {} {problem}", file.display(), path.display())]
+    Untrusted { file: PathBuf, path: PathBuf, problem: String, remedy: String },
+
     #[error("{place}: {message}")]
     Syntax { place: Origin, message: String },
 
@@ -90,7 +93,7 @@ impl ConfigError {
             ConfigError::SecretHere { file_key, variable, .. } => Some(format!(
                 "put it in a file that only you can read and name that file as tenant.{file_key}, or set {variable}"
             )),
-            ConfigError::SecretUnsafe { remedy, .. } => Some(remedy.clone()),
+            ConfigError::SecretUnsafe { remedy, .. } | ConfigError::Untrusted { remedy, .. } => Some(remedy.clone()),
             ConfigError::Unreadable { path, source } if source.kind() == io::ErrorKind::NotFound => {
                 Some(format!("name one that is there, or write it: cxonefs init --config {}", path.display()))
             }

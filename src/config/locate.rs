@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::ConfigError;
 use super::host::Host;
 use super::raw::{ConfigFile, FILE_BYTES_MAX};
+use super::trust::{self, Distrust};
 
 /// The system's configuration file.
 pub const SYSTEM_CONFIG: &str = "/etc/cxonefs/config.toml";
@@ -21,21 +22,30 @@ pub fn places(host: &Host) -> Vec<PathBuf> {
 pub fn find(named: Option<&Path>, places: &[PathBuf], host: &Host) -> Result<Option<ConfigFile>, ConfigError> {
     if let Some(path) = named {
         // Absolute, so that messages, relative paths in it and a change of directory later agree.
-        return read(host.current_dir.join(path)).map(Some);
+        return read(host.current_dir.join(path), host.euid).map(Some);
     }
     for path in places {
         match path.try_exists() {
             Ok(false) => {}
-            Ok(true) => return read(path.clone()).map(Some),
+            Ok(true) => return read(path.clone(), host.euid).map(Some),
             Err(source) => return Err(ConfigError::Unreadable { path: path.clone(), source }),
         }
     }
     Ok(None)
 }
 
-fn read(path: PathBuf) -> Result<ConfigFile, ConfigError> {
+fn read(path: PathBuf, euid: u32) -> Result<ConfigFile, ConfigError> {
     let mut text = String::new();
-    let result = File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    let opened = File::open(&path).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+    let (file, metadata) = match opened {
+        Ok(opened) => opened,
+        Err(source) => return Err(ConfigError::Unreadable { path, source }),
+    };
+    if let Err(distrust) = trust::check(&path, &metadata, euid) {
+        let Distrust { path: where_it_fails, problem, remedy } = distrust;
+        return Err(ConfigError::Untrusted { file: path, path: where_it_fails, problem, remedy });
+    }
+    let result = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
     match result {
         Ok(read) if read as u64 > FILE_BYTES_MAX => {
             let source = io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB");

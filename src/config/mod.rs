@@ -18,6 +18,7 @@ pub mod secrets;
 pub mod settings;
 pub mod suggest;
 pub mod template;
+mod trust;
 pub mod units;
 pub mod value;
 pub mod written;

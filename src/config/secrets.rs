@@ -1,7 +1,6 @@
 //! Files that hold a secret. They are refused where someone else could have read or written them.
 //!
-//! Not protected against: a secret in a directory that others may write to (they could swap the file for one of ours),
-//! and the environment, which root and the same user can read.
+//! Not protected against: the environment, which root and the same user can read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -12,6 +11,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::error::ConfigError;
+use super::trust;
 use super::value::Origin;
 use crate::base::crypt::MasterKey;
 
@@ -89,6 +89,10 @@ fn read_bytes(path: &Path, euid: u32, key: &str, place: &Origin) -> Result<Zeroi
             &format!("can be read by others (mode {:04o})", metadata.mode() & 0o7777),
             format!("chmod 600 {shown}"),
         ));
+    }
+    if let Err(distrust) = trust::check(path, &metadata, euid) {
+        let problem = format!("is in {}, which {}", distrust.path.display(), distrust.problem);
+        return Err(unsafe_because(&problem, distrust.remedy));
     }
     let bytes = read_bounded(file).map_err(unreadable)?;
     bytes.ok_or_else(|| unsafe_because("is too long for a secret", String::from("put nothing but the secret into it")))

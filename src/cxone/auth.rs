@@ -10,9 +10,11 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
+use super::address;
 use super::endpoints::{self, Endpoints};
 use super::error::{ApiError, ApiErrorKind};
 use super::http::Http;
+use super::identity::TenantIdentity;
 use super::login;
 use super::retry::RetryPolicy;
 use super::settings::TenantSettings;
@@ -33,6 +35,7 @@ pub(super) struct Session {
     pub serial: u64,
     pub token: SecretString,
     pub endpoints: Endpoints,
+    pub identity: TenantIdentity,
     renew_at: Timestamp,
     ends_at: Timestamp,
 }
@@ -186,10 +189,16 @@ impl Auth {
         let serial = previous.map_or(1, |previous| previous.serial + 1);
         tracing::info!(serial, life_s = token.life.as_secs(), api = %endpoints.api, playback = %endpoints.playback, "logged in");
         let after = |span: Duration| obtained_at.saturating_add(span).unwrap_or(Timestamp::MAX);
+        let identity = TenantIdentity {
+            tenant_id: token.claims.tenant_id,
+            business_unit: token.claims.business_unit,
+            api_endpoint: address::host_and_port(&endpoints.api),
+        };
         Ok(Session {
             serial,
             token: token.access,
             endpoints,
+            identity,
             renew_at: after(renew_after(token.life)),
             ends_at: after(token.life),
         })

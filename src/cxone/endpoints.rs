@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_area_comes_from_the_configuration_then_discovery_then_the_token() {
-        let claims = Claims { tenant_id: None, area: Some("au1".into()) };
+        let claims = Claims { area: Some("au1".into()), ..Claims::default() };
         let found = resolve(&settings(), &discovery(&json!({"area": null})), &claims).unwrap();
         assert_eq!(found.playback, url("https://api-au1.niceincontact.com"));
         let configured = TenantSettings { area: Some("eu1".into()), ..settings() };

@@ -24,6 +24,8 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Claims {
     pub tenant_id: Option<String>,
+    /// `icBUId`.
+    pub business_unit: Option<String>,
     pub area: Option<String>,
 }
 
@@ -32,13 +34,22 @@ impl Claims {
     pub fn of(token: &str) -> Claims {
         let Some(Value::Object(claims)) = payload(token) else { return Claims::default() };
         let text = |name: &str| claims.get(name).and_then(lenient::text);
-        Claims { tenant_id: text("tenantId"), area: text("area") }
+        Claims { tenant_id: text("tenantId"), business_unit: business_unit(&claims), area: text("area") }
     }
 
     /// These claims, with `other` where they say nothing.
     pub fn or(self, other: Claims) -> Claims {
-        Claims { tenant_id: self.tenant_id.or(other.tenant_id), area: self.area.or(other.area) }
+        Claims {
+            tenant_id: self.tenant_id.or(other.tenant_id),
+            business_unit: self.business_unit.or(other.business_unit),
+            area: self.area.or(other.area),
+        }
     }
+}
+
+/// A number, sometimes sent as text.
+fn business_unit(claims: &serde_json::Map<String, Value>) -> Option<String> {
+    claims.get("icBUId").and_then(lenient::integer).map(|number| number.to_string())
 }
 
 fn payload(token: &str) -> Option<Value> {
@@ -60,10 +71,17 @@ mod tests {
 
     #[test]
     fn claims_are_read_with_and_without_padding() {
-        let json = r#"{"tenantId":"11eb-é","area":"au1","exp":1}"#;
+        let json = r#"{"tenantId":"11eb-é","icBUId":4599999,"area":"au1","exp":1}"#;
         for payload in [BASE64_URL_SAFE_NO_PAD.encode(json), BASE64_URL_SAFE.encode(json)] {
             let claims = Claims::of(&format!("e30.{payload}.sig"));
-            assert_eq!(claims, Claims { tenant_id: Some("11eb-é".into()), area: Some("au1".into()) });
+            assert_eq!(
+                claims,
+                Claims {
+                    tenant_id: Some("11eb-é".into()),
+                    business_unit: Some("4599999".into()),
+                    area: Some("au1".into()),
+                }
+            );
         }
     }
 
@@ -76,8 +94,11 @@ mod tests {
 
     #[test]
     fn the_other_token_fills_the_gaps() {
-        let id = Claims { tenant_id: Some("t".into()), area: None };
-        let access = Claims { tenant_id: Some("u".into()), area: Some("na1".into()) };
-        assert_eq!(id.or(access), Claims { tenant_id: Some("t".into()), area: Some("na1".into()) });
+        let id = Claims { tenant_id: Some("t".into()), ..Claims::default() };
+        let access = Claims { tenant_id: Some("u".into()), area: Some("na1".into()), ..Claims::default() };
+        assert_eq!(
+            id.or(access),
+            Claims { tenant_id: Some("t".into()), area: Some("na1".into()), ..Claims::default() }
+        );
     }
 }

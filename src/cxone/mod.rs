@@ -28,6 +28,7 @@ mod gather;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod http;
+pub mod identity;
 mod instant;
 mod interaction;
 mod jwt;
@@ -56,6 +57,7 @@ mod text;
 pub use auth::LoginState;
 pub use breaker::{Breaker, Probe, ServiceState};
 pub use error::{ApiError, ApiErrorKind};
+pub use identity::TenantIdentity;
 pub use limiter::{InFlight, Learned, Limiter, LimiterSettings, LimiterSnapshot, Permit, Priority};
 pub use model::{
     ChangesAnswer, ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer,

@@ -14,6 +14,7 @@ use super::auth::{Auth, LoginState, Session};
 use super::endpoints::Endpoints;
 use super::error::{ApiError, ApiErrorKind};
 use super::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
+use super::identity::TenantIdentity;
 use super::limiter::{Limiter, LimiterSnapshot};
 use super::model::{ChangesAnswer, ContactRecord, ContactsAnswer, PlaybackAnswer};
 use super::progress::ListingProgress;
@@ -75,6 +76,11 @@ impl Tenant {
         let url = address::join(&self.inner.settings.issuer, ".well-known/cxone-configuration");
         let answer = self.inner.http.send(GREETING, self.inner.http.request(Method::GET, url)?).await?;
         Ok(answer.date)
+    }
+
+    /// Logs in if need be; then which tenant this is.
+    pub async fn identity(&self) -> Result<TenantIdentity, ApiError> {
+        Ok(self.inner.session().await?.identity.clone())
     }
 
     /// Logs in if need be; then where Reporting and Media Playback are (host and port).

@@ -24,8 +24,6 @@ pub type BackingModes = Modes<BackingId, Passthrough>;
 
 /// Requests that the kernel may have under way in the background (readahead above all).
 const BACKGROUND_MAX: u16 = 64;
-/// The most that the kernel allows.
-const STACK_DEPTH: u32 = 2;
 const BLOCK_BYTES: u32 = 4096;
 const NAME_BYTES: u32 = 255;
 /// The offset after `.` and `..`. What follows goes by inode numbers, which are all larger.
@@ -36,6 +34,8 @@ pub struct Adapter {
     vfs: Arc<Vfs>,
     runtime: Handle,
     modes: Arc<BackingModes>,
+    /// What passthrough claims of the kernel's levels of stacking.
+    stack_depth: u32,
     /// The kernel keeps every listing until it is told, and opens no directory here.
     opens_no_directory: bool,
     /// Dropped when the session ends.
@@ -44,8 +44,14 @@ pub struct Adapter {
 
 impl Adapter {
     /// `ended` is dropped when the kernel ends the session.
-    pub fn new(vfs: Arc<Vfs>, runtime: Handle, modes: Arc<BackingModes>, ended: oneshot::Sender<()>) -> Adapter {
-        Adapter { vfs, runtime, modes, opens_no_directory: false, ended: Some(ended) }
+    pub fn new(
+        vfs: Arc<Vfs>,
+        runtime: Handle,
+        modes: Arc<BackingModes>,
+        stack_depth: u32,
+        ended: oneshot::Sender<()>,
+    ) -> Adapter {
+        Adapter { vfs, runtime, modes, stack_depth, opens_no_directory: false, ended: Some(ended) }
     }
 }
 
@@ -128,9 +134,8 @@ impl Filesystem for Adapter {
         self.opens_no_directory = offered && self.vfs.keeps_directories();
         let _ = config.set_max_background(BACKGROUND_MAX);
         if self.modes.may_work() {
-            // The cache's file system may itself be stacked once.
             let offered = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok();
-            if !offered || config.set_max_stack_depth(STACK_DEPTH).is_err() {
+            if !offered || config.set_max_stack_depth(self.stack_depth).is_err() {
                 self.modes.not_offered();
             }
         }

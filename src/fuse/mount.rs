@@ -17,6 +17,7 @@ use crate::fuse::device::device_at;
 use crate::fuse::notices::NoticeQueue;
 use crate::fuse::passthrough::PassthroughState;
 use crate::fuse::readahead;
+use crate::fuse::stacking;
 use crate::fuse::unmount::{Busy, unmount};
 use crate::vfs::Vfs;
 
@@ -33,6 +34,8 @@ pub struct MountOptions {
     pub allow_other: bool,
     /// Let the kernel read complete recordings by itself, where it can.
     pub passthrough: bool,
+    /// Where the files of passthrough are.
+    pub cache_dir: PathBuf,
 }
 
 /// The kernel refused, or the helper did.
@@ -79,7 +82,8 @@ pub fn mount(
     let (sender, ended) = oneshot::channel();
     let state = if options.passthrough { PassthroughState::Untried } else { PassthroughState::TurnedOff };
     let modes = Arc::new(BackingModes::new(state));
-    let adapter = Adapter::new(vfs, runtime.clone(), Arc::clone(&modes), sender);
+    let adapter =
+        Adapter::new(vfs, runtime.clone(), Arc::clone(&modes), stacking::depth_for(&options.cache_dir), sender);
     let session = Session::new(adapter, &absolute, &config(options)).map_err(failed)?;
     notices.deliver_to(session.notifier());
     let session = session.spawn().map_err(failed)?;

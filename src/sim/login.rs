@@ -9,7 +9,7 @@ use super::answers::{header_only, json_answer, typed};
 use super::counters::Counters;
 use super::mix::mix;
 use super::state::{Asked, Tenant};
-use super::tokens::{AREA, TENANT_ID};
+use super::tokens::{AREA, Holder};
 
 /// `POST /authentication/v1/token/access-key`.
 pub(super) fn access_key(tenant: &Tenant, asked: &Asked) -> Response {
@@ -83,7 +83,8 @@ fn refused(status: u16, error: &str, description: &str) -> Response {
 fn token(tenant: &Tenant, user: &str) -> Response {
     let switches = tenant.switches();
     let serial = tenant.serial();
-    let token = tenant.mint().issue(&tenant.url, user, tenant.now(), switches.token_life_s, serial);
+    let holder = Holder { tenant_id: &tenant.settings().tenant_id, user };
+    let token = tenant.mint().issue(&tenant.url, holder, tenant.now(), switches.token_life_s, serial);
     tenant.handed_out.note(&token);
     let seconds = switches.token_life_s;
     let expires_in = if switches.expires_in_as_string { json!(seconds.to_string()) } else { json!(seconds) };
@@ -122,7 +123,7 @@ pub(super) fn openid_configuration(tenant: &Tenant) -> Response {
 /// `GET /.well-known/cxone-configuration?tenantId=`. The facade's host, `https://api-{area}.{domain}`, cannot be simulated:
 /// a client has to be told the playback endpoint.
 pub(super) fn cxone_configuration(tenant: &Tenant, asked: &Asked) -> Response {
-    if asked.query_value("tenantId").as_deref() != Some(TENANT_ID) {
+    if asked.query_value("tenantId").as_deref() != Some(tenant.settings().tenant_id.as_str()) {
         return typed(404, "application/json", r#"{"message":"tenant not found"}"#);
     }
     let url = &tenant.url;
@@ -138,7 +139,7 @@ pub(super) fn cxone_configuration(tenant: &Tenant, asked: &Asked) -> Response {
             "domain": "niceincontact.com",
             "acdDomain": "nice-incontact.com",
             "uhDomain": "nice-incontact.com",
-            "tenantId": TENANT_ID,
+            "tenantId": tenant.settings().tenant_id,
             "globaldomain": "niceincontact.com",
         }),
     )

@@ -12,7 +12,7 @@ use super::listing::{Listing, Page};
 use super::record::{last_update, record};
 use super::state::{Asked, Tenant};
 use super::switches::Switches;
-use super::tokens::{BUSINESS_UNIT, TENANT_ID};
+use super::tokens::BUSINESS_UNIT;
 use super::world::Leg;
 use crate::base::{ContactId, Day};
 
@@ -262,7 +262,7 @@ pub(super) fn business_unit(tenant: &Tenant, asked: &Asked) -> Response {
         &json!({"businessUnits": [{
             "businessUnitId": BUSINESS_UNIT,
             "businessUnitName": "Simulated",
-            "tenantId": TENANT_ID,
+            "tenantId": tenant.settings().tenant_id,
             "defaultTimeZone": zone,
         }]}),
     )

@@ -37,6 +37,8 @@ pub struct SimSettings {
     pub midnight_transfer: bool,
     pub shares: Shares,
     pub credentials: Credentials,
+    /// The tenant's uuid.
+    pub tenant_id: String,
     /// Media Playback calls that are answered in any window; see [`super::Switches`].
     pub playback_requests: u32,
 }
@@ -141,6 +143,7 @@ impl Default for SimSettings {
             midnight_transfer: true,
             shares: Shares::default(),
             credentials: Credentials::default(),
+            tenant_id: String::from(super::tokens::TENANT_ID),
             playback_requests: 150,
         }
     }

@@ -24,9 +24,16 @@ pub(super) struct TokenMint {
     pub(super) generation: u64,
 }
 
+/// Whom a token is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Holder<'a> {
+    pub(super) tenant_id: &'a str,
+    pub(super) user: &'a str,
+}
+
 impl TokenMint {
     /// A token that is good until `now + life_s`. `serial` tells tokens of one second apart.
-    pub(super) fn issue(&self, issuer: &str, user: &str, now: Timestamp, life_s: u64, serial: u64) -> String {
+    pub(super) fn issue(&self, issuer: &str, holder: Holder<'_>, now: Timestamp, life_s: u64, serial: u64) -> String {
         let header = json!({"alg": "RS256", "typ": "JWT", "kid": "simulated"});
         let claims = json!({
             "iss": issuer,
@@ -35,10 +42,10 @@ impl TokenMint {
             "iat": now.as_second(),
             "exp": now.as_second().saturating_add(i64::try_from(life_s).unwrap_or(i64::MAX)),
             "jti": format!("{:016x}", mix(&[self.seed, serial])),
-            "name": user,
+            "name": holder.user,
             "given_name": "Service",
             "family_name": "User",
-            "tenantId": TENANT_ID,
+            "tenantId": holder.tenant_id,
             "tenant": "simulated_tenant",
             "area": AREA,
             "icBUId": BUSINESS_UNIT,
@@ -83,7 +90,8 @@ mod tests {
     fn a_token_is_good_for_its_life_and_generation() {
         let mint = TokenMint { seed: 1, generation: 0 };
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let token = mint.issue("http://127.0.0.1:1", "key", now, 60, 1);
+        let holder = Holder { tenant_id: TENANT_ID, user: "key" };
+        let token = mint.issue("http://127.0.0.1:1", holder, now, 60, 1);
         let later = |s: i64| Timestamp::from_second(1_800_000_000 + s).unwrap();
         assert!(mint.accepts(&token, later(59)));
         assert!(!mint.accepts(&token, later(60)));
@@ -93,6 +101,6 @@ mod tests {
         for wrong in ["", ".", "..", "a.b.c", "eyJhbGciOiJub25lIn0"] {
             assert!(!mint.accepts(wrong, now));
         }
-        assert_ne!(token, mint.issue("http://127.0.0.1:1", "key", now, 60, 2));
+        assert_ne!(token, mint.issue("http://127.0.0.1:1", holder, now, 60, 2));
     }
 }

@@ -8,20 +8,22 @@ use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::node::{Node, Place};
 use crate::vfs::resolve::recording_key;
 
-/// Their names.
-pub const NAMES: [&str; 4] =
-    ["user.cxone.contact_id", "user.cxone.master_id", "user.cxone.agent_id", "user.cxone.state"];
+/// The names that are listed: what never changes while the file does not.
+const LISTED: [&str; 3] = ["user.cxone.contact_id", "user.cxone.master_id", "user.cxone.agent_id"];
+/// What changes without the file changing. It is answered by name and not listed: `rsync -X` and restic would take it for a change of the
+/// file.
+const BY_NAME: [&str; 1] = ["user.cxone.state"];
 
 impl Vfs {
     /// The attributes' names; none for days and agents.
     pub(super) fn xattr_names(node: Node) -> &'static [&'static str] {
-        if place_of(node).is_some() { &NAMES } else { &[] }
+        if place_of(node).is_some() { &LISTED } else { &[] }
     }
 
     /// One attribute's value.
     pub(super) fn xattr(&self, node: Node, name: &str) -> Result<String, VfsError> {
         let absent = || VfsError::new(ErrorKind::NoAttribute, "no such attribute");
-        let place = place_of(node).filter(|_| NAMES.contains(&name)).ok_or_else(absent)?;
+        let place = place_of(node).filter(|_| LISTED.contains(&name) || BY_NAME.contains(&name)).ok_or_else(absent)?;
         match name {
             "user.cxone.master_id" => Ok(place.master.to_string()),
             "user.cxone.state" => self.state(node, place).map(str::to_owned),

@@ -9,22 +9,30 @@ use crate::cxone::{ApiError, ApiErrorKind, Tenant};
 /// How long a mount that has something to show waits for the login: it must come up straight after boot, network or not.
 const LOGIN_WITHIN_IF_INDEXED: Duration = Duration::from_secs(3);
 
-/// Logs in early, so that wrong credentials are said at once. What is indexed needs no network.
-pub async fn log_in(tenant: &Tenant, config: &Config, indexed: bool) -> Result<(), Failure> {
+/// Logs in early, so that wrong credentials are said at once. What is indexed needs no network, if this login is known to be of the tenant
+/// that it was indexed from. Returns whether the login succeeded.
+pub async fn log_in(tenant: &Tenant, config: &Config, indexed: bool, known: bool) -> Result<bool, Failure> {
+    let may_go_on = indexed && known;
     // Without anything to show there is no reason to go on without a login, and the client has its own time limit.
-    let within = if indexed { LOGIN_WITHIN_IF_INDEXED } else { Duration::MAX };
+    let within = if may_go_on { LOGIN_WITHIN_IF_INDEXED } else { Duration::MAX };
     let Ok(result) = tokio::time::timeout(within, tenant.login()).await else {
         tracing::warn!(host = host(config), "the tenant does not answer; going on with what is indexed");
-        return Ok(());
+        return Ok(false);
     };
     match result {
-        Err(error) if is_fatal(error.kind, indexed) => Err(login_failure(error, config)),
+        Err(error) if is_fatal(error.kind, may_go_on) && indexed && !known => {
+            Err(login_failure(error, config).remedy(
+                "state.dir or cache.dir never saw this issuer and access key: nothing of them is shown before a login has told that it is \
+                their tenant; try again when the login works, or go back to the former key",
+            ))
+        }
+        Err(error) if is_fatal(error.kind, may_go_on) => Err(login_failure(error, config)),
         Err(error) => {
             let cause = &error as &dyn std::error::Error;
             tracing::warn!(error = cause, host = host(config), "cannot log in now; going on with what is indexed");
-            Ok(())
+            Ok(false)
         }
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
     }
 }
 

@@ -25,24 +25,23 @@ pub enum Kept {
 
 /// Finds it.
 pub fn find(place: &Where) -> Result<Kept, Failure> {
-    let runtime_dir = control::runtime_dir();
     if let Some(mount_point) = &place.mount_point {
-        let socket = status::socket(&runtime_dir, mount_point)?;
+        let socket = status::socket(mount_point)?;
         match daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status")) {
             Ok(_) => return Ok(Kept::Mounted(socket)),
             Err(ControlError::NoDaemon { .. }) => {}
-            Err(error) => return Err(Failure::failed(error)),
+            Err(error) => return Err(status::not_answered(error)),
         }
         // Not mounted now. Only a configuration that is named with it tells what it would use: any other's cache may be another mount's.
         if named(place).is_none() && !is_in_environment() {
             return Err(not_mounted(mount_point));
         }
-        return directly_or_mounted(&runtime_dir, &stores(place)?);
+        return directly_or_mounted(&stores(place)?);
     }
     match stores(place) {
-        Ok(stores) => directly_or_mounted(&runtime_dir, &stores),
+        Ok(stores) => directly_or_mounted(&stores),
         Err(failure) if named(place).is_some() => Err(failure),
-        Err(failure) => match all(&runtime_dir)?.as_slice() {
+        Err(failure) => match all()?.as_slice() {
             [(socket, _)] => Ok(Kept::Mounted(socket.clone())),
             [] => Err(failure),
             _ => Err(Failure::usage("several mounts are running").remedy("name one: cxonefs cache … DIR")),
@@ -70,12 +69,12 @@ fn not_mounted(mount_point: &Path) -> Failure {
     )
 }
 
-fn directly_or_mounted(runtime_dir: &Path, stores: &Stores) -> Result<Kept, Failure> {
+fn directly_or_mounted(stores: &Stores) -> Result<Kept, Failure> {
     let same = |one: &Path, other: &str| {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         real(one) == real(Path::new(other))
     };
-    let mut mounts = all(runtime_dir)?.into_iter();
+    let mut mounts = all()?.into_iter();
     if let Some((socket, _)) = mounts.find(|(_, status)| same(&stores.cache.dir, &status.cache.dir)) {
         return Ok(Kept::Mounted(socket));
     }
@@ -104,11 +103,9 @@ fn directly_or_mounted(runtime_dir: &Path, stores: &Stores) -> Result<Kept, Fail
 }
 
 /// Every mount of this user that answers.
-fn all(runtime_dir: &Path) -> Result<Vec<(PathBuf, Status)>, Failure> {
-    let sockets = control::sockets(runtime_dir)
-        .map_err(|error| Failure::failed(error).while_doing(runtime_dir.display().to_string()))?;
+fn all() -> Result<Vec<(PathBuf, Status)>, Failure> {
     let mut found = Vec::new();
-    for socket in sockets {
+    for socket in status::own_sockets()? {
         if let Some(status) = answers(&socket)? {
             found.push((socket, status));
         }
@@ -121,6 +118,6 @@ fn answers(socket: &Path) -> Result<Option<Status>, Failure> {
     match daemon::runtime()?.block_on(control::get::<Status>(socket, "/status")) {
         Ok(status) => Ok(Some(status)),
         Err(ControlError::NoDaemon { .. }) => Ok(None),
-        Err(error) => Err(Failure::failed(error)),
+        Err(error) => Err(status::not_answered(error)),
     }
 }

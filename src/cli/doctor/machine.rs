@@ -49,6 +49,7 @@ pub fn checks(machine: &Machine, config: Option<&Config>) -> Vec<Check> {
         kernel(machine),
         passthrough(machine, config),
         apparmor(machine),
+        process_ids(machine),
     ]
 }
 
@@ -120,6 +121,22 @@ fn passthrough(machine: &Machine, config: Option<&Config>) -> Check {
         );
     }
     Check::ok(NAME, "possible; cxonefs status says whether it works")
+}
+
+/// Whether the kernel can tell who asks. From a pid namespace of our own, callers outside of it have the process id 0.
+fn process_ids(machine: &Machine) -> Check {
+    const NAME: &str = "process ids";
+    /// Inode number of the initial pid namespace (`PROC_PID_INIT_INO` of the kernel's include/linux/proc_ns.h).
+    const INITIAL: &str = "pid:[4026531836]";
+    match std::fs::read_link(machine.path("/proc/self/ns/pid")) {
+        Ok(found) if found.as_os_str() != INITIAL => Check::hint(
+            NAME,
+            "this is a container with process ids of its own: programs outside of it have no name and no process id here. mount.deny_processes does \
+             not stop them, and Ctrl-C does not end an open that waits",
+            "run the container with the host's process ids (docker run --pid=host, hostPID: true), or use it only from inside the container",
+        ),
+        _ => Check::ok(NAME, "the kernel tells who asks"),
+    }
 }
 
 /// Some distributions confine fusermount3 to some mount points.

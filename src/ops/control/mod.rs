@@ -10,5 +10,5 @@ mod server;
 
 pub use client::{ControlError, Lines, daemon_of, get, lines, post};
 pub use long::follow;
-pub use place::{runtime_dir, socket_of, sockets};
+pub use place::{find_socket, own_runtime_dir, own_sockets, socket_of};
 pub use server::{Controlled, LogLevel, Peer, RefreshRequest, Refreshed, Server, UnmountRequest, WarmLines, serve};

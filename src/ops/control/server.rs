@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::body::Body;
-use axum::extract::State;
 use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
@@ -123,6 +124,7 @@ pub fn serve(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, Pri
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     let inode = inode(path).unwrap_or_default();
     let router = Router::new()
+        .route("/alive", get(alive))
         .route("/status", get(status))
         .route("/refresh", post(refresh))
         .route("/unmount", post(unmount))
@@ -130,6 +132,7 @@ pub fn serve(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, Pri
         .route("/warm/cost", post(warm_cost))
         .route("/warm", post(warm))
         .merge(super::long::routes())
+        .layer(axum::middleware::from_fn(only_owner))
         .with_state(controlled);
     let service = router.into_make_service_with_connect_info::<Peer>();
     let task = tokio::spawn(async move {
@@ -138,6 +141,20 @@ pub fn serve(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, Pri
         }
     });
     Ok(Server { path: path.to_owned(), inode, task })
+}
+
+/// The socket's mode keeps others out; should anybody have loosened it, the kernel's word on who asks still does.
+async fn only_owner(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
+    if peer.uid == 0 || peer.uid == rustix::process::geteuid().as_raw() {
+        return next.run(request).await;
+    }
+    tracing::warn!(uid = peer.uid, pid = peer.pid, "refused a command on the control socket from another user");
+    (StatusCode::FORBIDDEN, "only the mount's owner and root may do this").into_response()
+}
+
+/// Says that the daemon runs.
+async fn alive() -> Json<serde_json::Value> {
+    Json(serde_json::Value::Null)
 }
 
 async fn status(State(controlled): State<Arc<dyn Controlled>>) -> Json<Status> {

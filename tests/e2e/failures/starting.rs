@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cxonefs::sim::{Credentials, SimSettings};
+
 use crate::harness::{Done, Ended, Mount, Sandbox, Tenant, cxonefs, mount_at, plain, tool};
 
+const OTHER_TENANT: &str = "22fc0000-0000-4000-8000-0242ac110002";
 const SECRET: &str = "wrong-secret-4711";
 
 /// One line that says what is wrong, indented lines that say what to do, nothing that frightens.
@@ -149,4 +152,54 @@ fn in_own_namespace(sandbox: &Sandbox, prepare: &str, flags: &[&str]) -> Done {
     let unshared = tool("unshare").args(["--mount", "--propagation", "private", "sh", "-c", &line, "sh"]);
     let mount = unshared.arg(env!("CARGO_BIN_EXE_cxonefs")).args(["mount", "--config"]).arg(sandbox.config());
     mount.args(flags).arg(sandbox.mount_point()).run()
+}
+
+/// State and cache belong to the tenant that they saw first.
+#[test]
+fn another_tenant_with_the_same_directories() {
+    let tenant = Tenant::start(plain(1, 2));
+    let sandbox = Sandbox::of(&tenant);
+    let text = std::fs::read_to_string(sandbox.config()).unwrap();
+    drop(Mount::start(&sandbox, &[]));
+
+    // The other tenant, at another address with another key: nothing is served before the login told, and then nothing at all.
+    let other = Tenant::start(SimSettings { tenant_id: OTHER_TENANT.into(), ..plain(1, 2) });
+    let moved = other.config_toml(&sandbox.state(), &sandbox.cache(), &sandbox.secret());
+    std::fs::write(sandbox.config(), &moved).unwrap();
+    let (code, said) = ended(Mount::attempt(&sandbox, &[]));
+    assert_clear(&sandbox, (code, &said), 2, "belongs to tenant 11eb0000", "state.dir and cache.dir");
+    assert!(said.contains(OTHER_TENANT), "{said}");
+
+    // Each directory alone is enough to refuse it.
+    for flag in ["--state-dir", "--cache-dir"] {
+        let (code, said) = ended(Mount::attempt(&sandbox, &[flag, sandbox.path(flag).to_str().unwrap()]));
+        assert_eq!(code, 2, "{said}");
+    }
+
+    // The same tenant by another key and address is fine, and the first one too.
+    let renamed = Credentials { access_key_id: "another-key".into(), ..Credentials::default() };
+    let again = Tenant::start(SimSettings { credentials: renamed, ..plain(1, 2) });
+    std::fs::write(sandbox.config(), again.config_toml(&sandbox.state(), &sandbox.cache(), &sandbox.secret())).unwrap();
+    drop(Mount::start(&sandbox, &[]));
+    std::fs::write(sandbox.config(), text).unwrap();
+    drop(Mount::start(&sandbox, &[]));
+}
+
+/// Where a key was never seen, what is indexed may be another tenant's: it is not shown while the login cannot tell.
+#[test]
+fn an_unknown_key_shows_nothing_before_it_has_logged_in() {
+    let mut tenant = Tenant::start(plain(1, 2));
+    let sandbox = Sandbox::of(&tenant);
+    let mount = Mount::start(&sandbox, &[]);
+    assert!(std::fs::read_dir(mount.path()).unwrap().next().is_some());
+    std::fs::read_dir(mount.at(plain(1, 2).last_day.to_string())).unwrap().count();
+    drop(mount);
+    tenant.shut_down();
+    drop(Mount::start(&sandbox, &[]));
+    let text = std::fs::read_to_string(sandbox.config()).unwrap();
+    let key = format!("access_key_id = \"{}\"", tenant.settings().credentials.access_key_id);
+    assert!(text.contains(&key), "{text}");
+    std::fs::write(sandbox.config(), text.replace(&key, "access_key_id = \"never-seen\"")).unwrap();
+    let (code, said) = ended(Mount::attempt(&sandbox, &[]));
+    assert_clear(&sandbox, (code, &said), 1, "logging in to", "never saw this issuer and access key");
 }

@@ -2,5 +2,6 @@
 
 mod doctor;
 mod first_run;
+mod stuck;
 mod warm;
 mod watched;

@@ -5,3 +5,4 @@ mod document;
 mod erasing;
 mod keeping;
 mod leaks;
+mod local_users;

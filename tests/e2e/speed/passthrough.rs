@@ -181,3 +181,24 @@ mod memory {
         }
     }
 }
+
+/// The mount takes no more of the kernel's levels of stacking than passthrough needs: an overlayfs can have it as its lower layer.
+#[test]
+fn an_overlay_above_the_mount() {
+    let files = files(&[]);
+    files.assert_reads(0);
+    let sandbox = &files.drive.sandbox;
+    let [upper, work, merged] = ["upper", "work", "merged"].map(|name| sandbox.dir(name));
+    let options =
+        format!("lowerdir={},upperdir={},workdir={}", files.drive.path().display(), upper.display(), work.display());
+    // In a mount namespace of its own, so that nothing stays.
+    let relative = files.path(0).strip_prefix(files.drive.path()).unwrap();
+    let line = format!(
+        "mount -t overlay overlay -o '{options}' '{merged}' && cat '{}'",
+        merged.join(relative).display(),
+        merged = merged.display()
+    );
+    let copy = sandbox.path("copy");
+    crate::harness::tool("unshare").args(["-m", "sh", "-c", &format!("({line}) > '{}'", copy.display())]).ok();
+    assert_same_bytes(&std::fs::read(&copy).unwrap(), &files.truth(0), &copy);
+}
