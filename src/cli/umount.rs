@@ -44,12 +44,12 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
         );
     }
     // So that the next mount finds the state directory free. With files open, a detached mount's daemon goes on for them.
-    if let Some(daemon) = daemon.filter(|_| !args.lazy) {
-        if !within(GONE_WITHIN, || Ok(!runs(daemon)))? {
-            eprintln!(
-                "cxonefs: {shown} is unmounted; its daemon (process {daemon}) has not ended yet and may be stopped: kill -CONT {daemon}"
-            );
-        }
+    if let Some(daemon) = daemon.filter(|_| !args.lazy)
+        && !within(GONE_WITHIN, || Ok(!runs(daemon)))?
+    {
+        eprintln!(
+            "cxonefs: {shown} is unmounted; its daemon (process {daemon}) has not ended yet and may be stopped: kill -CONT {daemon}"
+        );
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 
 #[cfg(target_os = "linux")]
 use std::io::Read;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 use async_trait::async_trait;
 
@@ -18,10 +18,22 @@ use crate::vfs::{Origin, Presence, Principal, Program, User};
 pub fn principal(uid: u32, gid: u32, tid: u32) -> Principal {
     let user = User { uid, gid };
     if tid == 0 {
+        say_once_that_nobody_is_known();
         Principal::unidentified(user)
     } else {
         Principal::new(user, Process { tid, started: OnceLock::new() })
     }
+}
+
+/// A daemon in a container learns nothing of callers outside of it: neither name nor process.
+fn say_once_that_nobody_is_known() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        tracing::warn!(
+            "a program outside of this container's process ids uses the mount: mount.deny_processes does not stop it and Ctrl-C does not end an \
+             open that waits; run the container with the host's process ids (docker run --pid=host)"
+        );
+    });
 }
 
 /// The process of one thread.

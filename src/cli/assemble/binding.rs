@@ -6,6 +6,7 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use base64::Engine as _;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
@@ -115,7 +116,7 @@ fn login_digest(config: &Config) -> String {
     let tenant = &config.tenant;
     let text = format!("{}\n{}", tenant.issuer, tenant.access_key_id);
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    base64::prelude::BASE64_STANDARD.encode(digest)
 }
 
 #[cfg(test)]

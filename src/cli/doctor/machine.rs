@@ -126,7 +126,7 @@ fn passthrough(machine: &Machine, config: Option<&Config>) -> Check {
 /// Whether the kernel can tell who asks. From a pid namespace of our own, callers outside of it have the process id 0.
 fn process_ids(machine: &Machine) -> Check {
     const NAME: &str = "process ids";
-    /// Inode number of the initial pid namespace (`PROC_PID_INIT_INO` of the kernel's include/linux/proc_ns.h).
+    /// Inode number of the initial pid namespace (`PROC_PID_INIT_INO` of the kernel's `include/linux/proc_ns.h`).
     const INITIAL: &str = "pid:[4026531836]";
     match std::fs::read_link(machine.path("/proc/self/ns/pid")) {
         Ok(found) if found.as_os_str() != INITIAL => Check::hint(

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::harness::{Drive, Mount, Sandbox, Tenant, cxonefs, mount_at, plain};
 
 /// Longer than any of these commands waits, and far shorter than for ever.
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 #[test]
 fn commands_about_a_stopped_daemon_end_and_it_is_unmounted() {
