@@ -10,9 +10,11 @@ pub mod histogram;
 pub mod ids;
 pub mod lock;
 pub mod tls;
+pub mod user;
 
 pub use channel::{Channel, Channels};
 pub use choices::{ResolveOn, Since};
 pub use clock::{Clock, SystemClock};
 pub use histogram::{Counted, Histogram};
 pub use ids::{AgentId, ContactId, Day, MasterId};
+pub use user::UserKey;

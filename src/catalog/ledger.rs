@@ -18,6 +18,7 @@ const FINISH: &str = "UPDATE ledger SET outcome = ?2 WHERE id = ?1";
 pub(super) const TIMES: &str = "SELECT at FROM ledger WHERE at >= ?1 AND coalesce(outcome, '') <> 'unsent' ORDER BY at";
 // What was refused for the rate, and what never left this machine, was not billed. No outcome: it may have been.
 pub(super) const COUNT: &str = "SELECT count(*) FROM ledger WHERE at >= ?1 AND coalesce(outcome, '') NOT IN ('throttled', 'token ended', 'unsent')";
+const COUNT_OF_USER: &str = "SELECT count(*) FROM ledger WHERE at >= ?1 AND uid = ?2 AND coalesce(outcome, '') NOT IN ('throttled', 'token ended', 'unsent')";
 pub(super) const ROWS: &str =
     "SELECT id, at, master_id, reason, uid, pid, comm, outcome FROM ledger WHERE at >= ?1 ORDER BY at, id";
 
@@ -77,6 +78,14 @@ impl Catalog {
     pub fn ledger_count(&self, since: Timestamp) -> Result<u64, CatalogError> {
         self.inner.db.read(|connection| {
             to_unsigned(connection.prepare_cached(COUNT)?.query_row([from_time(since)], |row| row.get(0))?)
+        })
+    }
+
+    /// The same of one user.
+    pub fn ledger_count_of(&self, since: Timestamp, uid: u32) -> Result<u64, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(COUNT_OF_USER)?;
+            to_unsigned(statement.query_row(rusqlite::params![from_time(since), uid], |row| row.get(0))?)
         })
     }
 

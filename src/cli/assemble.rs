@@ -96,8 +96,12 @@ fn attach(
     let limiter = limiter(config, &catalog, &clock)?;
     let resolver = resolver(config, &tenant, &catalog, &media, &limiter, &clock);
     let reporting = Breaker::new("reporting", Arc::new(ReportingProbe(tenant.clone())));
-    let lister =
-        Arc::new(TenantLister { tenant: tenant.clone(), breaker: reporting.clone(), trimmer: Trimmer::default() });
+    let lister = Arc::new(TenantLister {
+        tenant: tenant.clone(),
+        breaker: reporting.clone(),
+        quiet: config.limits.deadline / 3,
+        trimmer: Trimmer::default(),
+    });
     let zone = config.tree.timezone.clone();
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
     let indexer = indexer.showing(config.tree.since);
@@ -208,6 +212,7 @@ impl Served for ServedMount {
         let resolver = self.vfs.resolver();
         resolver.set_limits(resolve_limits(&config.limits));
         resolver.set_rate(rate(&config.limits));
+        self.report.tenant.adopt_credentials(tenant_settings(config).credentials);
         self.vfs.set_scanners(Scanners::new(&config.mount.deny_processes));
     }
 }
@@ -219,7 +224,7 @@ pub fn limiter(config: &Config, catalog: &Catalog, clock: &Arc<dyn Clock>) -> Re
     // The limiter knows how long they do; it is given more than that.
     let since = clock.now().saturating_sub(limits.playback_window * 2).unwrap_or(Timestamp::MIN);
     let recent = catalog.ledger_times(since).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
-    Ok(Limiter::new(rate(limits), recent, vfs::learned_before(catalog), Arc::clone(clock)))
+    Ok(Limiter::new(rate(limits), recent, Arc::clone(clock)))
 }
 
 fn resolver(

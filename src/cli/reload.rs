@@ -37,7 +37,7 @@ pub struct Change {
     pub holds: bool,
 }
 
-/// What is different. Secrets are not compared: a new one is used from the next mount on.
+/// What is different. Secrets are not compared: a new one is used from the next login on.
 pub fn changes(before: &Config, after: &Config) -> Vec<Change> {
     let mut found = Vec::new();
     macro_rules! compare {
@@ -49,7 +49,8 @@ pub fn changes(before: &Config, after: &Config) -> Vec<Change> {
             }
         )*};
     }
-    compare!(true: limits.playback_requests, limits.playback_window, limits.daily_budget, limits.patience,
+    compare!(true: limits.playback_requests, limits.playback_window, limits.daily_budget,
+        limits.daily_budget_per_user, limits.patience,
         mount.deny_processes);
     compare!(false: tenant.issuer, tenant.access_key_id, tenant.area, tenant.auth_endpoint, tenant.api_endpoint,
         tenant.playback_endpoint, tenant.reporting_version, tree.since, tree.timezone, tree.media_types, tree.refresh,

@@ -201,6 +201,7 @@ impl Report {
             learned_limit: limiter.learned_limit,
             used: limiter.used,
             waiting: Waiting { open, stat, list, warm },
+            held_by: limiter.held_by.map(|why| why.words().to_owned()),
             paused_for_s: limiter.paused_for.as_secs_f64(),
             refused: limiter.refused,
         }

@@ -150,7 +150,8 @@ fn table(state: &Status) -> String {
     let waiting = playback.waiting;
     row(
         "waiting",
-        format!("{} open, {} stat, {} list, {} warm", waiting.open, waiting.stat, waiting.list, waiting.warm),
+        format!("{} open, {} stat, {} list, {} warm", waiting.open, waiting.stat, waiting.list, waiting.warm)
+            + &playback.held_by.as_ref().map_or_else(String::new, |why| format!("; the next waits for: {why}")),
     );
     let listing = &state.reporting;
     let window = format!("{} of {} pages in {} s", listing.used, listing.learned_limit, listing.window_s);

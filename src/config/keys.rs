@@ -218,6 +218,8 @@ keys! {
     "The window of `playback_requests`."
     DAILY_BUDGET: Option<u32> = "limits"."daily_budget", BUDGET, Is("1000");
     "Billed calls per UTC day, at most; beyond it EDQUOT."
+    DAILY_BUDGET_PER_USER: Option<u32> = "limits"."daily_budget_per_user", BUDGET, Is("unlimited");
+    "The same for each user who opens files, within `daily_budget`."
     DEADLINE: Duration = "limits"."deadline", DURATION, Is("30s");
     "The longest that one request waits without progress before ETIMEDOUT. What it waited for goes on."
     PATIENCE: Option<Duration> = "limits"."patience", PATIENCE, Is("10m");

@@ -253,6 +253,7 @@ impl Resolver<'_> {
             playback_requests: self.required(&keys::PLAYBACK_REQUESTS)?,
             playback_window,
             daily_budget: self.required(&keys::DAILY_BUDGET)?,
+            daily_budget_per_user: self.required(&keys::DAILY_BUDGET_PER_USER)?,
             deadline: self.between(&keys::DEADLINE, &Duration::from_millis(100), "100ms")?,
             call_timeout: self.between(&keys::CALL_TIMEOUT, &Duration::from_millis(100), "100ms")?,
             patience: self.patience(playback_window)?,

@@ -149,6 +149,8 @@ pub struct LimitsConfig {
     pub playback_window: Duration,
     /// Billed calls per UTC day; `None` is unlimited.
     pub daily_budget: Option<u32>,
+    /// The same for each user.
+    pub daily_budget_per_user: Option<u32>,
     pub deadline: Duration,
     /// The longest that one billed call may take.
     pub call_timeout: Duration,

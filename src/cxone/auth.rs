@@ -17,7 +17,7 @@ use super::http::Http;
 use super::identity::TenantIdentity;
 use super::login;
 use super::retry::RetryPolicy;
-use super::settings::TenantSettings;
+use super::settings::{Credentials, TenantSettings};
 use crate::base::Clock;
 
 /// A token is renewed this long before its end, so that no call begins with one that ends under way.
@@ -26,8 +26,10 @@ const RENEW_BEFORE: Duration = Duration::from_mins(5);
 const RENEW_AT_PART: f64 = 0.9;
 /// After a failed renewal, a token that is still good is used for so long before the next attempt.
 const RENEW_AGAIN_AFTER: Duration = Duration::from_secs(30);
-/// After a refused login, the refusal is repeated for so long without asking: a wrong secret must not lock the key.
+/// After a refused login, the refusal is repeated for so long without asking, and twice as long after each further one, up to
+/// [`REFUSAL_STANDS_MAX`]: a wrong secret must not lock the key.
 const REFUSAL_STANDS: Duration = Duration::from_secs(5);
+const REFUSAL_STANDS_MAX: Duration = Duration::from_mins(15);
 
 /// What a call needs: a token and where to send it.
 pub(super) struct Session {
@@ -58,6 +60,8 @@ struct State {
     attempts: u64,
     /// How the last of them failed, if it did.
     failure: Option<(Timestamp, ApiError)>,
+    /// Refused logins in a row.
+    refusals: u32,
 }
 
 /// Which session a caller can use.
@@ -70,7 +74,7 @@ enum Need {
 }
 
 pub(super) struct Auth {
-    settings: Arc<TenantSettings>,
+    settings: Mutex<Arc<TenantSettings>>,
     http: Arc<Http>,
     clock: Arc<dyn Clock>,
     retry: RetryPolicy,
@@ -80,7 +84,7 @@ pub(super) struct Auth {
 
 impl Auth {
     pub fn new(settings: Arc<TenantSettings>, http: Arc<Http>, clock: Arc<dyn Clock>, retry: RetryPolicy) -> Auth {
-        Auth { settings, http, clock, retry, turn: Semaphore::new(1), state: Mutex::default() }
+        Auth { settings: Mutex::new(settings), http, clock, retry, turn: Semaphore::new(1), state: Mutex::default() }
     }
 
     /// The session, after a login if there is none or it is due for renewal.
@@ -118,6 +122,18 @@ impl Auth {
         self.conclude(need, outcome)
     }
 
+    /// Logs in with these from now on, and forgets that a login was refused.
+    pub fn adopt(&self, credentials: Credentials) {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        *settings = Arc::new(TenantSettings { credentials, ..(**settings).clone() });
+        drop(settings);
+        let mut state = self.state();
+        state.refusals = 0;
+        if state.failure.as_ref().is_some_and(|(_, error)| error.kind == ApiErrorKind::Denied) {
+            state.failure = None;
+        }
+    }
+
     /// How it is, without a login.
     pub fn login_state(&self) -> LoginState {
         let state = self.state();
@@ -142,7 +158,7 @@ impl Auth {
         }
         let (failed_at, error) = state.failure.as_ref()?;
         let since = now.duration_since(*failed_at).unsigned_abs();
-        if error.kind == ApiErrorKind::Denied && since < REFUSAL_STANDS {
+        if error.kind == ApiErrorKind::Denied && since < refusal_stands(state.refusals) {
             return Some(Err(error.clone()));
         }
         // Renewal begins well before the end, so a login host that is down is not yet a reason to fail.
@@ -162,11 +178,17 @@ impl Auth {
             Ok(session) => {
                 let session = Arc::new(session);
                 state.failure = None;
+                state.refusals = 0;
                 state.session = Some(session.clone());
                 Ok(session)
             }
             Err(error) => {
                 state.failure = Some((now, error.clone()));
+                if error.kind == ApiErrorKind::Denied {
+                    state.refusals = state.refusals.saturating_add(1);
+                    let again_in_s = refusal_stands(state.refusals).as_secs();
+                    tracing::warn!(%error, again_in_s, "the login is refused: not repeated before; SIGHUP repeats it at once");
+                }
                 match (&state.session, need) {
                     (Some(session), Need::Fresh) if error.is_transient() && now < session.ends_at => {
                         tracing::warn!(%error, "renewing the login failed; the token is good for a while");
@@ -180,11 +202,12 @@ impl Auth {
 
     async fn log_in(&self, previous: Option<&Session>) -> Result<Session, ApiError> {
         let jitter = || self.http.jitter();
-        let token = self.retry.run(jitter, || login::log_in(&self.http, &self.settings)).await?;
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let token = self.retry.run(jitter, || login::log_in(&self.http, &settings)).await?;
         let obtained_at = self.clock.now();
         let endpoints = match previous {
             Some(previous) if !previous.endpoints.provisional => previous.endpoints.clone(),
-            _ => self.retry.run(jitter, || endpoints::find(&self.http, &self.settings, &token.claims)).await?,
+            _ => self.retry.run(jitter, || endpoints::find(&self.http, &settings, &token.claims)).await?,
         };
         let serial = previous.map_or(1, |previous| previous.serial + 1);
         tracing::info!(serial, life_s = token.life.as_secs(), api = %endpoints.api, playback = %endpoints.playback, "logged in");
@@ -207,6 +230,11 @@ impl Auth {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long a refusal stands after so many in a row.
+fn refusal_stands(refusals: u32) -> Duration {
+    REFUSAL_STANDS.saturating_mul(1 << refusals.saturating_sub(1).min(16)).min(REFUSAL_STANDS_MAX)
 }
 
 /// When a token of this life is renewed, counted from its beginning.

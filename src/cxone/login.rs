@@ -162,7 +162,16 @@ fn read_token(answer: Answer, secrets: &[&SecretString]) -> Result<Token, ApiErr
         return Err(login_error(&answer, secrets));
     }
     let mut document = answer.json()?;
-    let bad = answer.bad("the answer holds no access token");
+    // Some gateways refuse with 200 and an error in the body.
+    let refusal = (document.get("error").is_some_and(|error| !error.is_null())).then(|| answer.said()).flatten();
+    let bad = match refusal {
+        Some(said) if !echoes(&said, secrets) => {
+            let host = address::host_and_port(&answer.url);
+            answer.mark(ApiError::new(ApiErrorKind::Denied, format!("login: {host} refused it: {said}")))
+        }
+        Some(_) => answer.bad("the login was refused").with_kind(ApiErrorKind::Denied),
+        None => answer.bad("the answer holds no access token"),
+    };
     drop(Zeroizing::new(answer.body));
     let claims = |name: &str| document.get(name).and_then(Value::as_str).map(Claims::of).unwrap_or_default();
     let claims = claims("id_token").or(claims("access_token"));
@@ -186,10 +195,7 @@ fn token_life(expires_in: Option<&Value>) -> Duration {
 /// A refused login is `Denied`, whichever of 400, 401 and 403 says so. An echoed secret does not get into the text.
 fn login_error(answer: &Answer, secrets: &[&SecretString]) -> ApiError {
     let error = answer.error();
-    let echoed = secrets.iter().any(|secret| {
-        let secret = secret.expose_secret();
-        !secret.is_empty() && error.to_string().contains(secret)
-    });
+    let echoed = echoes(&error.to_string(), secrets);
     let refused = matches!(answer.status.as_u16(), 400 | 401 | 403);
     let kind = if refused { ApiErrorKind::Denied } else { error.kind };
     if echoed {
@@ -197,6 +203,13 @@ fn login_error(answer: &Answer, secrets: &[&SecretString]) -> ApiError {
         return answer.mark(ApiError::new(kind, message));
     }
     error.with_kind(kind)
+}
+
+fn echoes(text: &str, secrets: &[&SecretString]) -> bool {
+    secrets.iter().any(|secret| {
+        let secret = secret.expose_secret();
+        !secret.is_empty() && text.contains(secret)
+    })
 }
 
 #[cfg(test)]

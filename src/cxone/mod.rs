@@ -55,10 +55,10 @@ mod tests;
 mod text;
 
 pub use auth::LoginState;
-pub use breaker::{Breaker, Probe, ServiceState};
+pub use breaker::{Ask, Breaker, Probe, ServiceState};
 pub use error::{ApiError, ApiErrorKind};
 pub use identity::TenantIdentity;
-pub use limiter::{InFlight, Learned, Limiter, LimiterSettings, LimiterSnapshot, Permit, Priority};
+pub use limiter::{Crowded, HeldBy, InFlight, Limiter, LimiterSettings, LimiterSnapshot, Permit, Priority};
 pub use model::{
     ChangesAnswer, ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer,
     PlaybackItem, SecretUrl,

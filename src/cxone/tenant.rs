@@ -20,7 +20,7 @@ use super::model::{ChangesAnswer, ContactRecord, ContactsAnswer, PlaybackAnswer}
 use super::progress::ListingProgress;
 use super::reporting::{Listings, Window};
 use super::retry::RetryPolicy;
-use super::settings::{CallClass, TenantSettings};
+use super::settings::{CallClass, Credentials, TenantSettings};
 use super::{address, playback, reporting};
 use crate::base::{Clock, MasterId};
 
@@ -140,6 +140,11 @@ impl Tenant {
     /// Exactly one HTTP request. With `renew`, a 401 forces a new login, and the error says that another request may succeed.
     pub async fn playback_once(&self, master: MasterId, renew: bool) -> Result<PlaybackAnswer, ApiError> {
         playback::playback(&self.inner, master, renew).await
+    }
+
+    /// Logs in with these from now on; a refused login is repeated when it is needed next.
+    pub fn adopt_credentials(&self, credentials: Credentials) {
+        self.inner.auth.adopt(credentials);
     }
 
     /// Requests so far: what for, how they ended, how many.

@@ -116,7 +116,7 @@ impl<'a> Session<'a> {
                 Ok(_) => Ok(()),
                 Err(error) => Err(error.clone()),
             };
-            target.breaker.conclude(leave, &judged);
+            target.breaker.conclude(leave, target.ask(), &judged);
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) => {

@@ -18,7 +18,7 @@ use super::gate::HostName;
 use super::hosts::{Hosts, unreached};
 use super::links::Link;
 use crate::base::Clock;
-use crate::cxone::{ApiError, Breaker, ServiceState};
+use crate::cxone::{ApiError, Ask, Breaker, ServiceState};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Media hosts close idle connections after some tens of seconds; ours go first.
@@ -43,6 +43,13 @@ pub struct Target<'a> {
     pub host: HostName,
     client: &'a reqwest::Client,
     url: Url,
+}
+
+impl Target<'_> {
+    /// What is asked for, whatever its signature.
+    pub fn ask(&self) -> Ask {
+        Ask::of(&self.url.path())
+    }
 }
 
 /// A checked answer and its body.

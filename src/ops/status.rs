@@ -111,6 +111,10 @@ pub struct PlaybackStatus {
     pub used: u32,
     /// Requests waiting, by class.
     pub waiting: Waiting,
+    /// What the next of them waits for: `window` (all calls of the window are used), `pause` (the tenant throttled) or `slow start` (as many
+    /// calls are under way as the tenant is known to take at once). `null` if none waits.
+    #[serde(default)]
+    pub held_by: Option<String>,
     /// How long a pause after throttling still lasts.
     pub paused_for_s: f64,
     /// Calls refused with 429 since it was mounted.
@@ -291,6 +295,7 @@ pub fn example() -> Status {
             learned_limit: 100,
             used: 3,
             waiting: Waiting { open: 1, stat: 2, list: 3, warm: 4 },
+            held_by: Some("slow start".into()),
             paused_for_s: 0.5,
             refused: 0,
         },

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use crate::catalog::{CatalogError, IndexError};
-use crate::cxone::{ApiError, ApiErrorKind};
+use crate::cxone::{ApiError, ApiErrorKind, Crowded};
 use crate::media::MediaError;
 
 /// The kinds of design §5.
@@ -15,6 +15,8 @@ pub enum ErrorKind {
     NoAttribute,
     Denied,
     BudgetSpent,
+    /// Too many requests of this user wait, and another user waits.
+    Crowded,
     TimedOut,
     Interrupted,
     Changed,
@@ -24,12 +26,13 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [ErrorKind; 10] = [
+    pub const ALL: [ErrorKind; 11] = [
         ErrorKind::NotFound,
         ErrorKind::NotADirectory,
         ErrorKind::NoAttribute,
         ErrorKind::Denied,
         ErrorKind::BudgetSpent,
+        ErrorKind::Crowded,
         ErrorKind::TimedOut,
         ErrorKind::Interrupted,
         ErrorKind::Changed,
@@ -121,6 +124,12 @@ impl From<Arc<ApiError>> for VfsError {
         let (outage, unsent) = (error.is_outage(), error.is_unsent());
         let error = VfsError::because(kind_of_api(&error), "asking CXone failed", error).during_outage(outage);
         if outage || unsent { error.uncalled() } else { error }
+    }
+}
+
+impl From<Crowded> for VfsError {
+    fn from(crowded: Crowded) -> VfsError {
+        VfsError::new(ErrorKind::Crowded, crowded.to_string()).uncalled()
     }
 }
 

@@ -47,7 +47,7 @@ pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
 pub use policy::{DailyBudget, Scanners};
 pub use principal::{Origin, Presence, Principal, Program, User};
-pub use resolve::{Player, ResolveLimits, Resolver, Want, learned_before, outcome_word, recording_key};
+pub use resolve::{Player, ResolveLimits, Resolver, Want, outcome_word, recording_key};
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use crate::base::{Clock, Counted, Histogram, MasterId};
 use crate::catalog::{Catalog, FileKind, Interaction, NewResolution, Resolution};
 use crate::cxone::{
-    ApiError, Breaker, Learned, Limiter, LimiterSettings, LimiterSnapshot, PlaybackAnswer, Priority, Probe, Service,
+    ApiError, Breaker, Limiter, LimiterSettings, LimiterSnapshot, PlaybackAnswer, Priority, Probe, Service,
     ServiceState,
 };
 use crate::media::{LinkSource, Media, RecordingKey, Version};
@@ -110,6 +110,8 @@ pub(super) enum Need {
 #[derive(Clone, Copy, Debug)]
 pub struct ResolveLimits {
     pub budget: DailyBudget,
+    /// The same for each user.
+    pub user_budget: DailyBudget,
     /// Work: from the moment a call may be made.
     pub deadline: Duration,
     /// Waiting for the rate limit; `None` waits as long as calls still go through.
@@ -118,15 +120,6 @@ pub struct ResolveLimits {
 
 /// How long opening a document waits for the sizes of the recordings beside it.
 const SIZES_GRACE: Duration = Duration::from_secs(2);
-
-/// What the limiter learned, in the catalog's facts.
-const LEARNED_FACT: &str = "playback_limit";
-
-/// What the last process learned of the tenant's limit, if it can be read.
-pub fn learned_before(catalog: &Catalog) -> Option<Learned> {
-    let text = catalog.fact(LEARNED_FACT).ok().flatten()?;
-    serde_json::from_str(&text).inspect_err(|error| tracing::debug!(%error, "what was learned cannot be read")).ok()
-}
 
 struct Inner {
     player: Arc<dyn Player>,

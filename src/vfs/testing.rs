@@ -19,7 +19,7 @@ use crate::cxone::{
 use crate::media::{Media, MediaSettings};
 use crate::vfs::{
     DailyBudget, KernelCache, NoAudit, Ownership, Parts, Player, Principal, ResolveLimits, Resolver, Scanners, User,
-    Vfs, VfsSettings, Want, learned_before,
+    Vfs, VfsSettings, Want,
 };
 
 /// Noon of 2 November 2026 in New York.
@@ -182,9 +182,10 @@ pub async fn fixture(calls: u32, budget: Option<u64>) -> Fixture {
     let (player, lister, kernel) = <(Arc<FakePlayer>, Arc<FakeLister>, Arc<FakeKernel>)>::default();
     lister.records.lock().unwrap().extend((0..100).map(|number| contact(1000 + number, "2026-11-02T15:00:00Z")));
     let rate = LimiterSettings { calls, window: Duration::from_secs(2) };
-    let limiter = Limiter::with_seed(rate, &[], learned_before(&catalog), clock.now(), 1);
+    let limiter = Limiter::with_seed(rate, &[], clock.now(), 1);
     let limits = ResolveLimits {
         budget: DailyBudget(budget),
+        user_budget: DailyBudget(None),
         deadline: Duration::from_secs(30),
         patience: Some(Duration::from_mins(2)),
     };

@@ -1,12 +1,14 @@
 //! The tenant as the catalog's lister, behind a breaker.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::catalog::Lister;
 use crate::cxone::{
-    ApiError, Breaker, ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress, Probe, Service, Tenant,
+    ApiError, Ask, Breaker, ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress, Probe, Service, Tenant,
 };
 use crate::ops::Trimmer;
 
@@ -14,6 +16,8 @@ use crate::ops::Trimmer;
 pub struct TenantLister {
     pub tenant: Tenant,
     pub breaker: Breaker,
+    /// A listing that is silent for so long makes a probe.
+    pub quiet: Duration,
     pub trimmer: Trimmer,
 }
 
@@ -37,8 +41,9 @@ impl Lister for TenantLister {
         progress: &ListingProgress,
     ) -> Result<ContactsAnswer, ApiError> {
         let admitted = self.breaker.admit().await?;
-        let answer = self.tenant.completed_contacts_telling(start, end, updated_since, progress).await;
-        self.breaker.conclude(admitted, &answer);
+        let listing = self.tenant.completed_contacts_telling(start, end, updated_since, progress);
+        let answer = self.breaker.watch(self.quiet, listing).await;
+        self.breaker.conclude(admitted, Ask::of(&start), &answer);
         self.trimmer.burst_ends();
         answer
     }
@@ -50,7 +55,7 @@ impl Lister for TenantLister {
     ) -> Result<ChangesAnswer, ApiError> {
         let admitted = self.breaker.admit().await?;
         let answer = self.tenant.changed_contacts(since, into).await;
-        self.breaker.conclude(admitted, &answer);
+        self.breaker.conclude(admitted, Ask::of(&"changes"), &answer);
         self.trimmer.burst_ends();
         answer
     }

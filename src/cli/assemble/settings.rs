@@ -15,6 +15,7 @@ pub fn rate(limits: &LimitsConfig) -> LimiterSettings {
 pub fn resolve_limits(limits: &LimitsConfig) -> ResolveLimits {
     ResolveLimits {
         budget: DailyBudget(limits.daily_budget.map(u64::from)),
+        user_budget: DailyBudget(limits.daily_budget_per_user.map(u64::from)),
         deadline: limits.deadline,
         patience: limits.patience,
     }

@@ -3,6 +3,8 @@
 //! Decisions are in `state`. This file keeps it behind a mutex that is never held across an await, runs the probe in a task of its
 //! own while the service is down, and logs one line per change. Knows neither what is called nor how a probe is made.
 //!
+//! A call that is silent for long makes a probe too, while the service counts as up: only if that is not answered either, it is down.
+//!
 //! A probe is free and short. It is made by itself with growing pauses, and at once when somebody asks: whoever comes first after the
 //! network is back waits for it, and is served.
 
@@ -18,12 +20,17 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::error::{ApiError, ApiErrorKind};
+pub use state::Ask;
 use state::{Change, Failing, Phase, State};
 
 /// Who needs a service that is down is told so after this at the latest.
 const WAIT_MAX: Duration = Duration::from_millis(1750);
 /// A probe that takes longer has failed. Shorter than [`WAIT_MAX`], so that who comes while one hangs still sees the next.
 const PROBE_MAX: Duration = Duration::from_millis(1500);
+/// A probe that was given up for those who wait may still be answered for so long.
+const PROBE_LATE: Duration = Duration::from_secs(10);
+/// How long a probe may take that asks whether a silent service is there at all, at least.
+const DOUBT_MIN: Duration = Duration::from_millis(500);
 /// Between the end of one probe and the beginning of the next that somebody asked for.
 const PROBE_GAP: Duration = Duration::from_millis(200);
 /// The first pause between probes that nobody asked for; it doubles.
@@ -86,13 +93,17 @@ struct Shared {
     begun: u64,
     /// The last of them that failed.
     failed: u64,
+    /// Times that it went down.
+    outages: u64,
+    /// A probe asks whether the service is there although calls are silent.
+    doubted: bool,
 }
 
 impl Breaker {
     /// The breaker of a service that is taken to be up; `service` is its name in messages.
     pub fn new(service: impl Into<Arc<str>>, probe: Arc<dyn Probe>) -> Breaker {
         let service = service.into();
-        let state = Shared { state: State::new(), error: None, begun: 0, failed: 0 };
+        let state = Shared { state: State::new(), error: None, begun: 0, failed: 0, outages: 0, doubted: false };
         let inner =
             Inner { service, probe, state: Mutex::new(state), changed: watch::channel(0).0, demand: Notify::new() };
         Breaker { inner: Arc::new(inner) }
@@ -138,14 +149,63 @@ impl Breaker {
         }
     }
 
-    /// Takes note of how a call ended: what it says of the service.
-    pub fn conclude<T>(&self, admitted: Admitted, outcome: &Result<T, ApiError>) {
+    /// Runs a call. If it is silent for `quiet`, and no other call was answered meanwhile, a probe asks whether the service is there, and may
+    /// take as long again.
+    pub async fn watch<T>(&self, quiet: Duration, call: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let mut call = std::pin::pin!(call);
+        match timeout(quiet, &mut call).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.doubt(begun, quiet.clamp(DOUBT_MIN, PROBE_LATE));
+                call.await
+            }
+        }
+    }
+
+    /// Probes a service that counts as up and has not answered a call since `begun`.
+    fn doubt(&self, begun: Instant, within: Duration) {
+        {
+            let mut shared = self.inner.lock();
+            let in_doubt = shared.state.phase() == Phase::Up && !shared.state.succeeded_since(begun);
+            if !in_doubt || std::mem::replace(&mut shared.doubted, true) {
+                return;
+            }
+        }
+        let breaker = self.clone();
+        tokio::spawn(async move {
+            let silence = || {
+                let message = format!("{} answers neither calls nor a probe", breaker.inner.service);
+                ApiError::new(ApiErrorKind::Timeout, message)
+            };
+            let outcome = timeout(within, breaker.inner.probe.probe()).await.unwrap_or_else(|_| Err(silence()));
+            breaker.inner.lock().doubted = false;
+            if let Err(error) = outcome
+                && failing(&error, Ask::of(&())).is_some()
+            {
+                breaker.note(Some((Failing::Unreachable, &error)), begun);
+            }
+        });
+    }
+
+    /// Takes note of how a call for `ask` ended: what it says of the service.
+    pub fn conclude<T>(&self, admitted: Admitted, ask: Ask, outcome: &Result<T, ApiError>) {
+        let failure = outcome.as_ref().err().and_then(|error| failing(error, ask).map(|how| (how, error)));
+        self.note(failure, admitted.at);
+        if let Some((Failing::Failed(_), error)) = failure
+            && error.kind == ApiErrorKind::Timeout
+        {
+            self.doubt(admitted.at, PROBE_MAX);
+        }
+    }
+
+    fn note(&self, failure: Option<(Failing, &ApiError)>, begun: Instant) {
         let now = Instant::now();
         let mut shared = self.inner.lock();
-        let change = match outcome.as_ref().err().and_then(|error| failing(error).map(|how| (how, error))) {
+        let change = match failure {
             None => shared.state.succeeded(now),
             Some((how, error)) => {
-                let change = shared.state.failed(how, admitted.at, now);
+                let change = shared.state.failed(how, begun, now);
                 if shared.state.phase() == Phase::Down {
                     shared.error = Some(error.clone());
                 }
@@ -158,11 +218,12 @@ impl Breaker {
         let service = &*self.inner.service;
         match change {
             Some(Change::WentDown) => {
-                let error = shared.error.clone();
+                shared.outages += 1;
+                let (error, outage) = (shared.error.clone(), shared.outages);
                 drop(shared);
                 let error = error.as_ref().map(|error| error as &dyn std::error::Error);
                 tracing::warn!(service, error, "down: what needs it fails at once until it answers again");
-                tokio::spawn(watch_over(Arc::downgrade(&self.inner)));
+                tokio::spawn(watch_over(Arc::downgrade(&self.inner), outage));
             }
             Some(Change::CameBack { down_for }) => {
                 drop(shared);
@@ -204,11 +265,10 @@ impl Inner {
 }
 
 /// What an error says of the service; `None` if the service is there, whatever it said.
-fn failing(error: &ApiError) -> Option<Failing> {
+fn failing(error: &ApiError, ask: Ask) -> Option<Failing> {
     match error.kind {
-        ApiErrorKind::Timeout => Some(Failing::Silent),
-        ApiErrorKind::Unavailable if error.is_unsent() => Some(Failing::Silent),
-        ApiErrorKind::Unavailable => Some(Failing::Broken),
+        ApiErrorKind::Timeout | ApiErrorKind::Unavailable if error.is_unsent() => Some(Failing::Unreachable),
+        ApiErrorKind::Timeout | ApiErrorKind::Unavailable => Some(Failing::Failed(ask)),
         ApiErrorKind::Configuration
         | ApiErrorKind::Denied
         | ApiErrorKind::RateLimited { .. }
@@ -217,11 +277,18 @@ fn failing(error: &ApiError) -> Option<Failing> {
 }
 
 /// Probes while the service is down; ends when it is up, or when nobody has the breaker any more.
-async fn watch_over(breaker: Weak<Inner>) {
+async fn watch_over(breaker: Weak<Inner>, outage: u64) {
     let mut pause = PAUSE_MIN;
     loop {
         let Some(inner) = breaker.upgrade() else { return };
-        let phase = inner.lock().state.phase();
+        let phase = {
+            let shared = inner.lock();
+            // A late answer may have ended this outage, and another may have begun, while this slept.
+            if shared.outages != outage {
+                return;
+            }
+            shared.state.phase()
+        };
         match phase {
             Phase::Up => return,
             Phase::Trial { .. } => {
@@ -242,26 +309,33 @@ async fn watch_over(breaker: Weak<Inner>) {
     }
 }
 
-/// Whether calls may be tried.
-async fn probe_once(inner: &Inner) -> bool {
+/// Whether calls may be tried. A probe that takes long fails those who wait for it, and its answer counts all the same.
+async fn probe_once(inner: &Arc<Inner>) -> bool {
     let round = {
         let mut shared = inner.lock();
         shared.begun += 1;
         shared.begun
     };
-    let outcome = timeout(PROBE_MAX, inner.probe.probe()).await;
-    let answered = match &outcome {
+    let answered = tokio::spawn(probe(Arc::clone(inner)));
+    let admitted = matches!(timeout(PROBE_MAX, answered).await, Ok(Ok(true)));
+    if !admitted {
+        inner.lock().failed = round;
+    }
+    tracing::debug!(service = &*inner.service, admitted, "probed");
+    inner.changed.send_modify(|count| *count += 1);
+    admitted
+}
+
+/// The same, however long it takes within reason.
+async fn probe(inner: Arc<Inner>) -> bool {
+    let answered = match timeout(PROBE_LATE, inner.probe.probe()).await {
         Ok(Ok(())) => true,
-        Ok(Err(error)) => failing(error).is_none(),
+        Ok(Err(error)) => failing(&error, Ask::of(&())).is_none(),
         Err(_) => false,
     };
-    let mut shared = inner.lock();
-    let admitted = answered && shared.state.probed(Instant::now());
-    if !admitted {
-        shared.failed = round;
+    let admitted = answered && inner.lock().state.probed(Instant::now());
+    if admitted {
+        inner.changed.send_modify(|count| *count += 1);
     }
-    drop(shared);
-    tracing::debug!(service = &*inner.service, answered, admitted, "probed");
-    inner.changed.send_modify(|count| *count += 1);
     admitted
 }

@@ -41,7 +41,7 @@ fn breaker(mood: u8) -> (Breaker, Arc<Service>) {
 
 async fn fail(breaker: &Breaker, error: ApiError) {
     let admitted = breaker.admit().await.unwrap();
-    breaker.conclude(admitted, &Err::<(), _>(error));
+    breaker.conclude(admitted, Ask::of(&1), &Err::<(), _>(error));
 }
 
 #[tokio::test(start_paused = true)]
@@ -49,6 +49,8 @@ async fn while_it_is_down_every_call_fails_within_two_seconds_and_says_why() {
     for (mood, error, kind) in [(1, refused(), ApiErrorKind::Unavailable), (2, silent(), ApiErrorKind::Timeout)] {
         let (breaker, service) = breaker(mood);
         fail(&breaker, error).await;
+        // A probe asks whether a silent service is there at all.
+        sleep(PROBE_MAX * 2).await;
         for _ in 0..20 {
             let begun = Instant::now();
             let error = breaker.admit().await.unwrap_err();
@@ -71,13 +73,14 @@ async fn who_comes_first_after_it_is_back_is_served() {
         for offset_ms in (0..4000).step_by(130) {
             let (breaker, service) = breaker(mood);
             fail(&breaker, error.clone()).await;
+            sleep(PROBE_MAX * 2).await;
             let _ = breaker.admit().await;
             sleep(Duration::from_millis(offset_ms)).await;
             service.mood.store(0, Ordering::Relaxed);
             let begun = Instant::now();
             let admitted = breaker.admit().await.unwrap();
             assert!(begun.elapsed() < SECOND * 2);
-            breaker.conclude(admitted, &Ok(()));
+            breaker.conclude(admitted, Ask::of(&1), &Ok(()));
             assert_eq!(breaker.state().down_for, None);
         }
     }
@@ -104,7 +107,7 @@ async fn a_trial_lets_one_through_and_the_others_follow_its_success() {
     });
     sleep(SECOND).await;
     assert!(!second.is_finished());
-    breaker.conclude(first, &Ok(()));
+    breaker.conclude(first, Ask::of(&1), &Ok(()));
     assert!(second.await.unwrap());
 }
 
@@ -130,4 +133,44 @@ async fn waiting_for_the_outage_ends_with_it() {
     assert!(!waiting.is_finished());
     fail(&breaker, refused()).await;
     waiting.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_silent_ask_is_no_outage_while_the_service_answers_a_probe() {
+    let (breaker, service) = breaker(0);
+    for _ in 0..20 {
+        fail(&breaker, silent()).await;
+        sleep(PROBE_MAX * 2).await;
+        assert_eq!(breaker.state().down_for, None);
+    }
+    assert!(service.probes.load(Ordering::Relaxed) <= 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_quiet_for_long_makes_a_probe_and_only_that_decides() {
+    for (mood, is_down) in [(0, false), (1, true), (2, true)] {
+        let (breaker, _service) = breaker(mood);
+        let slow = tokio::spawn({
+            let breaker = breaker.clone();
+            async move { breaker.watch(SECOND, sleep(SECOND * 20)).await }
+        });
+        sleep(SECOND * 3).await;
+        assert!(!slow.is_finished());
+        assert_eq!(breaker.state().down_for.is_some(), is_down, "{mood}");
+        let _ = slow.await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_answer_meanwhile_spares_the_probe() {
+    let (breaker, service) = breaker(2);
+    let slow = tokio::spawn({
+        let breaker = breaker.clone();
+        async move { breaker.watch(SECOND * 2, sleep(SECOND * 20)).await }
+    });
+    sleep(SECOND).await;
+    let admitted = breaker.admit().await.unwrap();
+    breaker.conclude(admitted, Ask::of(&2), &Ok(()));
+    slow.await.unwrap();
+    assert_eq!((service.probes.load(Ordering::Relaxed), breaker.state().down_for), (0, None));
 }

@@ -1,15 +1,16 @@
-//! The sliding window for a service's calls: never more than `calls` in any `window`, served by priority, then first come
-//! first served. One limiter is for billed calls, another for the listing.
+//! The rate limit of a service: never more than `calls` in any `window`, served by urgency, and by turns between users. One limiter is for
+//! billed calls, another for the listing.
 //!
-//! Decisions are in `window` (slots), `queue` (order), `brake` (429s) and `proof` (how many calls the tenant is known to accept),
-//! none of which waits or reads a clock. This file keeps them behind one mutex, which is never held across an await, and does the
-//! waiting: the waiter that is next sleeps until a slot is free, all others until they are next. There is no task of its own.
+//! Decisions are in `window` (slots), `queue` (order), `adaptive` (429s) and `slow_start` (how many at once), none of which waits or reads a
+//! clock. This file keeps them behind one mutex, which is never held across an await, and does the waiting: the waiter that is next
+//! sleeps until a slot is free, all others until they are next. There is no task of its own.
 //!
-//! Knows neither HTTP nor what a call is for. Time inside is monotonic; wall times come in only as the seed.
+//! Knows neither HTTP nor what a call is for. Time inside is monotonic; wall times come in only as the seed. Nothing but the calls of the last
+//! window outlives the process: a fresh limiter finds the rest out within seconds.
 
-mod brake;
-mod proof;
+mod adaptive;
 mod queue;
+mod slow_start;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -22,12 +23,10 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub use brake::Learned;
-
-use crate::base::Clock;
-use brake::Brake;
-use proof::Proof;
+use crate::base::{Clock, UserKey};
+use adaptive::Adaptive;
 use queue::{Queue, Ticket};
+use slow_start::SlowStart;
 use window::{FreeAt, Window};
 
 /// The service of [`Limiter::new`], in messages.
@@ -71,16 +70,48 @@ pub struct LimiterSnapshot {
     /// The configured limit.
     pub calls: u32,
     pub window: Duration,
-    /// The limit in force: lower than `calls` after a 429, by what the tenant was seen to accept; kept across restarts.
+    /// The limit in force: lower than `calls` for some windows after a 429.
     pub learned_limit: u32,
     /// Slots that are taken: permits handed out, calls under way, and calls that ended less than a window ago.
     pub used: u32,
     /// Waiters by class, in the order of [`Priority::ALL`].
     pub waiting: [usize; 4],
+    /// What the next of them waits for; `None` if nobody waits.
+    pub held_by: Option<HeldBy>,
     /// How long the pause after a 429 still lasts; zero if there is none.
     pub paused_for: Duration,
     /// 429s since the start of this process.
     pub refused: u64,
+}
+
+/// Why the next call may not go out yet. Those behind it wait for their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// All slots of the window are taken.
+    Window,
+    /// The tenant answered 429.
+    Pause,
+    /// As many calls are under way as the tenant is known to take at once.
+    SlowStart,
+}
+
+impl HeldBy {
+    /// The words that `status` uses.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            HeldBy::Window => "window",
+            HeldBy::Pause => "pause",
+            HeldBy::SlowStart => "slow start",
+        }
+    }
+}
+
+/// One user has as many calls waiting as may be while another user waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{waiting} billed calls of this user wait for the rate limit already, and another user waits")]
+pub struct Crowded {
+    pub waiting: usize,
 }
 
 /// Hands out permits for calls. Cheap to clone; clones share everything.
@@ -93,6 +124,7 @@ pub struct Limiter {
 #[must_use]
 pub struct Permit {
     shared: Arc<Shared>,
+    begun: Instant,
     spent: bool,
 }
 
@@ -106,6 +138,7 @@ pub struct Permit {
 #[must_use = "keep it until the call has ended"]
 pub struct InFlight {
     shared: Arc<Shared>,
+    begun: Instant,
     ended: bool,
 }
 
@@ -119,18 +152,17 @@ struct State {
     settings: LimiterSettings,
     window: Window,
     queue: Queue<Arc<Notify>>,
-    brake: Brake,
-    /// `None`: as many calls as the limit allows may go out at once.
-    proof: Option<Proof>,
+    adaptive: Adaptive,
+    /// `None`: all that the limit allows may go out at once, and a 429 does not lower it.
+    slow_start: Option<SlowStart>,
     /// 429s so far.
     refused: u64,
-    /// Something was learned that the next process should know.
-    lesson: bool,
 }
 
 /// What a waiter has to do next.
 enum Step {
-    Go,
+    /// It has its slot, from this time on.
+    Go(Instant),
     /// It is next, and a slot is free at this time.
     Sleep(Instant),
     /// Something has to happen first: its turn, or the end of a call.
@@ -138,49 +170,32 @@ enum Step {
 }
 
 impl Limiter {
-    /// The limiter of billed calls. `recent`: when calls were made in the last window, by this or an earlier process; `learned`: what that one knew of the limit.
+    /// The limiter of billed calls. `recent`: when calls were made in the last window, by this or an earlier process.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "the house passes the clock by value, and the seed is of no further use"
     )]
-    pub fn new(
-        settings: LimiterSettings,
-        recent: Vec<Timestamp>,
-        learned: Option<Learned>,
-        clock: Arc<dyn Clock>,
-    ) -> Limiter {
+    pub fn new(settings: LimiterSettings, recent: Vec<Timestamp>, clock: Arc<dyn Clock>) -> Limiter {
         let seed = clock.now().as_nanosecond() as u64;
-        Limiter::with_seed(settings, &recent, learned, clock.now(), seed)
+        Limiter::with_seed(settings, &recent, clock.now(), seed)
     }
 
     /// As [`Limiter::new`], at the wall time `wall`, with the seed for the jitter of pauses.
-    pub fn with_seed(
-        settings: LimiterSettings,
-        recent: &[Timestamp],
-        learned: Option<Learned>,
-        wall: Timestamp,
-        seed: u64,
-    ) -> Limiter {
-        let learned = learned.filter(|learned| learned.is_for(settings));
-        let proof = Proof::new(learned.map_or(0, |learned| learned.proven));
-        let limiter = Limiter::with_proof(BILLED_SERVICE, settings, recent, Some(proof), wall, seed);
-        if let Some(learned) = &learned {
-            limiter.shared.lock().brake.resume(learned, wall, Instant::now());
-        }
-        limiter
+    pub fn with_seed(settings: LimiterSettings, recent: &[Timestamp], wall: Timestamp, seed: u64) -> Limiter {
+        Limiter::build(BILLED_SERVICE, settings, recent, Some(SlowStart::new()), wall, seed)
     }
 
-    /// The limiter of calls that cost nothing, whose limit is a guess: all of it may be used at once, since being refused costs
-    /// nothing but time, and nothing outlives the process.
+    /// The limiter of calls that cost nothing, whose limit is a guess: all of it may be used at once, and being refused costs nothing but
+    /// the pause.
     pub fn for_free_calls(service: &'static str, settings: LimiterSettings, wall: Timestamp, seed: u64) -> Limiter {
-        Limiter::with_proof(service, settings, &[], None, wall, seed)
+        Limiter::build(service, settings, &[], None, wall, seed)
     }
 
-    fn with_proof(
+    fn build(
         service: &'static str,
         settings: LimiterSettings,
         recent: &[Timestamp],
-        proof: Option<Proof>,
+        slow_start: Option<SlowStart>,
         wall: Timestamp,
         seed: u64,
     ) -> Limiter {
@@ -189,10 +204,9 @@ impl Limiter {
             settings,
             window: Window::seeded(settings, recent, wall, Instant::now()),
             queue: Queue::default(),
-            brake: if proof.is_some() { Brake::new(settings, seed) } else { Brake::gentle(settings, seed) },
-            proof,
+            adaptive: Adaptive::new(settings, seed),
+            slow_start,
             refused: 0,
-            lesson: false,
         };
         Limiter { shared: Arc::new(Shared { service, state: Mutex::new(state) }) }
     }
@@ -203,23 +217,36 @@ impl Limiter {
         let mut state = self.shared.lock();
         state.settings = settings;
         state.window.resize(settings.window);
-        state.brake.reconfigure(settings);
+        state.adaptive.reconfigure(settings, Instant::now());
         state.wake_next();
     }
 
-    /// What was learned since this was last asked, if anything; to be kept for [`Limiter::new`]. `wall` is the present.
-    pub fn take_lesson(&self, wall: Timestamp) -> Option<Learned> {
-        let mut state = self.shared.lock();
-        let proven = state.proof.as_ref().map_or(0, Proof::proven);
-        std::mem::take(&mut state.lesson).then(|| state.brake.learned(proven, wall, Instant::now()))
+    /// Waits for a slot, for the daemon itself. Dropping the future leaves the queue without a trace.
+    pub async fn acquire(&self, priority: Priority) -> Permit {
+        self.wait(Waiter::enter(&self.shared, priority, &UserKey::Own)).await
     }
 
-    /// Waits for a slot. Dropping the future leaves the queue without a trace.
-    pub async fn acquire(&self, priority: Priority) -> Permit {
-        let waiter = Waiter::enter(&self.shared, priority);
+    /// Waits for a slot in the turn of `user`, unless too many of that user's calls wait while another user waits.
+    pub async fn acquire_for(&self, priority: Priority, user: &UserKey) -> Result<Permit, Crowded> {
+        {
+            let state = self.shared.lock();
+            if state.queue.is_crowded_by(user) {
+                return Err(Crowded { waiting: state.queue.waiting_of(user) });
+            }
+        }
+        Ok(self.wait(Waiter::enter(&self.shared, priority, user)).await)
+    }
+
+    /// Calls of one user that wait.
+    #[must_use]
+    pub fn waiting_of(&self, user: &UserKey) -> usize {
+        self.shared.lock().queue.waiting_of(user)
+    }
+
+    async fn wait(&self, waiter: Waiter<'_>) -> Permit {
         loop {
             match self.shared.step(&waiter.ticket) {
-                Step::Go => return Permit { shared: self.shared.clone(), spent: false },
+                Step::Go(begun) => return Permit { shared: self.shared.clone(), begun, spent: false },
                 Step::Sleep(until) => {
                     tokio::select! {
                         () = tokio::time::sleep_until(until) => {}
@@ -235,13 +262,15 @@ impl Limiter {
     pub fn snapshot(&self) -> LimiterSnapshot {
         let now = Instant::now();
         let mut state = self.shared.lock();
+        let held_by = state.queue.next().is_some().then(|| state.held_by(now).map(|(why, _)| why)).flatten();
         LimiterSnapshot {
             calls: state.settings.calls,
             window: state.settings.window,
-            learned_limit: state.brake.limit(now),
+            learned_limit: state.adaptive.limit(now),
             used: state.window.used(now),
             waiting: state.queue.waiting(),
-            paused_for: state.brake.paused_until(now).map_or(Duration::ZERO, |until| until - now),
+            held_by,
+            paused_for: state.adaptive.paused_until(now).map_or(Duration::ZERO, |until| until - now),
             refused: state.refused,
         }
     }
@@ -252,7 +281,7 @@ impl Permit {
     pub fn spend(mut self) -> InFlight {
         self.spent = true;
         self.shared.lock().window.spend();
-        InFlight { shared: self.shared.clone(), ended: false }
+        InFlight { shared: self.shared.clone(), begun: self.begun, ended: false }
     }
 }
 
@@ -261,6 +290,7 @@ impl Drop for Permit {
         if !self.spent {
             let mut state = self.shared.lock();
             state.window.give_back();
+            state.no_longer_young(self.begun);
             state.wake_next();
         }
     }
@@ -269,48 +299,46 @@ impl Drop for Permit {
 impl InFlight {
     /// The tenant answered, and counts the call. Merely dropping this says that nobody knows what became of the call.
     pub fn finished(mut self) {
-        let now = Instant::now();
+        let begun = self.begun;
         let mut state = self.end();
-        state.window.finish(true, now);
-        let accepted = state.window.accepted(now);
-        let limit = state.brake.limit(now);
-        state.brake.accepted();
-        if let Some(proof) = &mut state.proof {
-            let before = proof.proven();
-            proof.accepted(accepted);
-            // Kept once, when the whole limit is proven, and not with every call on the way.
-            let whole = before < limit && proof.proven() >= limit;
-            state.lesson |= whole;
+        state.window.finish(true, Instant::now());
+        if let Some(slow_start) = &mut state.slow_start {
+            slow_start.accepted(begun);
         }
         state.wake_next();
     }
 
     /// The call came to nothing before it left this machine: its slot is free at once.
     pub fn unsent(mut self) {
+        let begun = self.begun;
         let mut state = self.end();
         state.window.unspend();
+        state.no_longer_young(begun);
         state.wake_next();
     }
 
-    /// The tenant answered 429: no permit is handed out before `retry_after`, or an exponential pause with jitter. If this
-    /// happens again after as many accepted calls, that is the limit for a while. Several 429s of one pause count as one.
+    /// The tenant answered that there were too many calls: no permit is handed out during a pause, the longer of `retry_after` and an exponential
+    /// one with jitter; then slow start begins anew, under a lower limit. Several such answers in one pause count as one.
     pub fn throttled(mut self, retry_after: Option<Duration>) {
-        let now = Instant::now();
+        let (now, begun) = (Instant::now(), self.begun);
         let mut state = self.end();
         let accepted = state.window.accepted(now);
         state.window.finish(false, now);
+        state.no_longer_young(begun);
         state.refused += 1;
-        if let Some(proof) = &mut state.proof {
-            proof.refused();
+        let pause = state.adaptive.throttled(retry_after, now);
+        if let Some(slow_start) = &mut state.slow_start {
+            slow_start.refused();
+            if pause.is_some() {
+                state.adaptive.lower(accepted, now);
+            }
         }
-        let (pause, is_new) = state.brake.throttled(retry_after, accepted, now);
-        state.lesson |= is_new;
-        let learned_limit = state.brake.limit(now);
+        let limit = state.adaptive.limit(now);
         state.wake_next();
         drop(state);
-        if is_new {
-            let (service, pause_ms) = (self.shared.service, pause.as_millis());
-            tracing::warn!(service, pause_ms, accepted, learned_limit, "the tenant throttles");
+        if let Some(pause) = pause {
+            let (service, pause_s) = (self.shared.service, pause.as_secs_f32());
+            tracing::warn!(service, pause_s, accepted, limit, "the tenant throttles: no calls during the pause");
         }
     }
 
@@ -325,6 +353,7 @@ impl Drop for InFlight {
         if !self.ended {
             let mut state = self.shared.lock();
             state.window.finish(false, Instant::now());
+            state.no_longer_young(self.begun);
             state.wake_next();
         }
     }
@@ -341,30 +370,43 @@ impl Shared {
         if !state.queue.is_next(ticket) {
             return Step::Wait;
         }
-        let limit = state.brake.limit(now);
-        let free_at = state.window.free_at(limit, now);
-        match (free_at, state.brake.paused_until(now)) {
-            (FreeAt::Now, None) => {
-                let (used, outstanding) = (state.window.used(now), state.window.outstanding());
-                let window = state.settings.window;
-                if let Some(proof) = &mut state.proof
-                    && !proof.admits(used, outstanding)
-                {
-                    return Step::Sleep(proof.hold_back(now, window));
-                }
+        match state.held_by(now) {
+            Some((_, Some(until))) => Step::Sleep(until),
+            Some((_, None)) => Step::Wait,
+            None => {
                 state.window.take();
-                state.queue.leave(ticket);
+                if let Some(slow_start) = &mut state.slow_start {
+                    slow_start.begin(now);
+                }
+                state.queue.leave(ticket, true);
                 state.wake_next();
-                Step::Go
+                Step::Go(now)
             }
-            (FreeAt::Now, Some(until)) => Step::Sleep(until),
-            (FreeAt::At(free), until) => Step::Sleep(until.map_or(free, |until| until.max(free))),
-            (FreeAt::AfterACall, _) => Step::Wait,
         }
     }
 }
 
 impl State {
+    /// Why no call may begin now, and until when at least; without a time, until a call ends.
+    fn held_by(&mut self, now: Instant) -> Option<(HeldBy, Option<Instant>)> {
+        if let Some(until) = self.adaptive.paused_until(now) {
+            return Some((HeldBy::Pause, Some(until)));
+        }
+        match self.window.free_at(self.adaptive.limit(now), now) {
+            FreeAt::At(free) => return Some((HeldBy::Window, Some(free))),
+            FreeAt::AfterACall => return Some((HeldBy::Window, None)),
+            FreeAt::Now => {}
+        }
+        let held = self.slow_start.as_mut().and_then(|slow_start| slow_start.may_begin(now).err());
+        held.map(|until| (HeldBy::SlowStart, Some(until)))
+    }
+
+    fn no_longer_young(&mut self, begun: Instant) {
+        if let Some(slow_start) = &mut self.slow_start {
+            slow_start.ended(begun);
+        }
+    }
+
     fn wake_next(&self) {
         if let Some(wake) = self.queue.next() {
             wake.notify_one();
@@ -380,9 +422,9 @@ struct Waiter<'a> {
 }
 
 impl<'a> Waiter<'a> {
-    fn enter(shared: &'a Arc<Shared>, priority: Priority) -> Waiter<'a> {
+    fn enter(shared: &'a Arc<Shared>, priority: Priority, user: &UserKey) -> Waiter<'a> {
         let wake = Arc::new(Notify::new());
-        let ticket = shared.lock().queue.enter(priority, wake.clone());
+        let ticket = shared.lock().queue.enter(priority, user, wake.clone());
         Waiter { shared, ticket, wake }
     }
 }
@@ -390,7 +432,7 @@ impl<'a> Waiter<'a> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        if state.queue.leave(&self.ticket) {
+        if state.queue.leave(&self.ticket, false) {
             // It may have been the one that slept for all.
             state.wake_next();
         }

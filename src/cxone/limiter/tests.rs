@@ -16,7 +16,7 @@ const MS: Duration = Duration::from_millis(1);
 const SETTINGS: LimiterSettings = LimiterSettings { calls: 20, window: Duration::from_secs(2) };
 
 fn limiter(settings: LimiterSettings) -> Limiter {
-    Limiter::new(settings, Vec::new(), None, Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)))
+    Limiter::new(settings, Vec::new(), Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)))
 }
 
 /// The most arrivals in any window that begins with an arrival.
@@ -146,7 +146,7 @@ async fn calls_of_an_earlier_process_count() {
     let clock = Arc::new(ManualClock::new(now));
     let ago = |seconds: i64| Timestamp::from_second(1_000_000 - seconds).unwrap();
     let settings = LimiterSettings { calls: 2, window: Duration::from_mins(5) };
-    let limiter = Limiter::new(settings, vec![ago(10), ago(200), ago(301), ago(5000)], None, clock);
+    let limiter = Limiter::new(settings, vec![ago(10), ago(200), ago(301), ago(5000)], clock);
     assert_eq!(limiter.snapshot().used, 2, "three may still count; the latest two decide");
     let begun = Instant::now();
     let _permit = limiter.acquire(Priority::Open).await;
@@ -157,13 +157,8 @@ async fn calls_of_an_earlier_process_count() {
 #[tokio::test(start_paused = true)]
 async fn a_429_pauses_everyone_and_loses_no_one() {
     let limiter = limiter(SETTINGS);
-    for _ in 0..16 {
-        limiter.acquire(Priority::Open).await.spend().finished();
-    }
     limiter.acquire(Priority::Open).await.spend().throttled(Some(Duration::from_secs(7)));
-    let snapshot = limiter.snapshot();
-    assert_eq!(snapshot.paused_for, Duration::from_secs(7));
-    assert_eq!(snapshot.learned_limit, 20, "one 429 may be a hiccup");
+    assert_eq!(limiter.snapshot().paused_for, Duration::from_secs(7));
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..30 {
@@ -173,15 +168,10 @@ async fn a_429_pauses_everyone_and_loses_no_one() {
             Instant::now()
         });
     }
-    let mut served = Vec::new();
-    while let Some(at) = tasks.join_next().await {
-        served.push(at.unwrap() - begun);
-    }
-    served.sort_unstable();
-    assert_eq!(served.len(), 30);
-    assert!(served[0] >= Duration::from_secs(7));
-    let at_once = served.iter().filter(|at| **at < Duration::from_secs(8)).count();
-    assert_eq!(at_once as u32, snapshot.learned_limit);
+    sleep(MS).await;
+    assert_eq!(limiter.snapshot().held_by, Some(HeldBy::Pause));
+    let served = tasks.join_all().await;
+    assert!(served.iter().all(|at| *at - begun >= Duration::from_secs(7)));
 }
 
 /// A tenant that allows `allowed` calls in any window of the limiter's; it counts what it accepts. `callers` work off `calls`.
@@ -228,44 +218,87 @@ async fn work_off(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_with_a_lower_limit_is_learned_with_at_most_three_refusals() {
-    for allowed in [1, 2, 3, 7, 10, 19] {
+async fn a_tenant_with_a_lower_limit_refuses_few_and_all_are_served() {
+    for allowed in [2, 3, 7, 10, 19] {
         for callers in [1, 50] {
             let limiter = limiter(SETTINGS);
             let calls = 30 * allowed;
             let (refused, took) = work_off(&limiter, allowed, callers, calls, 5 * MS).await;
-            assert!(refused <= 3, "{refused} refusals where {allowed} are allowed");
-            assert_eq!(limiter.snapshot().learned_limit as usize, allowed);
-            let least = SETTINGS.window.mul_f64(29.0);
-            assert!(took < least.mul_f64(1.1) + Duration::from_secs(8), "{took:?} for {calls} calls");
+            assert!(refused <= 8 + 30 * 2, "{refused} refusals where {allowed} are allowed");
+            let least = SETTINGS.window * 29;
+            assert!(took < least * 3, "{took:?} for {calls} calls where {allowed} are allowed, at least {least:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_that_allows_next_to_nothing_refuses_three_times_at_most() {
-    let settings = LimiterSettings { calls: 150, window: Duration::from_mins(5) };
-    for allowed in [1, 2, 5, 9, 18, 40] {
-        let limiter = limiter(settings);
-        let (refused, took) = work_off(&limiter, allowed, 50, 3 * allowed, 5 * MS).await;
-        assert!(refused <= 3, "{refused} refusals where {allowed} are allowed");
-        assert!(limiter.snapshot().refused >= refused as u64);
-        assert!(took < settings.window * 2 + Duration::from_secs(90), "{took:?} where {allowed} are allowed");
+async fn while_a_tenant_refuses_everything_it_is_asked_less_and_less() {
+    let limiter = limiter(LimiterSettings { calls: 150, window: Duration::from_mins(5) });
+    let begun = Instant::now();
+    let mut refused = 0;
+    while begun.elapsed() < Duration::from_mins(5) {
+        // Whatever the tenant says of when to come back.
+        limiter.acquire(Priority::Open).await.spend().throttled(Some(Duration::ZERO));
+        refused += 1;
     }
+    assert!(refused <= 12, "{refused}");
+    assert_eq!(limiter.snapshot().learned_limit, 150, "nothing accepted shows no limit");
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_refusal_is_remembered_so_that_after_a_restart_the_next_one_teaches() {
-    let before = limiter(SETTINGS);
-    for _ in 0..10 {
-        before.acquire(Priority::Open).await.spend().finished();
+async fn a_fresh_limiter_starts_slowly_for_seconds_and_says_so() {
+    let limiter = limiter(LimiterSettings { calls: 150, window: Duration::from_mins(5) });
+    let begun = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..24 {
+        let limiter = limiter.clone();
+        tasks.spawn(async move {
+            let in_flight = limiter.acquire(Priority::Open).await.spend();
+            sleep(Duration::from_secs(1)).await;
+            in_flight.finished();
+        });
     }
-    before.acquire(Priority::Open).await.spend().throttled(None);
-    assert_eq!(before.snapshot().learned_limit, 20);
-    let lesson = before.take_lesson(Timestamp::UNIX_EPOCH);
-    let after = Limiter::with_seed(SETTINGS, &[], lesson, Timestamp::UNIX_EPOCH, 3);
-    let (refused, _) = work_off(&after, 10, 50, 100, 5 * MS).await;
-    assert_eq!((refused, after.snapshot().learned_limit), (1, 10));
+    sleep(MS).await;
+    assert_eq!((limiter.snapshot().used, limiter.snapshot().held_by), (8, Some(HeldBy::SlowStart)));
+    tasks.join_all().await;
+    assert_eq!(begun.elapsed(), Duration::from_secs(2), "8 and then 16");
+    assert_eq!(limiter.snapshot().held_by, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_hang_hold_nobody_back() {
+    let limiter = limiter(LimiterSettings { calls: 150, window: Duration::from_mins(5) });
+    let mut hanging = Vec::new();
+    for _ in 0..100 {
+        hanging.push(limiter.acquire(Priority::Open).await.spend());
+    }
+    let begun = Instant::now();
+    limiter.acquire(Priority::Open).await.spend().finished();
+    assert!(begun.elapsed() <= Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_user_with_many_calls_leaves_the_others_their_turn() {
+    let limiter = limiter(LimiterSettings { calls: 1, window: Duration::from_secs(1) });
+    let (greedy, modest) = (UserKey::Uid(1), UserKey::Named("modest".into()));
+    let mut tasks = JoinSet::new();
+    for _ in 0..300 {
+        let (limiter, greedy) = (limiter.clone(), greedy.clone());
+        tasks.spawn(async move { limiter.acquire_for(Priority::Open, &greedy).await.unwrap().spend().finished() });
+    }
+    sleep(MS).await;
+    assert_eq!(limiter.waiting_of(&greedy), 299, "alone, it may have as many as it likes");
+    let begun = Instant::now();
+    let other = limiter.acquire_for(Priority::Open, &modest);
+    let beyond = async {
+        sleep(MS).await;
+        limiter.acquire_for(Priority::Open, &greedy).await
+    };
+    let (served, beyond) = tokio::join!(other, beyond);
+    served.unwrap().spend().finished();
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(beyond.err(), Some(Crowded { waiting: 299 }));
+    tasks.join_all().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,7 +311,6 @@ async fn calls_that_cost_nothing_go_out_side_by_side() {
         permit.spend().finished();
     }
     assert!(timeout(MS, limiter.acquire(Priority::List)).await.is_err(), "and not one more");
-    assert_eq!(limiter.take_lesson(Timestamp::UNIX_EPOCH), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,62 +321,13 @@ async fn refusals_that_cost_nothing_slow_down_for_as_long_as_they_last() {
     for _ in 0..120 {
         limiter.acquire(Priority::List).await.spend().finished();
     }
-    for _ in 0..8 {
-        limiter.acquire(Priority::List).await.spend().throttled(Some(Duration::from_secs(1)));
-    }
+    limiter.acquire(Priority::List).await.spend().throttled(Some(Duration::from_secs(1)));
     let begun = Instant::now();
     for _ in 0..50 {
         limiter.acquire(Priority::List).await.spend().finished();
     }
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert_eq!(limiter.snapshot().learned_limit, 600);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_was_learned_holds_after_a_restart() {
-    let limiter_before = limiter(SETTINGS);
-    let (refused, _) = work_off(&limiter_before, 10, 50, 100, 5 * MS).await;
-    assert!((1..=3).contains(&refused));
-    let lesson = limiter_before.take_lesson(Timestamp::UNIX_EPOCH).unwrap();
-    assert_eq!(limiter_before.take_lesson(Timestamp::UNIX_EPOCH), None, "told once");
-    let limiter = Limiter::with_seed(SETTINGS, &[], Some(lesson), Timestamp::UNIX_EPOCH, 3);
-    assert_eq!(limiter.snapshot().learned_limit, 10);
-    sleep(SETTINGS.window).await;
-    let (refused, _) = work_off(&limiter, 10, 50, 300, 5 * MS).await;
-    assert_eq!(refused, 0);
-    let other = LimiterSettings { calls: 30, ..SETTINGS };
-    let other = Limiter::with_seed(other, &[], Some(lesson), Timestamp::UNIX_EPOCH, 3);
-    assert_eq!(other.snapshot().learned_limit, 30, "another configured limit is a new question");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_tenant_that_answers_slowly_is_not_left_waiting_for_proof() {
-    let limiter = limiter(SETTINGS);
-    // 100 ms there and 100 ms back: one at a time would make ten in a window.
-    let (refused, took) = work_off(&limiter, 20, 50, 1000, 100 * MS).await;
-    assert_eq!(refused, 0);
-    // Each slot is taken for a window and the call.
-    let least = (SETTINGS.window + 200 * MS) * 49;
-    // Each window of the four in which it was held back doubled what may be under way.
-    assert!(took < least.mul_f64(1.08), "{took:?}, {least:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_hiccup_of_three_costs_a_few_seconds_and_no_limit() {
-    let limiter = limiter(LimiterSettings { calls: 150, window: Duration::from_mins(5) });
-    for accepted in [0, 1, 5] {
-        let begun = Instant::now();
-        for _ in 0..accepted {
-            limiter.acquire(Priority::Open).await.spend().finished();
-        }
-        for _ in 0..3 {
-            limiter.acquire(Priority::Open).await.spend().throttled(Some(Duration::from_secs(1)));
-        }
-        assert!(limiter.snapshot().learned_limit >= 18, "{:?}", limiter.snapshot());
-        limiter.acquire(Priority::Open).await.spend().finished();
-        assert!(begun.elapsed() < Duration::from_secs(4));
-        sleep(Duration::from_hours(3)).await;
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -283,3 +283,37 @@ async fn a_token_that_is_always_refused_is_a_denial() {
     assert_eq!((error.kind, error.status), (ApiErrorKind::Denied, Some(401)));
     assert_eq!((fake.seen(LOGIN).len(), fake.seen(PLAYBACK).len()), (2, 2));
 }
+
+#[tokio::test]
+async fn a_refusal_in_a_200_says_the_tenants_own_words() {
+    let fake = Fake::start(|seen| {
+        let said = json!({"error": "invalid_grant", "error_description": "Access key is expired"});
+        (seen.path == LOGIN).then(|| Reply::json(&said))
+    })
+    .await;
+    let error = fake.tenant().login().await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Denied);
+    assert!(whole_text(&error).contains("Access key is expired"), "{error}");
+}
+
+#[tokio::test]
+async fn refused_logins_back_off_up_to_a_quarter_of_an_hour_until_there_is_a_new_secret() {
+    let fake = Fake::start(|seen| {
+        let body = String::from_utf8_lossy(&seen.body).into_owned();
+        (seen.path == LOGIN && !body.contains("renewed")).then(|| Reply::status(401))
+    })
+    .await;
+    let clock = clock();
+    let tenant = tenant_at(fake.settings(), clock.clone());
+    // A file is opened every second for an hour.
+    for _ in 0..3600 {
+        assert!(tenant.login().await.is_err());
+        clock.advance(Duration::from_secs(1));
+    }
+    let asked = fake.seen(LOGIN).len();
+    assert!((8..=12).contains(&asked), "{asked} logins in an hour");
+    let mut credentials = fake.settings().credentials;
+    credentials.access_key_secret = "renewed".into();
+    tenant.adopt_credentials(credentials);
+    tenant.login().await.unwrap();
+}

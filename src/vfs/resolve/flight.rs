@@ -10,17 +10,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::purse::{spent_error, spent_on_day_of};
-use super::{LEARNED_FACT, Need, Resolver, Want, lock};
-use crate::base::{Day, MasterId};
+use super::purse::{Allowed, spent_on_day_of};
+use super::{Need, Resolver, Want, lock};
+use crate::base::{Day, MasterId, UserKey};
 use crate::catalog::{FileKind, Interaction, LedgerEntry, LedgerId, NewResolution, Resolution};
 use crate::cxone::breaker::Admitted;
-use crate::cxone::{ApiError, ApiErrorKind, InFlight, Permit, PlaybackAnswer, Priority};
+use crate::cxone::{ApiError, ApiErrorKind, Ask, InFlight, Permit, PlaybackAnswer, Priority};
 use crate::vfs::children::needs_call;
 use crate::vfs::documents;
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::links::by_recording;
-use crate::vfs::policy::DailyBudget;
 
 /// Tries of one billed call that fails in a way that may pass (5xx, cut connection).
 const TRIES_MAX: u32 = 3;
@@ -39,8 +38,15 @@ pub enum Phase {
 /// One billed call under way, as its askers see it.
 pub struct Flight {
     phase: watch::Sender<Phase>,
-    /// The most urgent of all askers so far.
-    priority: watch::Sender<Priority>,
+    /// The most urgent of all askers so far, and whose turn it waits for.
+    turn: watch::Sender<Turn>,
+}
+
+/// How a call waits for the rate limit.
+#[derive(Clone, Debug)]
+struct Turn {
+    priority: Priority,
+    user: UserKey,
 }
 
 /// How one try ended.
@@ -59,17 +65,22 @@ impl Resolver {
     pub(super) fn join_flight(&self, master: MasterId, want: &Want, need: Need) -> watch::Receiver<Phase> {
         let mut flights = lock(&self.inner.flights);
         if let Some(flight) = flights.get(&master) {
-            flight.priority.send_if_modified(|priority| {
-                let more_urgent = want.priority < *priority;
-                if more_urgent {
-                    *priority = want.priority;
+            let asked = turn_of(want);
+            flight.turn.send_if_modified(|turn| {
+                let limiter = &self.inner.limiter;
+                let is_sooner = asked.priority < turn.priority
+                    || (asked.priority == turn.priority
+                        && asked.user != turn.user
+                        && limiter.waiting_of(&asked.user) < limiter.waiting_of(&turn.user));
+                if is_sooner {
+                    *turn = asked;
                 }
-                more_urgent
+                is_sooner
             });
             return flight.phase.subscribe();
         }
         let (phase, receiver) = watch::channel(Phase::Queued);
-        let flight = Arc::new(Flight { phase, priority: watch::channel(want.priority).0 });
+        let flight = Arc::new(Flight { phase, turn: watch::channel(turn_of(want)).0 });
         flights.insert(master, flight.clone());
         drop(flights);
         let (resolver, want) = (self.clone(), want.clone());
@@ -115,22 +126,23 @@ impl Resolver {
 
     /// Waits until the call may be made. `None` if everybody left; then the flight is off the board.
     async fn queue(&self, master: MasterId, flight: &Flight) -> Result<Option<(Permit, Admitted)>, VfsError> {
-        let mut priority = flight.priority.subscribe();
-        self.check_budget()?;
+        let mut turn = flight.turn.subscribe();
+        self.check_budget(&turn.borrow().user)?;
         let admitted = self.inner.breaker.admit().await.map_err(|error| VfsError::from(Arc::new(error)))?;
         let begun = Instant::now();
         loop {
             if flight.phase.is_closed() && self.leave_board(master, flight) {
                 return Ok(None);
             }
-            let wanted = *priority.borrow_and_update();
+            let wanted = turn.borrow_and_update().clone();
             tokio::select! {
                 biased;
-                permit = self.inner.limiter.acquire(wanted) => {
-                    self.inner.waits[wanted as usize].note(begun.elapsed());
+                permit = self.inner.limiter.acquire_for(wanted.priority, &wanted.user) => {
+                    let permit = permit.map_err(VfsError::from)?;
+                    self.inner.waits[wanted.priority as usize].note(begun.elapsed());
                     return Ok(Some((permit, admitted)));
                 }
-                _ = priority.changed() => {}
+                _ = turn.changed() => {}
                 // Nobody waits for the rate limit of what would not answer.
                 () = self.inner.breaker.down() => {
                     self.inner.breaker.check().map_err(|error| VfsError::from(Arc::new(error)))?;
@@ -161,19 +173,21 @@ impl Resolver {
         permit: Permit,
         admitted: Admitted,
     ) -> Result<(), Failure> {
-        let reason = *flight.priority.borrow();
+        let reason = flight.turn.borrow().priority;
         // Before the row: after a restart, a call counts from its row on.
         if let Err(error) = self.inner.player.ready().await {
             let answer = Err(error.unsent());
-            self.inner.breaker.conclude(admitted, &answer);
+            self.inner.breaker.conclude(admitted, Ask::of(&master), &answer);
             self.land(permit.spend(), &answer);
             return Err(answer.map_or_else(failure, |_| Failure::Throttled));
         }
         let row = self.enter_in_ledger(master, want, reason).await.map_err(Failure::Final)?;
         let under_way = permit.spend();
         let admitted = admitted.now();
-        let answer = self.inner.player.playback(master, renew).await;
-        self.inner.breaker.conclude(admitted, &answer);
+        // Long before those who wait give up it is known whether the service is there at all.
+        let quiet = lock(&self.inner.limits).deadline / 3;
+        let answer = self.inner.breaker.watch(quiet, self.inner.player.playback(master, renew)).await;
+        self.inner.breaker.conclude(admitted, Ask::of(&master), &answer);
         self.land(under_way, &answer);
         let outcome = outcome_word(&answer);
         let stored = match answer {
@@ -188,7 +202,7 @@ impl Resolver {
         }
     }
 
-    /// Tells the limiter how the call ended, and keeps what it learned.
+    /// Tells the limiter how the call ended.
     fn land(&self, under_way: InFlight, answer: &Result<PlaybackAnswer, ApiError>) {
         match answer {
             Ok(_) => {
@@ -200,11 +214,6 @@ impl Resolver {
                 _ if error.is_unsent() => under_way.unsent(),
                 _ => drop(under_way),
             },
-        }
-        let Some(learned) = self.inner.limiter.take_lesson(self.inner.clock.now()) else { return };
-        let kept = serde_json::to_string(&learned).map(|text| self.inner.catalog.set_fact(LEARNED_FACT, &text));
-        if !matches!(kept, Ok(Ok(()))) {
-            tracing::warn!("what was learned of the tenant's limit cannot be kept for the next start");
         }
     }
 
@@ -235,32 +244,46 @@ impl Resolver {
         let principal = &want.principal;
         let (uid, pid, comm) = (principal.user().uid, principal.pid(), principal.comm().to_owned());
         let entry = LedgerEntry { at: self.inner.clock.now(), master_id: master, reason, uid, pid, comm };
-        let budget = lock(&self.inner.limits).budget;
-        let row = self.inner.purse.spend(entry, budget).await;
+        let allowed = self.allowed();
+        let row = self.inner.purse.spend(entry, allowed).await;
         if row.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent) {
-            self.log_spent_budget(budget);
+            self.log_spent_budget(allowed);
         }
         row
     }
 
-    /// Says no before the queue; what decides is [`Purse::spend`](super::purse::Purse::spend), after it.
-    fn check_budget(&self) -> Result<(), VfsError> {
-        let budget = lock(&self.inner.limits).budget;
-        if budget.0.is_none() || budget.allows(spent_on_day_of(&self.inner.catalog, self.inner.clock.now())?) {
-            return Ok(());
-        }
-        self.log_spent_budget(budget);
-        Err(spent_error())
+    /// What may be spent today.
+    fn allowed(&self) -> Allowed {
+        let limits = lock(&self.inner.limits);
+        Allowed { budget: limits.budget, user_budget: limits.user_budget }
     }
 
-    /// Once a day.
-    fn log_spent_budget(&self, budget: DailyBudget) {
-        let today = Day::of(self.inner.clock.now(), &jiff::tz::TimeZone::UTC);
+    /// Says no before the queue; what decides is [`Purse::spend`](super::purse::Purse::spend), after it.
+    fn check_budget(&self, user: &UserKey) -> Result<(), VfsError> {
+        let allowed = self.allowed();
+        let spent = allowed.check(&self.inner.catalog, self.inner.clock.now(), user);
+        if spent.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent) {
+            self.log_spent_budget(allowed);
+        }
+        spent
+    }
+
+    /// Once a day; that of one user is said to that user.
+    fn log_spent_budget(&self, allowed: Allowed) {
+        let now = self.inner.clock.now();
+        if spent_on_day_of(&self.inner.catalog, now).is_ok_and(|spent| allowed.budget.allows(spent)) {
+            return;
+        }
+        let today = Day::of(now, &jiff::tz::TimeZone::UTC);
         if self.inner.budget_logged_on.swap(i64::from(today.0), Ordering::Relaxed) != i64::from(today.0) {
-            let limit = budget.0.unwrap_or(u64::MAX);
+            let limit = allowed.budget.0.unwrap_or(u64::MAX);
             tracing::warn!(limit, utc_day = %today, "daily budget of billed calls is spent; raise limits.daily_budget to go on");
         }
     }
+}
+
+fn turn_of(want: &Want) -> Turn {
+    Turn { priority: want.priority, user: UserKey::Uid(want.principal.user().uid) }
 }
 
 /// Takes a flight off the board however its task ends, a panic included: nobody may join a flight that will not land.

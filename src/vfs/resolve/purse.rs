@@ -3,11 +3,13 @@
 //! Rows of calls that begin together are written and synced together, by one task: at the start of a rate window many calls begin
 //! at once, and a sync for each would hold up the last of them.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::base::Day;
+use crate::base::{Day, UserKey};
 use crate::catalog::{Catalog, CatalogError, LedgerEntry, LedgerId};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::policy::DailyBudget;
@@ -22,7 +24,7 @@ pub struct Purse {
 
 struct Asked {
     entry: LedgerEntry,
-    budget: DailyBudget,
+    allowed: Allowed,
     reply: oneshot::Sender<Result<LedgerId, VfsError>>,
 }
 
@@ -34,18 +36,55 @@ impl Purse {
         Purse { asked }
     }
 
-    /// Enters a call that is about to be made, if `budget` allows it; on disk when this returns.
-    pub async fn spend(&self, entry: LedgerEntry, budget: DailyBudget) -> Result<LedgerId, VfsError> {
+    /// Enters a call that is about to be made, if that is `allowed`; on disk when this returns.
+    pub async fn spend(&self, entry: LedgerEntry, allowed: Allowed) -> Result<LedgerId, VfsError> {
         let (reply, answer) = oneshot::channel();
         let closed = || VfsError::new(ErrorKind::Io, "the ledger is closed");
-        self.asked.send(Asked { entry, budget, reply }).await.map_err(|_| closed())?;
+        self.asked.send(Asked { entry, allowed, reply }).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 }
 
-/// The budget is spent.
-pub fn spent_error() -> VfsError {
-    VfsError::new(ErrorKind::BudgetSpent, "the daily budget of billed calls is spent").uncalled()
+/// What may be spent in a UTC day.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed {
+    /// By all together.
+    pub budget: DailyBudget,
+    /// By each user.
+    pub user_budget: DailyBudget,
+}
+
+impl Allowed {
+    /// Whether `user` may spend one more call, by what the ledger has.
+    pub fn check(self, catalog: &Catalog, at: Timestamp, user: &UserKey) -> Result<(), VfsError> {
+        let all = if self.budget.0.is_some() { spent_on_day_of(catalog, at)? } else { 0 };
+        let own = match user {
+            UserKey::Uid(uid) if self.user_budget.0.is_some() => spent_by(catalog, at, *uid)?,
+            _ => 0,
+        };
+        self.check_counts(all, own, user)
+    }
+
+    fn check_counts(self, all: u64, own: u64, user: &UserKey) -> Result<(), VfsError> {
+        if !self.budget.allows(all) {
+            return Err(spent_error("the daily budget of billed calls is spent; raise limits.daily_budget"));
+        }
+        if !self.user_budget.allows(own) {
+            let message =
+                format!("the daily budget of billed calls of {user} is spent; raise limits.daily_budget_per_user");
+            return Err(spent_error(&message));
+        }
+        Ok(())
+    }
+}
+
+fn spent_error(message: &str) -> VfsError {
+    VfsError::new(ErrorKind::BudgetSpent, message).uncalled()
+}
+
+/// Billed calls of one local user on the UTC day of `at`.
+fn spent_by(catalog: &Catalog, at: Timestamp, uid: u32) -> Result<u64, CatalogError> {
+    catalog.ledger_count_of(Day::of(at, &TimeZone::UTC).start(&TimeZone::UTC), uid)
 }
 
 /// Billed calls of the UTC day of `at`.
@@ -68,13 +107,27 @@ fn write_batch(catalog: &Catalog, batch: Vec<Asked>) {
         Ok(spent) => spent,
         Err(error) => return refuse_all(batch, &VfsError::from(error)),
     };
+    let mut spent_by_users: HashMap<u32, u64> = HashMap::new();
     let mut allowed = Vec::with_capacity(batch.len());
     for asked in batch {
-        if asked.budget.allows(spent) {
-            spent += 1;
-            allowed.push(asked);
-        } else {
-            let _ = asked.reply.send(Err(spent_error()));
+        let uid = asked.entry.uid;
+        if asked.allowed.user_budget.0.is_some() && !spent_by_users.contains_key(&uid) {
+            match spent_by(catalog, asked.entry.at, uid) {
+                Ok(count) => _ = spent_by_users.insert(uid, count),
+                Err(error) => {
+                    let _ = asked.reply.send(Err(error.into()));
+                    continue;
+                }
+            }
+        }
+        let own = spent_by_users.entry(uid).or_default();
+        match asked.allowed.check_counts(spent, *own, &UserKey::Uid(uid)) {
+            Ok(()) => {
+                spent += 1;
+                *own += 1;
+                allowed.push(asked);
+            }
+            Err(error) => _ = asked.reply.send(Err(error)),
         }
     }
     match catalog.ledger_begin_all(allowed.iter().map(|asked| &asked.entry)) {

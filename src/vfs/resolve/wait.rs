@@ -85,7 +85,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::cxone::{ApiError, ApiErrorKind, Probe};
+    use crate::cxone::{ApiError, ApiErrorKind, Ask, Probe};
 
     const WINDOW: Duration = Duration::from_mins(5);
 
@@ -169,7 +169,8 @@ mod tests {
         tokio::time::sleep(second * 8).await;
         phase.send_replace(Phase::Working);
         let admitted = breaker.admit().await.unwrap();
-        breaker.conclude(admitted, &Err::<(), _>(ApiError::new(ApiErrorKind::Timeout, "silence")));
+        let refused = ApiError::new(ApiErrorKind::Timeout, "no connection").unsent();
+        breaker.conclude(admitted, Ask::of(&1), &Err::<(), _>(refused));
         assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
         assert_eq!(begun.elapsed(), second * 10);
     }

@@ -125,6 +125,7 @@ mod tests {
             learned_limit: 100,
             used,
             waiting: [0; 4],
+            held_by: None,
             paused_for: Duration::ZERO,
             refused: 0,
         };

@@ -111,6 +111,7 @@ async fn it_is_patient_while_calls_go_through() {
     let fixture = fixture(5, None).await;
     let limits = crate::vfs::ResolveLimits {
         budget: crate::vfs::DailyBudget(None),
+        user_budget: crate::vfs::DailyBudget(None),
         deadline: Duration::from_secs(30),
         patience: Some(Duration::from_millis(100)),
     };

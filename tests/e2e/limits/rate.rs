@@ -124,39 +124,35 @@ fn who_opens_a_recording_overtakes_a_backup_within_one_slot() {
 }
 
 #[test]
-fn a_tenant_that_allows_less_is_found_out_with_three_refusals_and_remembered() {
-    let mut drive = drive(5, 20, (10, 2), &FLAGS);
+fn a_tenant_that_allows_less_refuses_few_and_nothing_is_lost() {
+    let drive = drive(5, 20, (10, 2), &FLAGS);
     let files = billed_files(&drive);
-    let begun = Instant::now();
     let opened = open_all(&files[..60], 30);
     assert!(opened.iter().all(Result::is_ok), "nothing is lost");
     let counters = drive.counters();
-    assert!((1..=3).contains(&counters.playback_429), "{counters:?}");
     assert_eq!(counters.playback_billed, 60);
-    assert!(begun.elapsed() < implied(60, 10, WINDOW) + Duration::from_secs(8), "{:?}", begun.elapsed());
-    drive.mount.remount();
-    let refused = drive.counters().playback_429;
-    assert!(open_all(&files[60..], 30).iter().all(Result::is_ok));
-    assert_eq!(drive.counters().playback_429, refused, "learned for good");
+    // What was under way at the first refusal, and one or two of each window after it.
+    assert!((1..=40).contains(&counters.playback_429), "{counters:?}");
+    assert!(drive.mount.stderr().matches("the tenant throttles").count() as u64 <= counters.playback_429);
 }
 
-/// Far less than configured: found out within the first window, kept through a crash, and shown.
+/// Opens side by side of calls that take a second, on a limiter that knows nothing yet.
 #[test]
-fn a_tenant_that_allows_next_to_nothing_refuses_three_times_at_most() {
-    const SETTINGS: [&str; 6] =
-        ["--set", "limits.playback_requests=40", "--set", "limits.playback_window=10s", "--set", "limits.patience=10m"];
-    let mut drive = drive(2, 10, (2, 10), &SETTINGS);
+fn two_dozen_opens_side_by_side_do_not_wait_for_each_other() {
+    let mut drive = drive(4, 20, (150, 300), &[]);
+    drive.tenant.switch(|switches| {
+        switches.latency_ms.insert(cxonefs::sim::Endpoint::Playback, 1000);
+    });
     let files = billed_files(&drive);
-    assert!(open_all(&files[..4], 30).iter().all(Result::is_ok), "nothing is lost");
-    let counters = drive.counters();
-    assert!((1..=3).contains(&counters.playback_429), "{counters:?}");
-    drive.mount.kill_nine();
-    drive.mount.start_again();
-    let playback = drive.mount.status()["playback"].clone();
-    assert_eq!((&playback["limit"], &playback["learned_limit"]), (&40.into(), &2.into()), "{playback}");
-    assert!(open_all(&files[4..6], 30).iter().all(Result::is_ok));
-    let after = drive.counters();
-    assert_eq!((after.playback_429, after.playback_billed), (counters.playback_429, 6), "{after:?}");
+    for round in 0..2 {
+        let begun = Instant::now();
+        let opened = open_all(&files[round * 24..(round + 1) * 24], 24);
+        assert!(opened.iter().all(Result::is_ok), "{opened:?}");
+        // One after the other would be 24 s.
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert_eq!(drive.counters().playback_429, 0);
+        drive.mount.remount();
+    }
 }
 
 #[test]
