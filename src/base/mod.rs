@@ -10,6 +10,7 @@ pub mod histogram;
 pub mod ids;
 pub mod lock;
 pub mod tls;
+pub mod watchdog;
 
 pub use channel::{Channel, Channels};
 pub use choices::{ResolveOn, Since};
