@@ -140,8 +140,10 @@ pub fn serve(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, Pri
     Ok(Server { path: path.to_owned(), inode, task })
 }
 
-async fn status(State(controlled): State<Arc<dyn Controlled>>) -> Json<Status> {
-    Json(controlled.status())
+async fn status(State(controlled): State<Arc<dyn Controlled>>) -> Result<Json<Status>, StatusCode> {
+    // It asks the database, and for locks that are held while the disk is waited for.
+    let status = tokio::task::spawn_blocking(move || controlled.status()).await;
+    status.map(Json).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 async fn refresh(
