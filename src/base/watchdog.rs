@@ -136,7 +136,9 @@ mod on {
                     continue;
                 };
                 let known = asleep.entry(thread.tid).or_insert_with(|| Asleep::new(turn, slices, now));
-                if (known.turn, known.slices) != (turn, slices) || call == libc::SYS_futex && somebody_could_run(thread.tid) {
+                if (known.turn, known.slices) != (turn, slices)
+                    || call == libc::SYS_futex && somebody_could_run(thread.tid)
+                {
                     *known = Asleep::new(turn, slices, now);
                 }
                 let blocked = now.duration_since(known.since);

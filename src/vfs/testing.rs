@@ -18,8 +18,8 @@ use crate::cxone::{
 };
 use crate::media::{Media, MediaSettings};
 use crate::vfs::{
-    DailyBudget, KernelCache, NoAudit, Origin, Ownership, Parts, Player, Presence, Principal, Program, ResolveLimits, Resolver, Scanners, User,
-    Vfs, VfsSettings, Want, learned_before,
+    DailyBudget, KernelCache, NoAudit, Origin, Ownership, Parts, Player, Presence, Principal, Program, ResolveLimits,
+    Resolver, Scanners, User, Vfs, VfsSettings, Want, learned_before,
 };
 
 /// Noon of 2 November 2026 in New York.

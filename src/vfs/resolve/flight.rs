@@ -223,7 +223,9 @@ impl Resolver {
             self.land(permit.spend(), &answer);
             return Err(answer.map_or_else(failure, |_| Failure::Throttled));
         }
-        let Some(payer) = self.payer(master, flight) else { return Err(Failure::Final(VfsError::interrupted().uncalled())) };
+        let Some(payer) = self.payer(master, flight) else {
+            return Err(Failure::Final(VfsError::interrupted().uncalled()));
+        };
         let row = self.enter_in_ledger(master, &payer, reason).await.map_err(Failure::Final)?;
         let under_way = permit.spend();
         let admitted = admitted.now();

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::aside;
 use crate::base::{AgentId, Day, MasterId};
 use crate::catalog::FileKind;
-use super::aside;
 use crate::vfs::Vfs;
 use crate::vfs::children::{CONTACT_JSON, find_child};
 use crate::vfs::error::{ErrorKind, VfsError};
