@@ -51,6 +51,7 @@ fn opens_that_wait_for_the_database_stop_nobody_else() {
         drive.tree.recorded().map(|place| drive.at(&place.path).join("recording.mp4")).take(opens + 1).collect();
     let (read, opened) = files.split_last().unwrap();
     let read = File::open(read).unwrap();
+    let day = drive.at(drive.tree.places[0].path.iter().next().unwrap());
     let heads = HEADS_TAKE.as_millis() as u64;
     drive.tenant.switch(|switches| {
         switches.latency_ms.insert(Endpoint::Media, heads);
@@ -72,7 +73,8 @@ fn opens_that_wait_for_the_database_stop_nobody_else() {
         std::thread::sleep(HEADS_TAKE + Duration::from_millis(500));
         let mut bytes = [0; 4096];
         read.read_exact_at(&mut bytes, 20 << 20).unwrap();
-        tool("ls").arg("-lR").arg(drive.path()).ok();
+        // A day that is listed; listing another one is to be stored.
+        tool("ls").arg("-lR").arg(&day).ok();
         let gone_on = Instant::now();
         let pending = first_opened.lock().unwrap().is_none_or(|opened| opened > gone_on);
         holder.lets_go();
