@@ -11,6 +11,7 @@ pub mod ids;
 pub mod lock;
 pub mod tls;
 pub mod user;
+pub mod watchdog;
 
 pub use channel::{Channel, Channels};
 pub use choices::{ResolveOn, Since};

@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::assemble::{self, Served};
 use super::failure::Failure;
 use super::reload::{self, Reload};
+use crate::base::watchdog;
 use crate::config::Config;
 use crate::ops::descriptors;
 use crate::ops::notify::{self, State};
@@ -46,6 +47,7 @@ pub fn run(plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), Failure>) ->
 pub fn runtime() -> Result<Runtime, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
+    watchdog::watch_workers(&mut builder);
     let runtime = builder.worker_threads(cores.max(2)).thread_name("cxonefs").enable_all().build();
     runtime.map_err(|error| Failure::failed(error).while_doing("starting"))
 }
@@ -56,6 +58,7 @@ pub async fn serve(mut plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), 
         tracing::debug!(%error, "the number of open files cannot be raised");
     }
     unlimited_file_size();
+    watchdog::start();
     // Before anything is mounted, so that a signal at any time leaves no mount behind.
     let mut signals = Signals::listen()?;
     let mut served = tokio::select! {

@@ -21,7 +21,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// What warming would cost.
 pub async fn cost(vfs: &Arc<Vfs>, request: &WarmRequest) -> Result<WarmCost, String> {
     let scope = scope(vfs, request).await?;
-    vfs.warm_cost(&scope).map(cost_line).map_err(|error| chain(&error))
+    vfs.warm_cost(scope).await.map(cost_line).map_err(|error| chain(&error))
 }
 
 /// Begins to warm; the job ends when the answer is dropped.
@@ -29,7 +29,7 @@ pub async fn begin(vfs: &Arc<Vfs>, request: &WarmRequest, peer: Peer) -> Result<
     let scope = scope(vfs, request).await?;
     let principal = principal(peer.uid, peer.gid, peer.pid);
     principal.identify();
-    let warming = vfs.warm(&scope, principal).map_err(|error| chain(&error))?;
+    let warming = vfs.warm(scope, principal).await.map_err(|error| chain(&error))?;
     tracing::info!(paths = ?request.paths, metadata_only = request.metadata_only, uid = peer.uid, "warming begins");
     Ok(stream::unfold(Some((warming, true)), next).boxed())
 }

@@ -14,6 +14,7 @@ use fuser::{
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::base::watchdog;
 use crate::fuse::answer::{Asked, answer, answer_known, answer_now};
 use crate::fuse::passthrough::{Mode, Modes};
 use crate::media::Passthrough;
@@ -214,8 +215,8 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let asked = Asked::new("read", ino.0, request);
-        let vfs = self.vfs.clone();
-        let future = async move { vfs.read(handle.0, offset, size).await };
+        let (vfs, principal) = (self.vfs.clone(), asked.principal.clone());
+        let future = async move { vfs.read(handle.0, offset, size, &principal).await };
         answer(&self.runtime, &self.vfs, asked, future, |result| match result {
             Ok(bytes) => reply.data(&bytes),
             Err(errno) => reply.error(errno),
@@ -232,7 +233,7 @@ impl Filesystem for Adapter {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        // Dropping a reader may stop fetches, which are tasks.
+        let _working = watchdog::working();
         let _context = self.runtime.enter();
         self.modes.release(ino.0, handle.0);
         self.vfs.release(handle.0);

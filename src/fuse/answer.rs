@@ -13,6 +13,7 @@ use fuser::{Errno, Request};
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
+use crate::base::watchdog;
 use crate::fuse::errno::errno;
 use crate::fuse::parked;
 use crate::fuse::process;
@@ -44,6 +45,7 @@ where
     F: Future<Output = Result<T, VfsError>> + Send + 'static,
     R: FnOnce(Result<T, Errno>) + Send + 'static,
 {
+    let _working = watchdog::working();
     let started = Instant::now();
     // A panic must not end the thread that serves the mount. In a task the reply would be dropped, which answers EIO.
     let (watched, task_vfs) = (AssertUnwindSafe(future).catch_unwind(), vfs.clone());
@@ -72,6 +74,7 @@ pub fn answer_known<T, F, R>(
     F: Future<Output = Result<T, VfsError>> + Send + 'static,
     R: FnOnce(Result<T, Errno>) + Send + 'static,
 {
+    let _working = watchdog::working();
     let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(known)).unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref()))));
     match result {
@@ -87,6 +90,7 @@ pub fn answer_now<T>(
     work: impl FnOnce() -> Result<T, VfsError>,
     reply: impl FnOnce(Result<T, Errno>),
 ) {
+    let _working = watchdog::working();
     let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
     reply(conclude(vfs, asked, started, result));

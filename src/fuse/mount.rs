@@ -24,8 +24,9 @@ use crate::vfs::Vfs;
 /// The type under which `/proc/mounts` shows the mount is `fuse.` and this.
 pub const SUBTYPE: &str = "cxonefs";
 
-/// More threads buy nothing on two cores, fewer let one slow disk read hold up the rest.
-const THREADS: usize = 2;
+/// Threads that take requests: one per core within these bounds. What waits goes on elsewhere, so more buy nothing.
+const THREADS_MIN: usize = 2;
+const THREADS_MAX: usize = 16;
 
 /// How to mount.
 #[derive(Clone, Debug, Default)]
@@ -113,8 +114,12 @@ fn config(options: &MountOptions) -> Config {
         MountOption::DefaultPermissions,
     ];
     config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
-    config.n_threads = Some(THREADS);
+    config.n_threads = Some(threads(std::thread::available_parallelism().map_or(1, usize::from)));
     config
+}
+
+fn threads(cores: usize) -> usize {
+    cores.clamp(THREADS_MIN, THREADS_MAX)
 }
 
 impl Mounted {
@@ -142,5 +147,15 @@ impl Mounted {
     /// Waits until the kernel ended the session: unmounted, and the last file closed.
     pub async fn ended(&mut self) {
         let _ = (&mut self.ended).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_taken_by_as_many_threads_as_there_are_cores() {
+        assert_eq!([1, 2, 7, 16, 128].map(threads), [2, 2, 7, 16, 16]);
     }
 }

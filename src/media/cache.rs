@@ -119,7 +119,18 @@ impl Cache {
         lock(&self.space).limit()
     }
 
-    /// The state of a recording, with one more reader. What the cache holds of another version is dropped.
+    /// As [`Cache::attach`], if that waits for nothing.
+    pub fn attach_known(&self, hash: &KeyHash, version: &Version) -> Option<Arc<Recording>> {
+        let registry = self.registry.try_lock().ok()?;
+        let recording = registry.by_hash.get(hash)?;
+        if !recording.version.agrees_with(version) {
+            return None;
+        }
+        recording.lock().readers += 1;
+        Some(Arc::clone(recording))
+    }
+
+    /// The state of a recording, with one more reader. Reads files. What the cache holds of another version is dropped.
     pub fn attach(&self, hash: KeyHash, version: &Version) -> Arc<Recording> {
         let mut registry = lock(&self.registry);
         if let Some(recording) = registry.by_hash.get(&hash).cloned() {

@@ -320,13 +320,14 @@ impl Claim {
         self.owned.len() == 1 && self.owned.contains(&0)
     }
 
-    /// Nobody signs a new link for what nobody reads.
+    /// No link is signed but for a read that waits; with a link, bytes are brought for whoever has it open.
     fn is_wanted(&self, linked: bool) -> bool {
         if self.engine.is_closed() {
             return false;
         }
         let state = self.recording.lock();
-        state.stale.is_none() && (state.readers > 0 || self.keep && linked)
+        let wanted = if linked { state.readers > 0 || self.keep } else { state.askers.any() };
+        state.stale.is_none() && wanted
     }
 
     fn changed(&self, version: Version) -> MediaError {

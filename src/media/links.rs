@@ -22,6 +22,11 @@ pub trait LinkSource: Send + Sync + 'static {
     /// A link that is not `refused` and has not ended. May make a billed call, if the links at hand are refused or ended.
     async fn link(&self, refused: Option<u64>) -> Result<Link, MediaError>;
 
+    /// The same if it costs nothing and is at hand.
+    fn at_hand(&self, _refused: Option<u64>) -> Option<Link> {
+        None
+    }
+
     /// What is to be found beside the recording's bytes when everything else is lost; at most 256 KiB are kept. Asked for once, when its files are made.
     fn note(&self) -> Option<Vec<u8>> {
         None

@@ -27,6 +27,7 @@
 
 mod again;
 mod ageing;
+mod askers;
 mod assemble;
 mod blocks;
 mod cache;
@@ -162,20 +163,37 @@ impl Media {
         }
     }
 
-    /// A reader with its own readahead. Touches no network. Blocks of another version that the cache holds are dropped.
+    /// A reader with its own readahead. Touches no network. Blocks of another version that the cache holds are dropped. Reads files: for
+    /// threads that may wait.
     pub fn reader(
         &self,
         key: &RecordingKey,
         version: &Version,
         links: Arc<dyn LinkSource>,
     ) -> Result<Reader, MediaError> {
-        if version.size > MAX_RECORDING_BYTES {
-            return Err(MediaError::source("the recording is larger than any that is accepted"));
-        }
+        check_size(version)?;
         let engine = &self.lifeline.engine;
         engine.note_runtime();
         let recording = engine.cache.attach(engine.cache.name(key), version);
         Ok(Reader::new(Arc::clone(&self.lifeline), recording, links))
+    }
+
+    /// As [`Media::reader`], for threads that must not wait: files are read on another one. Within a runtime.
+    pub async fn open_reader(
+        &self,
+        key: &RecordingKey,
+        version: &Version,
+        links: Arc<dyn LinkSource>,
+    ) -> Result<Reader, MediaError> {
+        check_size(version)?;
+        let engine = &self.lifeline.engine;
+        if let Some(recording) = engine.cache.attach_known(&engine.cache.name(key), version) {
+            engine.note_runtime();
+            return Ok(Reader::new(Arc::clone(&self.lifeline), recording, links));
+        }
+        let (media, key, version) = (self.clone(), key.clone(), version.clone());
+        let opened = tokio::task::spawn_blocking(move || media.reader(&key, &version, links)).await;
+        opened.unwrap_or_else(|_| Err(MediaError::source("opening a recording in the cache was interrupted")))
     }
 
     /// Whether every byte of this version is in the cache. Cheap; touches no network.
@@ -271,4 +289,11 @@ impl Media {
         let cache = &self.lifeline.engine.cache;
         cache.purge(&cache.name(key));
     }
+}
+
+fn check_size(version: &Version) -> Result<(), MediaError> {
+    if version.size > MAX_RECORDING_BYTES {
+        return Err(MediaError::source("the recording is larger than any that is accepted"));
+    }
+    Ok(())
 }

@@ -87,9 +87,11 @@ async fn run(
     asker: &mut Asker,
 ) -> Result<Version, MediaError> {
     let mut session = engine.session(links);
-    let reply = session.get(0..head, |_| !engine.is_closed()).await?;
+    // One receiver is the list's.
+    let wanted = |linked| !engine.is_closed() && (linked || asker.sender.receiver_count() > 1);
+    let reply = session.get(0..head, wanted).await?;
     let (version, whole) = match &reply {
-        Reply::Unwanted => return Err(MediaError::source("the cache is closed")),
+        Reply::Unwanted => return Err(MediaError::source("nobody waits for the size any more")),
         Reply::Outside { .. } => return Err(MediaError::source("the media host refuses the first byte")),
         Reply::Partial { version, .. } => (version.clone(), false),
         Reply::Whole { total, validator, .. } => {

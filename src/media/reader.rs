@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::again::Again;
+use super::askers::{AskersLinks, Asking};
 use super::assemble::Pieces;
 use super::blocks::Block;
 use super::engine::Engine;
@@ -121,8 +122,13 @@ impl Reader {
 
     /// Bytes at `offset`, fetched where missing; shorter than `len` only at the end of the recording.
     /// Ends within the deadline, in which waiting for a link does not count: whoever signs has a patience of his own. Dropping the future
-    /// abandons the wait, not the fetch.
+    /// abandons the wait, not the fetch, which signs no link then unless another read waits.
     pub async fn read(&self, offset: u64, len: u32) -> Result<Bytes, MediaError> {
+        self.read_for(&self.links, offset, len).await
+    }
+
+    /// As [`Reader::read`]; a link that has to be signed is asked of `links`.
+    pub async fn read_for(&self, links: &Arc<dyn LinkSource>, offset: u64, len: u32) -> Result<Bytes, MediaError> {
         if let Some(bytes) = self.read_cached(offset, len) {
             return Ok(bytes);
         }
@@ -130,7 +136,9 @@ impl Reader {
         if let Some(error) = self.again.repeats(&span) {
             return Err(error);
         }
+        let asking = Asking::begin(&self.recording, Arc::clone(links));
         let outcome = self.read_missing(&span).await;
+        drop(asking);
         if let Err(error) = &outcome {
             self.again.note(&span, error);
         }
@@ -313,10 +321,12 @@ impl Reader {
             let claims = self.claims(readahead, span, &mut state);
             (claims, state.fetch_of(block_at(span.start)).map(FetchEntry::watch))
         };
+        let links = AskersLinks { recording: Arc::clone(&self.recording), links: Arc::clone(&self.links) };
+        let links: Arc<dyn LinkSource> = Arc::new(links);
         let mut turn = Turn::first();
         for claim in claims {
             let (mine, next) = turn.then();
-            claim.spawn(runtime, Arc::clone(&self.links), mine);
+            claim.spawn(runtime, Arc::clone(&links), mine);
             turn = next;
         }
         Ok(progress)

@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::askers::Askers;
 use super::assemble::Pieces;
 use super::blocks::{Block, Blocks};
 use super::error::MediaError;
@@ -50,6 +51,8 @@ pub struct State {
     bringers: BTreeMap<u32, u64>,
     /// Open readers.
     pub readers: u32,
+    /// Reads that wait for bytes.
+    pub askers: Askers,
     /// Set once: the recording was replaced or removed, and this is what its readers get.
     pub stale: Option<MediaError>,
     /// Open while somebody reads or writes. Replaced when the files are unlinked.
@@ -112,6 +115,7 @@ impl Recording {
             fetches: Vec::new(),
             bringers: BTreeMap::new(),
             readers: 0,
+            askers: Askers::default(),
             stale: None,
             files: None,
             charged,

@@ -86,7 +86,8 @@ impl Drop for Server {
 }
 
 async fn metrics(State(measured): State<Arc<dyn Measured>>) -> Response {
-    match page(measured.measures()) {
+    let text = tokio::task::spawn_blocking(move || page(measured.measures())).await;
+    match text.ok().flatten() {
         Some(text) => ([(header::CONTENT_TYPE, encode::CONTENT_TYPE)], text).into_response(),
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -120,7 +120,8 @@ async fn prepare(resolver: &Resolver, master: MasterId, want: Want) -> Result<()
         let (FileKind::Recording(index), Some(size)) = (file.kind, file.size) else { continue };
         let version = Version { size, validator: file.validator.clone() };
         let links = Arc::new(RecordingLinks { resolver: resolver.clone(), master, index, want: want.clone() });
-        resolver.media().reader(&recording_key(master, index), &version, links)?.fetch_small(AHEAD as u64).await?;
+        let reader = resolver.media().open_reader(&recording_key(master, index), &version, links).await?;
+        reader.fetch_small(AHEAD as u64).await?;
     }
     Ok(())
 }

@@ -66,6 +66,11 @@ impl VfsError {
         VfsError::new(ErrorKind::NotFound, "no such file or directory")
     }
 
+    /// The caller has gone, or was asked to stop.
+    pub(super) fn interrupted() -> VfsError {
+        VfsError::new(ErrorKind::Interrupted, "the caller gave up")
+    }
+
     fn because(kind: ErrorKind, message: &str, cause: Cause) -> VfsError {
         VfsError { kind, message: message.into(), outage: false, uncalled: false, cause: Some(cause) }
     }

@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 
-use crate::catalog::FileKind;
 use crate::media::Reader;
 use crate::vfs::node::Place;
 
@@ -19,7 +18,8 @@ pub enum OpenFile {
 
 /// One open recording.
 pub struct OpenRecording {
-    pub kind: FileKind,
+    /// Which of the interaction.
+    pub index: u8,
     pub place: Place,
     pub reader: Reader,
 }

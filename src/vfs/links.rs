@@ -171,6 +171,10 @@ impl LinkSource for RecordingLinks {
         Err(MediaError::Link(Arc::new(VfsError::not_found())))
     }
 
+    fn at_hand(&self, refused: Option<u64>) -> Option<Link> {
+        self.resolver.links().usable(self.master, self.index, refused)
+    }
+
     fn note(&self) -> Option<Vec<u8>> {
         self.resolver.note(self.master)
     }

@@ -248,14 +248,19 @@ impl Vfs {
     }
 
     /// Bytes of an open file; shorter than `len` only at its end.
-    pub async fn read(&self, handle: u64, offset: u64, len: u32) -> Result<Bytes, VfsError> {
+    pub async fn read(&self, handle: u64, offset: u64, len: u32, principal: &Principal) -> Result<Bytes, VfsError> {
         let file = self.files.get(handle).ok_or_else(closed_handle)?;
-        self.read_file(&file, offset, len).await
+        self.read_file(&file, offset, len, principal).await
     }
 
-    /// Closes a file.
+    /// Closes a file. Within a runtime.
     pub fn release(&self, handle: u64) {
-        self.files.remove(handle);
+        if let Some(file) = self.files.remove(handle)
+            && let OpenFile::Recording(_) = &*file
+        {
+            // The last reader closes files of the cache, and may remove some.
+            tokio::task::spawn_blocking(move || drop(file));
+        }
     }
 
     /// The value of an extended attribute.
@@ -368,7 +373,7 @@ async fn unless_given_up<T>(
     tokio::select! {
         biased;
         result = work => result,
-        () = principal.gave_up() => Err(VfsError::new(ErrorKind::Interrupted, "the caller gave up")),
+        () = principal.gave_up() => Err(VfsError::interrupted()),
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::catalog::{FileKind, Interaction};
 use crate::cxone::Priority;
-use crate::media::{MediaError, VerifiedFile, Version};
+use crate::media::{LinkSource, MediaError, VerifiedFile, Version};
 use crate::vfs::audit::OpenEvent;
 use crate::vfs::children::{Child, child_of_kind, open_needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
@@ -77,7 +77,7 @@ impl Vfs {
         }
         // What it is now: a prediction may have come out otherwise.
         let child = self.certain_child(kind, place)?;
-        self.resolver.published(master);
+        self.resolver.published(master).await;
         let FileKind::Recording(index) = kind else {
             let bytes = self.catalog.document(master, kind)?.ok_or_else(VfsError::not_found)?;
             return Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), keep_cache: true });
@@ -90,8 +90,8 @@ impl Vfs {
             self.resolver.size(master, index, want.clone()).await?
         };
         let links = Arc::new(RecordingLinks { resolver: self.resolver.clone(), master, index, want });
-        let reader = self.resolver.media().reader(&recording_key(master, index), &version, links)?;
-        let recording = OpenRecording { kind, place, reader };
+        let reader = self.resolver.media().open_reader(&recording_key(master, index), &version, links).await?;
+        let recording = OpenRecording { index, place, reader };
         let keep_cache = !self.has_changed(master, index);
         Ok(Opened { handle: self.files.insert(OpenFile::Recording(recording)), keep_cache })
     }
@@ -110,7 +110,13 @@ impl Vfs {
         child.ok_or_else(|| VfsError::new(ErrorKind::NotFound, "this interaction has no such file"))
     }
 
-    pub(super) async fn read_file(&self, file: &OpenFile, offset: u64, len: u32) -> Result<Bytes, VfsError> {
+    pub(super) async fn read_file(
+        &self,
+        file: &OpenFile,
+        offset: u64,
+        len: u32,
+        principal: &Principal,
+    ) -> Result<Bytes, VfsError> {
         match file {
             OpenFile::Document(bytes) => Ok(slice(bytes, offset, len)),
             OpenFile::Recording(recording) => {
@@ -118,14 +124,20 @@ impl Vfs {
                     self.meters.note_read(true, bytes.len());
                     return Ok(bytes);
                 }
-                match recording.reader.read(offset, len).await {
+                let links = self.links_for(recording, principal);
+                let read = tokio::select! {
+                    biased;
+                    read = recording.reader.read_for(&links, offset, len) => read,
+                    () = principal.gone() => return Err(VfsError::interrupted()),
+                };
+                match read {
                     Ok(bytes) => {
                         self.meters.note_read(false, bytes.len());
                         Ok(bytes)
                     }
                     Err(error) => {
                         if let MediaError::Changed(version) = &error {
-                            self.recording_changed(recording, version)?;
+                            self.recording_changed(recording, version).await?;
                         }
                         Err(error.into())
                     }
@@ -134,13 +146,19 @@ impl Vfs {
         }
     }
 
+    /// Links for one read, signed in the name of the one who reads, who need not be the one who opened.
+    fn links_for(&self, recording: &OpenRecording, principal: &Principal) -> Arc<dyn LinkSource> {
+        let want = Want { priority: Priority::Open, principal: principal.clone(), reads: None };
+        let (master, index) = (recording.place.master, recording.index);
+        Arc::new(RecordingLinks { resolver: self.resolver.clone(), master, index, want })
+    }
+
     /// The source has another object now: remember its size, and have the kernel drop what it knows at the next open.
-    fn recording_changed(&self, recording: &OpenRecording, version: &Version) -> Result<(), VfsError> {
-        let FileKind::Recording(index) = recording.kind else { return Ok(()) };
-        let master = recording.place.master;
+    async fn recording_changed(&self, recording: &OpenRecording, version: &Version) -> Result<(), VfsError> {
+        let (master, index) = (recording.place.master, recording.index);
         // Before the new size is shown: whoever opens by it must not keep the old pages.
         self.note_changed(master, index);
-        if self.resolver.publish_size(master, index, version)? {
+        if self.resolver.publish_size(master, index, version).await? {
             tracing::warn!(%master, recording = index, "a recording changed at the source; its old bytes are dropped");
         }
         Ok(())

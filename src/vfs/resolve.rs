@@ -202,9 +202,10 @@ impl Resolver {
         let _ = self.inner.kernel.set(kernel);
     }
 
-    /// Stores what a billed call said of an interaction that was shown as `before`; the kernel drops the sizes that it was told.
+    /// Stores what a billed call said of an interaction that was shown as `before`; the kernel drops the sizes that it was told. Waits for
+    /// the disk.
     fn publish(&self, before: &Interaction, resolution: &NewResolution, now: Timestamp) -> Result<(), VfsError> {
-        let _step = self.inner.publishing.step(before.master_id);
+        let _step = self.inner.publishing.step_here(before.master_id);
         self.publish_in_step(before, resolution, now)
     }
 
@@ -291,8 +292,13 @@ impl Resolver {
         }
         let sizes = unsized_recordings.into_iter().map(|index| {
             let (resolver, want) = (self.clone(), want.clone());
-            // A task, so that a size is learned and stored even if the asker stops waiting.
-            tokio::spawn(async move { resolver.size(master, index, want).await })
+            async move {
+                // Signed only as long as the asker waits.
+                RecordingLinks { resolver: resolver.clone(), master, index, want: want.clone() }.link(None).await?;
+                // A task, so that a size is learned and stored even if the asker stops waiting.
+                let learned = tokio::spawn(async move { resolver.size(master, index, want).await });
+                learned.await.unwrap_or_else(|_| Err(VfsError::new(ErrorKind::Io, "learning a size was interrupted")))
+            }
         });
         let grace = sizes_grace(lock(&self.inner.limits).deadline);
         let _ = tokio::time::timeout(grace, futures_util::future::join_all(sizes)).await;
@@ -319,13 +325,13 @@ impl Resolver {
         let version = tokio::time::timeout(deadline, probe)
             .await
             .map_err(|_| VfsError::new(ErrorKind::TimedOut, "the media host did not answer in time"))??;
-        self.publish_size(master, index, &version)?;
+        self.publish_size(master, index, &version).await?;
         Ok(version)
     }
 
     /// Makes the billed call, or joins the one under way, and stores what it says. Nothing is called if what is needed came meanwhile.
     pub(super) async fn sign(&self, master: MasterId, want: &Want, need: Need) -> Result<(), VfsError> {
-        let phase = self.join_flight(master, want, need);
+        let (phase, _seat) = self.join_flight(master, want, need);
         let limits = *lock(&self.inner.limits);
         // Nobody's file waits for what is warmed: it may take as long as calls go through.
         let patience = if want.priority == Priority::Warm { None } else { limits.patience };

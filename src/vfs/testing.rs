@@ -1,6 +1,6 @@
 //! What the tests of this layer share: a tenant made of doubles, a tree over it, and what the kernel was told.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::cxone::{
 };
 use crate::media::{Media, MediaSettings};
 use crate::vfs::{
-    DailyBudget, KernelCache, NoAudit, Ownership, Parts, Player, Principal, ResolveLimits, Resolver, Scanners, User,
-    Vfs, VfsSettings, Want,
+    DailyBudget, KernelCache, NoAudit, Origin, Ownership, Parts, Player, Presence, Principal, Program, ResolveLimits,
+    Resolver, Scanners, User, Vfs, VfsSettings, Want,
 };
 
 /// Noon of 2 November 2026 in New York.
@@ -134,6 +134,30 @@ pub struct Fixture {
 /// Nobody that could be watched.
 pub fn caller() -> Principal {
     Principal::unidentified(User { uid: 1000, gid: 1000 })
+}
+
+/// A caller that has gone when it is told so.
+pub fn mortal() -> (Principal, Arc<AtomicBool>) {
+    let gone = Arc::new(AtomicBool::new(false));
+    let user = User { uid: 1001, gid: 1001 };
+    (Principal::new(user, Mortal(Arc::clone(&gone))), gone)
+}
+
+struct Mortal(Arc<AtomicBool>);
+
+#[async_trait]
+impl Origin for Mortal {
+    fn program(&self) -> Option<Program> {
+        (!self.0.load(Ordering::SeqCst)).then(|| Program { pid: 7, comm: "cat".into(), ..Program::default() })
+    }
+
+    async fn argv0(&self) -> Option<String> {
+        None
+    }
+
+    fn presence(&self) -> Presence {
+        if self.0.load(Ordering::SeqCst) { Presence::Gone } else { Presence::Waits }
+    }
 }
 
 /// What such a caller's `open` wants.

@@ -237,6 +237,12 @@ impl Drop for Waiting<'_> {
 
 #[async_trait]
 impl LinkSource for Signer {
+    fn at_hand(&self, refused: Option<u64>) -> Option<Link> {
+        let serial = self.serial.load(Ordering::SeqCst);
+        let works = serial != 0 && refused != Some(serial) && !self.fails.load(Ordering::SeqCst);
+        works.then(|| self.numbered(serial))
+    }
+
     async fn link(&self, refused: Option<u64>) -> Result<Link, MediaError> {
         if self.fails.load(Ordering::SeqCst) {
             return Err(MediaError::Link(Arc::new(std::io::Error::other("no budget"))));
@@ -254,10 +260,16 @@ impl LinkSource for Signer {
         } else {
             serial
         };
+        Ok(self.numbered(serial))
+    }
+}
+
+impl Signer {
+    fn numbered(&self, serial: u64) -> Link {
         let url = format!("http://{}/x.mp4?serial={serial}&X-Amz-Signature=hush", self.address);
         let url = SecretUrl::new(&url.parse().unwrap());
         let expires_at = *self.expires_at.lock().unwrap();
         let signed_at = Timestamp::from_second(1_799_999_000).unwrap();
-        Ok(Link { link: MediaLink { url, extension: "mp4".into(), expires_at }, serial, signed_at })
+        Link { link: MediaLink { url, extension: "mp4".into(), expires_at }, serial, signed_at }
     }
 }

@@ -1,5 +1,7 @@
 //! What reads cost and return.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,4 +172,53 @@ async fn purging_removes_every_byte() {
     drop(reader);
     bench.media.purge(&key());
     assert!(!bench.media.is_complete(&key(), &bench.version()));
+}
+
+/// A read that ended before its link was signed has none signed, unless another read waits for the same bytes: then in that one's name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_signed_only_for_a_read_that_waits() {
+    let bench = Bench::new(100 * KIB).await;
+    let signer = || {
+        let links = bench.host.links();
+        *links.takes.lock().unwrap() = Duration::from_hours(1);
+        links
+    };
+    let (first, second) = (signer(), signer());
+    let reader = bench.reader();
+    let (first_links, second_links): (Arc<dyn LinkSource>, Arc<dyn LinkSource>) = (first.clone(), second.clone());
+    let waits_at = async |signer: &host::Signer, count| {
+        eventually("asked for a link", || signer.waiting.load(Ordering::SeqCst) == count).await;
+    };
+    {
+        let read = reader.read_for(&first_links, 0, 10);
+        tokio::select! {
+            _ = read => panic!("no link is at hand"),
+            () = waits_at(&first, 1) => {}
+        }
+    }
+    waits_at(&first, 0).await;
+    stored(&reader).await;
+    let both = async {
+        let read = reader.read_for(&first_links, 0, 10);
+        tokio::select! {
+            _ = read => panic!("no link is at hand"),
+            () = async {
+                waits_at(&first, 1).await;
+                // The other one waits too by now, behind it.
+                eventually("both wait", || reader.recording.lock().askers.count() == 2).await;
+            } => {}
+        }
+    };
+    let other = async {
+        waits_at(&first, 1).await;
+        let read = reader.read_for(&second_links, 0, 10);
+        tokio::select! {
+            _ = read => panic!("no link is at hand"),
+            () = waits_at(&second, 1) => {}
+        }
+    };
+    tokio::join!(both, other);
+    waits_at(&first, 0).await;
+    waits_at(&second, 0).await;
+    assert_eq!((first.signings.load(Ordering::SeqCst), second.signings.load(Ordering::SeqCst)), (0, 0));
 }

@@ -157,8 +157,10 @@ async fn alive() -> Json<serde_json::Value> {
     Json(serde_json::Value::Null)
 }
 
-async fn status(State(controlled): State<Arc<dyn Controlled>>) -> Json<Status> {
-    Json(controlled.status())
+async fn status(State(controlled): State<Arc<dyn Controlled>>) -> Result<Json<Status>, StatusCode> {
+    // It asks the database, and for locks that are held while the disk is waited for.
+    let status = tokio::task::spawn_blocking(move || controlled.status()).await;
+    status.map(Json).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 async fn refresh(

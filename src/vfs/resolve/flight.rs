@@ -3,8 +3,8 @@
 //!
 //! Order of writes: ledger row (synced), call, documents and listing (synced), ledger outcome.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ use crate::vfs::children::needs_call;
 use crate::vfs::documents;
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::links::by_recording;
+use crate::vfs::principal::Principal;
 
 /// Tries of one billed call that fails in a way that may pass (5xx, cut connection).
 const TRIES_MAX: u32 = 3;
@@ -40,6 +41,7 @@ pub struct Flight {
     phase: watch::Sender<Phase>,
     /// The most urgent of all askers so far, and whose turn it waits for.
     turn: watch::Sender<Turn>,
+    askers: Mutex<Askers>,
 }
 
 /// How a call waits for the rate limit.
@@ -47,6 +49,45 @@ pub struct Flight {
 struct Turn {
     priority: Priority,
     user: UserKey,
+}
+
+/// Who waits for the call, oldest first.
+#[derive(Default)]
+struct Askers {
+    next: u64,
+    waiting: Vec<(u64, Principal)>,
+}
+
+impl Flight {
+    fn new(phase: watch::Sender<Phase>, turn: Turn) -> Flight {
+        Flight { phase, turn: watch::channel(turn).0, askers: Mutex::default() }
+    }
+
+    fn take_seat(self: &Arc<Flight>, principal: &Principal) -> Seat {
+        let mut askers = lock(&self.askers);
+        let number = askers.next;
+        askers.next += 1;
+        askers.waiting.push((number, principal.clone()));
+        Seat { flight: Arc::clone(self), number }
+    }
+
+    /// In whose name the call is made: whoever has waited longest of those that have not gone.
+    fn payer(&self) -> Option<Principal> {
+        let waiting = lock(&self.askers).waiting.clone();
+        waiting.into_iter().map(|(_, principal)| principal).find(|principal| !principal.has_gone())
+    }
+}
+
+/// An asker waits until this is dropped.
+pub struct Seat {
+    flight: Arc<Flight>,
+    number: u64,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        lock(&self.flight.askers).waiting.retain(|(number, _)| *number != self.number);
+    }
 }
 
 /// How one try ended.
@@ -62,7 +103,7 @@ enum Failure {
 
 impl Resolver {
     /// The flight of an interaction, begun if there is none.
-    pub(super) fn join_flight(&self, master: MasterId, want: &Want, need: Need) -> watch::Receiver<Phase> {
+    pub(super) fn join_flight(&self, master: MasterId, want: &Want, need: Need) -> (watch::Receiver<Phase>, Seat) {
         let mut flights = lock(&self.inner.flights);
         if let Some(flight) = flights.get(&master) {
             let asked = turn_of(want);
@@ -77,21 +118,22 @@ impl Resolver {
                 }
                 is_sooner
             });
-            return flight.phase.subscribe();
+            return (flight.phase.subscribe(), flight.take_seat(&want.principal));
         }
         let (phase, receiver) = watch::channel(Phase::Queued);
-        let flight = Arc::new(Flight { phase, turn: watch::channel(turn_of(want)).0 });
+        let flight = Arc::new(Flight::new(phase, turn_of(want)));
+        let seat = flight.take_seat(&want.principal);
         flights.insert(master, flight.clone());
         drop(flights);
-        let (resolver, want) = (self.clone(), want.clone());
+        let resolver = self.clone();
         tokio::spawn(async move {
             let _board = OnBoard { resolver: &resolver, master, flight: &flight };
-            resolver.fly(master, &want, need, &flight).await;
+            resolver.fly(master, need, &flight).await;
         });
-        receiver
+        (receiver, seat)
     }
 
-    async fn fly(&self, master: MasterId, want: &Want, need: Need, flight: &Arc<Flight>) {
+    async fn fly(&self, master: MasterId, need: Need, flight: &Arc<Flight>) {
         let (mut tries, mut renew) = (0, true);
         let result = loop {
             // Whoever looked just before another flight landed, and boarded just after, needs no call of its own.
@@ -108,7 +150,7 @@ impl Resolver {
             };
             flight.phase.send_replace(Phase::Working);
             tries += 1;
-            match self.call(master, want, renew, flight, permit, admitted).await {
+            match self.call(master, renew, flight, permit, admitted).await {
                 Ok(()) => break Ok(()),
                 Err(Failure::Throttled) => {}
                 // The second request is one more under the rate limit.
@@ -163,11 +205,23 @@ impl Resolver {
         left
     }
 
+    /// In whose name a call is made now. `None`: everybody has gone, and the flight is off the board.
+    fn payer(&self, master: MasterId, flight: &Flight) -> Option<Principal> {
+        flight.payer().or_else(|| {
+            let mut flights = lock(&self.inner.flights);
+            // Somebody may have joined meanwhile.
+            let payer = flight.payer();
+            if payer.is_none() {
+                flights.remove(&master);
+            }
+            payer
+        })
+    }
+
     /// One billed call with its ledger row, its outcome stored.
     async fn call(
         &self,
         master: MasterId,
-        want: &Want,
         renew: bool,
         flight: &Flight,
         permit: Permit,
@@ -181,7 +235,10 @@ impl Resolver {
             self.land(permit.spend(), &answer);
             return Err(answer.map_or_else(failure, |_| Failure::Throttled));
         }
-        let row = self.enter_in_ledger(master, want, reason).await.map_err(Failure::Final)?;
+        let Some(payer) = self.payer(master, flight) else {
+            return Err(Failure::Final(VfsError::interrupted().uncalled()));
+        };
+        let row = self.enter_in_ledger(master, &payer, reason).await.map_err(Failure::Final)?;
         let under_way = permit.spend();
         let admitted = admitted.now();
         // Long before those who wait give up it is known whether the service is there at all.
@@ -240,9 +297,13 @@ impl Resolver {
         Ok(())
     }
 
-    async fn enter_in_ledger(&self, master: MasterId, want: &Want, reason: Priority) -> Result<LedgerId, VfsError> {
-        let principal = &want.principal;
-        let (uid, pid, comm) = (principal.user().uid, principal.pid(), principal.comm().to_owned());
+    async fn enter_in_ledger(
+        &self,
+        master: MasterId,
+        payer: &Principal,
+        reason: Priority,
+    ) -> Result<LedgerId, VfsError> {
+        let (uid, pid, comm) = (payer.user().uid, payer.pid(), payer.comm().to_owned());
         let entry = LedgerEntry { at: self.inner.clock.now(), master_id: master, reason, uid, pid, comm };
         let allowed = self.allowed();
         let row = self.inner.purse.spend(entry, allowed).await;

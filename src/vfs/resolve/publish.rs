@@ -5,54 +5,69 @@
 //! read by the guess: a file that ends too early. So nobody's `open` is answered between the two halves of a step, and a size that is
 //! known already is not told again.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::Resolver;
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Resolution, file_ino};
 use crate::media::Version;
-use crate::vfs::error::VfsError;
+use crate::vfs::error::{ErrorKind, VfsError};
 
 /// Steps that may be under way at once; two interactions share one by chance.
 const PLACES: usize = 64;
 
 /// One step per interaction at a time.
-pub(super) struct Publishing([Mutex<()>; PLACES]);
+pub(super) struct Publishing([Arc<Mutex<()>>; PLACES]);
 
 impl Publishing {
     pub(super) fn new() -> Publishing {
-        Publishing(std::array::from_fn(|_| Mutex::new(())))
+        Publishing(std::array::from_fn(|_| Arc::default()))
     }
 
-    /// Held for a flush of the disk and a notice; never across an await.
-    pub(super) fn step(&self, master: MasterId) -> MutexGuard<'_, ()> {
-        let place = master.0.rem_euclid(PLACES as i64) as usize;
-        self.0[place].lock().unwrap_or_else(PoisonError::into_inner)
+    /// Held for a flush of the disk and a notice, on a thread that may wait.
+    pub(super) async fn step(&self, master: MasterId) -> OwnedMutexGuard<()> {
+        self.place(master).lock_owned().await
+    }
+
+    /// The same for a thread that may wait.
+    pub(super) fn step_here(&self, master: MasterId) -> OwnedMutexGuard<()> {
+        self.place(master).blocking_lock_owned()
+    }
+
+    fn place(&self, master: MasterId) -> Arc<Mutex<()>> {
+        Arc::clone(&self.0[master.0.rem_euclid(PLACES as i64) as usize])
     }
 }
 
 impl Resolver {
     /// Ends when what was stored for an interaction, and could be read by now, has been told to the kernel. To be asked before an `open` is
     /// answered.
-    pub fn published(&self, master: MasterId) {
-        drop(self.inner.publishing.step(master));
+    pub async fn published(&self, master: MasterId) {
+        drop(self.inner.publishing.step(master).await);
     }
 
     /// A recording's size and validator as its media host told them; whether that was news.
-    pub(in crate::vfs) fn publish_size(
+    pub(in crate::vfs) async fn publish_size(
         &self,
         master: MasterId,
         index: u8,
         version: &Version,
     ) -> Result<bool, VfsError> {
-        let _step = self.inner.publishing.step(master);
+        let step = self.inner.publishing.step(master).await;
         let interaction = self.interaction(master)?;
         if is_known(&interaction, index, version) {
             return Ok(false);
         }
-        self.inner.catalog.set_recording_version(master, index, version.size, &version.validator)?;
-        self.forget_guesses(&interaction, [FileKind::Recording(index)]);
-        Ok(true)
+        let (resolver, version) = (self.clone(), version.clone());
+        let stored = tokio::task::spawn_blocking(move || {
+            let _step = step;
+            resolver.inner.catalog.set_recording_version(master, index, version.size, &version.validator)?;
+            resolver.forget_guesses(&interaction, [FileKind::Recording(index)]);
+            Ok(true)
+        });
+        stored.await.map_err(|_| VfsError::new(ErrorKind::Io, "storing a size was interrupted"))?
     }
 
     /// The kernel drops what it was told of these files.

@@ -39,7 +39,7 @@ impl Resolver {
     fn recall(&self, master: MasterId) -> Result<bool, VfsError> {
         let media = &self.inner.media;
         let mut notes = (0..ASKED_MAX).filter_map(|index| media.note(&recording_key(master, index)));
-        let _step = self.inner.publishing.step(master);
+        let _step = self.inner.publishing.step_here(master);
         let known = self.interaction(master)?;
         if !matches!(known.resolution, Resolution::Unresolved) {
             return Ok(false);

@@ -14,7 +14,7 @@ use crate::catalog::file_ino;
 use crate::cxone::{ApiErrorKind, ContactRecord};
 use crate::media::{LinkSource, MediaError};
 use crate::vfs::lookup::{Found, ROOT_INO};
-use crate::vfs::testing::{Fixture, caller, contact, fixture, open};
+use crate::vfs::testing::{Fixture, caller, contact, fixture, mortal, open};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -219,7 +219,7 @@ async fn what_is_known_opens_without_a_call_while_a_missing_recording_may_be_ask
         fixture.vfs.open(ino, &caller()).await
     };
     let metadata = open("metadata.json").await.unwrap();
-    assert!(!fixture.vfs.read(metadata.handle, 0, 100).await.unwrap().is_empty());
+    assert!(!fixture.vfs.read(metadata.handle, 0, 100, &caller()).await.unwrap().is_empty());
     assert_eq!(calls(&fixture), 1);
     // The recording may be there by now: that takes a call.
     assert_eq!(open("recording.mp4").await.unwrap_err().kind(), ErrorKind::Io);
@@ -277,4 +277,54 @@ async fn who_boards_after_a_landing_needs_no_call() {
     resolver.sign(master(1), &open(), Need::Listing).await.unwrap();
     resolver.sign(master(1), &open(), Need::Link { index: 0, refused: None }).await.unwrap();
     assert_eq!((calls(&fixture), outcomes(&fixture).len()), (1, 1));
+}
+
+fn wants(principal: &Principal) -> Want {
+    Want { principal: principal.clone(), ..open() }
+}
+
+/// User and program of every call.
+fn payers(fixture: &Fixture) -> Vec<(u32, String)> {
+    let mut payers = Vec::new();
+    fixture.catalog.ledger_rows(Timestamp::MIN, |row| payers.push((row.uid, row.comm))).unwrap();
+    payers
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_gone_costs_nothing_though_its_request_still_waits() {
+    let fixture = fixture(1, None).await;
+    resolve(&fixture, 1).await.unwrap();
+    let (reader, gone) = mortal();
+    let links = |principal: &Principal| RecordingLinks {
+        resolver: fixture.vfs.resolver().clone(),
+        master: master(2),
+        index: 0,
+        want: wants(principal),
+    };
+    let waiting = tokio::spawn({
+        let links = links(&reader);
+        async move { links.link(None).await }
+    });
+    tokio::time::sleep(SECOND).await;
+    gone.store(true, Ordering::SeqCst);
+    let ended = timeout(Duration::from_mins(20), waiting).await.unwrap().unwrap();
+    assert_eq!(VfsError::from(ended.unwrap_err()).kind(), ErrorKind::Interrupted);
+    assert_eq!((calls(&fixture), fixture.vfs.resolver().flights()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_made_in_the_name_of_whoever_still_waits() {
+    let fixture = fixture(1, None).await;
+    resolve(&fixture, 1).await.unwrap();
+    let ((first, gone), (second, _)) = (mortal(), mortal());
+    let resolver = fixture.vfs.resolver();
+    let both = join_all([first, second].map(|principal| resolver.resolved(master(2), wants(&principal))));
+    let then_one_goes = async {
+        tokio::time::sleep(SECOND).await;
+        gone.store(true, Ordering::SeqCst);
+    };
+    let (both, ()) = tokio::join!(both, then_one_goes);
+    assert!(both[1].is_ok(), "{:?}", both[1]);
+    assert_eq!(payers(&fixture).last(), Some(&(1001, String::from("cat"))));
+    assert_eq!(calls(&fixture), 2);
 }

@@ -18,13 +18,13 @@ pub use work::{Ended, Progress, Warming};
 use std::sync::Arc;
 
 use crate::vfs::Vfs;
-use crate::vfs::error::VfsError;
+use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::principal::Principal;
 
 impl Vfs {
     /// What lies below `paths`, which are relative to the mount (`""` is all of it). Days that were never listed are listed, which
     /// is free; `metadata_only` leaves the bytes of recordings out.
-    pub async fn warm_scope(&self, paths: &[String], metadata_only: bool) -> Result<Scope, VfsError> {
+    pub async fn warm_scope(self: &Arc<Self>, paths: &[String], metadata_only: bool) -> Result<Scope, VfsError> {
         let mut scope = Scope::default();
         for path in paths {
             self.add_to_scope(&mut scope, path).await?;
@@ -36,12 +36,20 @@ impl Vfs {
     }
 
     /// What warming it would cost, as of now. Makes no request.
-    pub fn warm_cost(&self, scope: &Scope) -> Result<Cost, VfsError> {
-        self.cost_of(scope)
+    pub async fn warm_cost(self: &Arc<Self>, scope: Scope) -> Result<Cost, VfsError> {
+        let vfs = Arc::clone(self);
+        aside(move || vfs.cost_of(&scope)).await
     }
 
-    /// Begins to warm it, on behalf of `principal`. Ends when the answer is dropped. Within a runtime.
-    pub fn warm(self: &Arc<Self>, scope: &Scope, principal: Principal) -> Result<Warming, VfsError> {
-        Warming::begin(self, scope, principal)
+    /// Begins to warm it, on behalf of `principal`. Ends when the answer is dropped.
+    pub async fn warm(self: &Arc<Self>, scope: Scope, principal: Principal) -> Result<Warming, VfsError> {
+        let vfs = Arc::clone(self);
+        aside(move || Warming::begin(&vfs, &scope, principal)).await
     }
+}
+
+/// Looking at every interaction of a scope takes a while (5 µs for each): on a thread that others do not need.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, VfsError> + Send + 'static) -> Result<T, VfsError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(VfsError::new(ErrorKind::Io, "warming was interrupted")))
 }

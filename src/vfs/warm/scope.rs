@@ -1,7 +1,9 @@
 //! From paths to interactions, each once, in the order in which the paths list them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
+use super::aside;
 use crate::base::{AgentId, Day, MasterId};
 use crate::catalog::FileKind;
 use crate::vfs::Vfs;
@@ -65,7 +67,7 @@ impl Scope {
 }
 
 impl Vfs {
-    pub(super) async fn add_to_scope(&self, scope: &mut Scope, path: &str) -> Result<(), VfsError> {
+    pub(super) async fn add_to_scope(self: &Arc<Self>, scope: &mut Scope, path: &str) -> Result<(), VfsError> {
         let missing = || VfsError::new(ErrorKind::NotFound, format!("there is no {path:?} in this mount"));
         let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
         let Some((first, below)) = names.split_first() else {
@@ -83,7 +85,9 @@ impl Vfs {
         let Some((agent_name, below)) = below.split_first() else { return self.add_day(scope, day).await };
         self.ensure_day(day).await?;
         let agent = self.catalog.agent_by_name(day, agent_name)?.ok_or_else(missing)?.agent_id;
-        let Some((folder_name, below)) = below.split_first() else { return self.add_agent(scope, day, agent) };
+        let Some((folder_name, below)) = below.split_first() else {
+            return self.add_all(scope, move |vfs| vfs.places_of_agent(day, agent)).await;
+        };
         let folder = self.catalog.interaction_folder_by_name(day, agent, folder_name)?;
         let folder = folder.filter(|folder| self.settings.channels.contains(folder.channel)).ok_or_else(missing)?;
         let place = Place { day, agent, master: folder.master_id };
@@ -95,19 +99,34 @@ impl Vfs {
         Ok(())
     }
 
-    async fn add_day(&self, scope: &mut Scope, day: Day) -> Result<(), VfsError> {
+    async fn add_day(self: &Arc<Self>, scope: &mut Scope, day: Day) -> Result<(), VfsError> {
         self.ensure_day(day).await?;
-        for agent in self.catalog.agents(day, &self.settings.channels)? {
-            self.add_agent(scope, day, agent.agent_id)?;
+        self.add_all(scope, move |vfs| {
+            let mut places = Vec::new();
+            for agent in vfs.catalog.agents(day, &vfs.settings.channels)? {
+                places.extend(vfs.places_of_agent(day, agent.agent_id)?);
+            }
+            Ok(places)
+        })
+        .await
+    }
+
+    /// Adds the places that `find` finds, which may take a while.
+    async fn add_all(
+        self: &Arc<Self>,
+        scope: &mut Scope,
+        find: impl FnOnce(&Vfs) -> Result<Vec<Place>, VfsError> + Send + 'static,
+    ) -> Result<(), VfsError> {
+        let vfs = Arc::clone(self);
+        for place in aside(move || find(&vfs)).await? {
+            scope.add(place, Recordings::All);
         }
         Ok(())
     }
 
-    fn add_agent(&self, scope: &mut Scope, day: Day, agent: AgentId) -> Result<(), VfsError> {
-        for folder in self.catalog.interactions(day, agent, &self.settings.channels)? {
-            scope.add(Place { day, agent, master: folder.master_id }, Recordings::All);
-        }
-        Ok(())
+    fn places_of_agent(&self, day: Day, agent: AgentId) -> Result<Vec<Place>, VfsError> {
+        let folders = self.catalog.interactions(day, agent, &self.settings.channels)?;
+        Ok(folders.into_iter().map(|folder| Place { day, agent, master: folder.master_id }).collect())
     }
 
     /// One file; `None` if there is none of that name.

@@ -17,7 +17,7 @@ async fn scope(fixture: &Fixture, path: &str) -> Scope {
 }
 
 async fn warm(fixture: &Fixture, path: &str) -> Progress {
-    let mut warming = fixture.vfs.warm(&scope(fixture, path).await, caller()).unwrap();
+    let mut warming = fixture.vfs.warm(scope(fixture, path).await, caller()).await.unwrap();
     while warming.progress().ended.is_none() && warming.changed().await {}
     warming.progress()
 }
@@ -31,14 +31,14 @@ fn reasons(fixture: &Fixture) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn all_below_a_path_is_resolved_once_and_a_second_time_costs_nothing() {
     let fixture = fixture(1000, None).await;
-    let cost = fixture.vfs.warm_cost(&scope(&fixture, AGENT).await).unwrap();
+    let cost = fixture.vfs.warm_cost(scope(&fixture, AGENT).await).await.unwrap();
     assert_eq!((cost.interactions, cost.calls, cost.budget_left), (100, 100, None));
     assert_eq!(fixture.player.calls.load(Ordering::SeqCst), 0, "a cost is free");
     let progress = warm(&fixture, AGENT).await;
     assert_eq!((progress.done, progress.failed, progress.calls), (100, 0, 100));
     assert_eq!(progress.ended, Some(Ended::Finished));
     assert_eq!(reasons(&fixture), vec!["warm"; 100]);
-    assert_eq!(fixture.vfs.warm_cost(&scope(&fixture, "").await).unwrap().calls, 0);
+    assert_eq!(fixture.vfs.warm_cost(scope(&fixture, "").await).await.unwrap().calls, 0);
     assert_eq!(warm(&fixture, "").await.calls, 0);
     assert_eq!(fixture.player.calls.load(Ordering::SeqCst), 100);
 }
@@ -59,7 +59,7 @@ async fn paths_name_days_agents_interactions_and_files() {
         (format!("/{folder}/metadata.json"), 1),
         (format!("{folder}/contact.json"), 0),
     ] {
-        let cost = fixture.vfs.warm_cost(&scope(&fixture, &path).await).unwrap();
+        let cost = fixture.vfs.warm_cost(scope(&fixture, &path).await).await.unwrap();
         assert_eq!((cost.interactions, cost.calls), (interactions, interactions), "{path}");
     }
     for path in ["2020-01-01", "nonsense", "2026-11-02/Nobody_1", &format!("{folder}/x"), &format!("{folder}/x/y")] {
@@ -72,7 +72,7 @@ async fn paths_name_days_agents_interactions_and_files() {
 #[tokio::test(start_paused = true)]
 async fn a_spent_budget_ends_it_at_once_and_is_said() {
     let fixture = fixture(1000, Some(10)).await;
-    let cost = fixture.vfs.warm_cost(&scope(&fixture, AGENT).await).unwrap();
+    let cost = fixture.vfs.warm_cost(scope(&fixture, AGENT).await).await.unwrap();
     assert_eq!(cost.budget_left, Some(10));
     let progress = warm(&fixture, AGENT).await;
     assert_eq!(progress.ended, Some(Ended::BudgetSpent));
@@ -94,7 +94,7 @@ async fn where_the_tenant_is_away_it_gives_up() {
 #[tokio::test(start_paused = true)]
 async fn dropped_while_it_waits_for_the_limit_it_costs_nothing_more_and_goes_on_later() {
     let fixture = fixture(5, None).await;
-    let warming = fixture.vfs.warm(&scope(&fixture, AGENT).await, caller()).unwrap();
+    let warming = fixture.vfs.warm(scope(&fixture, AGENT).await, caller()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     drop(warming);
     let made = fixture.player.calls.load(Ordering::SeqCst);

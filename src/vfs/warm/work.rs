@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::aside;
 use super::scope::{Recordings, Scope};
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Resolution, ResolvedFile};
@@ -171,7 +172,8 @@ impl Job {
     async fn bring(&self, item: &Item) -> Result<(), VfsError> {
         let want = Want { priority: Priority::Warm, principal: self.principal.clone(), reads: None };
         let master = item.place.master;
-        let needs = self.vfs.missing(master, &item.recordings)?.unwrap_or_default();
+        let (vfs, recordings) = (Arc::clone(&self.vfs), item.recordings.clone());
+        let needs = aside(move || vfs.missing(master, &recordings)).await?.unwrap_or_default();
         let resolved = self.vfs.resolver.resolved(master, want.clone()).await;
         if needs.listing {
             let outcome = resolved.as_ref().map_err(VfsError::kind);
@@ -190,7 +192,8 @@ impl Job {
                 None => self.vfs.resolver.size(master, index, want.clone()).await?,
             };
             let fits = self.take_room(version.size);
-            if self.vfs.resolver.media().is_complete(&recording_key(master, index), &version) {
+            let (media, sought) = (self.vfs.resolver.media().clone(), version.clone());
+            if aside(move || Ok(media.is_complete(&recording_key(master, index), &sought))).await? {
                 continue;
             }
             if fits {
@@ -217,7 +220,7 @@ impl Job {
 
     async fn fetch(&self, master: MasterId, index: u8, version: &Version, want: Want) -> Result<(), VfsError> {
         let links = Arc::new(RecordingLinks { resolver: self.vfs.resolver.clone(), master, index, want });
-        let reader = self.vfs.resolver.media().reader(&recording_key(master, index), version, links)?;
+        let reader = self.vfs.resolver.media().open_reader(&recording_key(master, index), version, links).await?;
         let mut offset = 0;
         while offset < version.size {
             let bytes = reader.read(offset, PIECE_BYTES).await?;

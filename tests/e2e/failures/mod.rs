@@ -1,5 +1,6 @@
 //! What goes wrong says so: before mounting in one line with its remedy, on the mount as the right errno, in time, and alone.
 
+mod busy;
 mod disk;
 mod faults;
 mod matrix;

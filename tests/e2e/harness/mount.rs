@@ -23,6 +23,9 @@ const STATUS_WITHIN: Duration = Duration::from_secs(2);
 /// From a signal to the end of the process, with files open.
 const GONE_WITHIN: Duration = Duration::from_secs(15);
 
+/// What the watchdog says of a thread that waits where it must not.
+const BLOCKED: &str = "a thread that others need is blocked";
+
 /// The program, serving a mount or about to.
 pub struct Mount {
     child: Child,
@@ -241,11 +244,22 @@ impl Drop for Mount {
         if !self.is_reaped {
             wait_for(GONE_WITHIN, || self.child.try_wait().ok().flatten());
         }
+        let blocked = self.blocked();
         if std::thread::panicking() {
             let said = self.stderr();
             let tail = said.len().saturating_sub(16 * 1024);
             eprintln!("--- cxonefs said:\n{}---", said.get(said.ceil_char_boundary(tail)..).unwrap_or_default());
+        } else {
+            assert!(blocked.is_empty(), "threads that others need were blocked:\n{}", blocked.join("\n"));
         }
+    }
+}
+
+impl Mount {
+    /// What the watchdog of the debug build found.
+    fn blocked(&self) -> Vec<String> {
+        let said = self.stderr();
+        said.lines().filter(|line| line.contains(BLOCKED)).map(str::to_owned).collect()
     }
 }
 

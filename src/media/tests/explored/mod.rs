@@ -18,6 +18,8 @@ mod session;
 mod source;
 mod sync;
 
+#[path = "../../askers.rs"]
+mod askers;
 #[path = "../../cache.rs"]
 mod cache;
 #[path = "../../evict.rs"]

@@ -1,0 +1,122 @@
+//! In whose name a fetch asks for links: a fetch outlives the read that began it, and serves several. A link is signed only for a read that
+//! still waits for bytes of the recording, and in its name.
+//!
+//! Knows nothing of what a link costs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::error::MediaError;
+use super::links::{Link, LinkSource};
+use super::recording::Recording;
+
+/// How often it is looked whether a read still waits: nobody else tells.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The reads of one recording that wait for bytes, oldest first.
+#[derive(Debug, Default)]
+pub struct Askers {
+    next: u64,
+    waiting: Vec<Asker>,
+}
+
+/// One read that waits.
+#[derive(Clone)]
+struct Asker {
+    id: u64,
+    links: Arc<dyn LinkSource>,
+}
+
+impl fmt::Debug for Asker {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Asker").field(&self.id).finish()
+    }
+}
+
+impl Askers {
+    /// Whether a read waits.
+    pub fn any(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// How many reads wait.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn is_there(&self, id: u64) -> bool {
+        self.waiting.iter().any(|asker| asker.id == id)
+    }
+}
+
+/// A read waits until this is dropped.
+pub struct Asking<'a> {
+    recording: &'a Recording,
+    id: u64,
+}
+
+impl<'a> Asking<'a> {
+    /// A read begins to wait; links are signed by `links` in its name.
+    pub fn begin(recording: &'a Recording, links: Arc<dyn LinkSource>) -> Asking<'a> {
+        let askers = &mut recording.lock().askers;
+        let id = askers.next;
+        askers.next += 1;
+        askers.waiting.push(Asker { id, links });
+        Asking { recording, id }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.recording.lock().askers.waiting.retain(|asker| asker.id != self.id);
+    }
+}
+
+/// Links of a fetch: at hand by those of its reader, signed in the name of whoever waits.
+pub struct AskersLinks {
+    pub recording: Arc<Recording>,
+    pub links: Arc<dyn LinkSource>,
+}
+
+impl AskersLinks {
+    /// Ends when a read does not wait any more.
+    async fn left(&self, id: u64) {
+        while self.recording.lock().askers.is_there(id) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+#[async_trait]
+impl LinkSource for AskersLinks {
+    /// Does not end while a link has to be signed and no read waits.
+    async fn link(&self, refused: Option<u64>) -> Result<Link, MediaError> {
+        loop {
+            if let Some(link) = self.at_hand(refused) {
+                return Ok(link);
+            }
+            let first = self.recording.lock().askers.waiting.first().cloned();
+            let Some(asker) = first else {
+                tokio::time::sleep(LOOK_EVERY).await;
+                continue;
+            };
+            tokio::select! {
+                biased;
+                link = asker.links.link(refused) => return link,
+                () = self.left(asker.id) => {}
+            }
+        }
+    }
+
+    fn at_hand(&self, refused: Option<u64>) -> Option<Link> {
+        self.links.at_hand(refused)
+    }
+
+    fn note(&self) -> Option<Vec<u8>> {
+        self.links.note()
+    }
+}
