@@ -10,7 +10,7 @@ use cxonefs::base::SystemClock;
 use cxonefs::cxone::{MediaLink, SecretUrl};
 use cxonefs::media::geometry::BLOCK_SIZE;
 use cxonefs::media::plan::{Allowance, Readahead, WINDOW_BLOCKS_MAX, plan};
-use cxonefs::media::{Link, LinkSource, Media, MediaError, MediaSettings, Reader, RecordingKey, index};
+use cxonefs::media::{Link, LinkSource, Media, MediaError, MediaReach, MediaSettings, Reader, RecordingKey, index};
 
 const SIZE: u64 = 64 << 20;
 
@@ -77,6 +77,7 @@ async fn warm_reader(dir: &std::path::Path) -> Reader {
         max_age: Duration::MAX,
         connections: 4,
         memory: 64 << 20,
+        reach: MediaReach { hosts: Vec::new(), loopback: true },
         deadline: Duration::from_secs(30),
     };
     let links: Arc<dyn LinkSource> = Arc::new(Fixed(format!("http://{address}/x")));

@@ -31,7 +31,7 @@ use crate::vfs::{self, Parts, Resolver, Scanners, Vfs};
 use audit::AuditSink;
 use lister::{ReportingProbe, TenantLister};
 pub use login::{host, login_failure};
-pub use settings::{media_settings, tenant_settings};
+pub use settings::{media_reach, media_settings, tenant_settings};
 use settings::{rate, resolve_limits, vfs_settings};
 
 /// A mount that is being served.
@@ -64,8 +64,9 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
         .map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     let (indexed, _bytes) = catalog.totals().map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     login::log_in(&tenant, config, indexed > 0).await?;
-    let media = Media::open_sealed(media_settings(&config.cache, &config.limits), keys, Arc::clone(&clock))
-        .map_err(cache_failure)?;
+    let mut bytes = media_settings(&config.cache, &config.limits);
+    bytes.reach = media_reach(&config.tenant);
+    let media = Media::open_sealed(bytes, keys, Arc::clone(&clock)).map_err(cache_failure)?;
     attach(plan, tenant, catalog, media, clock)
 }
 

@@ -53,6 +53,7 @@ mod tenant;
 mod tests;
 mod text;
 
+pub use address::is_loopback;
 pub use auth::LoginState;
 pub use breaker::{Breaker, Probe, ServiceState};
 pub use error::{ApiError, ApiErrorKind};

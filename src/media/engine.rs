@@ -52,7 +52,7 @@ impl Engine {
             clock,
             probes: Mutex::default(),
             verifying: tokio::sync::Semaphore::new(1),
-            source: Source::new(settings.connections)?,
+            source: Source::new(settings.connections, settings.reach.clone())?,
             gate: Gate::new(settings.connections, settings.memory),
             patience: Patience::within(settings.deadline),
             closed: watch::Sender::new(false),

@@ -50,6 +50,7 @@ mod load;
 mod notes;
 pub mod plan;
 mod probe;
+mod reach;
 mod reader;
 mod recording;
 mod seal;
@@ -65,11 +66,12 @@ mod tests;
 mod verify;
 mod writer;
 
-pub use error::MediaError;
+pub use error::{MediaError, StorageRefusal};
 pub use gate::{GateSnapshot, HostUse};
 pub use keeping::{CacheStats, Examined};
 pub use key::{KeyHash, RecordingKey, Version};
 pub use links::{Link, LinkSource};
+pub use reach::MediaReach;
 pub use reader::{Reader, VerifiedFile};
 pub use settings::MediaSettings;
 

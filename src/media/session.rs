@@ -9,14 +9,14 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use super::check::Verdict;
-use super::error::MediaError;
+use super::error::{MediaError, StorageRefusal};
 use super::gate::{Gate, HostName, Pass};
 use super::hosts::ailing;
 use super::key::Version;
 use super::links::{Link, LinkSource};
 use super::recording::Progress;
 use super::settings::Patience;
-use super::source::{Answer, Source};
+use super::source::{Answer, Failure, Source};
 use crate::base::Clock;
 use crate::cxone::Breaker;
 use crate::cxone::breaker::Admitted;
@@ -110,20 +110,22 @@ impl<'a> Session<'a> {
             }
             let answer = self.source.get(&target, &range, self.clock);
             let answer = tokio::time::timeout(self.patience.silence_max, answer).await;
-            let answer = answer.unwrap_or_else(|_| Err(ailing("the media host did not answer")));
+            let silent = || Err(Failure::Unreached(ailing("the media host did not answer")));
+            let answer = answer.unwrap_or_else(|_| silent());
             let judged = match &answer {
-                Ok(Answer { verdict: Verdict::Transient { why, .. }, .. }) => Err(ailing(why)),
-                Ok(_) => Ok(()),
-                Err(error) => Err(error.clone()),
+                Ok(Answer { verdict: Verdict::Transient { why, .. }, redirected: false, .. }) => Err(ailing(why)),
+                Err(Failure::Unreached(error)) => Err(error.clone()),
+                Ok(_) | Err(Failure::Lost(_) | Failure::Forbidden(_)) => Ok(()),
             };
             target.breaker.conclude(leave, &judged);
             let answer = match answer {
                 Ok(answer) => answer,
-                Err(error) => {
+                Err(Failure::Unreached(error) | Failure::Lost(error)) => {
                     drop(pass);
                     self.setback(&error.to_string(), None).await?;
                     continue;
                 }
+                Err(Failure::Forbidden(why)) => return Err(MediaError::source(why)),
             };
             let validator = answer.validator.clone();
             match answer.verdict.clone() {
@@ -138,20 +140,21 @@ impl<'a> Session<'a> {
                 Verdict::Outside { total: None } => {
                     return Err(MediaError::source("the media host answered 416 without a size"));
                 }
-                Verdict::Refused => {
+                Verdict::LinkRefused => {
                     self.refusals += 1;
                     self.refused = Some(link.serial);
                     tracing::debug!(serial = link.serial, refusals = self.refusals, "link refused");
                     if self.refusals >= REFUSALS_MAX {
-                        return Err(MediaError::Denied);
+                        return Err(MediaError::Refused(StorageRefusal::Denied));
                     }
                 }
-                Verdict::Gone => return Err(MediaError::Gone),
+                Verdict::Refused(refusal) => return Err(MediaError::Refused(refusal)),
                 Verdict::Transient { why, after } => {
                     drop((answer, pass));
                     self.setback(&why, after).await?;
                 }
                 Verdict::Broken { why } => return Err(MediaError::source(why)),
+                Verdict::Elsewhere { .. } => return Err(MediaError::source("the media host redirects without end")),
             }
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::geometry::BLOCK_SIZE;
+use super::reach::MediaReach;
 
 /// Settings of the cache and the fetcher.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct MediaSettings {
     pub connections: usize,
     /// Bytes in flight, at most.
     pub memory: u64,
+    /// Where media may be fetched from.
+    pub reach: MediaReach,
     /// The time that one read may take.
     pub deadline: Duration,
 }

@@ -35,6 +35,12 @@ pub struct Switches {
     pub emptied: AtomicUsize,
     /// Every answer has this status.
     pub status: AtomicUsize,
+    /// Its storage code.
+    pub code: Mutex<String>,
+    /// Every link is redirected: the status and to where.
+    pub redirect_to: Mutex<Option<(u16, String)>>,
+    /// Every link is redirected so many times within the host before it is answered.
+    pub redirects: Mutex<Option<(u16, u32)>>,
     /// Bodies that pause after their first 64 KiB until this is false.
     pub hold: AtomicBool,
     /// The next answers send a byte every 5 ms, whatever becomes of this meanwhile.
@@ -90,6 +96,11 @@ impl Host {
         })
     }
 
+    /// Redirects every link `hops` times, by relative and absolute addresses.
+    pub fn redirect(&self, status: u16, hops: u32) {
+        *self.switches.redirects.lock().unwrap() = Some((status, hops));
+    }
+
     pub fn requests(&self) -> usize {
         self.switches.requests.load(Ordering::SeqCst)
     }
@@ -118,6 +129,8 @@ impl Host {
 #[derive(serde::Deserialize)]
 struct Signature {
     serial: u64,
+    #[serde(default)]
+    hop: u32,
 }
 
 async fn answer(
@@ -128,12 +141,13 @@ async fn answer(
     let running = switches.running.fetch_add(1, Ordering::SeqCst) + 1;
     switches.running_max.fetch_max(running, Ordering::SeqCst);
     switches.requests.fetch_add(1, Ordering::SeqCst);
-    let response = make_answer(&switches, signature.serial, &headers).await;
+    let response = make_answer(&switches, &signature, &headers).await;
     switches.running.fetch_sub(1, Ordering::SeqCst);
     response
 }
 
-async fn make_answer(switches: &Arc<Switches>, serial: u64, headers: &HeaderMap) -> Response {
+async fn make_answer(switches: &Arc<Switches>, signature: &Signature, headers: &HeaderMap) -> Response {
+    let Signature { serial, hop } = *signature;
     tokio::time::sleep(Duration::from_millis(switches.delay_ms.load(Ordering::SeqCst))).await;
     assert!(headers.get("authorization").is_none() && headers["accept-encoding"] == "identity");
     let status = switches.status.load(Ordering::SeqCst);
@@ -143,7 +157,27 @@ async fn make_answer(switches: &Arc<Switches>, serial: u64, headers: &HeaderMap)
     let plain =
         |response: axum::http::response::Builder, status: u16| response.status(status).body(Body::empty()).unwrap();
     if status != 0 {
-        return plain(response, status as u16);
+        let code = switches.code.lock().unwrap().clone();
+        let text = format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>m</Message></Error>");
+        return response.status(status as u16).body(Body::from(text)).unwrap();
+    }
+    let elsewhere = |status: u16, location: &str| {
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new();
+        let date = date.timestamp_to_rfc9110_string(&Timestamp::from_second(1_800_000_000).unwrap()).unwrap();
+        let response = Response::builder().header("date", date).header("location", location);
+        response.status(status).body(Body::from("moved")).unwrap()
+    };
+    if let Some((status, to)) = &*switches.redirect_to.lock().unwrap() {
+        let query = format!("serial={serial}&X-Amz-Signature=hush");
+        return elsewhere(*status, &if to == "/x.mp4" { format!("{to}?{query}") } else { to.clone() });
+    }
+    if let Some((status, hops)) = *switches.redirects.lock().unwrap()
+        && hop < hops
+    {
+        let query = format!("?serial={serial}&hop={}&X-Amz-Signature=hush", hop + 1);
+        let host = headers["host"].to_str().unwrap();
+        let base = ["", "/x.mp4", &format!("http://{host}/x.mp4")][hop as usize % 3].to_owned();
+        return elsewhere(status, &format!("{base}{query}"));
     }
     if serial <= switches.refused_up_to.load(Ordering::SeqCst) {
         return plain(response, 403);

@@ -49,6 +49,7 @@ fn settings(dir: &Path) -> MediaSettings {
         max_age: Duration::from_hours(720),
         connections: 16,
         memory: 128 << 20,
+        reach: MediaReach { hosts: Vec::new(), loopback: true },
         deadline: Duration::from_secs(20),
     }
 }
