@@ -46,6 +46,7 @@ mod retry;
 mod scrub;
 mod settings;
 mod shape;
+mod signed;
 mod slices;
 mod tally;
 mod tenant;

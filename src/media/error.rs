@@ -11,6 +11,9 @@ pub enum MediaError {
     /// The link source failed; its own error is inside.
     #[error("no link to the recording")]
     Link(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The link at hand is refused or has ended, and whoever fetches may sign no other.
+    #[error("the link at hand has ended, and none is signed for what nobody asked for")]
+    Unsigned,
     /// The media host has other bytes than before; the old blocks are gone from the cache.
     #[error("the recording changed at the source")]
     Changed(Version),

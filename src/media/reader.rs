@@ -21,7 +21,9 @@ use super::key::Version;
 use super::links::LinkSource;
 use super::plan::{Readahead, plan};
 use super::recording::{Copied, FetchEntry, Progress, Recording, State};
+use super::settings::PROGRESS_BYTES_MIN;
 use super::sync::{Mutex, timeout, yield_now};
+use super::traffic::Traffic;
 use super::{Lifeline, Passthrough};
 
 /// One open of one recording.
@@ -36,15 +38,18 @@ pub struct Reader {
     _lifeline: Arc<Lifeline>,
 }
 
-/// The time that a read may take.
+/// The time that a read may take without progress.
 struct Allowed {
     begun: Instant,
     time: Duration,
+    deadline: Duration,
+    /// The fetch that was waited for last, whether it was queued, and the bytes that had arrived when the time began.
+    heard: Option<(Arc<Traffic>, bool, u64)>,
 }
 
 impl Allowed {
-    fn of(time: Duration) -> Allowed {
-        Allowed { begun: Instant::now(), time }
+    fn of(deadline: Duration) -> Allowed {
+        Allowed { begun: Instant::now(), time: deadline, deadline, heard: None }
     }
 
     fn left(&self) -> Duration {
@@ -53,6 +58,32 @@ impl Allowed {
 
     fn put_off(&mut self, by: Duration) {
         self.time = self.time.saturating_add(by);
+    }
+
+    /// Something arrived: the time begins anew.
+    fn renew(&mut self) {
+        (self.begun, self.time) = (Instant::now(), self.deadline);
+    }
+
+    /// What has arrived of the fetch that is waited for; of all fetches while it waits for a connection behind them. A slow line is no error
+    /// while bytes arrive.
+    fn hear(&mut self, traffic: &Arc<Traffic>, brought: u64) {
+        let queued = traffic.is_queued();
+        let bytes = if queued { brought } else { traffic.received() as u64 };
+        match &mut self.heard {
+            Some((last, was_queued, before)) if Arc::ptr_eq(last, traffic) && *was_queued == queued => {
+                if bytes < *before + PROGRESS_BYTES_MIN as u64 {
+                    return;
+                }
+                *before = bytes;
+            }
+            Some((last, true, _)) if Arc::ptr_eq(last, traffic) => self.heard = Some((Arc::clone(traffic), queued, bytes)),
+            _ => {
+                self.heard = Some((Arc::clone(traffic), queued, bytes));
+                return;
+            }
+        }
+        self.renew();
     }
 }
 
@@ -120,8 +151,8 @@ impl Reader {
     }
 
     /// Bytes at `offset`, fetched where missing; shorter than `len` only at the end of the recording.
-    /// Ends within the deadline, in which waiting for a link does not count: whoever signs has a patience of his own. Dropping the future
-    /// abandons the wait, not the fetch.
+    /// Ends within the deadline after the last byte arrived, in which waiting for a link does not count: whoever signs has a patience of
+    /// his own. Dropping the future abandons the wait, not the fetch.
     pub async fn read(&self, offset: u64, len: u32) -> Result<Bytes, MediaError> {
         if let Some(bytes) = self.read_cached(offset, len) {
             return Ok(bytes);
@@ -181,12 +212,20 @@ impl Reader {
             let step = self.step(at, span.end)?;
             match step {
                 Step::Copy(until) => {
-                    if !self.copy(&(at..until), &mut out) {
+                    if self.copy(&(at..until), &mut out) {
+                        allowed.renew();
+                    } else {
                         yield_now().await;
                     }
                 }
-                Step::Arrived(blocks) => append(&mut out, &blocks, at, span.end),
-                Step::Spilled(bytes) => append(&mut out, &[vec![bytes]], at, span.end),
+                Step::Arrived(blocks) => {
+                    append(&mut out, &blocks, at, span.end);
+                    allowed.renew();
+                }
+                Step::Spilled(bytes) => {
+                    append(&mut out, &[vec![bytes]], at, span.end);
+                    allowed.renew();
+                }
                 Step::Wait(progress) => {
                     self.read_on(&(at..span.end));
                     self.wait(progress, at, &mut allowed).await?;
@@ -216,15 +255,23 @@ impl Reader {
         allowed: &mut Allowed,
     ) -> Result<(), MediaError> {
         let begun = Instant::now();
+        let traffic = Arc::clone(&progress.borrow().traffic);
+        let _waiter = traffic.wait();
+        let _waiting = self.engine.waiting();
+        allowed.hear(&traffic, self.engine.brought_bytes());
         // The sender lives until it has told the outcome; should it be gone, looking again is right.
         if progress.borrow().signing {
             let _ = progress.changed().await;
             allowed.put_off(begun.elapsed());
         } else {
             let _ = timeout(allowed.left(), progress.changed()).await;
+            allowed.hear(&traffic, self.engine.brought_bytes());
+            self.engine.note_wait(begun.elapsed());
         }
         let failed = progress.borrow().outcome.clone();
         match failed {
+            // It was fetched ahead by a link that has ended; this read may sign another.
+            Some(Err(MediaError::Unsigned)) if self.links.may_sign() => Ok(()),
             Some(Err(error)) if !self.is_here(block_at(at)) => Err(error),
             _ => Ok(()),
         }
@@ -328,8 +375,10 @@ impl Reader {
         let plan = plan(readahead, span, &allowance, |block| {
             state.blocks.get(block) == Block::Absent && self.engine.cache.spilled(self.recording.id, block).is_none()
         });
-        let ranges = plan.asked.into_iter().chain(plan.ahead);
-        ranges.map(|blocks| Claim::take(&self.engine, &self.recording, state, blocks)).collect()
+        state.reads_on |= readahead.window() > 0;
+        let asked = plan.asked.into_iter().map(|blocks| (blocks, true));
+        let ranges = asked.chain(plan.ahead.into_iter().map(|blocks| (blocks, false)));
+        ranges.map(|(blocks, asked)| Claim::take(&self.engine, &self.recording, state, blocks, asked)).collect()
     }
 }
 

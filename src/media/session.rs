@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::check::Verdict;
@@ -17,6 +18,7 @@ use super::links::{Link, LinkSource};
 use super::recording::Progress;
 use super::settings::Patience;
 use super::source::{Answer, Failure, Source};
+use super::traffic::Traffic;
 use crate::base::Clock;
 use crate::cxone::Breaker;
 use crate::cxone::breaker::Admitted;
@@ -49,8 +51,12 @@ pub struct Session<'a> {
     pub patience: Patience,
     /// Where the last request went.
     pub host: Option<HostName>,
+    /// The link that the last request went by.
+    pub link: Option<Link>,
     /// Told of waits for a link.
     pub progress: Option<Arc<watch::Sender<Progress>>>,
+    /// Counts what becomes of it; as long as it is nobody's fetch, somebody waits for the answer.
+    pub traffic: Arc<Traffic>,
     /// Given for the first request.
     leave: Option<Admitted>,
     /// The last link that was refused.
@@ -78,7 +84,9 @@ impl<'a> Session<'a> {
             links,
             patience,
             host: None,
+            link: None,
             progress: None,
+            traffic: Arc::new(Traffic::asked()),
             leave: None,
             refused: None,
             refusals: 0,
@@ -103,8 +111,9 @@ impl<'a> Session<'a> {
             };
             let target = self.source.target(&link).map_err(MediaError::source)?;
             let leave = self.leave(&target.breaker).await?;
-            let pass = self.gate.enter(&target.host).await?;
+            let pass = self.enter(&target.host).await?;
             self.host = Some(target.host.clone());
+            self.link = Some(link.clone());
             if !wanted(true) {
                 return Ok(Reply::Unwanted);
             }
@@ -169,6 +178,18 @@ impl<'a> Session<'a> {
         Ok(leave)
     }
 
+    /// A connection to a host.
+    async fn enter(&self, host: &HostName) -> Result<Pass, MediaError> {
+        let mut pass = pin!(self.gate.enter(host, &self.traffic));
+        if let Some(at_once) = pass.as_mut().now_or_never() {
+            return at_once;
+        }
+        self.traffic.queue(true);
+        let pass = pass.await;
+        self.traffic.queue(false);
+        pass
+    }
+
     /// A byte arrived: what failed before does not count any more.
     pub fn progressed(&mut self) {
         self.refusals = 0;
@@ -196,6 +217,11 @@ impl<'a> Session<'a> {
             return Err(MediaError::source("the media host sends crumbs"));
         }
         Ok(())
+    }
+
+    /// When a link ends by this machine's clock, as far as that can be told.
+    pub fn end_of(&self, link: &Link) -> Option<Timestamp> {
+        self.source.end_of(link)
     }
 
     async fn link(&mut self) -> Result<Link, MediaError> {

@@ -161,6 +161,14 @@ impl Source {
         Err(Failure::Forbidden(format!("the media host redirects more than {REDIRECTS_MAX} times")))
     }
 
+    /// The end that a link states, in the time of this machine: a second early, as [`Source::has_ended`] takes it.
+    pub fn end_of(&self, link: &Link) -> Option<Timestamp> {
+        let skew = self.skew_s.load(Ordering::Relaxed);
+        let skew = if skew == SKEW_UNKNOWN { 0 } else { skew };
+        let end = link.link.expires_at?.as_second().checked_sub(skew)?.checked_sub(LINK_MARGIN_S)?;
+        Timestamp::from_second(end).ok()
+    }
+
     /// Whether a link is past the end that it states, by the host's clock as far as that is known.
     pub fn has_ended(&self, link: &Link, now: Timestamp) -> bool {
         let skew = self.skew_s.load(Ordering::Relaxed);

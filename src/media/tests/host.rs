@@ -45,6 +45,12 @@ pub struct Switches {
     pub hold: AtomicBool,
     /// The next answers send a byte every 5 ms, whatever becomes of this meanwhile.
     pub crawling: AtomicUsize,
+    /// What its line carries (bytes per second) for all bodies together; 0 for no limit.
+    pub line: AtomicU64,
+    /// When the line is free again.
+    line_free: tokio::sync::Mutex<Option<tokio::time::Instant>>,
+    /// Each link leads to another object.
+    pub etag_per_link: AtomicBool,
     /// Before each answer.
     pub delay_ms: AtomicU64,
     /// Seconds by which its clock is ahead.
@@ -187,7 +193,10 @@ async fn make_answer(switches: &Arc<Switches>, signature: &Signature, headers: &
     }
     let content = Arc::clone(&switches.content.lock().unwrap());
     let content = if count_down(&switches.emptied) { Arc::default() } else { content };
-    let etag = switches.etag.lock().unwrap().clone();
+    let etag = match switches.etag_per_link.load(Ordering::SeqCst) {
+        true => format!("\"link {serial}\""),
+        false => switches.etag.lock().unwrap().clone(),
+    };
     let size = content.len() as u64;
     let response = response.header("etag", etag);
     let asked = headers["range"].to_str().unwrap().strip_prefix("bytes=").unwrap();
@@ -239,7 +248,15 @@ async fn next_piece(mut pieces: Pieces) -> Option<(Result<Bytes, std::io::Error>
         // An error resets the connection in the middle of the promised body.
         return std::mem::take(&mut pieces.cut).then(|| (Err(std::io::ErrorKind::ConnectionReset.into()), pieces));
     }
-    let most = if pieces.crawls { 1 } else { 64 * 1024 };
+    let line = pieces.switches.line.load(Ordering::SeqCst);
+    let most = if pieces.crawls { 1 } else if line > 0 { 16 * 1024 } else { 64 * 1024 };
+    if line > 0 {
+        let mut free = pieces.switches.line_free.lock().await;
+        let now = tokio::time::Instant::now();
+        let after = free.unwrap_or(now).max(now) + Duration::from_secs_f64(most as f64 / line as f64);
+        *free = Some(after);
+        tokio::time::sleep_until(after).await;
+    }
     if pieces.crawls {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -9,7 +9,9 @@ mod made_up_disk;
 mod out_of_reach;
 mod power_loss;
 mod reading;
+mod ahead;
 mod restart;
+mod touched;
 
 use std::path::Path;
 use std::sync::Arc;
