@@ -21,7 +21,9 @@ impl HostPattern {
         if name.split('.').all(is_label) {
             return Ok(HostPattern(pattern));
         }
-        Err(format!("`{text}` is no host: write a name, `*.` and the end of a name, or an address, without scheme and port"))
+        Err(format!(
+            "`{text}` is no host: write a name, `*.` and the end of a name, or an address, without scheme and port"
+        ))
     }
 
     /// Whether it names this host, which is in lower case and without brackets.

@@ -134,7 +134,10 @@ mod tests {
         assert_eq!(without_links("a=https://b/?X-Amz-Signature=1"), "a=[link removed]");
         let azure = "(https://a.blob.core.windows.net/c/x.mp4?se=2026-11-02T09%3A00%3A00Z&sp=r&sig=s%3D)";
         assert_eq!(without_links(azure), "([link removed])");
-        assert_eq!(without_links("https://d1.cloudfront.net/x?Expires=1&Signature=a~b_&Key-Pair-Id=K, ok"), "[link removed], ok");
+        assert_eq!(
+            without_links("https://d1.cloudfront.net/x?Expires=1&Signature=a~b_&Key-Pair-Id=K, ok"),
+            "[link removed], ok"
+        );
     }
 
     proptest! {

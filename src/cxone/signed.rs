@@ -29,7 +29,10 @@ pub(super) fn holds_signature(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let ends = |rest: &str| rest.starts_with('=') || rest.starts_with("%3d");
     let begins = |before: &str| {
-        before.ends_with(['?', '&', ';']) || before.ends_with("%3f") || before.ends_with("%26") || before.ends_with("u0026")
+        before.ends_with(['?', '&', ';'])
+            || before.ends_with("%3f")
+            || before.ends_with("%26")
+            || before.ends_with("u0026")
     };
     let stands = |name: &str, anywhere: bool| {
         text.match_indices(name).any(|(at, _)| ends(&text[at + name.len()..]) && (anywhere || begins(&text[..at])))

@@ -85,7 +85,9 @@ fn interpret(status: u16, headers: &HeaderMap, asked: &Range<u64>) -> Verdict {
         206 => partial(headers, asked),
         416 => Verdict::Outside { total: text(headers, &header::CONTENT_RANGE).and_then(unsatisfied_total) },
         301 | 302 | 303 | 307 | 308 => match text(headers, &header::LOCATION) {
-            Some(location) if !location.trim().is_empty() => Verdict::Elsewhere { location: location.trim().to_owned() },
+            Some(location) if !location.trim().is_empty() => {
+                Verdict::Elsewhere { location: location.trim().to_owned() }
+            }
             _ => broken("the media host redirects to nowhere"),
         },
         _ => broken(&format!("the media host answered {status}")),

@@ -76,15 +76,16 @@ impl MediaReach {
     /// Whether `host` may be reached at this address.
     pub fn check_address(&self, host: &str, address: IpAddr) -> Result<(), Unreachable> {
         let address = embedded(address);
-        let allowed =
-            if address.is_loopback() { self.loopback } else { is_public(address) || self.names(host) };
+        let allowed = if address.is_loopback() { self.loopback } else { is_public(address) || self.names(host) };
         if allowed {
             return Ok(());
         }
         Err(Unreachable(if address.is_loopback() {
             format!("media host {host} is this machine ({address}), but the tenant is not")
         } else {
-            format!("media host {host} has a private address ({address}); if that is right, name it in tenant.media_hosts")
+            format!(
+                "media host {host} has a private address ({address}); if that is right, name it in tenant.media_hosts"
+            )
         }))
     }
 
@@ -160,9 +161,8 @@ pub struct CheckedResolver {
 impl CheckedResolver {
     /// Asks the system.
     pub fn new(reach: MediaReach, proxy: Option<String>) -> CheckedResolver {
-        let lookup: Lookup = Arc::new(|host| {
-            Box::pin(async move { Ok(tokio::net::lookup_host((host.as_str(), 0)).await?.collect()) })
-        });
+        let lookup: Lookup =
+            Arc::new(|host| Box::pin(async move { Ok(tokio::net::lookup_host((host.as_str(), 0)).await?.collect()) }));
         CheckedResolver { reach, proxy, lookup }
     }
 }
@@ -211,7 +211,8 @@ mod tests {
         for url in ["http://127.0.0.1:9/x", "http://[::1]/x", "http://localhost/x", "https://127.0.0.1/x"] {
             assert!(may(&local, url) && !may(&public, url), "{url}");
         }
-        for url in ["http://10.0.0.1/x", "http://localhost.example/x", "file:///etc/passwd", "https://u:p@h.example/x"] {
+        for url in ["http://10.0.0.1/x", "http://localhost.example/x", "file:///etc/passwd", "https://u:p@h.example/x"]
+        {
             assert!(!may(&local, url), "{url}");
         }
     }
@@ -249,7 +250,9 @@ mod tests {
     fn where_hosts_are_named_others_are_refused() {
         let named = reach(&["*.S3.us-west-2.amazonaws.com", "media.example"], false);
         assert!(may(&named, "https://bucket.s3.us-west-2.amazonaws.com/x") && may(&named, "https://MEDIA.example/x"));
-        for url in ["https://s3.us-west-2.amazonaws.com/x", "https://xs3.us-west-2.amazonaws.com/", "https://evil.example/x"] {
+        for url in
+            ["https://s3.us-west-2.amazonaws.com/x", "https://xs3.us-west-2.amazonaws.com/", "https://evil.example/x"]
+        {
             assert!(!may(&named, url), "{url}");
         }
         let error = named.check(&Url::parse("https://evil.example/secret?sig=1").unwrap()).unwrap_err();

@@ -77,7 +77,9 @@ impl Allowed {
                 }
                 *before = bytes;
             }
-            Some((last, true, _)) if Arc::ptr_eq(last, traffic) => self.heard = Some((Arc::clone(traffic), queued, bytes)),
+            Some((last, true, _)) if Arc::ptr_eq(last, traffic) => {
+                self.heard = Some((Arc::clone(traffic), queued, bytes))
+            }
             _ => {
                 self.heard = Some((Arc::clone(traffic), queued, bytes));
                 return;

@@ -100,7 +100,9 @@ async fn run(engine: &Arc<Engine>, recording: &Arc<Recording>, link: OneLink, en
                 }
                 return;
             }
-            Step::Later => tokio::time::sleep((left(now) / LOOKS).min(early.max(LOOK_EVERY_MIN)).max(LOOK_EVERY_MIN)).await,
+            Step::Later => {
+                tokio::time::sleep((left(now) / LOOKS).min(early.max(LOOK_EVERY_MIN)).max(LOOK_EVERY_MIN)).await
+            }
         }
     }
 }

@@ -141,7 +141,9 @@ impl Source {
                 .header(header::ACCEPT_ENCODING, "identity");
             let mut body = request.send().await.map_err(|error| failure(error, redirects > 0))?;
             // The clock that the link ends by is that of its own host.
-            if redirects == 0 && let Some(date) = check::date(body.headers()) {
+            if redirects == 0
+                && let Some(date) = check::date(body.headers())
+            {
                 self.skew_s.store(date.as_second() - clock.now().as_second(), Ordering::Relaxed);
             }
             let status = body.status().as_u16();
@@ -155,7 +157,8 @@ impl Source {
                     body,
                 });
             };
-            url = url.join(&location).map_err(|_| Failure::Forbidden("the media host redirects to no URL".to_owned()))?;
+            url =
+                url.join(&location).map_err(|_| Failure::Forbidden("the media host redirects to no URL".to_owned()))?;
             client = self.client(&url).map_err(|why| Failure::Forbidden(format!("the media host redirects: {why}")))?;
         }
         Err(Failure::Forbidden(format!("the media host redirects more than {REDIRECTS_MAX} times")))
@@ -226,8 +229,12 @@ mod tests {
 
     #[test]
     fn the_proxy_is_known_by_what_the_environment_says() {
-        let host = |name: &'static str, value: &'static str| proxy_host(|asked| (asked == name).then(|| value.to_owned()));
-        assert_eq!(host("HTTPS_PROXY", "http://user:secret@Proxy.corp.example:3128/").as_deref(), Some("proxy.corp.example"));
+        let host =
+            |name: &'static str, value: &'static str| proxy_host(|asked| (asked == name).then(|| value.to_owned()));
+        assert_eq!(
+            host("HTTPS_PROXY", "http://user:secret@Proxy.corp.example:3128/").as_deref(),
+            Some("proxy.corp.example")
+        );
         assert_eq!(host("all_proxy", "proxy.corp.example:3128").as_deref(), Some("proxy.corp.example"));
         assert_eq!(host("https_proxy", "socks5h://10.0.0.1:1080").as_deref(), Some("10.0.0.1"));
         assert_eq!(host("https_proxy", " "), None);

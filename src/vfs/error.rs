@@ -152,7 +152,9 @@ impl From<MediaError> for VfsError {
             MediaError::Changed(_) | MediaError::Erased => ErrorKind::Changed,
             MediaError::Refused(StorageRefusal::Denied) => ErrorKind::Denied,
             MediaError::Timeout => ErrorKind::TimedOut,
-            MediaError::Refused(_) | MediaError::Unsigned | MediaError::Source(_) | MediaError::Down(_) => ErrorKind::Io,
+            MediaError::Refused(_) | MediaError::Unsigned | MediaError::Source(_) | MediaError::Down(_) => {
+                ErrorKind::Io
+            }
         };
         let outage = matches!(error, MediaError::Down(_));
         VfsError::because(kind, "reading the recording failed", Arc::new(error)).during_outage(outage)

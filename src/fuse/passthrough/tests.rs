@@ -115,7 +115,10 @@ fn a_kernel_that_refuses_is_asked_once() {
         Err(io::Error::from_raw_os_error(1))
     };
     for handle in 0..3 {
-        assert!(matches!(modes.open(handle, handle, &version("a"), false, || Some((file(), ())), refuse), Mode::Cached));
+        assert!(matches!(
+            modes.open(handle, handle, &version("a"), false, || Some((file(), ())), refuse),
+            Mode::Cached
+        ));
     }
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     assert!(matches!(modes.state(), PassthroughState::Refused { .. }) && !modes.may_work());
@@ -132,7 +135,8 @@ fn what_is_short_for_the_moment_does_not_end_it() {
 #[test]
 fn turned_off_asks_for_nothing() {
     let modes = Modes::new(PassthroughState::TurnedOff);
-    let opened = modes.open(1, 1, &version("a"), false, || panic!("asked for the file"), |_| panic!("asked the kernel"));
+    let opened =
+        modes.open(1, 1, &version("a"), false, || panic!("asked for the file"), |_| panic!("asked the kernel"));
     assert!(matches!(opened, Mode::Cached) && !modes.may_work());
 }
 

@@ -20,7 +20,10 @@ async fn a_refused_fresh_link_is_the_end() {
     let bench = Bench::new(MIB).await;
     bench.host.switches.refused_up_to.store(u64::MAX, Ordering::SeqCst);
     assert!(matches!(bench.reader().read(0, 10).await, Err(MediaError::Refused(StorageRefusal::Denied))));
-    assert!(matches!(bench.media.probe(&key(), bench.links.clone()).await, Err(MediaError::Refused(StorageRefusal::Denied))));
+    assert!(matches!(
+        bench.media.probe(&key(), bench.links.clone()).await,
+        Err(MediaError::Refused(StorageRefusal::Denied))
+    ));
     assert_eq!(bench.host.requests(), 4);
 }
 
@@ -90,7 +93,9 @@ async fn an_empty_answer_is_asked_again_and_never_believed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_mended_is_not_retried() {
     let bench = Bench::new(MIB).await;
-    for (status, text) in [(404, "no such"), (410, "no such"), (302, "redirects to nowhere"), (418, "418"), (451, "451")] {
+    for (status, text) in
+        [(404, "no such"), (410, "no such"), (302, "redirects to nowhere"), (418, "418"), (451, "451")]
+    {
         bench.host.switches.status.store(status, Ordering::SeqCst);
         let before = bench.host.requests();
         let error = bench.reader().read(0, 10).await.unwrap_err();

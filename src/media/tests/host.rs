@@ -249,7 +249,13 @@ async fn next_piece(mut pieces: Pieces) -> Option<(Result<Bytes, std::io::Error>
         return std::mem::take(&mut pieces.cut).then(|| (Err(std::io::ErrorKind::ConnectionReset.into()), pieces));
     }
     let line = pieces.switches.line.load(Ordering::SeqCst);
-    let most = if pieces.crawls { 1 } else if line > 0 { 16 * 1024 } else { 64 * 1024 };
+    let most = if pieces.crawls {
+        1
+    } else if line > 0 {
+        16 * 1024
+    } else {
+        64 * 1024
+    };
     if line > 0 {
         let mut free = pieces.switches.line_free.lock().await;
         let now = tokio::time::Instant::now();

@@ -1,5 +1,6 @@
 //! The media layer against a media host on loopback.
 
+mod ahead;
 mod cache_limits;
 mod explored;
 mod faults;
@@ -9,7 +10,6 @@ mod made_up_disk;
 mod out_of_reach;
 mod power_loss;
 mod reading;
-mod ahead;
 mod restart;
 mod touched;
 
