@@ -43,8 +43,30 @@ struct Allowed {
     begun: Instant,
     time: Duration,
     deadline: Duration,
-    /// The fetch that was waited for last, whether it was queued, and the bytes that had arrived when the time began.
-    heard: Option<(Arc<Traffic>, bool, u64)>,
+    /// What had arrived when the time began.
+    heard: Option<Heard>,
+}
+
+/// How far the fetch was that a read waits for, and all others.
+struct Heard {
+    fetch: Arc<Traffic>,
+    received: usize,
+    /// How often it had begun to wait for a connection.
+    queued: usize,
+    brought: u64,
+}
+
+impl Heard {
+    fn now(fetch: &Arc<Traffic>, brought: u64) -> Heard {
+        Heard { fetch: Arc::clone(fetch), received: fetch.received(), queued: fetch.queued(), brought }
+    }
+
+    /// Whether something arrived since: of the fetch itself, or, while it waited behind them for a connection, of others.
+    fn has_grown(&self, now: &Heard) -> bool {
+        let waited_behind = now.fetch.is_queued() || now.queued != self.queued;
+        now.received >= self.received + PROGRESS_BYTES_MIN
+            || waited_behind && now.brought >= self.brought + PROGRESS_BYTES_MIN as u64
+    }
 }
 
 impl Allowed {
@@ -65,27 +87,18 @@ impl Allowed {
         (self.begun, self.time) = (Instant::now(), self.deadline);
     }
 
-    /// What has arrived of the fetch that is waited for; of all fetches while it waits for a connection behind them. A slow line is no error
-    /// while bytes arrive.
-    fn hear(&mut self, traffic: &Arc<Traffic>, brought: u64) {
-        let queued = traffic.is_queued();
-        let bytes = if queued { brought } else { traffic.received() as u64 };
-        match &mut self.heard {
-            Some((last, was_queued, before)) if Arc::ptr_eq(last, traffic) && *was_queued == queued => {
-                if bytes < *before + PROGRESS_BYTES_MIN as u64 {
-                    return;
+    /// A fetch is waited for: the time begins anew if something arrived. A slow line is no error while bytes arrive.
+    fn hear(&mut self, fetch: &Arc<Traffic>, brought: u64) {
+        let now = Heard::now(fetch, brought);
+        match &self.heard {
+            Some(before) if Arc::ptr_eq(&before.fetch, fetch) => {
+                if before.has_grown(&now) {
+                    self.heard = Some(now);
+                    self.renew();
                 }
-                *before = bytes;
             }
-            Some((last, true, _)) if Arc::ptr_eq(last, traffic) => {
-                self.heard = Some((Arc::clone(traffic), queued, bytes))
-            }
-            _ => {
-                self.heard = Some((Arc::clone(traffic), queued, bytes));
-                return;
-            }
+            _ => self.heard = Some(now),
         }
-        self.renew();
     }
 }
 
@@ -258,8 +271,8 @@ impl Reader {
     ) -> Result<(), MediaError> {
         let begun = Instant::now();
         let traffic = Arc::clone(&progress.borrow().traffic);
-        let _waiter = traffic.wait();
-        let _waiting = self.engine.waiting();
+        // What is fetched ahead of anybody goes behind what somebody waits for.
+        let _waiter = self.links.may_sign().then(|| (traffic.wait(), self.engine.waiting()));
         allowed.hear(&traffic, self.engine.brought_bytes());
         // The sender lives until it has told the outcome; should it be gone, looking again is right.
         if progress.borrow().signing {
@@ -378,7 +391,8 @@ impl Reader {
             state.blocks.get(block) == Block::Absent && self.engine.cache.spilled(self.recording.id, block).is_none()
         });
         state.reads_on |= readahead.window() > 0;
-        let asked = plan.asked.into_iter().map(|blocks| (blocks, true));
+        let is_awaited = self.links.may_sign();
+        let asked = plan.asked.into_iter().map(|blocks| (blocks, is_awaited));
         let ranges = asked.chain(plan.ahead.into_iter().map(|blocks| (blocks, false)));
         ranges.map(|(blocks, asked)| Claim::take(&self.engine, &self.recording, state, blocks, asked)).collect()
     }

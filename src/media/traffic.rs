@@ -14,7 +14,9 @@ pub struct Traffic {
     /// Reads that wait for it now.
     waiters: AtomicUsize,
     /// It waits for a connection.
-    queued: AtomicBool,
+    is_queued: AtomicBool,
+    /// How often it began to.
+    queued: AtomicUsize,
 }
 
 impl Traffic {
@@ -40,12 +42,18 @@ impl Traffic {
 
     /// Whether it waits for a connection.
     pub fn is_queued(&self) -> bool {
+        self.is_queued.load(Ordering::Relaxed)
+    }
+
+    /// How often it has begun to wait for a connection.
+    pub fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
     }
 
     /// It waits for a connection, or does no more.
-    pub fn queue(&self, queued: bool) {
-        self.queued.store(queued, Ordering::Relaxed);
+    pub fn queue(&self, waits: bool) {
+        self.queued.fetch_add(usize::from(waits), Ordering::Relaxed);
+        self.is_queued.store(waits, Ordering::Relaxed);
     }
 
     /// A read waits for it, until the answer is dropped.

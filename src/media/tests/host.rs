@@ -259,7 +259,9 @@ async fn next_piece(mut pieces: Pieces) -> Option<(Result<Bytes, std::io::Error>
     if line > 0 {
         let mut free = pieces.switches.line_free.lock().await;
         let now = tokio::time::Instant::now();
-        let after = free.unwrap_or(now).max(now) + Duration::from_secs_f64(most as f64 / line as f64);
+        // What was slept too long is made up for.
+        let after = free.unwrap_or(now).max(now - Duration::from_millis(50))
+            + Duration::from_secs_f64(most as f64 / line as f64);
         *free = Some(after);
         tokio::time::sleep_until(after).await;
     }
