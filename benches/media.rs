@@ -10,7 +10,9 @@ use cxonefs::base::SystemClock;
 use cxonefs::cxone::{MediaLink, SecretUrl};
 use cxonefs::media::geometry::BLOCK_SIZE;
 use cxonefs::media::plan::{Allowance, Readahead, WINDOW_BLOCKS_MAX, plan};
-use cxonefs::media::{Link, LinkSource, Media, MediaError, MediaReach, MediaSettings, Reader, RecordingKey, index};
+use cxonefs::media::{
+    Link, LinkSource, Media, MediaError, MediaReach, MediaSettings, Reader, RecordingKey, StorageRefusal, index,
+};
 
 const SIZE: u64 = 64 << 20;
 
@@ -97,7 +99,7 @@ struct Fixed(String);
 #[async_trait]
 impl LinkSource for Fixed {
     async fn link(&self, _refused: Option<u64>) -> Result<Link, MediaError> {
-        let url = self.0.parse().map_err(|_| MediaError::Gone)?;
+        let url = self.0.parse().map_err(|_| MediaError::Refused(StorageRefusal::Gone))?;
         let link = MediaLink { url: SecretUrl::new(&url), extension: "mp4".into(), expires_at: None };
         Ok(Link { link, serial: 1, signed_at: jiff::Timestamp::UNIX_EPOCH })
     }

@@ -324,15 +324,15 @@ mod tests {
         let mut first = gate.enter(&a, &idle()).await.unwrap();
         let mut second = gate.enter(&a, &idle()).await.unwrap();
         assert!(!first.must_yield(&idle()), "nobody waits");
-        let behind = async |traffic: Arc<Traffic>| {
+        let behind = |traffic: Arc<Traffic>| {
             let (gate, a) = (gate.clone(), a.clone());
-            let task = tokio::spawn(async move { gate.enter(&a, &traffic).await });
-            tokio::task::yield_now().await;
-            task
+            tokio::spawn(async move { gate.enter(&a, &traffic).await })
         };
-        let (ahead, later) = (behind(idle()).await, Arc::<Traffic>::default());
-        let asked = behind(Arc::new(Traffic::asked())).await;
-        let reads_later = behind(Arc::clone(&later)).await;
+        let (ahead, later) = (behind(idle()), Arc::<Traffic>::default());
+        tokio::task::yield_now().await;
+        let asked = behind(Arc::new(Traffic::asked()));
+        let reads_later = behind(Arc::clone(&later));
+        tokio::task::yield_now().await;
         assert!(!first.must_yield(&Traffic::asked()), "it is awaited itself");
         assert!(first.must_yield(&idle()) && !second.must_yield(&idle()), "one for one");
         drop(first);

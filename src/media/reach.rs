@@ -142,7 +142,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !special
 }
 
-/// Global unicast is 2000::/3; documentation and Teredo within it are no hosts.
+/// Global unicast is `2000::/3`; documentation and Teredo within it are no hosts.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let words = address.segments();
     words[0] & 0xe000 == 0x2000 && !(words[0] == 0x2001 && (words[1] == 0xdb8 || words[1] == 0))

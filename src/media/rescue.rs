@@ -101,7 +101,7 @@ async fn run(engine: &Arc<Engine>, recording: &Arc<Recording>, link: OneLink, en
                 return;
             }
             Step::Later => {
-                tokio::time::sleep((left(now) / LOOKS).min(early.max(LOOK_EVERY_MIN)).max(LOOK_EVERY_MIN)).await
+                tokio::time::sleep((left(now) / LOOKS).min(early.max(LOOK_EVERY_MIN)).max(LOOK_EVERY_MIN)).await;
             }
         }
     }

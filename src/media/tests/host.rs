@@ -193,10 +193,8 @@ async fn make_answer(switches: &Arc<Switches>, signature: &Signature, headers: &
     }
     let content = Arc::clone(&switches.content.lock().unwrap());
     let content = if count_down(&switches.emptied) { Arc::default() } else { content };
-    let etag = match switches.etag_per_link.load(Ordering::SeqCst) {
-        true => format!("\"link {serial}\""),
-        false => switches.etag.lock().unwrap().clone(),
-    };
+    let per_link = switches.etag_per_link.load(Ordering::SeqCst);
+    let etag = if per_link { format!("\"link {serial}\"") } else { switches.etag.lock().unwrap().clone() };
     let size = content.len() as u64;
     let response = response.header("etag", etag);
     let asked = headers["range"].to_str().unwrap().strip_prefix("bytes=").unwrap();
