@@ -10,7 +10,9 @@ use cxonefs::base::SystemClock;
 use cxonefs::cxone::{MediaLink, SecretUrl};
 use cxonefs::media::geometry::BLOCK_SIZE;
 use cxonefs::media::plan::{Allowance, Readahead, WINDOW_BLOCKS_MAX, plan};
-use cxonefs::media::{Link, LinkSource, Media, MediaError, MediaSettings, Reader, RecordingKey, index};
+use cxonefs::media::{
+    Link, LinkSource, Media, MediaError, MediaReach, MediaSettings, Reader, RecordingKey, StorageRefusal, index,
+};
 
 const SIZE: u64 = 64 << 20;
 
@@ -77,6 +79,7 @@ async fn warm_reader(dir: &std::path::Path) -> Reader {
         max_age: Duration::MAX,
         connections: 4,
         memory: 64 << 20,
+        reach: MediaReach { hosts: Vec::new(), loopback: true },
         deadline: Duration::from_secs(30),
     };
     let links: Arc<dyn LinkSource> = Arc::new(Fixed(format!("http://{address}/x")));
@@ -96,7 +99,7 @@ struct Fixed(String);
 #[async_trait]
 impl LinkSource for Fixed {
     async fn link(&self, _refused: Option<u64>) -> Result<Link, MediaError> {
-        let url = self.0.parse().map_err(|_| MediaError::Gone)?;
+        let url = self.0.parse().map_err(|_| MediaError::Refused(StorageRefusal::Gone))?;
         let link = MediaLink { url: SecretUrl::new(&url), extension: "mp4".into(), expires_at: None };
         Ok(Link { link, serial: 1, signed_at: jiff::Timestamp::UNIX_EPOCH })
     }

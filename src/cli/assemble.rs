@@ -33,7 +33,7 @@ use audit::AuditSink;
 use binding::Bindings;
 use lister::{ReportingProbe, TenantLister};
 pub use login::{host, login_failure};
-pub use settings::{media_settings, tenant_settings};
+pub use settings::{media_reach, media_settings, tenant_settings};
 use settings::{rate, resolve_limits, vfs_settings};
 
 /// A mount that is being served.
@@ -67,8 +67,9 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
     let (indexed, _bytes) = catalog.totals().map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     let bindings = Bindings::read(config, &catalog)?;
     let logged_in = login::log_in(&tenant, config, indexed > 0, bindings.know_login()).await?;
-    let media = Media::open_sealed(media_settings(&config.cache, &config.limits), keys, Arc::clone(&clock))
-        .map_err(cache_failure)?;
+    let mut bytes = media_settings(&config.cache, &config.limits);
+    bytes.reach = media_reach(&config.tenant);
+    let media = Media::open_sealed(bytes, keys, Arc::clone(&clock)).map_err(cache_failure)?;
     if logged_in {
         let identity = tenant.identity().await.map_err(|error| login_failure(error, config))?;
         bindings.bind(config, &catalog, &identity)?;

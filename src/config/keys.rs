@@ -12,7 +12,7 @@ use url::Url;
 use super::kinds::{self, Kind, NumericId};
 use super::units::UnitError;
 use super::value::Value;
-use crate::base::{Channels, ResolveOn, Since};
+use crate::base::{Channels, HostPattern, ResolveOn, Since};
 
 /// What holds where nobody says anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +161,9 @@ keys! {
     "Base of the Reporting API; overrides discovery."
     PLAYBACK_ENDPOINT: Url = "tenant"."playback_endpoint", URL, Described("as discovered");
     "Base of the Media Playback API; overrides discovery."
+    MEDIA_HOSTS: Vec<HostPattern> = "tenant"."media_hosts", HOSTS,
+        Described("any with a public address");
+    "The only hosts that recordings are fetched from: names, `*.` and the end of a name, or addresses. A host with a private or link-local address must be named."
     REPORTING_VERSION: String = "tenant"."reporting_version", VERSION, Is("v30.0");
     "Version of the Reporting API that is asked for."
 

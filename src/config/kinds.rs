@@ -8,7 +8,7 @@ use url::Url;
 
 use super::units::{self, UnitError};
 use super::value::Value;
-use crate::base::{Channels, ResolveOn, Since};
+use crate::base::{Channels, HostPattern, ResolveOn, Since};
 
 /// Reads values of one kind.
 #[derive(Debug)]
@@ -250,6 +250,18 @@ pub static PATTERNS: Kind<Vec<String>> = Kind {
             return Err(UnitError(String::from("more than 256 patterns are too many")));
         }
         Ok(words)
+    },
+};
+
+pub static HOSTS: Kind<Vec<HostPattern>> = Kind {
+    word: "list of hosts",
+    expected: "a list of hosts, such as [\"*.s3.us-west-2.amazonaws.com\", \"10.1.2.3\"]",
+    read: |value| {
+        let words = words_of(value)?;
+        if words.len() > 256 {
+            return Err(UnitError(String::from("more than 256 hosts are too many")));
+        }
+        words.iter().map(|word| HostPattern::parse(word).map_err(UnitError)).collect()
     },
 };
 

@@ -161,6 +161,7 @@ impl Resolver<'_> {
             auth_endpoint: self.optional(&keys::AUTH_ENDPOINT)?,
             api_endpoint: self.optional(&keys::API_ENDPOINT)?,
             playback_endpoint: self.optional(&keys::PLAYBACK_ENDPOINT)?,
+            media_hosts: self.optional(&keys::MEDIA_HOSTS)?.unwrap_or_default(),
             reporting_version: self.required(&keys::REPORTING_VERSION)?,
         })
     }

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::base::crypt::Keys;
-use crate::base::{Channels, Day, ResolveOn, Since};
+use crate::base::{Channels, Day, HostPattern, ResolveOn, Since};
 
 /// A bundle of settings for one purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub struct TenantConfig {
     pub auth_endpoint: Option<Url>,
     pub api_endpoint: Option<Url>,
     pub playback_endpoint: Option<Url>,
+    /// The only hosts that recordings are fetched from; none: any with a public address.
+    pub media_hosts: Vec<HostPattern>,
     pub reporting_version: String,
 }
 

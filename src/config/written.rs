@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use crate::base::{Channels, ResolveOn, Since};
+use crate::base::{Channels, HostPattern, ResolveOn, Since};
 
 /// A value that a key can have. What is written is read back as the same value.
 pub trait Written {
@@ -112,6 +112,12 @@ impl Written for ResolveOn {
     }
 }
 
+impl Written for Vec<HostPattern> {
+    fn written(&self) -> String {
+        self.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
 impl Written for Vec<String> {
     fn written(&self) -> String {
         self.join(",")
@@ -153,6 +159,7 @@ mod tests {
         }
         assert_eq!(again(&keys::TIMEZONE, "America/New_York"), "America/New_York");
         assert_eq!(again(&keys::MEDIA_TYPES, "call,chat"), "call,chat");
+        assert_eq!(again(&keys::MEDIA_HOSTS, "*.S3.example, 10.0.0.1"), "*.s3.example,10.0.0.1");
         assert_eq!(again(&keys::DENY_PROCESSES, "updatedb, mds*"), "updatedb,mds*");
     }
 

@@ -5,7 +5,7 @@ use url::{Host, Url};
 use super::error::{ApiError, ApiErrorKind};
 
 /// Whether a URL names this machine: `localhost`, 127.0.0.0/8 or `::1`.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

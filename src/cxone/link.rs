@@ -10,6 +10,7 @@ use url::Url;
 use super::address;
 use super::instant;
 use super::model::{MediaLink, SecretUrl};
+use super::signed::is_signature;
 
 /// Extensions that are kept; anything else is called mp4, which is what the tenant records.
 const EXTENSIONS: [&str; 13] =
@@ -36,8 +37,7 @@ pub(super) fn read(text: &str, plain_loopback: bool) -> Result<MediaLink, BadLin
 
 /// Whether a URL looks like a recording rather than a login page: a known extension, or a signature in its query.
 pub(super) fn looks_like_media(url: &Url) -> bool {
-    let signed = |name: &str| ["x-amz-signature", "signature", "sig"].contains(&name.to_ascii_lowercase().as_str());
-    known_extension(url).is_some() || url.query_pairs().any(|(name, _)| signed(&name))
+    known_extension(url).is_some() || url.query_pairs().any(|(name, _)| is_signature(&name))
 }
 
 fn known_extension(url: &Url) -> Option<String> {

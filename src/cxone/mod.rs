@@ -47,6 +47,7 @@ mod retry;
 mod scrub;
 mod settings;
 mod shape;
+mod signed;
 mod slices;
 mod tally;
 mod tenant;
@@ -54,6 +55,7 @@ mod tenant;
 mod tests;
 mod text;
 
+pub use address::is_loopback;
 pub use auth::LoginState;
 pub use breaker::{Ask, Breaker, Probe, ServiceState};
 pub use error::{ApiError, ApiErrorKind};

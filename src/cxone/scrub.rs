@@ -4,14 +4,13 @@
 use serde_json::Value;
 use url::Url;
 
+use super::signed::holds_signature;
+
 /// Fields that hold links, whatever the case of their name and whatever they hold.
 const LINK_FIELDS: [&str; 3] = ["fileToPlayUrl", "videoImageUrl", "redirectUrl"];
 
 /// Fields that hold what people wrote, whatever the case of their name: a link with a query there is theirs.
 const PEOPLES_FIELDS: [&str; 3] = ["text", "subject", "body"];
-
-/// What a link has that opens what it leads to: SigV4, SigV2, and Google's.
-const SIGNATURES: [&str; 3] = ["x-amz-signature=", "awsaccesskeyid=", "x-goog-signature="];
 
 /// Stands for a link within a text.
 const REMOVED: &str = "[link removed]";
@@ -45,7 +44,7 @@ pub(super) fn scrub(value: &mut Value) {
 
 /// A text without the signed links that stand in it.
 pub(super) fn without_links(text: &str) -> String {
-    if !is_signed(text) {
+    if !holds_signature(text) {
         return text.to_owned();
     }
     let ends_a_link = |char: char| char.is_whitespace() || "\"'<>`\\^{|}".contains(char);
@@ -53,9 +52,9 @@ pub(super) fn without_links(text: &str) -> String {
     let scrubbed = words.map(|word| {
         let link = word.trim_end_matches(ends_a_link);
         let end = &word[link.len()..];
-        let before = find_ignoring_case(link, "http").unwrap_or(0);
+        let before = find_ignoring_case(link, "http").filter(|at| holds_signature(&link[*at..])).unwrap_or(0);
         let link = link[before..].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']']);
-        if is_signed(link) {
+        if holds_signature(link) {
             let after = &word[before + link.len()..word.len() - end.len()];
             format!("{}{REMOVED}{after}{end}", &word[..before])
         } else {
@@ -73,12 +72,8 @@ fn is_removed(value: &Value) -> bool {
     matches!(value, Value::String(text) if text == REMOVED)
 }
 
-fn is_signed(text: &str) -> bool {
-    SIGNATURES.iter().any(|signature| find_ignoring_case(text, signature).is_some())
-}
-
 fn is_secret_text(text: &str) -> bool {
-    is_signed(text) || is_link(text)
+    holds_signature(text) || is_link(text)
 }
 
 /// Whether a text is nothing but a link that may open something.
@@ -137,12 +132,18 @@ mod tests {
         assert_eq!(without_links(said), "Hör zu: \"[link removed]\", bis\ndann! http://shop.example/?a=b");
         assert_eq!(without_links("b/x?X-Goog-Signature=1 only"), "[link removed] only");
         assert_eq!(without_links("a=https://b/?X-Amz-Signature=1"), "a=[link removed]");
+        let azure = "(https://a.blob.core.windows.net/c/x.mp4?se=2026-11-02T09%3A00%3A00Z&sp=r&sig=s%3D)";
+        assert_eq!(without_links(azure), "([link removed])");
+        assert_eq!(
+            without_links("https://d1.cloudfront.net/x?Expires=1&Signature=a~b_&Key-Pair-Id=K, ok"),
+            "[link removed], ok"
+        );
     }
 
     proptest! {
         #[test]
-        fn no_signature_survives_in_any_text(before in "\\PC{0,20}", after in "\\PC{0,20}", signature in 0_usize..3) {
-            let signature = SIGNATURES[signature];
+        fn no_signature_survives_in_any_text(before in "\\PC{0,20}", after in "\\PC{0,20}", signature in 0_usize..5) {
+            let signature = ["X-Amz-Signature=", "AWSAccessKeyId=", "x-goog-signature=", "Signature=", "sig="][signature];
             let text = format!("{before}https://b/x?{signature}topsecret {after}");
             prop_assert!(!without_links(&text).contains("topsecret"));
         }

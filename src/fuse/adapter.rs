@@ -57,16 +57,18 @@ impl Adapter {
 }
 
 /// Answers an `open` in the mode that the kernel's rule and the state of the cache allow.
-fn reply_opened(modes: &BackingModes, vfs: &Vfs, ino: u64, opened: &Opened, reply: ReplyOpen) {
+fn reply_opened(modes: &BackingModes, vfs: &Vfs, ino: u64, flags: OpenFlags, opened: &Opened, reply: ReplyOpen) {
     let handle = FileHandle(opened.handle);
     // The kernel refuses passthrough with FOPEN_KEEP_CACHE: there are no pages to keep.
     let cached = if opened.keep_cache { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
     let Some(version) = vfs.recording_version(opened.handle) else { return reply.opened(handle, cached) };
     let verified = || vfs.verified_file(opened.handle).map(|verified| (verified.file, verified.guard));
-    match modes.open(ino, opened.handle, &version, verified, |file| reply.open_backing(file)) {
+    let past_pages = flags.0 & libc::O_DIRECT != 0;
+    match modes.open(ino, opened.handle, &version, past_pages, verified, |file| reply.open_backing(file)) {
         Mode::Cached => reply.opened(handle, cached),
         Mode::Passthrough(backing) => reply.opened_passthrough(handle, FopenFlags::empty(), &backing.id),
-        Mode::Direct => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO),
+        Mode::Direct => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO | cached),
+        Mode::DirectBeside(backing) => reply.opened_passthrough(handle, FopenFlags::FOPEN_DIRECT_IO, &backing.id),
         Mode::OtherVersion => {
             vfs.release(opened.handle);
             reply.error(Errno::ESTALE);
@@ -198,7 +200,7 @@ impl Filesystem for Adapter {
         };
         let (vfs, modes) = (self.vfs.clone(), self.modes.clone());
         answer(&self.runtime, &self.vfs, asked, future, move |result| match result {
-            Ok(opened) => reply_opened(&modes, &vfs, ino.0, &opened, reply),
+            Ok(opened) => reply_opened(&modes, &vfs, ino.0, flags, &opened, reply),
             Err(errno) => reply.error(errno),
         });
     }

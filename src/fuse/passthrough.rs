@@ -50,8 +50,11 @@ pub struct Backing<B, G> {
 pub enum Mode<B, G> {
     Cached,
     Passthrough(Arc<Backing<B, G>>),
-    /// Somebody has another version open, whose pages are not for this one.
+    /// Read past the pages and past the registered file: somebody has another version open, whose pages are not for this one, or the
+    /// program asked for it (`O_DIRECT`).
     Direct,
+    /// As `Direct`, where others have the inode open by passthrough: the kernel wants the registered file named all the same.
+    DirectBeside(Arc<Backing<B, G>>),
     /// Somebody has another version open by passthrough, and the kernel serves nothing else beside it.
     OtherVersion,
 }
@@ -106,12 +109,14 @@ impl<B, G> Modes<B, G> {
     }
 
     /// Decides how `handle` of `ino`, which reads `version`, is open, and counts it. `verified` gives the data file if it is
-    /// complete and verified; `register` makes it known to the kernel.
+    /// complete and verified; `register` makes it known to the kernel. `past_pages`: the program opens with `O_DIRECT`, which must mean
+    /// the same whether or not the recording is here: a file read by passthrough would refuse what is not aligned.
     pub fn open(
         &self,
         ino: u64,
         handle: u64,
         version: &Version,
+        past_pages: bool,
         verified: impl FnOnce() -> Option<(File, G)>,
         register: impl FnOnce(&File) -> io::Result<B>,
     ) -> Mode<B, G> {
@@ -126,6 +131,19 @@ impl<B, G> Modes<B, G> {
         if !inode.version.agrees_with(version) {
             if inode.passthrough > 0 {
                 return Mode::OtherVersion;
+            }
+            books.handles.insert(handle, Held::Direct);
+            return Mode::Direct;
+        }
+        if past_pages {
+            let beside = (inode.passthrough > 0).then(|| inode.backing.upgrade()).flatten();
+            if let Some(backing) = beside {
+                inode.passthrough += 1;
+                books.handles.insert(handle, Held::Passthrough(Arc::clone(&backing)));
+                return Mode::DirectBeside(backing);
+            }
+            if inode.cached == 0 {
+                books.inodes.remove(&ino);
             }
             books.handles.insert(handle, Held::Direct);
             return Mode::Direct;

@@ -51,16 +51,18 @@ impl Again {
 
 #[cfg(test)]
 mod tests {
+    use super::super::error::StorageRefusal;
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_repeated_once_at_once_and_for_the_same_bytes() {
         let again = Again::default();
+        let gone = MediaError::Refused(StorageRefusal::Gone);
         assert!(again.repeats(&(0..10)).is_none());
         again.note(&(0..128), &MediaError::Timeout);
-        again.note(&(128..256), &MediaError::Gone);
+        again.note(&(128..256), &gone);
         assert!(matches!(again.repeats(&(100..104)), Some(MediaError::Timeout)));
-        assert!(matches!(again.repeats(&(128..132)), Some(MediaError::Gone)));
+        assert!(matches!(again.repeats(&(128..132)), Some(MediaError::Refused(StorageRefusal::Gone))));
         assert!(again.repeats(&(100..104)).is_none(), "once");
         again.note(&(0..128), &MediaError::Timeout);
         assert!(again.repeats(&(128..130)).is_none(), "other bytes");

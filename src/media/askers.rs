@@ -101,6 +101,10 @@ impl LinkSource for AskersLinks {
             }
             let first = self.recording.lock().askers.waiting.first().cloned();
             let Some(asker) = first else {
+                // Fetching ahead is nobody's read, and cannot sign: it fails here instead of waiting for a reader.
+                if !self.links.may_sign() {
+                    return self.links.link(refused).await;
+                }
                 tokio::time::sleep(LOOK_EVERY).await;
                 continue;
             };

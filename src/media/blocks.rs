@@ -165,6 +165,15 @@ impl Blocks {
         true
     }
 
+    /// As [`Blocks::doubt`], every block. True: there was one.
+    pub fn doubt_all(&mut self) -> bool {
+        let before = self.verified;
+        for block in 0..self.count() {
+            self.doubt(block);
+        }
+        self.verified < before
+    }
+
     /// The checksum of a present block was compared and holds.
     pub fn verify(&mut self, block: u32) -> bool {
         if self.get(block) != (Block::Present { verified: false }) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::disk::Meta;
 use super::error::{MediaError, chain};
 use super::index::Form;
 use super::key::{KeyHash, RecordingKey, Version};
@@ -135,7 +136,13 @@ impl Cache {
         let mut registry = lock(&self.registry);
         if let Some(recording) = registry.by_hash.get(&hash).cloned() {
             if recording.version.agrees_with(version) {
-                recording.lock().readers += 1;
+                let mut state = recording.lock();
+                state.readers += 1;
+                let stamp = if state.is_quiet() { state.files.as_ref().and_then(|files| files.stamp()) } else { None };
+                if state.check_stamp(stamp) {
+                    warn_touched(&recording);
+                }
+                drop(state);
                 return recording;
             }
             self.replace(&mut registry, &recording, version);
@@ -287,8 +294,13 @@ impl Cache {
             return None;
         }
         let file = self.store.open_data(&recording.hash).ok()?;
+        let meta = Meta::of(&file.metadata().ok()?);
+        if state.check_stamp(Some(meta.stamp())) {
+            warn_touched(recording);
+            return None;
+        }
         // The kernel reads up to the end of this file, whatever size the recording has.
-        if file.metadata().ok()?.len() != recording.version.size {
+        if meta.len != recording.version.size {
             return None;
         }
         state.passthrough += 1;
@@ -312,7 +324,11 @@ impl Cache {
             }
         }
         let files = Arc::new(self.store.reopen(&recording.hash, recording.version.size)?);
+        let stamp = files.stamp();
         let mut state = recording.lock();
+        if state.check_stamp(stamp) {
+            warn_touched(recording);
+        }
         if state.is_used() || state.blocks.has_in_flight() {
             state.files = Some(Arc::clone(&files));
         }
@@ -338,4 +354,8 @@ impl Cache {
             tracing::warn!(recording = ?hash, %error, "cannot remove a cache file");
         }
     }
+}
+
+fn warn_touched(recording: &Recording) {
+    tracing::warn!(recording = ?recording.hash, "a cache file was changed by another program; its checksums are compared again");
 }

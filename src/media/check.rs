@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::error::StorageRefusal;
 use super::geometry::MAX_RECORDING_BYTES;
 use super::index::VALIDATOR_LEN_MAX;
 use super::key::hex;
@@ -20,21 +21,48 @@ pub enum Verdict {
     Whole { total: Option<u64> },
     /// 416: the range lies outside the object, which has `total` bytes.
     Outside { total: Option<u64> },
-    /// The link is refused: 403, or 400/401, with which S3 answers an expired session token.
-    Refused,
-    /// 404, 410.
-    Gone,
+    /// The link is refused, for a reason that a fresh signature may cure: 403, or 400/401, with which S3 answers an expired session
+    /// token.
+    LinkRefused,
+    /// The object is refused, whatever link leads to it.
+    Refused(StorageRefusal),
+    /// 301, 302, 303, 307, 308: the bytes are at this address, which may be relative.
+    Elsewhere { location: String },
     /// Worth another attempt, after `after` if the host said so.
     Transient { why: String, after: Option<Duration> },
     /// The host does what no second attempt will mend.
     Broken { why: String },
 }
 
-/// Judges the answer to a GET of the bytes `asked`. No recording is empty: who says so is asked again, because a size that was once
-/// believed is believed for ever.
+/// Codes of storage errors (S3, Azure, Google) that a fresh signature may cure.
+const CURED_BY_SIGNING: [&str; 10] = [
+    "AccessDenied",
+    "AuthenticationFailed",
+    "AuthorizationFailure",
+    "AuthorizationQueryParametersError",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+];
+
+/// Codes that say "later", whatever status they come with.
+const LATER: [&str; 6] =
+    ["RequestTimeout", "SlowDown", "ServerBusy", "OperationTimedOut", "rateLimitExceeded", "userRateLimitExceeded"];
+
+/// The bytes of an error's body in which its code is looked for.
+pub const ERROR_BODY_MAX: usize = 16 * 1024;
+
+/// Judges the answer to a GET of the bytes `asked`; `body` is the beginning of an error's body, as far as it was read. No recording is
+/// empty: who says so is asked again, because a size that was once believed is believed for ever.
 #[must_use]
-pub fn judge(status: u16, headers: &HeaderMap, asked: &Range<u64>) -> Verdict {
-    let verdict = interpret(status, headers, asked);
+pub fn judge(status: u16, headers: &HeaderMap, body: &[u8], asked: &Range<u64>) -> Verdict {
+    let verdict = match status {
+        400..=599 if status != 416 => refused(status, headers, body),
+        _ => interpret(status, headers, asked),
+    };
     let total = match verdict {
         Verdict::Partial { total, .. } => Some(total),
         Verdict::Whole { total } | Verdict::Outside { total } => total,
@@ -56,18 +84,48 @@ fn interpret(status: u16, headers: &HeaderMap, asked: &Range<u64>) -> Verdict {
         200 => Verdict::Whole { total: content_length(headers) },
         206 => partial(headers, asked),
         416 => Verdict::Outside { total: text(headers, &header::CONTENT_RANGE).and_then(unsatisfied_total) },
-        400 | 401 | 403 => Verdict::Refused,
-        404 | 410 => Verdict::Gone,
-        408 | 425 | 429 | 500..=599 => {
-            let after = text(headers, &header::RETRY_AFTER).and_then(|value| value.trim().parse().ok());
-            Verdict::Transient {
-                why: format!("the media host answered {status}"),
-                after: after.map(Duration::from_secs),
+        301 | 302 | 303 | 307 | 308 => match text(headers, &header::LOCATION) {
+            Some(location) if !location.trim().is_empty() => {
+                Verdict::Elsewhere { location: location.trim().to_owned() }
             }
-        }
-        300..=399 => broken("the media host redirects, which is not followed"),
+            _ => broken("the media host redirects to nowhere"),
+        },
         _ => broken(&format!("the media host answered {status}")),
     }
+}
+
+/// What an error of the storage means: its code first, its status where that says nothing.
+fn refused(status: u16, headers: &HeaderMap, body: &[u8]) -> Verdict {
+    let code = storage_code(headers, body).unwrap_or_default();
+    let is_one_of = |codes: &[&str]| codes.iter().any(|one| one.eq_ignore_ascii_case(&code));
+    let refusal = match status {
+        _ if is_one_of(&LATER) => return transient(status, headers),
+        408 | 425 | 429 | 500.. => return transient(status, headers),
+        _ if is_one_of(&["InvalidObjectState", "BlobArchived"]) => StorageRefusal::Archived,
+        _ if is_one_of(&["BlobBeingRehydrated"]) => StorageRefusal::Restoring,
+        404 | 410 => StorageRefusal::Gone,
+        _ if is_one_of(&["NoSuchKey", "NoSuchVersion", "BlobNotFound"]) => StorageRefusal::Gone,
+        400 | 401 | 403 if code.is_empty() || is_one_of(&CURED_BY_SIGNING) => return Verdict::LinkRefused,
+        401 | 403 => StorageRefusal::Denied,
+        _ => StorageRefusal::Other(status),
+    };
+    Verdict::Refused(refusal)
+}
+
+fn transient(status: u16, headers: &HeaderMap) -> Verdict {
+    let after = text(headers, &header::RETRY_AFTER).and_then(|value| value.trim().parse().ok());
+    Verdict::Transient { why: format!("the media host answered {status}"), after: after.map(Duration::from_secs) }
+}
+
+/// The code by which a storage names its error: Azure's header, or `<Code>` in the XML that S3, Azure and Google send.
+fn storage_code(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    if let Some(code) = headers.get("x-ms-error-code").and_then(|value| value.to_str().ok()) {
+        return Some(code.trim().to_owned());
+    }
+    let body = String::from_utf8_lossy(body.get(..ERROR_BODY_MAX).unwrap_or(body));
+    let (_, rest) = body.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    Some(code.trim().to_owned())
 }
 
 fn broken(why: &str) -> Verdict {
@@ -157,7 +215,7 @@ mod tests {
     #[test]
     fn parts_must_be_what_was_asked() {
         let judge = |range: &str, length: &str| {
-            judge(206, &headers(&[("content-range", range), ("content-length", length)]), &(10..20))
+            judge(206, &headers(&[("content-range", range), ("content-length", length)]), b"", &(10..20))
         };
         assert_eq!(judge("bytes 10-19/100", "10"), Verdict::Partial { bytes: 10..20, total: 100 });
         assert_eq!(judge("bytes 10-14/15", "5"), Verdict::Partial { bytes: 10..15, total: 15 });
@@ -178,12 +236,20 @@ mod tests {
 
     #[test]
     fn statuses_sort_into_verdicts() {
-        let judge = |status, pairs: &[(&'static str, &str)]| judge(status, &headers(pairs), &(0..10));
+        let judge = |status, pairs: &[(&'static str, &str)]| judge(status, &headers(pairs), b"", &(0..10));
         assert_eq!(judge(200, &[("content-length", "7")]), Verdict::Whole { total: Some(7) });
         assert_eq!(judge(416, &[("content-range", "bytes */7")]), Verdict::Outside { total: Some(7) });
-        assert_eq!(judge(403, &[]), Verdict::Refused);
-        assert_eq!(judge(410, &[]), Verdict::Gone);
-        assert!(matches!(judge(302, &[]), Verdict::Broken { .. }));
+        assert_eq!(judge(403, &[]), Verdict::LinkRefused);
+        assert_eq!(judge(410, &[]), Verdict::Refused(StorageRefusal::Gone));
+        assert_eq!(judge(451, &[]), Verdict::Refused(StorageRefusal::Other(451)));
+        for status in [301, 302, 303, 307, 308] {
+            let elsewhere = Verdict::Elsewhere { location: "../y.mp4?a=b".into() };
+            assert_eq!(judge(status, &[("location", " ../y.mp4?a=b ")]), elsewhere);
+            assert!(matches!(judge(status, &[]), Verdict::Broken { .. }));
+        }
+        for status in [300, 304, 305, 306] {
+            assert!(matches!(judge(status, &[("location", "/y")]), Verdict::Broken { .. }), "{status}");
+        }
         assert!(matches!(judge(200, &[("content-encoding", "gzip")]), Verdict::Broken { .. }));
         for kind in ["text/html; charset=utf-8", "application/json", "Application/XML"] {
             assert!(matches!(judge(200, &[("content-type", kind)]), Verdict::Transient { .. }), "{kind}");
@@ -195,8 +261,31 @@ mod tests {
     }
 
     #[test]
+    fn what_the_storage_says_decides_whether_signing_helps() {
+        let said = |status, code: &str| {
+            let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>m</Message></Error>");
+            judge(status, &HeaderMap::new(), body.as_bytes(), &(0..10))
+        };
+        let azure = |status, code: &str| judge(status, &headers(&[("x-ms-error-code", code)]), b"", &(0..10));
+        assert_eq!(said(403, "InvalidObjectState"), Verdict::Refused(StorageRefusal::Archived));
+        assert_eq!(azure(409, "BlobArchived"), Verdict::Refused(StorageRefusal::Archived));
+        assert_eq!(azure(409, "BlobBeingRehydrated"), Verdict::Refused(StorageRefusal::Restoring));
+        assert_eq!(said(404, "NoSuchKey"), Verdict::Refused(StorageRefusal::Gone));
+        assert_eq!(said(403, "NoSuchKey"), Verdict::Refused(StorageRefusal::Gone));
+        for (status, code) in [(403, "AccessDenied"), (400, "ExpiredToken"), (403, "SignatureDoesNotMatch")] {
+            assert_eq!(said(status, code), Verdict::LinkRefused, "{code}");
+        }
+        assert_eq!(azure(403, "AuthenticationFailed"), Verdict::LinkRefused);
+        assert_eq!(said(403, "AllAccessDisabled"), Verdict::Refused(StorageRefusal::Denied));
+        assert_eq!(said(400, "InvalidArgument"), Verdict::Refused(StorageRefusal::Other(400)));
+        for (status, code) in [(400, "RequestTimeout"), (503, "SlowDown"), (403, "userRateLimitExceeded")] {
+            assert!(matches!(said(status, code), Verdict::Transient { .. }), "{code}");
+        }
+    }
+
+    #[test]
     fn no_recording_is_empty_or_beyond_all_reason() {
-        let judge = |status, name, value: &str| judge(status, &headers(&[(name, value)]), &(0..10));
+        let judge = |status, name, value: &str| judge(status, &headers(&[(name, value)]), b"", &(0..10));
         let most = MAX_RECORDING_BYTES;
         for (status, name, value) in [(200, "content-length", "0"), (416, "content-range", "bytes */0")] {
             assert!(matches!(judge(status, name, value), Verdict::Transient { .. }), "{status}");
@@ -226,7 +315,7 @@ mod tests {
         fn nothing_panics(status in 100u16..600, range in "[ -~]{0,40}", length in "[ -~]{0,20}", start: u32, len: u32) {
             let asked = u64::from(start)..u64::from(start) + u64::from(len);
             let sent = headers(&[("content-range", &range), ("content-length", &length)]);
-            if let Verdict::Partial { bytes, total } = judge(status, &sent, &asked) {
+            if let Verdict::Partial { bytes, total } = judge(status, &sent, range.as_bytes(), &asked) {
                 prop_assert!(bytes.start == asked.start && bytes.end <= asked.end && bytes.end <= total);
             }
         }

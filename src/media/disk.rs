@@ -20,6 +20,28 @@ pub struct Meta {
     pub occupied: u64,
     /// Last modified: seconds since 1970 and nanoseconds.
     pub modified: (i64, i64),
+    /// Its metadata last changed, which no program can set: seconds since 1970 and nanoseconds.
+    pub changed: (i64, i64),
+}
+
+/// What differs once a file was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Meta {
+    /// What differs once the file was written to.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { len: self.len, modified: self.modified, changed: self.changed }
+    }
+
+    /// Of a file that is open otherwise.
+    pub fn of(metadata: &fs::Metadata) -> Meta {
+        meta(metadata)
+    }
 }
 
 /// An entry of a directory.
@@ -218,5 +240,6 @@ fn meta(metadata: &fs::Metadata) -> Meta {
         len: metadata.len(),
         occupied: metadata.blocks() * 512,
         modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
     }
 }

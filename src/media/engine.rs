@@ -1,19 +1,24 @@
 //! What all fetches and readers of one cache share: the cache, the HTTP side, the limits, and the sign that it is over.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::cache::Cache;
 use super::error::MediaError;
 use super::gate::{Gate, GateSnapshot};
 use super::geometry::BLOCK_SIZE;
 use super::key::{KeyHash, Version};
-use super::links::LinkSource;
+use super::line::Line;
+use super::links::{Link, LinkSource};
 use super::plan::{Allowance, WINDOW_BLOCKS_MAX};
-use super::recording::State;
+use super::recording::{Recording, State};
+use super::rescue::{self, Signings};
 use super::session::Session;
 use super::settings::{MediaSettings, Patience};
 use super::source::Source;
@@ -31,6 +36,12 @@ pub struct Engine {
     pub clock: Arc<dyn Clock>,
     /// Probes under way, one per recording.
     pub probes: Mutex<HashMap<KeyHash, ProbeAnswer>>,
+    /// What the line carries.
+    line: Line,
+    /// Reads that wait for bytes.
+    waiting: AtomicUsize,
+    /// Whether signings of a recording lead to the same object, as far as was seen.
+    pub signings: Signings,
     /// Turns at comparing checksums in the background.
     pub verifying: tokio::sync::Semaphore,
     source: Source,
@@ -42,6 +53,15 @@ pub struct Engine {
     runtime: OnceLock<tokio::runtime::Handle>,
 }
 
+/// A read that waits.
+pub struct WaitingRead<'a>(&'a AtomicUsize);
+
+impl Drop for WaitingRead<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Engine {
     /// Opens the cache and sets up HTTP. Starts no task and makes no request.
     pub fn new(settings: MediaSettings, keys: &Keys, clock: Arc<dyn Clock>) -> Result<Engine, MediaError> {
@@ -51,8 +71,11 @@ impl Engine {
             cache,
             clock,
             probes: Mutex::default(),
+            line: Line::default(),
+            waiting: AtomicUsize::new(0),
+            signings: Signings::default(),
             verifying: tokio::sync::Semaphore::new(1),
-            source: Source::new(settings.connections)?,
+            source: Source::new(settings.connections, settings.reach.clone())?,
             gate: Gate::new(settings.connections, settings.memory),
             patience: Patience::within(settings.deadline),
             closed: watch::Sender::new(false),
@@ -90,6 +113,22 @@ impl Engine {
         self.brought_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// A read waits for bytes, until the answer is dropped.
+    pub fn waiting(&self) -> WaitingRead<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        WaitingRead(&self.waiting)
+    }
+
+    /// A read has waited so long for a piece of what it needs.
+    pub fn note_wait(&self, waited: Duration) {
+        self.line.note_wait(waited, self.brought_bytes(), Instant::now());
+    }
+
+    /// A recording was met by this link, which ends at `end` by this machine's clock.
+    pub fn note_link(self: &Arc<Self>, recording: &Arc<Recording>, link: &Link, end: Timestamp, note: Option<Vec<u8>>) {
+        rescue::watch(self, recording, link.clone(), end, note);
+    }
+
     /// Bytes that arrived from media hosts so far.
     pub fn brought_bytes(&self) -> u64 {
         self.brought_bytes.load(Ordering::Relaxed)
@@ -110,10 +149,12 @@ impl Engine {
         let spilling = self.cache.is_spilling();
         // A window that evicts what it has just brought is worse than none.
         let by_cache = u32::try_from(self.cache.limit() / 8 / BLOCK_SIZE).unwrap_or(u32::MAX);
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        let by_line = self.line.window_max(waiting, self.brought_bytes(), Instant::now()).unwrap_or(u32::MAX);
         Allowance {
             block_count: state.blocks.count(),
             whole: self.fetches_whole(size),
-            window_max: if spilling || state.no_ranges { 0 } else { WINDOW_BLOCKS_MAX.min(by_cache) },
+            window_max: if spilling || state.no_ranges { 0 } else { WINDOW_BLOCKS_MAX.min(by_cache).min(by_line) },
             ranges_spare: self.gate.spare(state.host.as_ref()),
         }
     }

@@ -11,18 +11,18 @@ pub enum MediaError {
     /// The link source failed; its own error is inside.
     #[error("no link to the recording")]
     Link(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The link at hand is refused or has ended, and whoever fetches may sign no other.
+    #[error("the link at hand has ended, and none is signed for what nobody asked for")]
+    Unsigned,
     /// The media host has other bytes than before; the old blocks are gone from the cache.
     #[error("the recording changed at the source")]
     Changed(Version),
     /// It was erased from the cache, for good, while it was open.
     #[error("the recording was erased")]
     Erased,
-    /// The media host says that there is no such object (404 or 410).
-    #[error("the media host has no such recording")]
-    Gone,
-    /// Refused with a fresh link.
-    #[error("the media host refused a fresh link")]
-    Denied,
+    /// The storage refuses the recording, and another signing would not help.
+    #[error("{0}")]
+    Refused(StorageRefusal),
     /// The media host was known to be down.
     #[error("the media host is not asked now")]
     Down(#[source] Arc<ApiError>),
@@ -34,7 +34,36 @@ pub enum MediaError {
     Source(Arc<str>),
 }
 
+/// Why the storage refuses a recording. Each is a state of that one file, worth keeping: asking again at once gives the same answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum StorageRefusal {
+    /// The object is in an archive class (S3 `InvalidObjectState`, Azure `BlobArchived`): somebody has to restore it first.
+    #[error("the media host has the recording in an archive, from which it must be restored first")]
+    Archived,
+    /// The object is on its way back from an archive (Azure `BlobBeingRehydrated`).
+    #[error("the media host is restoring the recording from an archive")]
+    Restoring,
+    /// There is no such object (404, 410, `NoSuchKey`).
+    #[error("the media host has no such recording")]
+    Gone,
+    /// Refused with a fresh link, or for a reason that no signing changes.
+    #[error("the media host refused a fresh link")]
+    Denied,
+    /// Another status that is no answer to a GET.
+    #[error("the media host answered {0}")]
+    Other(u16),
+}
+
 impl MediaError {
+    /// Why the storage refuses the recording, if that is what went wrong.
+    #[must_use]
+    pub fn refusal(&self) -> Option<StorageRefusal> {
+        match self {
+            MediaError::Refused(refusal) => Some(*refusal),
+            _ => None,
+        }
+    }
+
     /// [`MediaError::Source`] with a text.
     pub(super) fn source(text: impl Into<Arc<str>>) -> MediaError {
         MediaError::Source(text.into())

@@ -81,6 +81,7 @@ impl Cache {
             let mut state = recording.lock();
             if begun {
                 state.blocks.evict_end(block);
+                state.stamp = None;
             }
             state.blocks.is_idle_and_empty()
         };

@@ -24,8 +24,10 @@ use super::key::Version;
 use super::links::LinkSource;
 use super::recording::{FetchEntry, Progress, Recording, State};
 use super::session::{Reply, Session};
+use super::settings::PROGRESS_BYTES_MIN;
 use super::source::Answer;
 use super::sync::{Runtime, spawn_blocking, timeout, yield_now};
+use super::traffic::Traffic;
 use super::writer::Writer;
 
 /// When a host pauses for this long, what it sent before is written without waiting for a full batch.
@@ -77,6 +79,7 @@ pub struct Claim {
     /// The fetch that takes the whole body from a host which sends no less.
     gives_way_to: Option<watch::Receiver<Progress>>,
     progress: Arc<watch::Sender<Progress>>,
+    traffic: Arc<Traffic>,
     /// A small recording: brought whole even when nobody reads any more, while its link still works.
     keep: bool,
     finished: bool,
@@ -84,8 +87,16 @@ pub struct Claim {
 
 impl Claim {
     /// Claims what is absent of `blocks`.
-    pub fn take(engine: &Arc<Engine>, recording: &Arc<Recording>, state: &mut State, blocks: Range<u32>) -> Claim {
-        let (sender, receiver) = watch::channel(Progress::default());
+    /// `asked`: a read waits for some of them.
+    pub fn take(
+        engine: &Arc<Engine>,
+        recording: &Arc<Recording>,
+        state: &mut State,
+        blocks: Range<u32>,
+        asked: bool,
+    ) -> Claim {
+        let traffic = Arc::new(if asked { Traffic::asked() } else { Traffic::default() });
+        let (sender, receiver) = watch::channel(Progress { traffic: Arc::clone(&traffic), ..Progress::default() });
         let id = engine.next_fetch_id();
         let count = state.blocks.count();
         let whole = blocks == (0..count) && count > 1;
@@ -98,8 +109,17 @@ impl Claim {
             owned,
             gives_way_to: None,
             progress: Arc::new(sender),
+            traffic,
             keep: engine.is_small(recording.version.size),
             finished: false,
+        }
+    }
+
+    /// As [`Claim::spawn`], on the runtime of the caller.
+    pub fn spawn_here(self, links: Arc<dyn LinkSource>, turn: Turn) {
+        let engine = Arc::clone(&self.engine);
+        if let Some(runtime) = engine.runtime() {
+            self.spawn(runtime, links, turn);
         }
     }
 
@@ -131,6 +151,7 @@ impl Claim {
         let mut writer = Writer::new(&self.engine, &self.recording, &self.progress);
         let mut assembler = Assembler::new(self.recording.version.size, self.owned.first().copied().unwrap_or(0));
         session.progress = Some(Arc::clone(&self.progress));
+        session.traffic = Arc::clone(&self.traffic);
         let outcome = self.fetch(session, first, &mut assembler, &mut writer).await;
         writer.finish().await;
         self.leave_note(session).await;
@@ -162,7 +183,7 @@ impl Claim {
                 Some(reply) => reply,
                 None => session.get(asked.clone(), |linked| self.is_wanted(linked)).await?,
             };
-            self.note_host(session);
+            self.note_reply(session, &reply);
             let stopped = match reply {
                 Reply::Unwanted => return Ok(()),
                 Reply::Outside { version } => return Err(self.changed(version)),
@@ -173,7 +194,7 @@ impl Claim {
                     if bytes.end < asked.end {
                         session.count_short_part()?;
                     }
-                    self.take_in(session, (answer, pass), bytes, assembler, writer).await?
+                    self.take_in(session, (answer, pass), bytes, true, assembler, writer).await?
                 }
                 Reply::Whole { answer, total, validator, pass } => {
                     let size = self.recording.version.size;
@@ -190,7 +211,8 @@ impl Claim {
                     if !self.widen(assembler) {
                         return Ok(());
                     }
-                    self.take_in(session, (answer, pass), 0..size, assembler, writer).await?
+                    // Broken off, it would begin anew.
+                    self.take_in(session, (answer, pass), 0..size, false, assembler, writer).await?
                 }
             };
             if stopped {
@@ -200,11 +222,37 @@ impl Claim {
         Ok(())
     }
 
-    /// So that readahead knows whose connections it would take.
-    fn note_host(&self, session: &Session<'_>) {
+    /// So that readahead knows whose connections it would take, and what a link led to.
+    fn note_reply(&self, session: &Session<'_>, reply: &Reply) {
+        let met = match reply {
+            Reply::Partial { version, .. } | Reply::Outside { version } => version,
+            Reply::Whole { .. } | Reply::Unwanted => return,
+        };
         let mut state = self.recording.lock();
         if state.host != session.host {
             state.host.clone_from(&session.host);
+        }
+        let Some(link) = &session.link else { return };
+        let agrees = self.recording.version.agrees_with(met);
+        if let Some(before) = &state.link {
+            let tells = !met.validator.is_empty() && !self.recording.version.validator.is_empty();
+            if before.serial == link.serial {
+                return;
+            } else if agrees && tells {
+                self.engine.signings.note_same();
+            } else if !agrees && met.size == self.recording.version.size {
+                self.engine.signings.note_different();
+            }
+        }
+        if !agrees {
+            return;
+        }
+        state.link = Some(link.clone());
+        let is_noted = !state.lacks_note();
+        drop(state);
+        if let Some(end) = session.end_of(link) {
+            let note = if is_noted { None } else { session.note() };
+            self.engine.note_link(&self.recording, link, end, note);
         }
     }
 
@@ -214,27 +262,31 @@ impl Claim {
         session: &mut Session<'_>,
         (mut answer, mut pass): (Answer, Pass),
         body: Range<u64>,
+        may_yield: bool,
         assembler: &mut Assembler,
         writer: &mut Writer,
     ) -> Result<bool, MediaError> {
-        let stopped = self.stream(session, &mut answer, body, assembler, writer).await;
+        let yields = may_yield.then_some(&mut pass);
+        let stopped = self.stream(session, &mut answer, body, yields, assembler, writer).await;
         drop(answer);
         pass.hang_up();
         writer.finish().await;
         stopped
     }
 
-    /// Takes the body, whose bytes are `body` of the recording, into the cache. True: nobody wants the rest.
+    /// Takes the body, whose bytes are `body` of the recording, into the cache. True: nobody wants the rest. The pass given, the body is left
+    /// for later where another fetch needs the connection more.
     async fn stream(
         &mut self,
         session: &mut Session<'_>,
         answer: &mut Answer,
         body: Range<u64>,
+        mut yields: Option<&mut Pass>,
         assembler: &mut Assembler,
         writer: &mut Writer,
     ) -> Result<bool, MediaError> {
         let mut at = body.start;
-        let mut came_far = Instant::now();
+        let mut came_far = (Instant::now(), self.traffic.received());
         while at < body.end {
             let mut piece = match next_piece(answer, writer, session.patience.silence_max).await {
                 Ok(Some(piece)) => piece,
@@ -250,13 +302,14 @@ impl Claim {
             piece.truncate(usize::try_from(body.end - at).unwrap_or(usize::MAX));
             if !piece.is_empty() {
                 session.progressed();
+                self.traffic.receive(piece.len());
             }
             // A whole body starts before what is wanted of it.
             let ahead = assembler.position.saturating_sub(at).min(piece.len() as u64);
             at += piece.len() as u64;
             self.engine.note_brought(piece.len());
             let _ = piece.split_to(ahead as usize);
-            let mut came_on = ahead > 0;
+            let mut came_on = false;
             while let Some((block, bytes)) = assembler.push(&mut piece) {
                 came_on = true;
                 if self.owned.remove(&block) {
@@ -266,11 +319,15 @@ impl Claim {
                     return Ok(true);
                 }
             }
-            if came_on {
-                came_far = Instant::now();
-            } else if came_far.elapsed() > session.patience.block_max {
+            if came_on && at < body.end && yields.as_mut().is_some_and(|pass| pass.must_yield(&self.traffic)) {
+                return Ok(false);
+            }
+            let received = self.traffic.received();
+            if received >= came_far.1 + PROGRESS_BYTES_MIN {
+                came_far = (Instant::now(), received);
+            } else if came_far.0.elapsed() > session.patience.crawl_max {
                 // Never silent, but of no use to anyone who waits; and another connection may be better. What is here is kept.
-                session.setback("the media host takes too long for a block", None).await?;
+                session.setback("the media host sends next to nothing", None).await?;
                 return Ok(false);
             }
         }

@@ -53,10 +53,12 @@ impl Cache {
         }
         let crcs: Vec<u32> = run.iter().map(|pieces| checksum(pieces)).collect();
         let written = files.write_run(first, run, &crcs);
+        let stamp = files.stamp();
         let mut state = recording.lock();
         // The files may have been unlinked meanwhile, and the bytes with them.
         let current = state.files.as_ref().is_some_and(|current| Arc::ptr_eq(current, &files));
         if written.is_ok() && current {
+            state.stamp = stamp;
             let mut space = lock(&self.space);
             space.settle(charge);
             for (block, crc) in blocks.zip(crcs) {

@@ -1,8 +1,9 @@
 //! Who may talk to a media host now: so many connections per host, and memory for all of them together.
 //!
 //! Fair between hosts: a connection that is free for several goes to the host that has the fewest, and the last one that memory
-//! allows only to a host that has none. So a host that is slow, or asked for much, keeps none away from the others. First come, first
-//! served within a host.
+//! allows only to a host that has none. So a host that is slow, or asked for much, keeps none away from the others. Within a host,
+//! fetches that a read waits for go first, whatever recording they are of, then first come, first served; a fetch that nobody waits for gives
+//! its connection back between two blocks when one that a read waits for has none.
 //!
 //! Decisions are in [`Turns`]; [`Gate`] keeps it behind a mutex that is never held across an await. Knows neither links nor bytes.
 
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::error::MediaError;
 use super::settings::FETCH_MEMORY_BYTES;
+use super::traffic::Traffic;
 
 /// With fewer fetches than this in memory none is set aside.
 const SHARED_FETCHES_MIN: usize = 4;
@@ -59,15 +61,29 @@ pub struct Pass {
     shared: Arc<Mutex<State>>,
     /// None once the connection was given back.
     host: Option<HostName>,
+    /// It is about to be given back to a fetch that a read waits for.
+    yields: bool,
 }
 
 impl Pass {
     /// Gives the connection back and keeps the memory, for what is still on its way to the disk.
     pub fn hang_up(&mut self) {
         if let Some(host) = self.host.take() {
-            lock(&self.shared).turns.hang_up(&host);
+            lock(&self.shared).turns.hang_up(&host, self.yields);
             grant(&self.shared);
         }
+    }
+
+    /// Whether the fetch `own`, whose pass this is, must hang up so that one goes on that a read waits for. To be asked where it can stop
+    /// without losing what arrived.
+    pub fn must_yield(&mut self, own: &Traffic) -> bool {
+        if !self.yields
+            && !own.is_awaited()
+            && let Some(host) = &self.host
+        {
+            self.yields = lock(&self.shared).turns.ask_back(host);
+        }
+        self.yields
     }
 }
 
@@ -79,12 +95,12 @@ impl Gate {
         Gate { shared: Arc::new(Mutex::new(state)) }
     }
 
-    /// Waits for a connection to this host. Dropping the future leaves the queue.
-    pub async fn enter(&self, host: &HostName) -> Result<Pass, MediaError> {
+    /// Waits for a connection to this host for the fetch that `traffic` tells of. Dropping the future leaves the queue.
+    pub async fn enter(&self, host: &HostName, traffic: &Arc<Traffic>) -> Result<Pass, MediaError> {
         let (sender, pass) = oneshot::channel();
         let ticket = {
             let mut state = lock(&self.shared);
-            let ticket = state.turns.join(host);
+            let ticket = state.turns.join(host, Arc::clone(traffic));
             state.waiting.insert(ticket, sender);
             ticket
         };
@@ -156,7 +172,7 @@ fn grant(shared: &Arc<Mutex<State>>) {
     {
         let mut state = lock(shared);
         while let Some((host, ticket)) = state.turns.next() {
-            let pass = Pass { shared: Arc::clone(shared), host: Some(host) };
+            let pass = Pass { shared: Arc::clone(shared), host: Some(host), yields: false };
             granted.push((state.waiting.remove(&ticket), pass));
         }
     }
@@ -189,7 +205,17 @@ struct Turns {
 #[derive(Debug, Default)]
 struct HostQueue {
     active: usize,
-    waiting: VecDeque<u64>,
+    /// Of the active ones, those that are about to give their connection back.
+    yielding: usize,
+    waiting: VecDeque<(u64, Arc<Traffic>)>,
+}
+
+impl HostQueue {
+    /// The place in the queue whose turn is next, and whether a read waits for it.
+    fn first(&self) -> Option<(usize, bool)> {
+        let awaited = self.waiting.iter().position(|(_, traffic)| traffic.is_awaited());
+        awaited.map(|place| (place, true)).or_else(|| (!self.waiting.is_empty()).then_some((0, false)))
+    }
 }
 
 impl Turns {
@@ -198,10 +224,10 @@ impl Turns {
         Turns { connections_max, fetches_max, fetches: 0, next_ticket: 0, hosts: BTreeMap::new() }
     }
 
-    fn join(&mut self, host: &HostName) -> u64 {
+    fn join(&mut self, host: &HostName, traffic: Arc<Traffic>) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.hosts.entry(host.clone()).or_default().waiting.push_back(ticket);
+        self.hosts.entry(host.clone()).or_default().waiting.push_back((ticket, traffic));
         ticket
     }
 
@@ -213,9 +239,13 @@ impl Turns {
         let last_is_kept = self.fetches_max >= SHARED_FETCHES_MIN && self.fetches + 1 == self.fetches_max;
         let may = |queue: &HostQueue| queue.active < self.connections_max && !(last_is_kept && queue.active > 0);
         let candidates = self.hosts.iter_mut().filter(|(_, queue)| may(queue));
-        let waiting = candidates.filter_map(|(host, queue)| Some((queue.active, *queue.waiting.front()?, host, queue)));
-        let (_, ticket, host, queue) = waiting.min_by_key(|(active, ticket, ..)| (*active, *ticket))?;
-        queue.waiting.pop_front();
+        let waiting = candidates.filter_map(|(host, queue)| {
+            let (place, awaited) = queue.first()?;
+            let order = (!awaited, queue.active, queue.waiting[place].0);
+            Some((order, place, host, queue))
+        });
+        let (_, place, host, queue) = waiting.min_by_key(|(order, ..)| *order)?;
+        let (ticket, _) = queue.waiting.remove(place)?;
         queue.active += 1;
         self.fetches += 1;
         Some((host.clone(), ticket))
@@ -226,10 +256,20 @@ impl Turns {
         self.fetches = self.fetches.saturating_sub(1);
     }
 
+    /// Whether one more active fetch of this host must give its connection back: reads wait for more fetches than have been promised one.
+    fn ask_back(&mut self, host: &HostName) -> bool {
+        let Some(queue) = self.hosts.get_mut(host) else { return false };
+        let awaited = queue.waiting.iter().filter(|(_, traffic)| traffic.is_awaited()).count();
+        let asks = awaited > queue.yielding;
+        queue.yielding += usize::from(asks);
+        asks
+    }
+
     /// A connection is free again.
-    fn hang_up(&mut self, host: &HostName) {
+    fn hang_up(&mut self, host: &HostName, yielded: bool) {
         if let Some(queue) = self.hosts.get_mut(host) {
             queue.active = queue.active.saturating_sub(1);
+            queue.yielding = queue.yielding.saturating_sub(usize::from(yielded));
         }
         self.forget_if_idle(host);
     }
@@ -237,7 +277,7 @@ impl Turns {
     /// One who waited does so no more.
     fn give_up(&mut self, host: &HostName, ticket: u64) {
         if let Some(queue) = self.hosts.get_mut(host) {
-            queue.waiting.retain(|waiting| *waiting != ticket);
+            queue.waiting.retain(|(waiting, _)| *waiting != ticket);
         }
         self.forget_if_idle(host);
     }
@@ -273,11 +313,46 @@ mod tests {
         HostName(name.into())
     }
 
+    /// A fetch that nobody waits for.
+    fn idle() -> Arc<Traffic> {
+        Arc::default()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_read_waits_for_goes_before_readahead_that_has_queued_longer() {
+        let (gate, a) = (Gate::new(2, 1 << 30), host("a"));
+        let mut first = gate.enter(&a, &idle()).await.unwrap();
+        let mut second = gate.enter(&a, &idle()).await.unwrap();
+        assert!(!first.must_yield(&idle()), "nobody waits");
+        let behind = |traffic: Arc<Traffic>| {
+            let (gate, a) = (gate.clone(), a.clone());
+            tokio::spawn(async move { gate.enter(&a, &traffic).await })
+        };
+        let (ahead, later) = (behind(idle()), Arc::<Traffic>::default());
+        tokio::task::yield_now().await;
+        let asked = behind(Arc::new(Traffic::asked()));
+        let reads_later = behind(Arc::clone(&later));
+        tokio::task::yield_now().await;
+        assert!(!first.must_yield(&Traffic::asked()), "it is awaited itself");
+        assert!(first.must_yield(&idle()) && !second.must_yield(&idle()), "one for one");
+        drop(first);
+        let asked = asked.await.unwrap().unwrap();
+        assert!(!second.must_yield(&idle()));
+        let waiter = later.wait();
+        assert!(second.must_yield(&idle()), "a read came to wait for it in the queue");
+        drop(second);
+        let reads_later = reads_later.await.unwrap().unwrap();
+        drop((waiter, asked));
+        assert!(ahead.await.unwrap().is_ok());
+        drop(reads_later);
+        assert_eq!(gate.snapshot().hosts, []);
+    }
+
     #[tokio::test]
     async fn readahead_leaves_connections_and_memory_to_waiting_reads() {
         let (gate, a) = (Gate::new(8, 1 << 30), host("a"));
         assert_eq!(gate.spare(None), 6);
-        let passes = [gate.enter(&a).await.unwrap(), gate.enter(&a).await.unwrap()];
+        let passes = [gate.enter(&a, &idle()).await.unwrap(), gate.enter(&a, &idle()).await.unwrap()];
         assert_eq!((gate.spare(Some(&a)), gate.spare(None), gate.spare(Some(&host("b")))), (4, 4, 6));
         drop(passes);
         assert_eq!(Gate::new(8, 3 * FETCH_MEMORY_BYTES).spare(None), 1);
@@ -286,10 +361,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_fetch_fits_into_any_memory() {
         let (gate, a) = (Gate::new(1, 0), host("a"));
-        let pass = gate.enter(&a).await.unwrap();
-        assert!(timeout(SECOND, gate.enter(&a)).await.is_err());
+        let pass = gate.enter(&a, &idle()).await.unwrap();
+        assert!(timeout(SECOND, gate.enter(&a, &idle())).await.is_err());
         drop(pass);
-        assert!(gate.enter(&a).await.is_ok());
+        assert!(gate.enter(&a, &idle()).await.is_ok());
         assert_eq!(gate.snapshot().hosts, [], "nothing is left behind");
     }
 
@@ -298,15 +373,15 @@ mod tests {
         let gate = Gate::new(4, 1 << 30);
         let mut busy = Vec::new();
         for _ in 0..4 {
-            busy.push(gate.enter(&host("slow")).await.unwrap());
+            busy.push(gate.enter(&host("slow"), &idle()).await.unwrap());
         }
         let queued = tokio::spawn({
             let gate = gate.clone();
-            async move { gate.enter(&host("slow")).await }
+            async move { gate.enter(&host("slow"), &idle()).await }
         });
         tokio::task::yield_now().await;
         for _ in 0..4 {
-            busy.push(timeout(SECOND, gate.enter(&host("quick"))).await.unwrap().unwrap());
+            busy.push(timeout(SECOND, gate.enter(&host("quick"), &idle())).await.unwrap().unwrap());
         }
         let expected = [(host("quick"), 4, 0), (host("slow"), 4, 1)];
         let seen = gate.snapshot().hosts.into_iter().map(|used| (used.host, used.connections, used.waiting));
@@ -320,23 +395,23 @@ mod tests {
     async fn who_waits_for_the_disk_takes_memory_but_no_connection() {
         let a = host("a");
         let (wide, narrow) = (Gate::new(1, 2 * FETCH_MEMORY_BYTES), Gate::new(1, 0));
-        let mut written_later = [wide.enter(&a).await.unwrap(), narrow.enter(&a).await.unwrap()];
+        let mut written_later = [wide.enter(&a, &idle()).await.unwrap(), narrow.enter(&a, &idle()).await.unwrap()];
         written_later.iter_mut().for_each(Pass::hang_up);
         assert_eq!((wide.snapshot().hosts, narrow.snapshot().hosts), (Vec::new(), Vec::new()));
-        assert!(wide.enter(&a).await.is_ok());
-        assert!(timeout(SECOND, narrow.enter(&a)).await.is_err());
+        assert!(wide.enter(&a, &idle()).await.is_ok());
+        assert!(timeout(SECOND, narrow.enter(&a, &idle())).await.is_err());
         drop(written_later);
-        assert!(narrow.enter(&a).await.is_ok());
+        assert!(narrow.enter(&a, &idle()).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_leaves_no_trace() {
         let (gate, a) = (Gate::new(1, 1 << 30), host("a"));
-        let pass = gate.enter(&a).await.unwrap();
-        assert!(timeout(SECOND, gate.enter(&a)).await.is_err());
+        let pass = gate.enter(&a, &idle()).await.unwrap();
+        assert!(timeout(SECOND, gate.enter(&a, &idle())).await.is_err());
         let behind = tokio::spawn({
             let (gate, a) = (gate.clone(), a.clone());
-            async move { gate.enter(&a).await.map(drop) }
+            async move { gate.enter(&a, &idle()).await.map(drop) }
         });
         tokio::task::yield_now().await;
         assert_eq!(gate.snapshot().hosts[0].waiting, 1);
@@ -350,17 +425,17 @@ mod tests {
         let mut turns = Turns::new(16, 6);
         let (a, b) = (host("a"), host("b"));
         for _ in 0..20 {
-            turns.join(&a);
+            turns.join(&a, idle());
         }
         let taken: Vec<HostName> = std::iter::from_fn(|| turns.next().map(|(host, _)| host)).collect();
         assert_eq!(taken, vec![a.clone(); 5], "the sixth is kept");
         for _ in 0..20 {
-            turns.join(&b);
+            turns.join(&b, idle());
         }
         assert_eq!(turns.next().map(|(host, _)| host), Some(b.clone()));
         assert_eq!(turns.next(), None);
         let leave = |turns: &mut Turns| {
-            turns.hang_up(&a);
+            turns.hang_up(&a, false);
             turns.leave();
         };
         leave(&mut turns);

@@ -30,7 +30,7 @@ pub fn answer(said: &str) {
             headers.append(name, value);
         }
     }
-    match check::judge(status, &headers, &asked) {
+    match check::judge(status, &headers, said.as_bytes(), &asked) {
         Verdict::Partial { bytes, total } => {
             assert!(
                 status == 206 && bytes.start == asked.start && bytes.end <= asked.end,
@@ -40,7 +40,8 @@ pub fn answer(said: &str) {
         }
         Verdict::Whole { total } => assert!(status == 200 && total.is_none_or(is_possible)),
         Verdict::Outside { total } => assert!(status == 416 && total.is_none_or(is_possible)),
-        Verdict::Refused | Verdict::Gone => assert!((400..=410).contains(&status)),
+        Verdict::LinkRefused | Verdict::Refused(_) => assert!((400..500).contains(&status)),
+        Verdict::Elsewhere { location } => assert!((301..=308).contains(&status) && !location.is_empty()),
         Verdict::Transient { why, .. } | Verdict::Broken { why } => assert!(why.len() < 256, "{why}"),
     }
     assert!(check::validator(&headers).len() <= VALIDATOR_LEN_MAX, "a validator that does not fit into the index");

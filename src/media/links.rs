@@ -27,8 +27,40 @@ pub trait LinkSource: Send + Sync + 'static {
         None
     }
 
+    /// Whether [`LinkSource::link`] may sign at all.
+    fn may_sign(&self) -> bool {
+        true
+    }
+
     /// What is to be found beside the recording's bytes when everything else is lost; at most 256 KiB are kept. Asked for once, when its files are made.
     fn note(&self) -> Option<Vec<u8>> {
         None
+    }
+}
+
+/// The link at hand and no other, for fetching ahead: it cannot sign, so it cannot cost a billed call.
+#[derive(Debug)]
+pub struct OneLink {
+    pub link: Link,
+    /// As [`LinkSource::note`].
+    pub note: Option<Vec<u8>>,
+}
+
+#[async_trait]
+impl LinkSource for OneLink {
+    async fn link(&self, refused: Option<u64>) -> Result<Link, MediaError> {
+        if refused == Some(self.link.serial) { Err(MediaError::Unsigned) } else { Ok(self.link.clone()) }
+    }
+
+    fn at_hand(&self, refused: Option<u64>) -> Option<Link> {
+        (refused != Some(self.link.serial)).then(|| self.link.clone())
+    }
+
+    fn may_sign(&self) -> bool {
+        false
+    }
+
+    fn note(&self) -> Option<Vec<u8>> {
+        self.note.clone()
     }
 }

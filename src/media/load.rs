@@ -59,7 +59,11 @@ impl Cache {
         }
         drop(space);
         let recording = Recording::new(id, hash, version.clone(), blocks, charged);
-        recording.lock().noted = note_len > 0;
+        {
+            let mut state = recording.lock();
+            state.noted = note_len > 0;
+            state.stamp = files.stamp();
+        }
         recording
     }
 }

@@ -7,7 +7,8 @@
 //!   │         │
 //!   │         ↓
 //!   │       fetch ─→ session (links, retries) ─→ source (HTTP) ─→ check (is the answer what was asked?)
-//!   │         │ assemble, writer: blocks as they arrive
+//!   │         │       │ gate, traffic, line: who goes first    └─→ reach (may one go there?)
+//!   │         │ assemble, writer: blocks as they arrive; rescue: the rest before a link ends
 //!   ↓         ↓
 //! recording (block table) ←─ cache, load (what was here), evict (room), fill (blocks in), verify (checksums) ─→ space (accounting, LRU)
 //!                                │        notes (the owner's, beside the bytes)
@@ -46,13 +47,16 @@ mod hosts;
 pub mod index;
 mod keeping;
 mod key;
+mod line;
 mod links;
 mod load;
 mod notes;
 pub mod plan;
 mod probe;
+mod reach;
 mod reader;
 mod recording;
+mod rescue;
 mod seal;
 mod session;
 mod settings;
@@ -63,14 +67,16 @@ mod store;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod verify;
 mod writer;
 
-pub use error::MediaError;
+pub use error::{MediaError, StorageRefusal};
 pub use gate::{GateSnapshot, HostUse};
 pub use keeping::{CacheStats, Examined};
 pub use key::{KeyHash, RecordingKey, Version};
-pub use links::{Link, LinkSource};
+pub use links::{Link, LinkSource, OneLink};
+pub use reach::MediaReach;
 pub use reader::{Reader, VerifiedFile};
 pub use settings::MediaSettings;
 

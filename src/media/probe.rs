@@ -104,7 +104,7 @@ async fn run(
     let claim = {
         let mut state = recording.lock();
         let blocks = 0..wanted.min(state.blocks.count());
-        (!blocks.is_empty()).then(|| Claim::take(engine, &recording, &mut state, blocks))
+        (!blocks.is_empty()).then(|| Claim::take(engine, &recording, &mut state, blocks, true))
     };
     let mut outcome = Ok(());
     if let Some(mut claim) = claim {

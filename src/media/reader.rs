@@ -22,7 +22,9 @@ use super::key::Version;
 use super::links::LinkSource;
 use super::plan::{Readahead, plan};
 use super::recording::{Copied, FetchEntry, Progress, Recording, State};
+use super::settings::PROGRESS_BYTES_MIN;
 use super::sync::{Mutex, timeout, yield_now};
+use super::traffic::Traffic;
 use super::{Lifeline, Passthrough};
 
 /// One open of one recording.
@@ -37,15 +39,40 @@ pub struct Reader {
     _lifeline: Arc<Lifeline>,
 }
 
-/// The time that a read may take.
+/// The time that a read may take without progress.
 struct Allowed {
     begun: Instant,
     time: Duration,
+    deadline: Duration,
+    /// What had arrived when the time began.
+    heard: Option<Heard>,
+}
+
+/// How far the fetch was that a read waits for, and all others.
+struct Heard {
+    fetch: Arc<Traffic>,
+    received: usize,
+    /// How often it had begun to wait for a connection.
+    queued: usize,
+    brought: u64,
+}
+
+impl Heard {
+    fn now(fetch: &Arc<Traffic>, brought: u64) -> Heard {
+        Heard { fetch: Arc::clone(fetch), received: fetch.received(), queued: fetch.queued(), brought }
+    }
+
+    /// Whether something arrived since: of the fetch itself, or, while it waited behind them for a connection, of others.
+    fn has_grown(&self, now: &Heard) -> bool {
+        let waited_behind = now.fetch.is_queued() || now.queued != self.queued;
+        now.received >= self.received + PROGRESS_BYTES_MIN
+            || waited_behind && now.brought >= self.brought + PROGRESS_BYTES_MIN as u64
+    }
 }
 
 impl Allowed {
-    fn of(time: Duration) -> Allowed {
-        Allowed { begun: Instant::now(), time }
+    fn of(deadline: Duration) -> Allowed {
+        Allowed { begun: Instant::now(), time: deadline, deadline, heard: None }
     }
 
     fn left(&self) -> Duration {
@@ -54,6 +81,25 @@ impl Allowed {
 
     fn put_off(&mut self, by: Duration) {
         self.time = self.time.saturating_add(by);
+    }
+
+    /// Something arrived: the time begins anew.
+    fn renew(&mut self) {
+        (self.begun, self.time) = (Instant::now(), self.deadline);
+    }
+
+    /// A fetch is waited for: the time begins anew if something arrived. A slow line is no error while bytes arrive.
+    fn hear(&mut self, fetch: &Arc<Traffic>, brought: u64) {
+        let now = Heard::now(fetch, brought);
+        match &self.heard {
+            Some(before) if Arc::ptr_eq(&before.fetch, fetch) => {
+                if before.has_grown(&now) {
+                    self.heard = Some(now);
+                    self.renew();
+                }
+            }
+            _ => self.heard = Some(now),
+        }
     }
 }
 
@@ -121,8 +167,8 @@ impl Reader {
     }
 
     /// Bytes at `offset`, fetched where missing; shorter than `len` only at the end of the recording.
-    /// Ends within the deadline, in which waiting for a link does not count: whoever signs has a patience of his own. Dropping the future
-    /// abandons the wait, not the fetch, which signs no link then unless another read waits.
+    /// Ends within the deadline after the last byte arrived, in which waiting for a link does not count: whoever signs has a patience of
+    /// his own. Dropping the future abandons the wait, not the fetch, which signs no link then unless another read waits.
     pub async fn read(&self, offset: u64, len: u32) -> Result<Bytes, MediaError> {
         self.read_for(&self.links, offset, len).await
     }
@@ -189,12 +235,20 @@ impl Reader {
             let step = self.step(at, span.end)?;
             match step {
                 Step::Copy(until) => {
-                    if !self.copy(&(at..until), &mut out) {
+                    if self.copy(&(at..until), &mut out) {
+                        allowed.renew();
+                    } else {
                         yield_now().await;
                     }
                 }
-                Step::Arrived(blocks) => append(&mut out, &blocks, at, span.end),
-                Step::Spilled(bytes) => append(&mut out, &[vec![bytes]], at, span.end),
+                Step::Arrived(blocks) => {
+                    append(&mut out, &blocks, at, span.end);
+                    allowed.renew();
+                }
+                Step::Spilled(bytes) => {
+                    append(&mut out, &[vec![bytes]], at, span.end);
+                    allowed.renew();
+                }
                 Step::Wait(progress) => {
                     self.read_on(&(at..span.end));
                     self.wait(progress, at, &mut allowed).await?;
@@ -224,15 +278,23 @@ impl Reader {
         allowed: &mut Allowed,
     ) -> Result<(), MediaError> {
         let begun = Instant::now();
+        let traffic = Arc::clone(&progress.borrow().traffic);
+        // What is fetched ahead of anybody goes behind what somebody waits for.
+        let _waiter = self.links.may_sign().then(|| (traffic.wait(), self.engine.waiting()));
+        allowed.hear(&traffic, self.engine.brought_bytes());
         // The sender lives until it has told the outcome; should it be gone, looking again is right.
         if progress.borrow().signing {
             let _ = progress.changed().await;
             allowed.put_off(begun.elapsed());
         } else {
             let _ = timeout(allowed.left(), progress.changed()).await;
+            allowed.hear(&traffic, self.engine.brought_bytes());
+            self.engine.note_wait(begun.elapsed());
         }
         let failed = progress.borrow().outcome.clone();
         match failed {
+            // It was fetched ahead by a link that has ended; this read may sign another.
+            Some(Err(MediaError::Unsigned)) if self.links.may_sign() => Ok(()),
             Some(Err(error)) if !self.is_here(block_at(at)) => Err(error),
             _ => Ok(()),
         }
@@ -338,8 +400,11 @@ impl Reader {
         let plan = plan(readahead, span, &allowance, |block| {
             state.blocks.get(block) == Block::Absent && self.engine.cache.spilled(self.recording.id, block).is_none()
         });
-        let ranges = plan.asked.into_iter().chain(plan.ahead);
-        ranges.map(|blocks| Claim::take(&self.engine, &self.recording, state, blocks)).collect()
+        state.reads_on |= readahead.window() > 0;
+        let is_awaited = self.links.may_sign();
+        let asked = plan.asked.into_iter().map(|blocks| (blocks, is_awaited));
+        let ranges = asked.chain(plan.ahead.into_iter().map(|blocks| (blocks, false)));
+        ranges.map(|(blocks, asked)| Claim::take(&self.engine, &self.recording, state, blocks, asked)).collect()
     }
 }
 

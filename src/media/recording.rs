@@ -13,13 +13,16 @@ use tokio::sync::{Notify, watch};
 use super::askers::Askers;
 use super::assemble::Pieces;
 use super::blocks::{Block, Blocks};
+use super::disk::Stamp;
 use super::error::MediaError;
 use super::gate::HostName;
 use super::geometry::{block_at, block_len, block_start, blocks_of};
 use super::key::{KeyHash, Version};
+use super::links::Link;
 use super::space::FileId;
 use super::store::Files;
 use super::sync::{AtomicU64, Mutex, MutexGuard};
+use super::traffic::Traffic;
 
 /// One version of one recording.
 #[derive(Debug)]
@@ -57,6 +60,8 @@ pub struct State {
     pub stale: Option<MediaError>,
     /// Open while somebody reads or writes. Replaced when the files are unlinked.
     pub files: Option<Arc<Files>>,
+    /// The data file as we left it; none while that is not known.
+    pub stamp: Option<Stamp>,
     /// Bytes charged for the files besides their blocks; 0 while there are none.
     pub charged: u64,
     /// The files are there, but could not be opened: they are left alone, and it is read uncached, until nobody uses it any more.
@@ -67,6 +72,10 @@ pub struct State {
     pub passthrough: u32,
     /// Bytes of unlinked files that passthrough opens keep on disk.
     pub orphaned: u64,
+    /// Somebody reads it from one end to the other.
+    pub reads_on: bool,
+    /// The last link with which this version was met in this process.
+    pub link: Option<Link>,
     /// The media host ignores ranges.
     pub no_ranges: bool,
     /// Where it was last fetched from.
@@ -87,6 +96,7 @@ pub struct FetchEntry {
 /// How far a fetch is.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
+    pub traffic: Arc<Traffic>,
     /// Blocks that it brought.
     pub arrived: u32,
     /// It waits for a link, which may be a wait for the rate limit: as long as whoever signs has patience.
@@ -118,11 +128,14 @@ impl Recording {
             askers: Askers::default(),
             stale: None,
             files: None,
+            stamp: None,
             charged,
             out_of_reach: false,
             noted: false,
             passthrough: 0,
             orphaned: 0,
+            reads_on: false,
+            link: None,
             no_ranges: false,
             host: None,
             verifying: false,
@@ -233,6 +246,23 @@ impl State {
             at = block_start(block_at(at) + 1).min(end);
         }
         at
+    }
+
+    /// Nobody fetches, so the data file is as we left it.
+    pub fn is_quiet(&self) -> bool {
+        self.fetches.is_empty() && !self.blocks.has_in_flight()
+    }
+
+    /// The data file is found as `now`. Was it left otherwise, somebody else wrote to it, and every block is compared with its checksum
+    /// again before anybody is shown it. True: that is so.
+    pub fn check_stamp(&mut self, now: Option<Stamp>) -> bool {
+        let Some(now) = now else { return false };
+        // While blocks are written or removed it changes by ourselves.
+        if self.blocks.has_in_flight() || !self.blocks.is_settled() {
+            return false;
+        }
+        let was = self.stamp.replace(now);
+        was.is_some_and(|was| was != now) && self.blocks.doubt_all()
     }
 
     /// Whether there are files and no note with them.

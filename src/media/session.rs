@@ -6,17 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::check::Verdict;
-use super::error::MediaError;
+use super::error::{MediaError, StorageRefusal};
 use super::gate::{Gate, HostName, Pass};
 use super::hosts::ailing;
 use super::key::Version;
 use super::links::{Link, LinkSource};
 use super::recording::Progress;
 use super::settings::Patience;
-use super::source::{Answer, Source};
+use super::source::{Answer, Failure, Source};
+use super::traffic::Traffic;
 use crate::base::Clock;
 use crate::cxone::Breaker;
 use crate::cxone::breaker::Admitted;
@@ -49,8 +51,12 @@ pub struct Session<'a> {
     pub patience: Patience,
     /// Where the last request went.
     pub host: Option<HostName>,
+    /// The link that the last request went by.
+    pub link: Option<Link>,
     /// Told of waits for a link.
     pub progress: Option<Arc<watch::Sender<Progress>>>,
+    /// Counts what becomes of it; as long as it is nobody's fetch, somebody waits for the answer.
+    pub traffic: Arc<Traffic>,
     /// Given for the first request.
     leave: Option<Admitted>,
     /// The last link that was refused.
@@ -78,7 +84,9 @@ impl<'a> Session<'a> {
             links,
             patience,
             host: None,
+            link: None,
             progress: None,
+            traffic: Arc::new(Traffic::asked()),
             leave: None,
             refused: None,
             refusals: 0,
@@ -103,27 +111,30 @@ impl<'a> Session<'a> {
             };
             let target = self.source.target(&link).map_err(MediaError::source)?;
             let leave = self.leave(&target.breaker).await?;
-            let pass = self.gate.enter(&target.host).await?;
+            let pass = self.enter(&target.host).await?;
             self.host = Some(target.host.clone());
+            self.link = Some(link.clone());
             if !wanted(true) {
                 return Ok(Reply::Unwanted);
             }
             let answer = self.source.get(&target, &range, self.clock);
             let answer = tokio::time::timeout(self.patience.silence_max, answer).await;
-            let answer = answer.unwrap_or_else(|_| Err(ailing("the media host did not answer")));
+            let silent = || Err(Failure::Unreached(ailing("the media host did not answer")));
+            let answer = answer.unwrap_or_else(|_| silent());
             let judged = match &answer {
-                Ok(Answer { verdict: Verdict::Transient { why, .. }, .. }) => Err(ailing(why)),
-                Ok(_) => Ok(()),
-                Err(error) => Err(error.clone()),
+                Ok(Answer { verdict: Verdict::Transient { why, .. }, redirected: false, .. }) => Err(ailing(why)),
+                Err(Failure::Unreached(error)) => Err(error.clone()),
+                Ok(_) | Err(Failure::Lost(_) | Failure::Forbidden(_)) => Ok(()),
             };
             target.breaker.conclude(leave, target.ask(), &judged);
             let answer = match answer {
                 Ok(answer) => answer,
-                Err(error) => {
+                Err(Failure::Unreached(error) | Failure::Lost(error)) => {
                     drop(pass);
                     self.setback(&error.to_string(), None).await?;
                     continue;
                 }
+                Err(Failure::Forbidden(why)) => return Err(MediaError::source(why)),
             };
             let validator = answer.validator.clone();
             match answer.verdict.clone() {
@@ -138,20 +149,21 @@ impl<'a> Session<'a> {
                 Verdict::Outside { total: None } => {
                     return Err(MediaError::source("the media host answered 416 without a size"));
                 }
-                Verdict::Refused => {
+                Verdict::LinkRefused => {
                     self.refusals += 1;
                     self.refused = Some(link.serial);
                     tracing::debug!(serial = link.serial, refusals = self.refusals, "link refused");
                     if self.refusals >= REFUSALS_MAX {
-                        return Err(MediaError::Denied);
+                        return Err(MediaError::Refused(StorageRefusal::Denied));
                     }
                 }
-                Verdict::Gone => return Err(MediaError::Gone),
+                Verdict::Refused(refusal) => return Err(MediaError::Refused(refusal)),
                 Verdict::Transient { why, after } => {
                     drop((answer, pass));
                     self.setback(&why, after).await?;
                 }
                 Verdict::Broken { why } => return Err(MediaError::source(why)),
+                Verdict::Elsewhere { .. } => return Err(MediaError::source("the media host redirects without end")),
             }
         }
     }
@@ -164,6 +176,18 @@ impl<'a> Session<'a> {
         };
         self.leave = Some(leave);
         Ok(leave)
+    }
+
+    /// A connection to a host.
+    async fn enter(&self, host: &HostName) -> Result<Pass, MediaError> {
+        let mut pass = pin!(self.gate.enter(host, &self.traffic));
+        if let Some(at_once) = pass.as_mut().now_or_never() {
+            return at_once;
+        }
+        self.traffic.queue(true);
+        let pass = pass.await;
+        self.traffic.queue(false);
+        pass
     }
 
     /// A byte arrived: what failed before does not count any more.
@@ -193,6 +217,11 @@ impl<'a> Session<'a> {
             return Err(MediaError::source("the media host sends crumbs"));
         }
         Ok(())
+    }
+
+    /// When a link ends by this machine's clock, as far as that can be told.
+    pub fn end_of(&self, link: &Link) -> Option<Timestamp> {
+        self.source.end_of(link)
     }
 
     async fn link(&mut self) -> Result<Link, MediaError> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::geometry::BLOCK_SIZE;
+use super::reach::MediaReach;
 
 /// Settings of the cache and the fetcher.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct MediaSettings {
     pub connections: usize,
     /// Bytes in flight, at most.
     pub memory: u64,
+    /// Where media may be fetched from.
+    pub reach: MediaReach,
     /// The time that one read may take.
     pub deadline: Duration,
 }
@@ -35,6 +38,9 @@ pub(super) const FETCH_MEMORY_BYTES: u64 = (2 * WRITE_BATCH_BLOCKS as u64 + 1) *
 /// Blocks that could not be written to disk and are kept for the readers that wait for them.
 pub(super) const SPILL_BLOCKS_MAX: usize = 128;
 
+/// So many bytes within the time that a read waits show that a line is slow and not dead. At 30 s that is 140 bytes a second.
+pub(super) const PROGRESS_BYTES_MIN: usize = 4096;
+
 /// How patient a fetch is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -47,8 +53,8 @@ pub(super) struct Patience {
     pub pause_max: Duration,
     /// The longest silence of a media host: before its answer and between two pieces of the body.
     pub silence_max: Duration,
-    /// The longest time that the body may take for one block: no reader waits longer for it.
-    pub block_max: Duration,
+    /// The longest time that the body may take for [`PROGRESS_BYTES_MIN`]: no reader waits longer for them.
+    pub crawl_max: Duration,
 }
 
 impl Patience {
@@ -60,7 +66,7 @@ impl Patience {
             pause_min: Duration::from_millis(100),
             pause_max: Duration::from_secs(2),
             silence_max: (deadline / 3).clamp(Duration::from_secs(1), Duration::from_secs(20)),
-            block_max: deadline,
+            crawl_max: deadline,
         }
     }
 

@@ -1,22 +1,24 @@
 //! The media host over HTTP: one ranged GET at a time, checked. Knows neither blocks nor files, and decides no retry.
 //!
-//! A client of its own: no redirect is followed, no bearer token and no cookie is ever sent, since a presigned URL is the
-//! whole authority and media hosts refuse a second one.
+//! A client of its own: no bearer token and no cookie is ever sent, since a presigned URL is the whole authority and media hosts refuse a
+//! second one. Redirects are followed here and not by the client, so that each target is checked as the link is.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header;
 use jiff::Timestamp;
-use url::{Host, Url};
+use url::Url;
 
 use super::check::{self, Verdict};
 use super::error::{MediaError, chain};
 use super::gate::HostName;
 use super::hosts::{Hosts, unreached};
 use super::links::Link;
+use super::reach::{CheckedResolver, MediaReach, Unreachable};
 use crate::base::Clock;
 use crate::cxone::{ApiError, Ask, Breaker, ServiceState};
 
@@ -25,6 +27,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A link is taken as ended this long before its end, so that a request under way does not meet it.
 const LINK_MARGIN_S: i64 = 1;
+/// Redirects that one request follows.
+const REDIRECTS_MAX: u32 = 3;
+/// How long the text of an error may take to arrive: its status alone serves too.
+const ERROR_TEXT_TIMEOUT: Duration = Duration::from_secs(2);
 /// No answer told the host's clock yet.
 const SKEW_UNKNOWN: i64 = i64::MIN;
 
@@ -32,6 +38,9 @@ const SKEW_UNKNOWN: i64 = i64::MIN;
 pub struct Source {
     tls: Result<reqwest::Client, String>,
     plain: reqwest::Client,
+    reach: MediaReach,
+    /// The host of the proxy that https goes by, if the environment names one.
+    proxy: Option<String>,
     hosts: Hosts,
     /// Seconds by which the host's clock is ahead of ours.
     skew_s: AtomicI64,
@@ -57,6 +66,8 @@ impl Target<'_> {
 pub struct Answer {
     pub verdict: Verdict,
     pub validator: String,
+    /// It came from another place than the link's, which a redirect named.
+    pub redirected: bool,
     body: reqwest::Response,
 }
 
@@ -67,12 +78,24 @@ impl Answer {
     }
 }
 
+/// A request without a usable answer. No text holds a URL.
+#[derive(Debug)]
+pub enum Failure {
+    /// The link's host did not answer: worth another attempt.
+    Unreached(ApiError),
+    /// A host that it redirects to did not answer: worth another attempt, and no fault of the link's host.
+    Lost(ApiError),
+    /// It leads to where nothing is fetched from: no attempt will mend that.
+    Forbidden(String),
+}
+
 impl Source {
     /// Builds the clients. Makes no request. A machine without CA certificates is an error only once TLS is needed: a simulated
     /// tenant on loopback works without.
-    pub fn new(connections: usize) -> Result<Source, MediaError> {
+    pub fn new(connections: usize, reach: MediaReach) -> Result<Source, MediaError> {
         crate::base::tls::install_crypto();
-        let builder = || {
+        let proxy = proxy_host(|name| std::env::var(name).ok());
+        let builder = |proxy: Option<&String>| {
             reqwest::Client::builder()
                 .user_agent(concat!("cxonefs/", env!("CARGO_PKG_VERSION")))
                 .redirect(reqwest::redirect::Policy::none())
@@ -82,24 +105,31 @@ impl Source {
                 .connect_timeout(CONNECT_TIMEOUT)
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .pool_max_idle_per_host(connections)
+                .dns_resolver(Arc::new(CheckedResolver::new(reach.clone(), proxy.cloned())))
         };
         let failed = |error| format!("cannot set up HTTP for media: {}", explain(error));
         // Plain http is for this machine only, and no proxy stands between.
-        let plain = builder().no_proxy().tls_certs_only([]).build();
+        let plain = builder(None).no_proxy().tls_certs_only([]).build();
         let plain = plain.map_err(|error| MediaError::source(failed(error)))?;
-        let tls = builder().build().map_err(failed);
-        Ok(Source { tls, plain, hosts: Hosts::new(), skew_s: AtomicI64::new(SKEW_UNKNOWN) })
+        let tls = builder(proxy.as_ref()).build().map_err(failed);
+        Ok(Source { tls, plain, reach, proxy, hosts: Hosts::new(), skew_s: AtomicI64::new(SKEW_UNKNOWN) })
     }
 
     /// What a link leads to. An error is a text without the URL.
     pub fn target(&self, link: &Link) -> Result<Target<'_>, String> {
         let url = Url::parse(link.link.url.expose()).map_err(|_| "the link is not a URL".to_owned())?;
-        if !may_be_fetched(&url) {
-            return Err("the link is neither https nor http to this machine".to_owned());
-        }
-        let client = if url.scheme() == "http" { &self.plain } else { self.tls.as_ref().map_err(Clone::clone)? };
+        let client = self.client(&url)?;
         let host = HostName(url.origin().ascii_serialization().into());
         Ok(Target { breaker: self.hosts.breaker(&url, client), host, client, url })
+    }
+
+    /// The client for a URL, which is checked.
+    fn client(&self, url: &Url) -> Result<&reqwest::Client, String> {
+        self.reach.check(url).map_err(|error| error.to_string())?;
+        if self.proxy.is_some() && self.proxy.as_deref() == url.host_str() {
+            return Err("the link leads to the proxy of this network".to_owned());
+        }
+        if url.scheme() == "http" { Ok(&self.plain) } else { self.tls.as_ref().map_err(Clone::clone) }
     }
 
     /// How the media hosts are.
@@ -107,20 +137,46 @@ impl Source {
         self.hosts.states()
     }
 
-    /// One GET of the bytes `range`. An error holds no URL, and is worth another attempt.
-    pub async fn get(&self, target: &Target<'_>, range: &Range<u64>, clock: &dyn Clock) -> Result<Answer, ApiError> {
-        let request = target
-            .client
-            .get(target.url.clone())
-            .header(header::RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
-            // Offsets are offsets of the object, not of an encoding of it.
-            .header(header::ACCEPT_ENCODING, "identity");
-        let body = request.send().await.map_err(unreached)?;
-        if let Some(date) = check::date(body.headers()) {
-            self.skew_s.store(date.as_second() - clock.now().as_second(), Ordering::Relaxed);
+    /// One GET of the bytes `range`, wherever the media host redirects it to.
+    pub async fn get(&self, target: &Target<'_>, range: &Range<u64>, clock: &dyn Clock) -> Result<Answer, Failure> {
+        let (mut client, mut url) = (target.client, target.url.clone());
+        for redirects in 0..=REDIRECTS_MAX {
+            let request = client
+                .get(url.clone())
+                .header(header::RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
+                // Offsets are offsets of the object, not of an encoding of it.
+                .header(header::ACCEPT_ENCODING, "identity");
+            let mut body = request.send().await.map_err(|error| failure(error, redirects > 0))?;
+            // The clock that the link ends by is that of its own host.
+            if redirects == 0
+                && let Some(date) = check::date(body.headers())
+            {
+                self.skew_s.store(date.as_second() - clock.now().as_second(), Ordering::Relaxed);
+            }
+            let status = body.status().as_u16();
+            let text = if matches!(status, 200 | 206) { Vec::new() } else { beginning(&mut body).await };
+            let verdict = check::judge(status, body.headers(), &text, range);
+            let Verdict::Elsewhere { location } = verdict else {
+                return Ok(Answer {
+                    verdict,
+                    validator: check::validator(body.headers()),
+                    redirected: redirects > 0,
+                    body,
+                });
+            };
+            url =
+                url.join(&location).map_err(|_| Failure::Forbidden("the media host redirects to no URL".to_owned()))?;
+            client = self.client(&url).map_err(|why| Failure::Forbidden(format!("the media host redirects: {why}")))?;
         }
-        let verdict = check::judge(body.status().as_u16(), body.headers(), range);
-        Ok(Answer { verdict, validator: check::validator(body.headers()), body })
+        Err(Failure::Forbidden(format!("the media host redirects more than {REDIRECTS_MAX} times")))
+    }
+
+    /// The end that a link states, in the time of this machine: a second early, as [`Source::has_ended`] takes it.
+    pub fn end_of(&self, link: &Link) -> Option<Timestamp> {
+        let skew = self.skew_s.load(Ordering::Relaxed);
+        let skew = if skew == SKEW_UNKNOWN { 0 } else { skew };
+        let end = link.link.expires_at?.as_second().checked_sub(skew)?.checked_sub(LINK_MARGIN_S)?;
+        Timestamp::from_second(end).ok()
     }
 
     /// Whether a link is past the end that it states, by the host's clock as far as that is known.
@@ -138,15 +194,35 @@ fn ended(end: Timestamp, signed_at: Timestamp, now: Timestamp, skew_s: i64) -> b
     by_host(signed_at) < end && by_host(now) >= end
 }
 
-/// https anywhere; http on loopback only.
-fn may_be_fetched(url: &Url) -> bool {
-    match (url.scheme(), url.host()) {
-        ("https", Some(_)) => true,
-        ("http", Some(Host::Ipv4(address))) => address.is_loopback(),
-        ("http", Some(Host::Ipv6(address))) => address.is_loopback(),
-        ("http", Some(Host::Domain(name))) => name == "localhost",
-        _ => false,
+/// Why a request got no answer.
+fn failure(error: reqwest::Error, redirected: bool) -> Failure {
+    if let Some(unreachable) = Unreachable::within(&error) {
+        return Failure::Forbidden(unreachable.to_string());
     }
+    let error = unreached(error);
+    if redirected { Failure::Lost(error) } else { Failure::Unreached(error) }
+}
+
+/// The beginning of a body that is no recording, and all of it if it is short, so that its connection can be used again.
+async fn beginning(body: &mut reqwest::Response) -> Vec<u8> {
+    let mut text = Vec::new();
+    let read = async {
+        while text.len() < check::ERROR_BODY_MAX
+            && let Ok(Some(piece)) = body.chunk().await
+        {
+            text.extend_from_slice(&piece);
+        }
+    };
+    let _ = tokio::time::timeout(ERROR_TEXT_TIMEOUT, read).await;
+    text
+}
+
+/// The host of the proxy that the HTTP client takes for https from the environment.
+fn proxy_host(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let named = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().filter_map(variable);
+    let text = named.map(|text| text.trim().to_owned()).find(|text| !text.is_empty())?;
+    let url = Url::parse(&text).ok().filter(Url::has_host).or_else(|| Url::parse(&format!("http://{text}")).ok())?;
+    url.host_str().map(str::to_ascii_lowercase)
 }
 
 /// The causes of an error without the URL, which is a secret.
@@ -159,11 +235,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clear_text_stays_on_this_machine() {
-        let may = |text: &str| may_be_fetched(&Url::parse(text).unwrap());
-        assert!(may("https://bucket.s3.us-west-2.amazonaws.com/x.mp4"));
-        assert!(may("http://127.0.0.1:9/x") && may("http://[::1]/x") && may("http://localhost/x"));
-        assert!(!may("http://10.0.0.1/x") && !may("http://localhost.example/x") && !may("file:///etc/passwd"));
+    fn the_proxy_is_known_by_what_the_environment_says() {
+        let host =
+            |name: &'static str, value: &'static str| proxy_host(|asked| (asked == name).then(|| value.to_owned()));
+        assert_eq!(
+            host("HTTPS_PROXY", "http://user:secret@Proxy.corp.example:3128/").as_deref(),
+            Some("proxy.corp.example")
+        );
+        assert_eq!(host("all_proxy", "proxy.corp.example:3128").as_deref(), Some("proxy.corp.example"));
+        assert_eq!(host("https_proxy", "socks5h://10.0.0.1:1080").as_deref(), Some("10.0.0.1"));
+        assert_eq!(host("https_proxy", " "), None);
+        assert_eq!(host("HTTP_PROXY", "http://x.example"), None);
     }
 
     #[test]

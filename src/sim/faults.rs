@@ -57,10 +57,21 @@ pub(super) async fn instead(fault: &Fault, endpoint: Endpoint, path: &str, closi
     }
 }
 
+/// The code that S3 sends with a status.
+fn storage_code(status: u16) -> &'static str {
+    match status {
+        400 => "ExpiredToken",
+        401 | 403 => "AccessDenied",
+        404 | 410 => "NoSuchKey",
+        503 => "SlowDown",
+        _ => "SimulatedFailure",
+    }
+}
+
 /// An error as the endpoint words it.
 fn failure(status: u16, endpoint: Endpoint, path: &str) -> Response {
     match endpoint {
-        Endpoint::Media => s3_error(status, "SimulatedFailure", "Simulated failure"),
+        Endpoint::Media => s3_error(status, storage_code(status), "Simulated failure"),
         Endpoint::Login => json_answer(status, &json!({"error": "simulated", "errorDescription": "simulated failure"})),
         _ if status == 429 => json_answer(status, &json!({"message": "API rate limit exceeded", "route": path})),
         _ if status == 401 => json_answer(status, &json!({"message": "Unauthorized"})),

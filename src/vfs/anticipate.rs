@@ -12,15 +12,13 @@ use lru::LruCache;
 use tokio::sync::Semaphore;
 
 use crate::base::{AgentId, Day, MasterId};
-use crate::catalog::{FileKind, Resolution};
-use crate::cxone::Priority;
-use crate::media::Version;
+use crate::catalog::{Catalog, FileKind, Resolution};
+use crate::media::{OneLink, Version};
 use crate::vfs::Vfs;
 use crate::vfs::error::VfsError;
-use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::Place;
 use crate::vfs::principal::Principal;
-use crate::vfs::resolve::{Resolver, Want, recording_key};
+use crate::vfs::resolve::{Resolver, recording_key};
 use crate::vfs::warm::Recordings;
 
 /// Interactions that are prepared beyond the one being read. At 40 ms of round trip, one that takes two of them, and 10 ms for
@@ -100,11 +98,11 @@ impl Vfs {
         let is_paid =
             |master: &MasterId| matches!(self.missing(*master, &Recordings::All), Ok(Some(missing)) if !missing.call());
         for master in next.into_iter().filter(is_paid) {
-            let (resolver, hands) = (self.resolver.clone(), Arc::clone(&self.anticipation.hands));
-            let want = Want { priority: Priority::List, principal: principal.clone(), reads: None };
+            let (resolver, catalog) = (self.resolver.clone(), self.catalog.clone());
+            let hands = Arc::clone(&self.anticipation.hands);
             tokio::spawn(async move {
                 let _hand = hands.acquire().await;
-                if let Err(error) = prepare(&resolver, master, want).await {
+                if let Err(error) = prepare(&resolver, &catalog, master).await {
                     tracing::debug!(%master, %error, "an interaction could not be prepared ahead");
                 }
             });
@@ -112,16 +110,20 @@ impl Vfs {
     }
 }
 
-/// Brings an interaction's small recordings into the cache.
-async fn prepare(resolver: &Resolver, master: MasterId, want: Want) -> Result<(), VfsError> {
-    let interaction = resolver.resolved(master, want.clone()).await?;
+/// Brings an interaction's small recordings into the cache, each by the link at hand: a [`OneLink`] cannot sign, so nothing here can cost
+/// a billed call, whatever the media host says to the link.
+async fn prepare(resolver: &Resolver, catalog: &Catalog, master: MasterId) -> Result<(), VfsError> {
+    let Some(interaction) = catalog.interaction(master)? else { return Ok(()) };
     let Resolution::Resolved { files, .. } = &interaction.resolution else { return Ok(()) };
     for file in files.iter() {
         let (FileKind::Recording(index), Some(size)) = (file.kind, file.size) else { continue };
-        let version = Version { size, validator: file.validator.clone() };
-        let links = Arc::new(RecordingLinks { resolver: resolver.clone(), master, index, want: want.clone() });
-        let reader = resolver.media().open_reader(&recording_key(master, index), &version, links).await?;
-        reader.fetch_small(AHEAD as u64).await?;
+        let Some(link) = resolver.links().usable(master, index, None) else { continue };
+        let (key, version) = (recording_key(master, index), Version { size, validator: file.validator.clone() });
+        if resolver.media().is_complete(&key, &version) {
+            continue;
+        }
+        let links = Arc::new(OneLink { link, note: resolver.note(master) });
+        resolver.media().reader(&key, &version, links)?.fetch_small(AHEAD as u64).await?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::catalog::{CatalogError, IndexError};
 use crate::cxone::{ApiError, ApiErrorKind, Crowded};
-use crate::media::MediaError;
+use crate::media::{MediaError, StorageRefusal};
 
 /// The kinds of design §5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -164,9 +164,11 @@ impl From<MediaError> for VfsError {
                 None => ErrorKind::Io,
             },
             MediaError::Changed(_) | MediaError::Erased => ErrorKind::Changed,
-            MediaError::Denied => ErrorKind::Denied,
+            MediaError::Refused(StorageRefusal::Denied) => ErrorKind::Denied,
             MediaError::Timeout => ErrorKind::TimedOut,
-            MediaError::Gone | MediaError::Source(_) | MediaError::Down(_) => ErrorKind::Io,
+            MediaError::Refused(_) | MediaError::Unsigned | MediaError::Source(_) | MediaError::Down(_) => {
+                ErrorKind::Io
+            }
         };
         let outage = matches!(error, MediaError::Down(_));
         VfsError::because(kind, "reading the recording failed", Arc::new(error)).during_outage(outage)

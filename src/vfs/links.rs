@@ -9,7 +9,7 @@ use lru::LruCache;
 
 use crate::base::MasterId;
 use crate::cxone::{MediaLink, PlaybackItem};
-use crate::media::{Link, LinkSource, MediaError};
+use crate::media::{Link, LinkSource, MediaError, StorageRefusal};
 use crate::vfs::error::VfsError;
 use crate::vfs::resolve::{Need, Resolver, Want};
 
@@ -161,7 +161,7 @@ impl LinkSource for RecordingLinks {
             }
             match links.check_worth(self.master, self.index, refused, self.resolver.now()) {
                 Ok(()) => {}
-                Err(Futile::Refused) => return Err(MediaError::Denied),
+                Err(Futile::Refused) => return Err(MediaError::Refused(StorageRefusal::Denied)),
                 Err(Futile::Absent) => break,
             }
             let need = Need::Link { index: self.index, refused };

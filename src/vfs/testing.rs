@@ -16,7 +16,7 @@ use crate::cxone::{
     ApiError, ContactRecord, ContactsAnswer, Limiter, LimiterSettings, ListingProgress, MediaLink, Playback,
     PlaybackAnswer, PlaybackItem, Priority, RecordJson, SecretUrl,
 };
-use crate::media::{Media, MediaSettings};
+use crate::media::{Media, MediaReach, MediaSettings};
 use crate::vfs::{
     DailyBudget, KernelCache, NoAudit, Origin, Ownership, Parts, Player, Presence, Principal, Program, ResolveLimits,
     Resolver, Scanners, User, Vfs, VfsSettings, Want,
@@ -200,6 +200,7 @@ pub async fn fixture(calls: u32, budget: Option<u64>) -> Fixture {
         max_age: Duration::MAX,
         connections: 2,
         memory: 1 << 24,
+        reach: MediaReach { hosts: Vec::new(), loopback: true },
         deadline: Duration::from_secs(30),
     };
     let media = Media::open(media, clock.clone()).unwrap();

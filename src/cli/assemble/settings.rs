@@ -1,9 +1,9 @@
 //! What each part is told of the configuration. Pure.
 
 use crate::base::ResolveOn;
-use crate::config::{CacheConfig, Config, LimitsConfig};
-use crate::cxone::{CallTimes, ClientCredentials, Credentials, LimiterSettings, TenantSettings};
-use crate::media::MediaSettings;
+use crate::config::{CacheConfig, Config, LimitsConfig, TenantConfig};
+use crate::cxone::{CallTimes, ClientCredentials, Credentials, LimiterSettings, TenantSettings, is_loopback};
+use crate::media::{MediaReach, MediaSettings};
 use crate::vfs::{DailyBudget, Ownership, ResolveLimits, Scanners, VfsSettings};
 
 /// The rate of billed calls.
@@ -70,8 +70,15 @@ pub fn media_settings(cache: &CacheConfig, limits: &LimitsConfig) -> MediaSettin
         max_age: cache.max_age,
         connections: limits.media_connections,
         memory: limits.memory,
+        reach: MediaReach::default(),
         deadline: limits.deadline,
     }
+}
+
+/// Where recordings may be fetched from. The tenant's own links are trusted with this machine's loopback only where the tenant is there.
+pub fn media_reach(tenant: &TenantConfig) -> MediaReach {
+    let endpoint = tenant.playback_endpoint.as_ref().or(tenant.api_endpoint.as_ref()).unwrap_or(&tenant.issuer);
+    MediaReach { hosts: tenant.media_hosts.clone(), loopback: is_loopback(endpoint) }
 }
 
 #[cfg(test)]

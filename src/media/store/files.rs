@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::media::disk::DiskFile;
+use crate::media::disk::{DiskFile, Stamp};
 use crate::media::geometry::{BLOCK_SIZE, block_at, block_len, block_start, blocks_of};
 use crate::media::index::{self, Form};
 use crate::media::seal::BlockCipher;
@@ -27,6 +27,11 @@ impl Files {
     /// Whether reading compares every byte with a tag, so that checksums need not be.
     pub fn is_sealed(&self) -> bool {
         self.cipher.is_some()
+    }
+
+    /// What tells that somebody wrote to the data file, as far as it can be had.
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.data.meta().ok().map(|meta| meta.stamp())
     }
 
     fn form(&self) -> Form {

@@ -19,8 +19,11 @@ async fn an_expired_link_is_signed_anew_and_the_read_goes_on() {
 async fn a_refused_fresh_link_is_the_end() {
     let bench = Bench::new(MIB).await;
     bench.host.switches.refused_up_to.store(u64::MAX, Ordering::SeqCst);
-    assert!(matches!(bench.reader().read(0, 10).await, Err(MediaError::Denied)));
-    assert!(matches!(bench.media.probe(&key(), bench.links.clone()).await, Err(MediaError::Denied)));
+    assert!(matches!(bench.reader().read(0, 10).await, Err(MediaError::Refused(StorageRefusal::Denied))));
+    assert!(matches!(
+        bench.media.probe(&key(), bench.links.clone()).await,
+        Err(MediaError::Refused(StorageRefusal::Denied))
+    ));
     assert_eq!(bench.host.requests(), 4);
 }
 
@@ -90,13 +93,100 @@ async fn an_empty_answer_is_asked_again_and_never_believed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_mended_is_not_retried() {
     let bench = Bench::new(MIB).await;
-    for (status, text) in [(404, "no such"), (410, "no such"), (302, "redirects"), (418, "418")] {
+    for (status, text) in
+        [(404, "no such"), (410, "no such"), (302, "redirects to nowhere"), (418, "418"), (451, "451")]
+    {
         bench.host.switches.status.store(status, Ordering::SeqCst);
         let before = bench.host.requests();
         let error = bench.reader().read(0, 10).await.unwrap_err();
         assert!(error.to_string().contains(text), "{error}");
         assert_eq!(bench.host.requests(), before + 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_storage_refuses_for_good_is_not_signed_anew() {
+    for (code, expected) in [
+        ("InvalidObjectState", StorageRefusal::Archived),
+        ("BlobBeingRehydrated", StorageRefusal::Restoring),
+        ("NoSuchKey", StorageRefusal::Gone),
+        ("AllAccessDisabled", StorageRefusal::Denied),
+    ] {
+        let bench = Bench::new(MIB).await;
+        bench.host.switches.status.store(403, Ordering::SeqCst);
+        *bench.host.switches.code.lock().unwrap() = code.into();
+        let error = bench.reader().read(0, 10).await.unwrap_err();
+        assert_eq!(error.refusal(), Some(expected), "{error}");
+        assert_eq!((bench.host.requests(), bench.links.signings.load(Ordering::SeqCst)), (1, 1));
+    }
+    let bench = Bench::new(MIB).await;
+    bench.host.switches.status.store(403, Ordering::SeqCst);
+    *bench.host.switches.code.lock().unwrap() = "AccessDenied".into();
+    assert_eq!(bench.reader().read(0, 10).await.unwrap_err().refusal(), Some(StorageRefusal::Denied));
+    assert_eq!((bench.host.requests(), bench.links.signings.load(Ordering::SeqCst)), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redirects_are_followed_with_their_range() {
+    for status in [301, 302, 303, 307, 308] {
+        for hops in 1..=3 {
+            let bench = Bench::with(2 * MIB, |settings| settings.whole_file_below = 64 * KIB).await;
+            bench.host.redirect(status, hops);
+            let version = bench.media.probe(&key(), bench.links.clone()).await.unwrap();
+            assert_eq!(version, bench.version());
+            let reader = bench.reader();
+            assert_eq!(reader.read(MIB + 5, 10).await.unwrap(), bench.range(MIB + 5, 10), "in the middle");
+            bench.read_all(&reader).await;
+            assert_eq!(bench.host.sent_at_most(), 1, "each byte came once: ranges went along");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_to_a_host_that_ignores_ranges_is_streamed_once() {
+    let bench = Bench::with(2 * MIB, |settings| settings.whole_file_below = 4 * MIB).await;
+    bench.host.redirect(302, 1);
+    bench.host.switches.ignore_range.store(true, Ordering::SeqCst);
+    let reader = bench.reader();
+    assert_eq!(reader.read(MIB, 10).await.unwrap(), bench.range(MIB, 10));
+    bench.read_all(&reader).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redirects_that_lead_nowhere_are_refused_without_another_signing() {
+    let other = Host::start(Vec::new()).await;
+    for (to, text) in [
+        ("/x.mp4".to_owned(), "more than 3 times"),
+        ("http://10.0.0.1/x.mp4".to_owned(), "neither https nor http to this machine"),
+        ("https://169.254.169.254/latest".to_owned(), "private address"),
+        ("http://media.example/x.mp4?secret=hush".to_owned(), "neither https nor http to this machine"),
+        ("file:///etc/passwd".to_owned(), "neither https"),
+        ("https://user:hush@media.example/x".to_owned(), "names a user"),
+        ("http://[::bad".to_owned(), "no URL"),
+    ] {
+        let bench = Bench::new(MIB).await;
+        *bench.host.switches.redirect_to.lock().unwrap() = Some((302, to));
+        let error = bench.reader().read(0, 10).await.unwrap_err();
+        let said = crate::media::error::chain(&error);
+        assert!(said.contains(text) && !said.contains("hush"), "{said}");
+        assert_eq!(bench.links.signings.load(Ordering::SeqCst), 1);
+        assert!(bench.host.requests() <= 4);
+    }
+    assert_eq!(other.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_a_host_that_is_not_named_is_not_followed() {
+    let bench = Bench::with(MIB, |settings| {
+        settings.reach.hosts = vec![crate::base::HostPattern::parse("media.example").unwrap()];
+    })
+    .await;
+    let error = bench.reader().read(0, 10).await.unwrap_err();
+    assert!(error.to_string().contains("not in tenant.media_hosts"), "{error}");
+    assert_eq!(bench.host.requests(), 0);
+    let bench = Bench::with(MIB, |settings| settings.reach.loopback = false).await;
+    assert!(bench.reader().read(0, 10).await.is_err());
+    assert_eq!(bench.host.requests(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,10 +35,22 @@ pub struct Switches {
     pub emptied: AtomicUsize,
     /// Every answer has this status.
     pub status: AtomicUsize,
+    /// Its storage code.
+    pub code: Mutex<String>,
+    /// Every link is redirected: the status and to where.
+    pub redirect_to: Mutex<Option<(u16, String)>>,
+    /// Every link is redirected so many times within the host before it is answered.
+    pub redirects: Mutex<Option<(u16, u32)>>,
     /// Bodies that pause after their first 64 KiB until this is false.
     pub hold: AtomicBool,
     /// The next answers send a byte every 5 ms, whatever becomes of this meanwhile.
     pub crawling: AtomicUsize,
+    /// What its line carries (bytes per second) for all bodies together; 0 for no limit.
+    pub line: AtomicU64,
+    /// When the line is free again.
+    line_free: tokio::sync::Mutex<Option<tokio::time::Instant>>,
+    /// Each link leads to another object.
+    pub etag_per_link: AtomicBool,
     /// Before each answer.
     pub delay_ms: AtomicU64,
     /// Seconds by which its clock is ahead.
@@ -90,6 +102,11 @@ impl Host {
         })
     }
 
+    /// Redirects every link `hops` times, by relative and absolute addresses.
+    pub fn redirect(&self, status: u16, hops: u32) {
+        *self.switches.redirects.lock().unwrap() = Some((status, hops));
+    }
+
     pub fn requests(&self) -> usize {
         self.switches.requests.load(Ordering::SeqCst)
     }
@@ -118,6 +135,8 @@ impl Host {
 #[derive(serde::Deserialize)]
 struct Signature {
     serial: u64,
+    #[serde(default)]
+    hop: u32,
 }
 
 async fn answer(
@@ -128,12 +147,13 @@ async fn answer(
     let running = switches.running.fetch_add(1, Ordering::SeqCst) + 1;
     switches.running_max.fetch_max(running, Ordering::SeqCst);
     switches.requests.fetch_add(1, Ordering::SeqCst);
-    let response = make_answer(&switches, signature.serial, &headers).await;
+    let response = make_answer(&switches, &signature, &headers).await;
     switches.running.fetch_sub(1, Ordering::SeqCst);
     response
 }
 
-async fn make_answer(switches: &Arc<Switches>, serial: u64, headers: &HeaderMap) -> Response {
+async fn make_answer(switches: &Arc<Switches>, signature: &Signature, headers: &HeaderMap) -> Response {
+    let Signature { serial, hop } = *signature;
     tokio::time::sleep(Duration::from_millis(switches.delay_ms.load(Ordering::SeqCst))).await;
     assert!(headers.get("authorization").is_none() && headers["accept-encoding"] == "identity");
     let status = switches.status.load(Ordering::SeqCst);
@@ -143,7 +163,27 @@ async fn make_answer(switches: &Arc<Switches>, serial: u64, headers: &HeaderMap)
     let plain =
         |response: axum::http::response::Builder, status: u16| response.status(status).body(Body::empty()).unwrap();
     if status != 0 {
-        return plain(response, status as u16);
+        let code = switches.code.lock().unwrap().clone();
+        let text = format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>m</Message></Error>");
+        return response.status(status as u16).body(Body::from(text)).unwrap();
+    }
+    let elsewhere = |status: u16, location: &str| {
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new();
+        let date = date.timestamp_to_rfc9110_string(&Timestamp::from_second(1_800_000_000).unwrap()).unwrap();
+        let response = Response::builder().header("date", date).header("location", location);
+        response.status(status).body(Body::from("moved")).unwrap()
+    };
+    if let Some((status, to)) = &*switches.redirect_to.lock().unwrap() {
+        let query = format!("serial={serial}&X-Amz-Signature=hush");
+        return elsewhere(*status, &if to == "/x.mp4" { format!("{to}?{query}") } else { to.clone() });
+    }
+    if let Some((status, hops)) = *switches.redirects.lock().unwrap()
+        && hop < hops
+    {
+        let query = format!("?serial={serial}&hop={}&X-Amz-Signature=hush", hop + 1);
+        let host = headers["host"].to_str().unwrap();
+        let base = ["", "/x.mp4", &format!("http://{host}/x.mp4")][hop as usize % 3].to_owned();
+        return elsewhere(status, &format!("{base}{query}"));
     }
     if serial <= switches.refused_up_to.load(Ordering::SeqCst) {
         return plain(response, 403);
@@ -153,7 +193,8 @@ async fn make_answer(switches: &Arc<Switches>, serial: u64, headers: &HeaderMap)
     }
     let content = Arc::clone(&switches.content.lock().unwrap());
     let content = if count_down(&switches.emptied) { Arc::default() } else { content };
-    let etag = switches.etag.lock().unwrap().clone();
+    let per_link = switches.etag_per_link.load(Ordering::SeqCst);
+    let etag = if per_link { format!("\"link {serial}\"") } else { switches.etag.lock().unwrap().clone() };
     let size = content.len() as u64;
     let response = response.header("etag", etag);
     let asked = headers["range"].to_str().unwrap().strip_prefix("bytes=").unwrap();
@@ -205,7 +246,23 @@ async fn next_piece(mut pieces: Pieces) -> Option<(Result<Bytes, std::io::Error>
         // An error resets the connection in the middle of the promised body.
         return std::mem::take(&mut pieces.cut).then(|| (Err(std::io::ErrorKind::ConnectionReset.into()), pieces));
     }
-    let most = if pieces.crawls { 1 } else { 64 * 1024 };
+    let line = pieces.switches.line.load(Ordering::SeqCst);
+    let most = if pieces.crawls {
+        1
+    } else if line > 0 {
+        16 * 1024
+    } else {
+        64 * 1024
+    };
+    if line > 0 {
+        let mut free = pieces.switches.line_free.lock().await;
+        let now = tokio::time::Instant::now();
+        // What was slept too long is made up for.
+        let after = free.unwrap_or(now).max(now - Duration::from_millis(50))
+            + Duration::from_secs_f64(most as f64 / line as f64);
+        *free = Some(after);
+        tokio::time::sleep_until(after).await;
+    }
     if pieces.crawls {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

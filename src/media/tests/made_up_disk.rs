@@ -297,7 +297,8 @@ impl Disk for MadeUpDisk {
 
 impl Content {
     fn meta(&self) -> Meta {
-        Meta { is_dir: false, len: self.len, occupied: self.occupied(), modified: (self.modified_s, 0) }
+        let modified = (self.modified_s, 0);
+        Meta { is_dir: false, len: self.len, occupied: self.occupied(), modified, changed: modified }
     }
 }
 

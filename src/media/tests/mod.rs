@@ -1,5 +1,6 @@
 //! The media layer against a media host on loopback.
 
+mod ahead;
 mod cache_limits;
 mod explored;
 mod faults;
@@ -10,6 +11,7 @@ mod out_of_reach;
 mod power_loss;
 mod reading;
 mod restart;
+mod touched;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,6 +51,7 @@ fn settings(dir: &Path) -> MediaSettings {
         max_age: Duration::from_hours(720),
         connections: 16,
         memory: 128 << 20,
+        reach: MediaReach { hosts: Vec::new(), loopback: true },
         deadline: Duration::from_secs(20),
     }
 }

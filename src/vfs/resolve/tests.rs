@@ -12,7 +12,7 @@ use super::*;
 use crate::base::{AgentId, Channel, Day};
 use crate::catalog::file_ino;
 use crate::cxone::{ApiErrorKind, ContactRecord};
-use crate::media::{LinkSource, MediaError};
+use crate::media::{LinkSource, MediaError, StorageRefusal};
 use crate::vfs::lookup::{Found, ROOT_INO};
 use crate::vfs::testing::{Fixture, caller, contact, fixture, mortal, open};
 
@@ -247,7 +247,7 @@ async fn whoever_is_refused_the_same_link_shares_one_new_one() {
     // An answer to a request that was on its way with the old link.
     assert_eq!((link(&fixture, 1, Some(1)).await, calls(&fixture)), (Ok(2), 2));
     // The new one is refused too: no more calls for a while, then one.
-    let denied = MediaError::Denied.to_string();
+    let denied = MediaError::Refused(StorageRefusal::Denied).to_string();
     assert_eq!((link(&fixture, 0, Some(2)).await, calls(&fixture)), (Err(denied), 2));
     fixture.clock.advance(SECOND * 31);
     assert_eq!((link(&fixture, 0, Some(2)).await, calls(&fixture)), (Ok(3), 3));

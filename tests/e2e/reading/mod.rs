@@ -1,5 +1,6 @@
 //! Bytes: any range, by any number of readers, through read, mmap and the usual tools.
 
+mod hosts;
 mod many;
 mod model;
 mod ranges;

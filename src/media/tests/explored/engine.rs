@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::cache::Cache;
 use super::error::MediaError;
 use super::gate::Gate;
 use super::host::Host;
 use super::key::Version;
-use super::links::LinkSource;
+use super::links::{Link, LinkSource};
 use super::plan::Allowance;
-use super::recording::State;
+use super::recording::{Recording, State};
 use super::session::Session;
 use super::sync::Runtime;
 
@@ -29,6 +31,16 @@ pub struct Engine {
     pub whole: bool,
     pub ids: AtomicU64,
     pub runtime: Runtime,
+    pub signings: Signings,
+}
+
+#[derive(Default)]
+pub struct Signings;
+
+impl Signings {
+    pub fn note_same(&self) {}
+
+    pub fn note_different(&self) {}
 }
 
 impl Engine {
@@ -53,6 +65,16 @@ impl Engine {
     }
 
     pub fn note_brought(&self, _bytes: usize) {}
+
+    pub fn brought_bytes(&self) -> u64 {
+        0
+    }
+
+    pub fn waiting(&self) {}
+
+    pub fn note_wait(&self, _waited: Duration) {}
+
+    pub fn note_link(&self, _recording: &Arc<Recording>, _link: &Link, _end: Timestamp, _note: Option<Vec<u8>>) {}
 
     pub fn is_closed(&self) -> bool {
         false

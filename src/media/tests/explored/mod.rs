@@ -44,7 +44,8 @@ mod writer;
 use std::sync::Arc;
 
 use crate::media::{
-    again, assemble, blocks, error, gate, geometry, index, key, links, plan, settings, space, spill, store,
+    again, assemble, blocks, disk, error, gate, geometry, index, key, links, plan, settings, space, spill, store,
+    traffic,
 };
 
 /// As in `media`.

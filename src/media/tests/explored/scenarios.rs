@@ -72,6 +72,7 @@ impl World {
             version: Version { size: SIZE, validator: "one".into() },
             whole,
             ids: 1.into(),
+            signings: Default::default(),
             runtime: Runtime,
         };
         World { lifeline: Arc::new(Lifeline { engine: Arc::new(engine) }), disk }

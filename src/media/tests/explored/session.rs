@@ -4,18 +4,21 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::error::MediaError;
 use super::gate::{Gate, HostName, Pass};
 use super::host::{Host, Mood};
 use super::key::Version;
+use super::links::Link;
 use super::recording::Progress;
 use super::source::Answer;
+use super::traffic::Traffic;
 
 pub struct Patience {
     pub silence_max: Duration,
-    pub block_max: Duration,
+    pub crawl_max: Duration,
 }
 
 pub enum Reply {
@@ -30,6 +33,8 @@ pub struct Session<'a> {
     gate: &'a Gate,
     pub host: Option<HostName>,
     pub progress: Option<Arc<watch::Sender<Progress>>>,
+    pub traffic: Arc<Traffic>,
+    pub link: Option<Link>,
     version: &'a Version,
     pub patience: Patience,
 }
@@ -41,13 +46,15 @@ impl<'a> Session<'a> {
             gate,
             host: None,
             progress: None,
+            traffic: Arc::default(),
+            link: None,
             version,
-            patience: Patience { silence_max: Duration::MAX, block_max: Duration::MAX },
+            patience: Patience { silence_max: Duration::MAX, crawl_max: Duration::MAX },
         }
     }
 
     pub async fn get(&mut self, range: Range<u64>, wanted: impl Fn(bool) -> bool) -> Result<Reply, MediaError> {
-        let pass = self.gate.enter(&HostName("the host".into())).await?;
+        let pass = self.gate.enter(&HostName("the host".into()), &self.traffic).await?;
         let mood = self.server.ask();
         shuttle::future::yield_now().await;
         if !wanted(true) {
@@ -68,6 +75,10 @@ impl<'a> Session<'a> {
     }
 
     pub fn progressed(&mut self) {}
+
+    pub fn end_of(&self, _link: &Link) -> Option<Timestamp> {
+        None
+    }
 
     pub fn note(&self) -> Option<Vec<u8>> {
         Some(b"a note".to_vec())
