@@ -12,6 +12,7 @@ mod parked;
 mod passthrough;
 mod process;
 mod readahead;
+mod told;
 mod unmount;
 
 pub use errno::errno_name;
