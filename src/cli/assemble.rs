@@ -79,7 +79,8 @@ fn cache_failure(error: MediaError) -> Failure {
         .remedy("it must be yours, and one mount's at a time: stop the other, or name another directory: --cache-dir")
 }
 
-/// The last step: tree and kernel.
+/// The last step: trees and kernels.
+#[expect(clippy::needless_pass_by_value, reason = "the parts are given away: each door gets its own handles of them")]
 fn attach(
     plan: &Plan,
     tenant: Tenant,

@@ -165,7 +165,9 @@ impl Keeper {
             let agents = catalog.all_agents().map_err(say)?;
             catalog.erase_all().map_err(say)?;
             if let Some(live) = &self.live {
-                live.trees.iter().for_each(|tree| tree.forget_agents(&agents));
+                for tree in &live.trees {
+                    tree.forget_agents(&agents);
+                }
             }
             catalog.squeeze().map_err(say)?;
         }
@@ -210,7 +212,9 @@ impl Keeper {
 
     fn tell_the_tree(&self, masters: &[MasterId], places: &[ErasedPlace]) {
         if let Some(live) = &self.live {
-            live.trees.iter().for_each(|tree| tree.forget_interactions(masters, places));
+            for tree in &live.trees {
+                tree.forget_interactions(masters, places);
+            }
         }
     }
 }

@@ -249,8 +249,8 @@ impl Filesystem for Adapter {
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(Errno::EROFS);
         }
-        let asker = (request.pid(), self.kernel.told.arrived());
-        match self.kernel.told.repeated(ino.0, asker.0, asker.1) {
+        let from = (request.pid(), self.kernel.told.arrived());
+        match self.kernel.told.repeated(ino.0, from.0, from.1) {
             // It was counted and written down when it first came.
             Some(Ok(opened)) => return reply_opened(&self.modes, &self.vfs, ino.0, &opened, reply),
             Some(Err(useless)) => self.close([useless]),
@@ -264,7 +264,7 @@ impl Filesystem for Adapter {
             if prepare {
                 vfs.prepare_passthrough(opened.handle).await;
             }
-            sized(&kernel, &vfs, ino.0, asker, opened)
+            sized(&kernel, &vfs, ino.0, from, opened)
         };
         let (vfs, modes) = (self.vfs.clone(), self.modes.clone());
         answer(&self.runtime, &self.vfs, asked, future, move |result| match result {

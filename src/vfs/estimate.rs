@@ -155,13 +155,13 @@ mod tests {
                 _ => (Channel::Email, vec![(FileKind::Email(0), between(&mut random, 1e3, 2e6))]),
             };
             for (kind, bytes) in files {
-                let seen = highest.entry((channel.media_type_id(), kind)).or_default();
-                too_low += u32::from(of(kind, channel, duration_s, Some(*seen)) < bytes as u64);
+                let top = highest.entry((channel.media_type_id(), kind)).or_default();
+                too_low += u32::from(of(kind, channel, duration_s, Some(*top)) < bytes as u64);
                 let value = match kind {
                     FileKind::Recording(_) => bytes / duration_s.max(SHORTEST_SECONDS),
                     _ => bytes,
                 };
-                *seen = seen.max(value);
+                *top = top.max(value);
             }
         }
         too_low

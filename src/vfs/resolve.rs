@@ -268,7 +268,9 @@ impl Resolver {
         }
         for (day, agent) in catalog.places(master).unwrap_or_default() {
             if let Ok(Some(folder)) = catalog.interaction_folder(day, agent, master) {
-                kernels.iter().for_each(|kernel| kernel.forget_directory(folder.ino));
+                for kernel in &kernels {
+                    kernel.forget_directory(folder.ino);
+                }
             }
         }
         // Whoever waits for the flight must not find the old names after it.

@@ -51,7 +51,9 @@ impl Resolver {
         let kernels = self.kernels();
         for kind in kinds {
             let ino = file_ino(interaction.ino_base, kind);
-            kernels.iter().for_each(|kernel| kernel.forget_attributes(ino));
+            for kernel in &kernels {
+                kernel.forget_attributes(ino);
+            }
         }
     }
 }
