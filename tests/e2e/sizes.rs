@@ -12,7 +12,7 @@ use crate::harness::{
 
 /// Copies the files that standard input names, one line each: `FROM TO`. The end of what it reads is not asked for after `open`: the kernel
 /// takes it from what it was told before.
-const COPY: &str = r#"
+const COPY: &str = r"
 import os, sys, threading
 def drain(move):
     while move(): pass
@@ -51,7 +51,7 @@ ways = {
 for line in sys.stdin:
     name, to = line.split()
     ways[sys.argv[1]](name, to)
-"#;
+";
 
 /// Recordings of which nothing was opened, and all of which were looked at.
 struct Unresolved {
