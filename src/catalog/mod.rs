@@ -9,7 +9,7 @@
 //! | `names`, `inode`, `contact_json` | pure functions: directory names, inode numbers, `contact.json` |
 //! | `plan`, `record`, `beginnings` | writing a day: what is to be stored (pure), storing it, what began the day before |
 //! | `days`, `listing` | reading days and folders, by index only |
-//! | `resolution`, `rates`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
+//! | `resolution`, `rates`, `highest`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `vault` | encryption of what is said of people |
 //! | `erase` | forgetting an interaction so that nothing of it stays in the file |
 //! | `recent` | interactions looked at lately |
@@ -26,6 +26,7 @@ mod db;
 mod erase;
 mod error;
 mod facts;
+mod highest;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod indexer;
@@ -63,6 +64,7 @@ use crate::base::crypt::Keys;
 pub use days::Unreadable;
 pub use erase::{AllHoldings, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;
+pub use highest::SHORTEST_SECONDS;
 pub use indexer::{IndexError, Indexer, Lister};
 pub use inode::{MAX_EMAILS, MAX_RECORDINGS, ROOT_INO, contact_ino, day_ino, file_ino};
 pub use ledger::LedgerReader;
@@ -86,6 +88,7 @@ struct Inner {
     numbers: InodeNumbers,
     vault: Vault,
     known_days: KnownDays,
+    highest: highest::Highest,
 }
 
 impl Catalog {
@@ -131,6 +134,7 @@ impl Catalog {
 
     fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Catalog {
         let (known_days, recent) = (KnownDays::default(), Recent::new());
-        Catalog { inner: Arc::new(Inner { db, recent, timezone, numbers, vault, known_days }) }
+        let highest = highest::Highest::default();
+        Catalog { inner: Arc::new(Inner { db, recent, timezone, numbers, vault, known_days, highest }) }
     }
 }

@@ -12,7 +12,7 @@ use crate::base::Channel;
 /// Fewer recordings than this say nothing yet.
 const MIN_SAMPLES: i64 = 5;
 /// Above any video; what a tenant's wrong duration suggests beyond it is not learned. Bytes per second.
-const FASTEST: f64 = 64.0 * 1024.0 * 1024.0;
+pub(super) const FASTEST: f64 = 64.0 * 1024.0 * 1024.0;
 
 pub(super) const GET: &str = "SELECT samples, sum, sum_of_squares FROM rates WHERE channel = ?1";
 const ADD: &str = "INSERT INTO rates(channel, samples, sum, sum_of_squares) VALUES(?1, 1, ?2, ?2 * ?2)

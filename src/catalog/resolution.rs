@@ -9,10 +9,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::convert::{from_time, from_unsigned, to_channel, to_optional_time, to_time, to_unsigned};
 use super::error::CatalogError;
+use super::highest::Highest;
 use super::inode::{MAX_EMAILS, MAX_RECORDINGS, kind_code, kind_from_code};
 use super::model::{FileKind, Interaction, NewResolution, Resolution, ResolvedFile};
-use super::vault::{Place, Vault};
-use super::{Catalog, rates};
+use super::vault::Place;
+use super::{Catalog, Inner, rates};
 use crate::base::MasterId;
 
 // One row per file, or one without a file: a single statement sees a single state, and is all that most listings cost.
@@ -68,7 +69,7 @@ impl Catalog {
             transaction.prepare_cached(DOCUMENTS_CLEAR)?.execute([master.0])?;
             for (file, bytes) in &resolution.files {
                 let old = before.iter().find(|old| old.kind == file.kind);
-                store_file(transaction, &self.inner.vault, master, file, bytes.as_deref(), old)?;
+                store_file(transaction, &self.inner, master, file, bytes.as_deref(), old)?;
             }
             Ok(())
         })
@@ -92,7 +93,7 @@ impl Catalog {
             };
             let size_column = from_unsigned(size)?;
             transaction.prepare_cached(SIZE_SET)?.execute(params![master.0, code, size_column, validator])?;
-            learn(transaction, master, kind, before.is_some(), size)
+            learn(transaction, &self.inner.highest, master, kind, before.is_some(), size)
         })
     }
 
@@ -163,7 +164,7 @@ fn files(connection: &Connection, master: MasterId) -> Result<Vec<ResolvedFile>,
 
 fn store_file(
     connection: &Connection,
-    vault: &Vault,
+    inner: &Inner,
     master: MasterId,
     file: &ResolvedFile,
     bytes: Option<&[u8]>,
@@ -179,29 +180,35 @@ fn store_file(
     let size_column = size.map(from_unsigned).transpose()?;
     connection.prepare_cached(FILE_ADD)?.execute(params![master.0, code, &*file.name, size_column, validator])?;
     if let Some(bytes) = bytes {
-        let bytes = vault.blob(Place::document(master, code), bytes)?;
+        let bytes = inner.vault.blob(Place::document(master, code), bytes)?;
         connection.prepare_cached(DOCUMENT_ADD)?.execute(params![master.0, code, bytes])?;
     }
     if let Some(size) = size {
-        learn(connection, master, file.kind, old.is_some_and(|old| old.size.is_some()), size)?;
+        let known_before = old.is_some_and(|old| old.size.is_some());
+        learn(connection, &inner.highest, master, file.kind, known_before, size)?;
     }
     Ok(())
 }
 
-/// Learns from a size that became known just now. Only from the first recording: it is the one that is estimated, and an
-/// elevated contact's further recordings do not last as long as the whole.
+/// Learns from a size that became known just now. A rate only from the first recording: an elevated contact's further recordings do not last
+/// as long as the whole.
 fn learn(
     connection: &Connection,
+    highest: &Highest,
     master: MasterId,
     kind: FileKind,
     known_before: bool,
     size: u64,
 ) -> Result<(), CatalogError> {
-    if known_before || kind != FileKind::Recording(0) {
+    if known_before {
         return Ok(());
     }
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     let (channel, start, end) = connection.prepare_cached(SPAN)?.query_row([master.0], read)?;
+    highest.learn(connection, channel, kind, size, seconds(start, end))?;
+    if kind != FileKind::Recording(0) {
+        return Ok(());
+    }
     rates::learn(connection, channel, size, seconds(start, end))
 }
 

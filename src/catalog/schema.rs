@@ -23,7 +23,7 @@ pub(super) enum Found {
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Step n leads from schema n to schema n + 1. A published step is never edited.
-const MIGRATIONS: [&str; 2] = [V1, UNREADABLE_CONTACTS];
+const MIGRATIONS: [&str; 3] = [V1, UNREADABLE_CONTACTS, HIGHEST];
 
 /// How many of a day's contacts cannot be shown.
 const UNREADABLE_CONTACTS: &str = "ALTER TABLE days ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;";
@@ -168,8 +168,26 @@ CREATE TRIGGER files_resized AFTER UPDATE OF size ON files WHEN new.size IS NOT 
 END;
 ";
 
+/// The highest that was seen, by channel and kind of file (all recordings are kind 16): bytes per second of recordings, counted over at least
+/// 30 s, and bytes of documents. Sizes that are not known yet are estimated by it.
+const HIGHEST: &str = "
+CREATE TABLE highest(
+    channel INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    value REAL NOT NULL,
+    PRIMARY KEY(channel, kind)
+) WITHOUT ROWID;
+INSERT INTO highest
+    SELECT i.channel, f.kind, max(f.size) FROM files f JOIN interactions i USING(master_id)
+    WHERE f.kind < 16 AND f.size > 0 GROUP BY i.channel, f.kind;
+INSERT INTO highest
+    SELECT i.channel, 16, max(f.size / max((i.last_end - i.first_start) / 1e6, 30.0)) FROM files f JOIN interactions i USING(master_id)
+    WHERE f.kind >= 16 AND f.size > 0 GROUP BY i.channel;
+";
+
 /// Tables that hold what was paid for, learned or published, in the order in which they can be copied into another database.
-pub(super) const WORTH_SALVAGING: [&str; 6] = ["ledger", "facts", "interactions", "files", "documents", "rates"];
+pub(super) const WORTH_SALVAGING: [&str; 7] =
+    ["ledger", "facts", "interactions", "files", "documents", "rates", "highest"];
 
 /// Reads whose database it is. Fails where the file is no database.
 pub(super) fn identify(connection: &Connection) -> rusqlite::Result<Found> {

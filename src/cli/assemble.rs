@@ -1,24 +1,25 @@
 //! Puts the parts together for one mount: tenant → catalog → media → tree → kernel.
 //!
-//! `login` decides whether a login that fails ends it, `settings` what each part is told, `audit` and `lister` fit parts that do not know each
+//! `doors` mounts the tree at each of its places, `login` decides whether a login that fails ends it, `settings` what each part is told, `audit` and `lister` fit parts that do not know each
 //! other.
 
 mod audit;
 mod binding;
+mod doors;
 mod lister;
 mod login;
 mod settings;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::runtime::Handle;
 
 use super::daemon::Plan;
 use super::failure::{Cause, Failure};
 use super::keeping::{Keeper, Live};
-use super::report::Report;
+use super::report::{DoorView, Report};
 use crate::base::{Clock, SystemClock};
 use crate::catalog::{Catalog, CatalogSettings, Indexer};
 use crate::config::Config;
@@ -27,14 +28,16 @@ use crate::fuse;
 use crate::media::{Media, MediaError};
 use crate::ops::Trimmer;
 use crate::ops::control::{self, Controlled as _};
+use crate::ops::keeping::Keeping;
 use crate::ops::metrics;
-use crate::vfs::{self, Parts, Resolver, Scanners, Vfs};
+use crate::vfs::{Parts, Resolver, Scanners, Vfs};
 use audit::AuditSink;
 use binding::Bindings;
+use doors::Door;
 use lister::{ReportingProbe, TenantLister};
 pub use login::{host, login_failure};
+use settings::{also_settings, rate, resolve_limits, vfs_settings};
 pub use settings::{media_reach, media_settings, tenant_settings};
-use settings::{rate, resolve_limits, vfs_settings};
 
 /// A mount that is being served.
 #[async_trait]
@@ -84,7 +87,8 @@ fn cache_failure(error: MediaError) -> Failure {
         .remedy("it must be yours, and one mount's at a time: stop the other, or name another directory: --cache-dir")
 }
 
-/// The last step: tree and kernel.
+/// The last step: trees and kernels.
+#[expect(clippy::needless_pass_by_value, reason = "the parts are given away: each door gets its own handles of them")]
 fn attach(
     plan: &Plan,
     tenant: Tenant,
@@ -121,16 +125,20 @@ fn attach(
         audit: Arc::new(audit),
         kernel,
     };
-    let vfs = Arc::new(Vfs::new(vfs_settings(config), parts));
-    vfs::start_keeping_fresh(&vfs, config.tree.refresh);
+    let first = Arc::new(Vfs::new(vfs_settings(config), parts));
+    let mut trees = vec![(Arc::clone(&first), notices, plan.mount_point.clone())];
+    for also in &config.mount.also {
+        let (kernel, notices) = fuse::notices();
+        let tree = first.beside(also_settings(config, also), also.waits_long, kernel);
+        trees.push((Arc::new(tree), notices, also.dir.clone()));
+    }
     indexer.start_sweeping();
-    // The kernel cannot decrypt.
-    let passthrough = config.mount.passthrough && keys.current.is_none();
-    let options =
-        fuse::MountOptions { allow_other: config.mount.allow_other, passthrough, cache_dir: config.cache.dir.clone() };
-    let mounted = fuse::mount(Arc::clone(&vfs), notices, &plan.mount_point, &options, &Handle::current())
-        .map_err(|error| Failure::failed(error).while_doing("mounting"))?;
-    let live = Live { vfs: Arc::clone(&vfs), audit: log, mount_point: mounted.path().to_owned() };
+    let doors = doors::open(config, trees)?;
+    let live = Live {
+        trees: doors.iter().map(|door| Arc::clone(&door.vfs)).collect(),
+        audit: log,
+        mount_point: doors[0].mounted.path().to_owned(),
+    };
     let keeper = Keeper {
         media: media.clone(),
         cache_dir: config.cache.dir.clone(),
@@ -139,31 +147,39 @@ fn attach(
         state_dir: config.state.dir.clone(),
         live: Some(live),
     };
-    let (host, mount_point, mounted_at) = (host(config), mounted.path().to_owned(), clock.now());
-    let (config, passthrough) = (config.clone(), mounted.passthrough());
-    let report = Report {
-        config,
-        mount_point,
-        mounted_at,
-        host,
-        tenant,
-        catalog,
-        indexer,
-        limiter,
-        media,
-        vfs: Arc::clone(&vfs),
-        keeper: Arc::new(keeper),
-        reporting,
-        clock,
-        passthrough,
-    };
-    let report = Arc::new(report);
+    let views: Arc<[DoorView]> = doors.iter().map(|door| door.view.clone()).collect();
+    let (keeper, host, mounted_at): (Arc<dyn Keeping>, _, _) = (Arc::new(keeper), host(config), clock.now());
+    let reports = doors.iter().map(|door| {
+        Arc::new(Report {
+            config: config.clone(),
+            mount_point: door.mounted.path().to_owned(),
+            mounted_at,
+            host: host.clone(),
+            tenant: tenant.clone(),
+            catalog: catalog.clone(),
+            indexer: indexer.clone(),
+            limiter: limiter.clone(),
+            media: media.clone(),
+            vfs: Arc::clone(&door.vfs),
+            keeper: Arc::clone(&keeper),
+            reporting: reporting.clone(),
+            clock: Arc::clone(&clock),
+            passthrough: door.mounted.passthrough(),
+            doors: Arc::clone(&views),
+        })
+    });
+    let reports: Vec<Arc<Report>> = reports.collect();
+    let report = Arc::clone(&reports[0]);
     let metrics = match listener {
         Some(listener) => Some(listener.serve(report.clone()).map_err(|error| metrics_failure(plan, error))?),
         None => None,
     };
-    let control = control(report.clone(), mounted.path());
-    Ok(Box::new(ServedMount { mounted, vfs, report, _control: control, _metrics: metrics }))
+    let doors = doors.into_iter().zip(reports);
+    let doors = doors.map(|(door, report)| {
+        let control = control(report, door.mounted.path());
+        ServedDoor { door, _control: control }
+    });
+    Ok(Box::new(ServedMount { doors: doors.collect(), report, _metrics: metrics }))
 }
 
 fn metrics_failure(plan: &Plan, error: std::io::Error) -> Failure {
@@ -186,22 +202,40 @@ fn control(report: Arc<Report>, mount_point: &std::path::Path) -> Option<control
     }
 }
 
-struct ServedMount {
-    mounted: fuse::Mounted,
-    vfs: Arc<Vfs>,
-    report: Arc<Report>,
+/// A place at which the tree is mounted, and the socket by which it is asked.
+struct ServedDoor {
+    door: Door,
     _control: Option<control::Server>,
+}
+
+struct ServedMount {
+    /// Those that are still mounted.
+    doors: Vec<ServedDoor>,
+    report: Arc<Report>,
     _metrics: Option<metrics::Server>,
 }
 
 #[async_trait]
 impl Served for ServedMount {
     fn detach(&self) -> Result<(), Cause> {
-        Ok(self.mounted.detach()?)
+        let detached: Vec<_> = self.doors.iter().map(|served| served.door.mounted.detach()).collect();
+        Ok(detached.into_iter().collect::<Result<(), _>>()?)
     }
 
     async fn ended(&mut self) {
-        self.mounted.ended().await;
+        while !self.doors.is_empty() {
+            let each = self.doors.iter_mut().map(|served| Box::pin(served.door.mounted.ended()));
+            let (index, others) = {
+                let ((), index, others) = futures_util::future::select_all(each).await;
+                (index, others.len())
+            };
+            let served = self.doors.remove(index);
+            served.door.view.is_mounted.store(false, Ordering::Relaxed);
+            if others > 0 {
+                let mount_point = served.door.mounted.path().display();
+                tracing::info!(%mount_point, others, "unmounted from outside; the tree stays mounted elsewhere");
+            }
+        }
     }
 
     fn tell_status(&self) {
@@ -210,11 +244,13 @@ impl Served for ServedMount {
     }
 
     fn reconfigure(&self, config: &Config) {
-        let resolver = self.vfs.resolver();
+        for ServedDoor { door, .. } in &self.doors {
+            door.vfs.set_scanners(Scanners::new(&config.mount.deny_processes));
+        }
+        let resolver = self.report.vfs.resolver();
         resolver.set_limits(resolve_limits(&config.limits));
         resolver.set_rate(rate(&config.limits));
         self.report.tenant.adopt_credentials(tenant_settings(config).credentials);
-        self.vfs.set_scanners(Scanners::new(&config.mount.deny_processes));
     }
 }
 

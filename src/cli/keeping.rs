@@ -22,7 +22,8 @@ pub const LOG_FILE: &str = "cxonefs.log";
 
 /// A tree that is in use, and its audit log.
 pub struct Live {
-    pub vfs: Arc<Vfs>,
+    /// One for each door.
+    pub trees: Vec<Arc<Vfs>>,
     pub audit: Arc<AuditLog>,
     pub mount_point: PathBuf,
 }
@@ -164,7 +165,9 @@ impl Keeper {
             let agents = catalog.all_agents().map_err(say)?;
             catalog.erase_all().map_err(say)?;
             if let Some(live) = &self.live {
-                live.vfs.forget_agents(&agents);
+                for tree in &live.trees {
+                    tree.forget_agents(&agents);
+                }
             }
             catalog.squeeze().map_err(say)?;
         }
@@ -209,7 +212,9 @@ impl Keeper {
 
     fn tell_the_tree(&self, masters: &[MasterId], places: &[ErasedPlace]) {
         if let Some(live) = &self.live {
-            live.vfs.forget_interactions(masters, places);
+            for tree in &live.trees {
+                tree.forget_interactions(masters, places);
+            }
         }
     }
 }

@@ -99,10 +99,11 @@ fn mount(request: Request) -> Result<(), Failure> {
         let variables = std::env::vars_os();
         Ok(config::load(named.as_deref(), variables, profile, assignments.clone(), &starting_host)?)
     };
-    let config = read()?;
+    let mut config = read()?;
     let reload = Some(Reload::new(read));
     let log = log_settings(&request.log, "info", request.background, Some(&config))?;
     let mount_point = preflight::check(&request.mount_point, &config, &host)?;
+    preflight::check_further(&mount_point, &mut config, &host)?;
     if request.fake {
         return Ok(());
     }

@@ -31,6 +31,22 @@ pub fn check(mount_point: &Path, config: &Config, host: &Host) -> Result<PathBuf
     Ok(mount_point)
 }
 
+/// The same for the places of `[[mount.also]]`, which become absolute.
+pub fn check_further(mount_point: &Path, config: &mut Config, host: &Host) -> Result<(), Failure> {
+    let mut taken = vec![mount_point.to_owned()];
+    for index in 0..config.mount.also.len() {
+        let dir = check(&config.mount.also[index].dir, config, host)?;
+        if let Some(other) = taken.iter().find(|other| dir.starts_with(other) || other.starts_with(&dir)) {
+            let both = format!("{} and {}", other.display(), dir.display());
+            return Err(Failure::usage(format!("mount.also: {both} lie in each other"))
+                .remedy("name directories beside each other"));
+        }
+        config.mount.also[index].dir.clone_from(&dir);
+        taken.push(dir);
+    }
+    Ok(())
+}
+
 /// The directory to mount at, free and empty. A dead mount of ours that is still there is detached first.
 fn free_mount_point(path: &Path) -> Result<PathBuf, Failure> {
     let shown = path.display();

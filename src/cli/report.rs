@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -18,7 +19,7 @@ use crate::ops::control::{Controlled, Peer, Refreshed, WarmLines};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
-    BudgetStatus, CacheStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus,
+    BudgetStatus, CacheStatus, DoorStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus,
     PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, StateStatus, Status,
     TenantStatus, TreeStatus, UnreadableStatus, Waiting, WorkStatus,
 };
@@ -44,6 +45,31 @@ pub struct Report {
     pub reporting: Breaker,
     pub clock: Arc<dyn Clock>,
     pub passthrough: fuse::PassthroughBooks,
+    /// Every place at which the tree was mounted, the first one first.
+    pub doors: Arc<[DoorView]>,
+}
+
+/// One place at which the tree is mounted, or was.
+#[derive(Clone)]
+pub struct DoorView {
+    pub mount_point: PathBuf,
+    pub vfs: Arc<Vfs>,
+    pub passthrough: fuse::PassthroughBooks,
+    /// False once it was unmounted.
+    pub is_mounted: Arc<AtomicBool>,
+}
+
+impl DoorView {
+    fn status(&self) -> DoorStatus {
+        let (inodes, open_files) = self.vfs.held_by_kernel();
+        DoorStatus {
+            mount_point: self.mount_point.display().to_string(),
+            resolve_on: self.vfs.resolve_on().word().to_owned(),
+            inodes: inodes as u64,
+            open_files: open_files as u64,
+            passthrough: passthrough(self.passthrough.state()),
+        }
+    }
 }
 
 #[async_trait]
@@ -81,6 +107,7 @@ impl Controlled for Report {
                 open_files: open_files as u64,
                 passthrough: self.passthrough(),
             },
+            doors: self.mounted_doors().map(DoorView::status).collect(),
             reads: reads(&measured.reads, self.media.brought_bytes()),
             slowest: measured.slowest.into_iter().map(slow).collect(),
             memory_bytes: resident_bytes(),
@@ -106,7 +133,7 @@ impl Controlled for Report {
         for day in days {
             let error = match not_shown(day, shown) {
                 Some(why) => Some(why),
-                None => self.vfs.refresh(day).await.err().map(|error| super::failure::chain(&error)),
+                None => self.refresh_everywhere(day).await.err().map(|error| super::failure::chain(&error)),
             };
             answers.push(Refreshed { day: day.to_string(), error });
         }
@@ -161,6 +188,18 @@ impl Measured for Report {
 }
 
 impl Report {
+    fn mounted_doors(&self) -> impl Iterator<Item = &DoorView> {
+        self.doors.iter().filter(|door| door.is_mounted.load(Ordering::Relaxed))
+    }
+
+    async fn refresh_everywhere(&self, day: Day) -> Result<(), vfs::VfsError> {
+        self.vfs.refresh(day).await?;
+        for door in self.mounted_doors().filter(|door| door.mount_point != self.mount_point) {
+            door.vfs.show_refreshed(day).await?;
+        }
+        Ok(())
+    }
+
     fn services(&self) -> Vec<ServiceStatus> {
         let tenant = [self.vfs.resolver().service(), self.reporting.state()];
         tenant.into_iter().chain(self.media.hosts()).map(service).collect()
@@ -186,7 +225,7 @@ impl Report {
             days_indexed: self.catalog.days_indexed().unwrap_or(0),
             days_open: self.open_days().len() as u64,
             interactions: self.catalog.totals().map_or(0, |(interactions, _)| interactions),
-            resolve_on: self.config.mount.resolve_on.word().to_owned(),
+            resolve_on: self.vfs.resolve_on().word().to_owned(),
             indexing: self.indexer.under_way().into_iter().map(indexing).collect(),
             unreadable: self.catalog.unreadable(first).unwrap_or_default().into_iter().map(unreadable).collect(),
         }

@@ -16,6 +16,9 @@ pub fn markdown() -> String {
         for key in keys::ALL.iter().filter(|key| key.info().section == section) {
             text.push_str(&row(*key));
         }
+        if section == "mount" {
+            text.push_str(ALSO);
+        }
     }
     text.push_str(TAIL);
     for (variable, meaning) in env::OF_OTHERS {
@@ -66,6 +69,28 @@ Unknown keys and unknown `CXONEFS_*` variables are refused, with a suggestion. A
 - **Secrets** are never taken from the command line or from the file itself. In order: a file named by a flag, the environment, a file
   named elsewhere, systemd's credentials directory.
 - `--profile backup` sets `mount.resolve_on = \"list\"` and `limits.patience = \"unlimited\"`.
+";
+
+const ALSO: &str = "
+### `[[mount.also]]`
+
+The same daemon mounts the same tree at further places: one cache, one ledger, the same inode numbers. All are mounted, or none; `umount` of one ends that one,
+and the daemon ends with the last. What a place leaves out is as in `[mount]`. It can be set in the file only.
+
+```toml
+[mount]
+resolve_on = \"open\"                   # people look around for free
+
+[[mount.also]]
+dir = \"/mnt/recordings-exact\"         # for programs that go by sizes: looking at a file makes its billed call
+resolve_on = \"stat\"
+```
+
+| key | value | default |
+| --- | --- | --- |
+| `dir` | path | **required** |
+| `resolve_on` | `open`, `stat` or `list` | as in `[mount]` |
+| `profile` | `backup`: `resolve_on = \"list\"`, and no wait for the rate limit is too long | none |
 ";
 
 const TAIL: &str = "

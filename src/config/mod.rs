@@ -3,6 +3,7 @@
 //!
 //! Knows neither the mount nor the tenant that it is for, and makes no request.
 
+pub mod also;
 pub mod docs;
 pub mod env;
 pub mod error;
@@ -31,8 +32,8 @@ pub use host::Host;
 pub use raw::{Assignment, ConfigFile};
 pub use resolve::{Sources, resolve};
 pub use settings::{
-    CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, Stores, TenantConfig,
-    TreeConfig,
+    AlsoConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, Stores,
+    TenantConfig, TreeConfig,
 };
 
 /// Finds the configuration file, reads the environment and settles every key.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Document, Item, TableLike};
 
+use super::also;
 use super::error::ConfigError;
 use super::keys::{self, AnyKey, Standing};
 use super::suggest;
@@ -113,6 +114,10 @@ fn parse_section(
     for (name, item) in table.iter() {
         let key_span = span_of_key(table, name, item);
         let path = format!("{section}.{name}");
+        if path == also::KEY {
+            also::parse(places, item, key_span, layer)?;
+            continue;
+        }
         let Some(key) = keys::find(section, name) else {
             let suggestion = suggest::key(section, name);
             return Err(ConfigError::UnknownKey { place: places.at(key_span), key: path, suggestion });
@@ -149,7 +154,7 @@ pub(super) fn check(key: &dyn AnyKey, value: &Value, origin: &Origin) -> Result<
     })
 }
 
-fn value_of(item: &Item) -> Value {
+pub(super) fn value_of(item: &Item) -> Value {
     let Item::Value(value) = item else { return Value::Other("a table") };
     match value {
         toml_edit::Value::String(text) => Value::Text(text.value().clone()),
@@ -165,18 +170,18 @@ fn value_of(item: &Item) -> Value {
     }
 }
 
-fn span_of_key(table: &dyn TableLike, name: &str, item: &Item) -> Option<Range<usize>> {
+pub(super) fn span_of_key(table: &dyn TableLike, name: &str, item: &Item) -> Option<Range<usize>> {
     table.key(name).and_then(toml_edit::Key::span).or_else(|| item.span())
 }
 
 /// Turns byte offsets into lines and columns.
-struct Places<'a> {
+pub(super) struct Places<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
 impl Places<'_> {
-    fn at(&self, span: Option<Range<usize>>) -> Origin {
+    pub(super) fn at(&self, span: Option<Range<usize>>) -> Origin {
         let (line, column) = line_and_column(self.text, span.map_or(0, |span| span.start));
         Origin::File { path: self.path.into(), line: line as u32, column: column as u32 }
     }

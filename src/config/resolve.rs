@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
+use super::also;
 use super::env::Environment;
 use super::error::ConfigError;
 use super::host::Host;
@@ -13,10 +14,11 @@ use super::keys::{self, Info, Key, Preset};
 use super::raw::{self, Assignment, ConfigFile, Layer};
 use super::secrets;
 use super::settings::{
-    CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, Stores, TenantConfig,
-    TreeConfig,
+    AlsoConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, Stores,
+    TenantConfig, TreeConfig,
 };
 use super::value::{Origin, Setting, Value};
+use crate::base::ResolveOn;
 use crate::base::crypt::{Keys, MasterKey};
 
 /// Everything that may say something.
@@ -222,7 +224,27 @@ impl Resolver<'_> {
             dir_mode: self.required(&keys::DIR_MODE)?,
             file_mode: self.required(&keys::FILE_MODE)?,
             deny_processes: self.required(&keys::DENY_PROCESSES)?,
+            also: self.also()?,
         })
+    }
+
+    /// What a place does not say is as in `[mount]`.
+    fn also(&self) -> Result<Vec<AlsoConfig>, ConfigError> {
+        let mut all: Vec<AlsoConfig> = Vec::new();
+        for place in also::places(&self.layer)? {
+            let (dir, origin) = place.dir;
+            let dir = self.absolute(&dir, &origin, &keys::CACHE_DIR.info)?;
+            if all.iter().any(|other| other.dir == dir) {
+                return Err(also::wrong(origin, "two places have the same dir"));
+            }
+            let of_profile = place.profile.map(|Profile::Backup| ResolveOn::List);
+            let resolve_on = match place.resolve_on.or(of_profile) {
+                Some(resolve_on) => resolve_on,
+                None => self.required(&keys::RESOLVE_ON)?,
+            };
+            all.push(AlsoConfig { dir, resolve_on, waits_long: place.profile.is_some() });
+        }
+        Ok(all)
     }
 
     fn cache(&self) -> Result<CacheConfig, ConfigError> {

@@ -110,6 +110,18 @@ pub struct MountConfig {
     pub file_mode: u16,
     /// Patterns for `/proc/PID/comm`; `*` and `?` stand for other characters.
     pub deny_processes: Vec<String>,
+    /// Further places at which the tree is mounted.
+    pub also: Vec<AlsoConfig>,
+}
+
+/// `[[mount.also]]`
+#[derive(Clone, Debug)]
+pub struct AlsoConfig {
+    /// Absolute.
+    pub dir: PathBuf,
+    pub resolve_on: ResolveOn,
+    /// Whoever comes through it waits for the rate limit as long as calls still go through, whatever `limits.patience` says.
+    pub waits_long: bool,
 }
 
 /// `[cache]`

@@ -58,6 +58,13 @@ pub fn variable(name: &str, others: &[&str]) -> Suggestion {
     Suggestion(closest(name, known.chain(others.iter().map(|other| (*other).to_owned()))))
 }
 
+/// For a name that is none of a few.
+#[must_use]
+pub fn among(name: &str, known: &[&str]) -> Suggestion {
+    let best = closest(name, known.iter().map(|known| (*known).to_owned()));
+    Suggestion(best.map(|best| format!("\"{best}\"")))
+}
+
 fn closest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     let mut best: Option<(f64, String)> = None;
     for candidate in candidates {

@@ -25,6 +25,9 @@ pub fn toml(given: &Given) -> String {
                 write_key(&mut text, *key, given.get(&key.info().path()));
             }
         }
+        if section == "mount" {
+            text.push_str(ALSO);
+        }
     }
     text
 }
@@ -75,6 +78,14 @@ fn literal(key: &dyn AnyKey, value: &str) -> String {
 fn quoted(text: &str) -> String {
     toml_edit::Value::from(text).to_string().trim().to_owned()
 }
+
+const ALSO: &str = "
+# The same tree at further places, with exact sizes for programs that go by them. What is left out is as in
+# [mount]; profile = \"backup\" is possible too.
+# [[mount.also]]
+# dir = \"/mnt/recordings-exact\"
+# resolve_on = \"stat\"
+";
 
 const HEAD: &str = "\
 # cxonefs: a NICE CXone tenant's recordings as a read-only drive.

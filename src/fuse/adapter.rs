@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fuser::{
     BackingId, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
@@ -16,9 +16,11 @@ use tokio::sync::oneshot;
 
 use crate::base::watchdog;
 use crate::fuse::answer::{Asked, answer, answer_known, answer_now};
+use crate::fuse::notices::KernelView;
 use crate::fuse::passthrough::{Mode, Modes};
+use crate::fuse::told::{Arrival, Shown, Verdict};
 use crate::media::Passthrough;
-use crate::vfs::{Attr, Found, Opened, ROOT_INO, Vfs};
+use crate::vfs::{Attr, ErrorKind, Found, Opened, ROOT_INO, Vfs, VfsError};
 
 /// The books of passthrough, with the kernel's registrations.
 pub type BackingModes = Modes<BackingId, Passthrough>;
@@ -29,6 +31,8 @@ const BLOCK_BYTES: u32 = 4096;
 const NAME_BYTES: u32 = 255;
 /// The offset after `.` and `..`. What follows goes by inode numbers, which are all larger.
 const AFTER_DOTS: u64 = 2;
+/// The kernel repeats an open at once; one whose process was killed meanwhile is never repeated.
+const REPEATED_WITHIN: Duration = Duration::from_secs(10);
 
 /// One mounted tree.
 pub struct Adapter {
@@ -37,6 +41,7 @@ pub struct Adapter {
     modes: Arc<BackingModes>,
     /// What passthrough claims of the kernel's levels of stacking.
     stack_depth: u32,
+    kernel: Arc<KernelView>,
     /// The kernel keeps every listing until it is told, and opens no directory here.
     opens_no_directory: bool,
     /// Dropped when the session ends.
@@ -50,9 +55,58 @@ impl Adapter {
         runtime: Handle,
         modes: Arc<BackingModes>,
         stack_depth: u32,
+        kernel: Arc<KernelView>,
         ended: oneshot::Sender<()>,
     ) -> Adapter {
-        Adapter { vfs, runtime, modes, stack_depth, opens_no_directory: false, ended: Some(ended) }
+        Adapter { vfs, runtime, modes, stack_depth, kernel, opens_no_directory: false, ended: Some(ended) }
+    }
+
+    /// Closes what was opened for nobody.
+    fn close(&self, useless: impl IntoIterator<Item = Opened>) {
+        // Dropping a reader may stop fetches, which are tasks.
+        let _context = self.runtime.enter();
+        for opened in useless {
+            self.vfs.release(opened.handle);
+        }
+    }
+}
+
+fn shown(attr: &Attr) -> Shown {
+    Shown { size: attr.size, is_estimate: attr.is_estimate }
+}
+
+/// What may be answered to an open of `ino` by a thread, given what the kernel was told: the file, or nothing where the kernel is to look
+/// again and to repeat it. Within a runtime.
+fn sized(
+    kernel: &Arc<KernelView>,
+    vfs: &Arc<Vfs>,
+    ino: u64,
+    asker: (u32, Arrival),
+    opened: Opened,
+) -> Result<Option<Opened>, VfsError> {
+    let mut useless = Vec::new();
+    let verdict = kernel.told.verdict(ino, opened, asker, || kernel.drop_attributes(ino), &mut useless);
+    for opened in useless {
+        vfs.release(opened.handle);
+    }
+    match verdict {
+        Verdict::Exact => Ok(Some(opened)),
+        Verdict::TooLow { shown } => {
+            vfs.release(opened.handle);
+            let size = opened.size;
+            let message = format!("the size shown before was too low ({shown} instead of {size}); open it again");
+            Err(VfsError::new(ErrorKind::Io, message))
+        }
+        Verdict::LookAgain => {
+            let (kernel, vfs) = (Arc::clone(kernel), Arc::clone(vfs));
+            tokio::spawn(async move {
+                tokio::time::sleep(REPEATED_WITHIN).await;
+                if let Some(opened) = kernel.told.expire(ino, opened.handle) {
+                    vfs.release(opened.handle);
+                }
+            });
+            Ok(None)
+        }
     }
 }
 
@@ -151,14 +205,18 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let asked = Asked::new("lookup", parent.0, request);
+        let (kernel, arrival) = (Arc::clone(&self.kernel), self.kernel.told.arrived());
         let known = || self.vfs.lookup_known(parent.0, name);
         let principal = asked.principal.clone();
         let wait = || {
             let (vfs, name) = (self.vfs.clone(), name.to_owned());
             async move { vfs.lookup(parent.0, &name, &principal).await }
         };
-        answer_known(&self.runtime, &self.vfs, asked, known, wait, |result| match result {
+        answer_known(&self.runtime, &self.vfs, asked, known, wait, move |result| match result {
             Ok(Found::Entry(entry)) => {
+                if !entry.attr.is_dir {
+                    kernel.told.looked_up(entry.attr.ino, shown(&entry.attr), arrival);
+                }
                 reply.entry_with_ttls(&entry.ttl.attr, &entry.ttl.entry, &file_attr(&entry.attr), Generation(0));
             }
             // Inode number 0: there is no such name, and the kernel may keep that.
@@ -169,18 +227,23 @@ impl Filesystem for Adapter {
 
     fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
         self.vfs.forget(ino.0, nlookup);
+        self.close(self.kernel.told.forget(ino.0, nlookup));
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
         let asked = Asked::new("getattr", ino.0, request);
+        let (kernel, arrival) = (Arc::clone(&self.kernel), self.kernel.told.arrived());
         let known = || self.vfs.getattr_known(ino.0);
         let principal = asked.principal.clone();
         let wait = || {
             let vfs = self.vfs.clone();
             async move { vfs.getattr(ino.0, &principal).await }
         };
-        answer_known(&self.runtime, &self.vfs, asked, known, wait, |result| match result {
-            Ok((attr, ttl)) => reply.attr(&ttl, &file_attr(&attr)),
+        answer_known(&self.runtime, &self.vfs, asked, known, wait, move |result| match result {
+            Ok((attr, ttl)) => {
+                kernel.told.shown(ino.0, shown(&attr), arrival);
+                reply.attr(&ttl, &file_attr(&attr));
+            }
             Err(errno) => reply.error(errno),
         });
     }
@@ -189,18 +252,27 @@ impl Filesystem for Adapter {
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(Errno::EROFS);
         }
+        let from = (request.pid(), self.kernel.told.arrived());
+        match self.kernel.told.repeated(ino.0, from.0, from.1) {
+            // It was counted and written down when it first came.
+            Some(Ok(opened)) => return reply_opened(&self.modes, &self.vfs, ino.0, flags, &opened, reply),
+            Some(Err(useless)) => self.close([useless]),
+            None => {}
+        }
         let asked = Asked::new("open", ino.0, request);
         let (vfs, principal, prepare) = (self.vfs.clone(), asked.principal.clone(), self.modes.may_work());
+        let kernel = Arc::clone(&self.kernel);
         let future = async move {
             let opened = vfs.open(ino.0, &principal).await?;
             if prepare {
                 vfs.prepare_passthrough(opened.handle).await;
             }
-            Ok(opened)
+            sized(&kernel, &vfs, ino.0, from, opened)
         };
         let (vfs, modes) = (self.vfs.clone(), self.modes.clone());
         answer(&self.runtime, &self.vfs, asked, future, move |result| match result {
-            Ok(opened) => reply_opened(&modes, &vfs, ino.0, flags, &opened, reply),
+            Ok(Some(opened)) => reply_opened(&modes, &vfs, ino.0, flags, &opened, reply),
+            Ok(None) => reply.error(Errno::ESTALE),
             Err(errno) => reply.error(errno),
         });
     }
@@ -217,10 +289,15 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let asked = Asked::new("read", ino.0, request);
-        let (vfs, principal) = (self.vfs.clone(), asked.principal.clone());
+        let (vfs, kernel, principal) = (self.vfs.clone(), Arc::clone(&self.kernel), asked.principal.clone());
         let future = async move { vfs.read(handle.0, offset, size, &principal).await };
-        answer(&self.runtime, &self.vfs, asked, future, |result| match result {
-            Ok(bytes) => reply.data(&bytes),
+        answer(&self.runtime, &self.vfs, asked, future, move |result| match result {
+            Ok(bytes) => {
+                if bytes.len() < size as usize {
+                    kernel.told.ended_at(ino.0, offset + bytes.len() as u64);
+                }
+                reply.data(&bytes);
+            }
             Err(errno) => reply.error(errno),
         });
     }

@@ -13,6 +13,7 @@ mod passthrough;
 mod process;
 mod readahead;
 mod stacking;
+mod told;
 mod unmount;
 
 pub use errno::errno_name;

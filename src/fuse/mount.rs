@@ -56,7 +56,8 @@ pub struct Mounted {
     /// Never dropped: its destructor would unmount by path, whoever is mounted there by then.
     _session: ManuallyDrop<BackgroundSession>,
     modes: Arc<BackingModes>,
-    ended: oneshot::Receiver<()>,
+    /// `None` once it was told.
+    ended: Option<oneshot::Receiver<()>>,
 }
 
 /// Tells how passthrough is doing.
@@ -83,8 +84,8 @@ pub fn mount(
     let (sender, ended) = oneshot::channel();
     let state = if options.passthrough { PassthroughState::Untried } else { PassthroughState::TurnedOff };
     let modes = Arc::new(BackingModes::new(state));
-    let adapter =
-        Adapter::new(vfs, runtime.clone(), Arc::clone(&modes), stacking::depth_for(&options.cache_dir), sender);
+    let (depth, kernel) = (stacking::depth_for(&options.cache_dir), Arc::clone(&notices.kernel));
+    let adapter = Adapter::new(vfs, runtime.clone(), Arc::clone(&modes), depth, kernel, sender);
     let session = Session::new(adapter, &absolute, &config(options)).map_err(failed)?;
     notices.deliver_to(session.notifier());
     let session = session.spawn().map_err(failed)?;
@@ -96,7 +97,7 @@ pub fn mount(
         Ok(widened) => tracing::debug!(widened, "readahead of the kernel"),
         Err(error) => tracing::debug!(%error, "the readahead of the kernel cannot be changed"),
     }
-    Ok(Mounted { path: absolute, device, _session: ManuallyDrop::new(session), modes, ended })
+    Ok(Mounted { path: absolute, device, _session: ManuallyDrop::new(session), modes, ended: Some(ended) })
 }
 
 fn config(options: &MountOptions) -> Config {
@@ -146,7 +147,10 @@ impl Mounted {
 
     /// Waits until the kernel ended the session: unmounted, and the last file closed.
     pub async fn ended(&mut self) {
-        let _ = (&mut self.ended).await;
+        if let Some(ended) = &mut self.ended {
+            let _ = ended.await;
+            self.ended = None;
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use fuser::{INodeNo, Notifier};
 use tokio::sync::oneshot;
 
+use crate::fuse::told::Told;
 use crate::vfs::KernelCache;
 
 /// A listing that was read before a change may reach the kernel's cache after the notice of it, so that is sent again.
@@ -27,22 +28,46 @@ enum Notice {
     Name(u64, Box<str>),
     Directory(u64),
     DirectoryAgain(u64),
+    /// A file whose attributes could not be dropped before.
+    Attributes(u64),
+    /// Estimates of sizes are higher now.
+    Estimates,
     /// All before it have reached the kernel.
     Mark(oneshot::Sender<()>),
 }
 
+/// What one mount told its kernel of sizes, and the way to have that dropped.
+pub struct KernelView {
+    pub told: Told,
+    notifier: OnceLock<Notifier>,
+}
+
+impl KernelView {
+    /// Drops what the kernel keeps of a file or directory, but not its pages.
+    pub fn drop_attributes(&self, ino: u64) {
+        // Before it is mounted the kernel keeps nothing. Length 0 from offset -1: attributes only, no page is touched.
+        let sent = self.notifier.get().map_or(Ok(()), |notifier| notifier.inval_inode(INodeNo(ino), -1, 0));
+        if let Err(error) = sent {
+            tracing::debug!(%error, "the kernel did not take a notice");
+        }
+    }
+
+    /// The same for a change that was not found by an open. False if it must wait.
+    fn attributes_changed(&self, ino: u64) -> bool {
+        self.told.notice(ino, || self.drop_attributes(ino))
+    }
+}
+
 struct NoticeSender {
     queue: Sender<Notice>,
-    notifier: Arc<OnceLock<Notifier>>,
+    kernel: Arc<KernelView>,
 }
 
 #[async_trait]
 impl KernelCache for NoticeSender {
     fn forget_attributes(&self, ino: u64) {
-        // Before it is mounted the kernel keeps nothing. Length 0 from offset -1: attributes only, no page is touched.
-        let sent = self.notifier.get().map_or(Ok(()), |notifier| notifier.inval_inode(INodeNo(ino), -1, 0));
-        if let Err(error) = sent {
-            tracing::debug!(%error, "the kernel did not take a notice");
+        if !self.kernel.attributes_changed(ino) {
+            let _ = self.queue.send(Notice::Attributes(ino));
         }
     }
 
@@ -53,6 +78,10 @@ impl KernelCache for NoticeSender {
 
     fn forget_name(&self, directory: u64, name: &str) {
         let _ = self.queue.send(Notice::Name(directory, name.into()));
+    }
+
+    fn forget_estimates(&self) {
+        let _ = self.queue.send(Notice::Estimates);
     }
 
     async fn delivered(&self) {
@@ -66,47 +95,56 @@ impl KernelCache for NoticeSender {
 /// Notices that wait for a mount.
 pub struct NoticeQueue {
     queue: Receiver<Notice>,
-    notifier: Arc<OnceLock<Notifier>>,
+    pub(super) kernel: Arc<KernelView>,
 }
 
 /// The tree's end and the mount's end of one queue.
 pub fn notices() -> (Arc<dyn KernelCache>, NoticeQueue) {
     let (sender, receiver) = channel();
-    let notifier = Arc::<OnceLock<Notifier>>::default();
-    let ours = NoticeSender { queue: sender, notifier: Arc::clone(&notifier) };
-    (Arc::new(ours), NoticeQueue { queue: receiver, notifier })
+    let kernel = Arc::new(KernelView { told: Told::new(), notifier: OnceLock::new() });
+    let ours = NoticeSender { queue: sender, kernel: Arc::clone(&kernel) };
+    (Arc::new(ours), NoticeQueue { queue: receiver, kernel })
 }
 
 impl NoticeQueue {
     /// Starts the thread; it ends when the tree is dropped.
     pub(super) fn deliver_to(self, notifier: Notifier) {
-        let _ = self.notifier.set(notifier.clone());
-        let queue = self.queue;
+        let NoticeQueue { queue, kernel } = self;
+        let _ = kernel.notifier.set(notifier.clone());
         let deliver = move || {
-            let mut again: VecDeque<(Instant, u64)> = VecDeque::new();
+            let mut again: VecDeque<(Instant, Notice)> = VecDeque::new();
             loop {
                 let due = again.front().map(|(at, _)| at.saturating_duration_since(Instant::now()));
                 let notice = match due {
                     None => queue.recv().ok(),
                     Some(left) => match queue.recv_timeout(left) {
                         Ok(notice) => Some(notice),
-                        Err(RecvTimeoutError::Timeout) => again.pop_front().map(|(_, ino)| Notice::DirectoryAgain(ino)),
+                        Err(RecvTimeoutError::Timeout) => again.pop_front().map(|(_, notice)| notice),
                         Err(RecvTimeoutError::Disconnected) => None,
                     },
                 };
                 let Some(notice) = notice else { return };
-                let directory = if let Notice::Directory(ino) = notice { Some(ino) } else { None };
+                let mut later =
+                    if let Notice::Directory(ino) = notice { Some(Notice::DirectoryAgain(ino)) } else { None };
                 let sent = match notice {
                     Notice::Name(directory, ref name) => notifier.inval_entry(INodeNo(directory), OsStr::new(&**name)),
                     // A directory's pages hold names; dropping them waits for no read of ours.
                     Notice::Directory(ino) | Notice::DirectoryAgain(ino) => notifier.inval_inode(INodeNo(ino), 0, 0),
+                    Notice::Attributes(ino) => {
+                        later = (!kernel.attributes_changed(ino)).then_some(Notice::Attributes(ino));
+                        Ok(())
+                    }
+                    Notice::Estimates => {
+                        kernel.told.raised(|ino| kernel.drop_attributes(ino));
+                        Ok(())
+                    }
                     Notice::Mark(mark) => {
                         let _ = mark.send(());
                         Ok(())
                     }
                 };
-                if let Some(ino) = directory {
-                    again.push_back((Instant::now() + AGAIN_AFTER, ino));
+                if let Some(notice) = later {
+                    again.push_back((Instant::now() + AGAIN_AFTER, notice));
                 }
                 if let Err(error) = sent {
                     tracing::debug!(%error, "the kernel did not take a notice");

@@ -33,6 +33,9 @@ pub struct Status {
     #[serde(default)]
     pub state: StateStatus,
     pub kernel: KernelStatus,
+    /// Every place at which the tree is mounted.
+    #[serde(default)]
+    pub doors: Vec<DoorStatus>,
     pub reads: ReadStatus,
     /// The slowest requests of the last quarter of an hour, slowest first.
     pub slowest: Vec<SlowRequest>,
@@ -255,6 +258,17 @@ pub struct KernelStatus {
     pub passthrough: PassthroughStatus,
 }
 
+/// One place at which the tree is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoorStatus {
+    pub mount_point: String,
+    /// `open`, `stat` or `list`.
+    pub resolve_on: String,
+    pub inodes: u64,
+    pub open_files: u64,
+    pub passthrough: PassthroughStatus,
+}
+
 /// Whether the kernel reads complete recordings from the cache by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassthroughStatus {
@@ -321,6 +335,13 @@ pub fn example() -> Status {
             open_files: 1,
             passthrough: PassthroughStatus { state: "refused".into(), opens: 0, why: Some("it takes root".into()) },
         },
+        doors: vec![DoorStatus {
+            mount_point: "/mnt".into(),
+            resolve_on: "open".into(),
+            inodes: 7,
+            open_files: 1,
+            passthrough: PassthroughStatus { state: "off".into(), opens: 0, why: None },
+        }],
         reads: ReadStatus { cache_bytes: 1, network_bytes: 2, hit_ratio: Some(0.5), fetched_bytes: 3 },
         slowest: vec![SlowRequest {
             at: "2026-11-02T17:00:00Z".into(),

@@ -1,7 +1,8 @@
 //! Attributes of the tree's files and directories, and how long the kernel may keep them.
 //!
 //! Pure. The rules come from measured tool behaviour: a size is never 0 while unknown (GNU tar would archive an empty file),
-//! `blocks` always matches the size (`tar -S` would store holes), a guessed size is dropped before anyone is answered who opened the file.
+//! `blocks` always matches the size (`tar -S` would store holes). An estimate may be kept like any other size: whoever tells it sees to it that
+//! no open file is read by it.
 
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub struct Attr {
     pub is_dir: bool,
     /// Bytes.
     pub size: u64,
+    /// The size is not known yet.
+    pub is_estimate: bool,
     /// mtime = ctime = atime; never "now".
     pub time: Timestamp,
     /// Permission bits.
@@ -47,12 +50,6 @@ impl Ttl {
     pub const FINAL: Ttl = Ttl { attr: Duration::from_hours(1), entry: NAME_KEPT };
     /// What a refresh of an open day may change; the kernel is told of that, too.
     pub const OPEN_DAY: Ttl = Ttl { attr: Duration::from_mins(1), entry: NAME_KEPT };
-    /// A document that a refresh of an open day may make longer. Its size is not kept: between the refresh and its notice, who opened it
-    /// would read the new bytes by the old size.
-    pub const OPEN_DOCUMENT: Ttl = Ttl { attr: Duration::ZERO, entry: NAME_KEPT };
-    /// A size that is a guess, where only opening resolves. Never kept: who reads beyond a size that is kept is told that the file ends
-    /// there.
-    pub const GUESS: Ttl = Ttl { attr: Duration::ZERO, entry: NAME_KEPT };
     /// A size that is a guess although looking should have made it known: the next look tries again.
     pub const UNKNOWN: Ttl = Ttl { attr: Duration::ZERO, entry: Duration::ZERO };
 }
@@ -71,7 +68,17 @@ pub struct Ownership {
 impl Ownership {
     /// A directory. Its link count is 1, "unknown": walkers that count subdirectories by it would need every day indexed.
     pub fn directory(&self, ino: u64, time: Timestamp) -> Attr {
-        Attr { ino, is_dir: true, size: 4096, time, mode: self.dir_mode, nlink: 1, uid: self.uid, gid: self.gid }
+        Attr {
+            ino,
+            is_dir: true,
+            size: 4096,
+            is_estimate: false,
+            time,
+            mode: self.dir_mode,
+            nlink: 1,
+            uid: self.uid,
+            gid: self.gid,
+        }
     }
 
     /// A file that stands in `places` folders.
@@ -80,6 +87,7 @@ impl Ownership {
             ino,
             is_dir: false,
             size,
+            is_estimate: false,
             time,
             mode: self.file_mode,
             nlink: places.max(1),

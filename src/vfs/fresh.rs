@@ -165,6 +165,11 @@ impl Vfs {
     /// Lists a whole day again, also a final one. When this returns, it is also what the kernel shows.
     pub async fn refresh(self: &Arc<Self>, day: Day) -> Result<(), VfsError> {
         self.indexer.refresh(day).await?;
+        self.show_refreshed(day).await
+    }
+
+    /// Has the kernel show a day as it is listed now, whoever had it listed again.
+    pub async fn show_refreshed(self: &Arc<Self>, day: Day) -> Result<(), VfsError> {
         let tree = Arc::clone(self);
         let told = tokio::task::spawn_blocking(move || tree.day_changed(day)).await;
         told.map_err(|_| VfsError::new(ErrorKind::Io, "telling the kernel was interrupted"))??;

@@ -15,6 +15,8 @@ pub trait KernelCache: Send + Sync + 'static {
     fn forget_directory(&self, ino: u64);
     /// A name of a directory is there that was absent, or is gone, with whatever was below it.
     fn forget_name(&self, directory: u64, name: &str);
+    /// Estimates would be higher now than those that were shown.
+    fn forget_estimates(&self) {}
     /// Waits until what was told so far has reached the kernel, for at most a moment.
     async fn delivered(&self);
 }
@@ -41,6 +43,10 @@ impl KernelCache for WithAbsent {
 
     fn forget_name(&self, directory: u64, name: &str) {
         self.kernel.forget_name(directory, name);
+    }
+
+    fn forget_estimates(&self) {
+        self.kernel.forget_estimates();
     }
 
     async fn delivered(&self) {

@@ -14,7 +14,7 @@ use crate::vfs::Vfs;
 use crate::vfs::attr::{Attr, Ttl};
 use crate::vfs::children::{CONTACT_JSON, Child, child_of_kind, find_child, needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
-use crate::vfs::estimate::estimate;
+use crate::vfs::estimate::{Unknown, estimate};
 use crate::vfs::node::{Node, Place};
 use crate::vfs::policy::resolves;
 use crate::vfs::principal::Principal;
@@ -122,7 +122,7 @@ impl Vfs {
                 let folder = self.folder(place)?;
                 let ino = contact_ino(folder.ino);
                 let attr = self.settings.ownership.file(ino, folder.contact_size, folder.contact_mtime, 1);
-                let ttl = if self.is_closed(place.day)? { Ttl::FINAL } else { Ttl::OPEN_DOCUMENT };
+                let ttl = if self.is_closed(place.day)? { Ttl::FINAL } else { Ttl::OPEN_DAY };
                 Entry { node, attr, ttl }
             }
             Node::Shared(kind, place) => {
@@ -176,18 +176,30 @@ impl Vfs {
     }
 
     fn billed_entry(&self, place: Place, interaction: &Interaction, child: &Child) -> Result<Entry, VfsError> {
-        let (size, ttl) = match child.size {
-            Some(size) if child.certain => (size, Ttl::FINAL),
+        let (size, is_estimate, ttl) = match child.size {
+            Some(size) if child.certain => (size, false, Ttl::FINAL),
             _ => {
-                let learned = self.learned_rate(interaction.channel)?;
                 let looking_resolves = resolves(self.settings.resolve_on, Priority::Stat);
-                let ttl = if looking_resolves { Ttl::UNKNOWN } else { Ttl::GUESS };
-                (estimate(child.kind, interaction.duration_s, learned), ttl)
+                let ttl = if looking_resolves { Ttl::UNKNOWN } else { Ttl::FINAL };
+                (self.estimated(interaction, child.kind)?, true, ttl)
             }
         };
         let ino = file_ino(interaction.ino_base, child.kind);
         let attr = self.settings.ownership.file(ino, size, interaction.mtime, interaction.places);
+        let attr = Attr { is_estimate, ..attr };
         Ok(Entry { node: Node::Shared(child.kind, place), attr, ttl })
+    }
+
+    fn estimated(&self, interaction: &Interaction, kind: FileKind) -> Result<u64, VfsError> {
+        let recordings = match &interaction.resolution {
+            Resolution::Resolved { files, .. } => &files[..],
+            Resolution::Unresolved => &[],
+        };
+        let recordings = recordings.iter().filter(|file| matches!(file.kind, FileKind::Recording(_)));
+        let highest = self.catalog.highest(interaction.channel, kind)?;
+        let sibling = recordings.filter_map(|file| file.size).max().unwrap_or_default();
+        let (channel, duration_s) = (interaction.channel, interaction.duration_s);
+        Ok(estimate(Unknown { kind, channel, duration_s, highest, sibling }))
     }
 
     fn agent_entry(&self, day: Day, agent: &AgentFolder) -> Entry {

@@ -113,10 +113,12 @@ pub struct Vfs {
     absent: Arc<Absent>,
     rechecks: fresh::Rechecks,
     rates: Mutex<HashMap<Channel, (Timestamp, Option<f64>)>>,
-    /// Recordings whose object changed at the source while mounted: the kernel may have pages of both for as long. There are few.
-    changed: Mutex<HashSet<(MasterId, u8)>>,
+    /// Recordings whose object changed at the source while mounted: the kernel may have pages of both for as long. There are few. All doors share
+    /// them.
+    changed: Arc<Mutex<HashSet<(MasterId, u8)>>>,
     anticipation: anticipate::Anticipation,
-    meters: meters::Meters,
+    /// All doors share them.
+    meters: Arc<meters::Meters>,
 }
 
 impl Vfs {
@@ -142,10 +144,31 @@ impl Vfs {
             absent,
             rechecks: fresh::Rechecks::default(),
             rates: Mutex::new(HashMap::new()),
-            changed: Mutex::new(HashSet::new()),
+            changed: Arc::default(),
             anticipation: anticipate::Anticipation::new(),
-            meters: meters::Meters::default(),
+            meters: Arc::default(),
         }
+    }
+
+    /// The same tree through a further door, with rules of its own of what looking may cost: what is known, cached and counted is shared. Whoever
+    /// comes through it waits for the rate limit as long as calls still go through, if `waits_long`.
+    #[must_use]
+    pub fn beside(&self, settings: VfsSettings, waits_long: bool, kernel: Arc<dyn KernelCache>) -> Vfs {
+        let parts = Parts {
+            catalog: self.catalog.clone(),
+            indexer: self.indexer.clone(),
+            resolver: self.resolver.waiting_long(waits_long),
+            clock: Arc::clone(&self.clock),
+            audit: Arc::clone(&self.audit),
+            kernel,
+        };
+        let (changed, meters) = (Arc::clone(&self.changed), Arc::clone(&self.meters));
+        Vfs { changed, meters, ..Vfs::new(settings, parts) }
+    }
+
+    /// When looking through this door makes a billed call.
+    pub fn resolve_on(&self) -> ResolveOn {
+        self.settings.resolve_on
     }
 
     /// Answers a name, and counts the reference that the kernel takes with the answer.

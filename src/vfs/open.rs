@@ -10,7 +10,7 @@ use crate::media::{LinkSource, MediaError, VerifiedFile, Version};
 use crate::vfs::audit::OpenEvent;
 use crate::vfs::children::{Child, child_of_kind, open_needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
-use crate::vfs::estimate::estimate;
+use crate::vfs::estimate::expected;
 use crate::vfs::handles::{OpenFile, OpenRecording};
 use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::{Node, Place};
@@ -22,6 +22,8 @@ use crate::vfs::{Vfs, unless_given_up};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
     pub handle: u64,
+    /// Bytes that can be read.
+    pub size: u64,
     /// The kernel may keep the pages that it has of this file.
     pub keep_cache: bool,
 }
@@ -42,7 +44,8 @@ impl Vfs {
         let bytes = self.catalog.contact_json(day, agent, master)?.ok_or_else(VfsError::not_found)?;
         // While its day is open a refresh may change it; pages of an older state must not survive a new open.
         let keep_cache = self.is_closed(day)?;
-        Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), keep_cache })
+        let size = bytes.len() as u64;
+        Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache })
     }
 
     async fn open_shared(&self, kind: FileKind, place: Place, principal: &Principal) -> Result<Opened, VfsError> {
@@ -77,10 +80,10 @@ impl Vfs {
         }
         // What it is now: a prediction may have come out otherwise.
         let child = self.certain_child(kind, place)?;
-        self.resolver.published(master).await;
         let FileKind::Recording(index) = kind else {
             let bytes = self.catalog.document(master, kind)?.ok_or_else(VfsError::not_found)?;
-            return Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), keep_cache: true });
+            let size = bytes.len() as u64;
+            return Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache: true });
         };
         let version = if let Some(size) = child.size {
             Version { size, validator: child.validator }
@@ -93,7 +96,8 @@ impl Vfs {
         let reader = self.resolver.media().open_reader(&recording_key(master, index), &version, links).await?;
         let recording = OpenRecording { index, place, reader };
         let keep_cache = !self.has_changed(master, index);
-        Ok(Opened { handle: self.files.insert(OpenFile::Recording(recording)), keep_cache })
+        let (handle, size) = (self.files.insert(OpenFile::Recording(recording)), version.size);
+        Ok(Opened { handle, size, keep_cache })
     }
 
     /// A recording that is opened is read next. How long it is thought to be counts only if it was learned from others of its channel:
@@ -101,7 +105,7 @@ impl Vfs {
     fn reads(&self, kind: FileKind, before: &Interaction) -> Result<Option<Reads>, VfsError> {
         let FileKind::Recording(index) = kind else { return Ok(None) };
         let learned = self.learned_rate(before.channel)?;
-        Ok(learned.map(|_| Reads { index, expected: estimate(kind, before.duration_s, learned) }))
+        Ok(learned.map(|_| Reads { index, expected: expected(before.duration_s, learned) }))
     }
 
     fn certain_child(&self, kind: FileKind, place: Place) -> Result<Child, VfsError> {

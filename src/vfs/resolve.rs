@@ -13,8 +13,8 @@ mod tests;
 mod wait;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -138,8 +138,10 @@ struct Inner {
     /// Waiting for the rate limit, by class.
     waits: [Histogram; 4],
     signings: AtomicU64,
-    /// Who is told of listings that became exact.
-    kernel: OnceLock<Arc<dyn KernelCache>>,
+    /// Who is told of listings and sizes that became exact: one for each door.
+    kernels: RwLock<Vec<Arc<dyn KernelCache>>>,
+    /// How often estimates were raised when the kernels were last told.
+    raises: AtomicU64,
     /// The UTC day on which the spent budget was last logged.
     budget_logged_on: AtomicI64,
 }
@@ -148,6 +150,8 @@ struct Inner {
 #[derive(Clone)]
 pub struct Resolver {
     inner: Arc<Inner>,
+    /// Whoever asks through this one waits for the rate limit as long as calls still go through.
+    waits_long: bool,
 }
 
 impl Resolver {
@@ -161,6 +165,7 @@ impl Resolver {
         limits: ResolveLimits,
     ) -> Resolver {
         Resolver {
+            waits_long: false,
             inner: Arc::new(Inner {
                 breaker: Breaker::new("media playback", Arc::new(PlayerProbe(player.clone()))),
                 purse: Purse::new(catalog.clone()),
@@ -176,7 +181,8 @@ impl Resolver {
                 publishing: Publishing::new(),
                 answered: watch::channel(None).0,
                 signings: AtomicU64::new(0),
-                kernel: OnceLock::new(),
+                kernels: RwLock::new(Vec::new()),
+                raises: AtomicU64::new(0),
                 budget_logged_on: AtomicI64::new(i64::MIN),
             }),
         }
@@ -197,9 +203,29 @@ impl Resolver {
         &self.inner.media
     }
 
-    /// Has the kernel told when an interaction's listing becomes exact. To be set once.
+    /// The same one for askers who wait for the rate limit as long as calls still go through, or for others.
+    #[must_use]
+    pub fn waiting_long(&self, waits_long: bool) -> Resolver {
+        Resolver { inner: Arc::clone(&self.inner), waits_long }
+    }
+
+    /// Has a further kernel told when an interaction's listing, or a size, becomes exact.
     pub(super) fn tell(&self, kernel: Arc<dyn KernelCache>) {
-        let _ = self.inner.kernel.set(kernel);
+        self.inner.kernels.write().unwrap_or_else(PoisonError::into_inner).push(kernel);
+    }
+
+    fn kernels(&self) -> Vec<Arc<dyn KernelCache>> {
+        self.inner.kernels.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Something became known: estimates that were shown may be too low for others of its kind.
+    fn estimates_may_be_raised(&self) {
+        let raises = self.inner.catalog.highest_raises();
+        if self.inner.raises.swap(raises, Ordering::SeqCst) != raises {
+            for kernel in self.kernels() {
+                kernel.forget_estimates();
+            }
+        }
     }
 
     /// Stores what a billed call said of an interaction that was shown as `before`; the kernel drops the sizes that it was told. Waits for
@@ -221,12 +247,13 @@ impl Resolver {
         let (old, new) = (billed_children(before, now), billed_children(&after, now));
         let kinds: BTreeSet<FileKind> = old.iter().chain(&new).map(|child| child.kind).collect();
         self.forget_guesses(&after, kinds);
+        self.estimates_may_be_raised();
         Ok(())
     }
 
     /// An interaction was shown as `before` and is another one now: the kernel drops names where they changed.
     async fn shown_otherwise(&self, before: &Interaction) {
-        let Some(kernel) = self.inner.kernel.get() else { return };
+        let kernels = self.kernels();
         let (catalog, master, now) = (&self.inner.catalog, before.master_id, self.inner.clock.now());
         let Ok(Some(after)) = catalog.interaction(master) else { return };
         let (old, new) = (billed_children(before, now), billed_children(&after, now));
@@ -235,11 +262,13 @@ impl Resolver {
         }
         for (day, agent) in catalog.places(master).unwrap_or_default() {
             if let Ok(Some(folder)) = catalog.interaction_folder(day, agent, master) {
-                kernel.forget_directory(folder.ino);
+                for kernel in &kernels {
+                    kernel.forget_directory(folder.ino);
+                }
             }
         }
         // Whoever waits for the flight must not find the old names after it.
-        kernel.delivered().await;
+        futures_util::future::join_all(kernels.iter().map(|kernel| kernel.delivered())).await;
     }
 
     /// New limits from now on (a reload of the configuration).
@@ -334,7 +363,8 @@ impl Resolver {
         let (phase, _seat) = self.join_flight(master, want, need);
         let limits = *lock(&self.inner.limits);
         // Nobody's file waits for what is warmed: it may take as long as calls go through.
-        let patience = if want.priority == Priority::Warm { None } else { limits.patience };
+        let waits_long = self.waits_long || want.priority == Priority::Warm;
+        let patience = if waits_long { None } else { limits.patience };
         let stall = Stall { answered: self.inner.answered.subscribe(), window: self.inner.limiter.snapshot().window };
         wait::for_landing(phase, patience, limits.deadline, stall, &self.inner.breaker).await
     }

@@ -21,6 +21,7 @@ mod names;
 mod ops;
 mod privacy;
 mod reading;
+mod sizes;
 mod soak;
 mod speed;
 mod stability;

@@ -1,7 +1,7 @@
 //! What each part is told of the configuration. Pure.
 
 use crate::base::ResolveOn;
-use crate::config::{CacheConfig, Config, LimitsConfig, TenantConfig};
+use crate::config::{AlsoConfig, CacheConfig, Config, LimitsConfig, TenantConfig};
 use crate::cxone::{CallTimes, ClientCredentials, Credentials, LimiterSettings, TenantSettings, is_loopback};
 use crate::media::{MediaReach, MediaSettings};
 use crate::vfs::{DailyBudget, Ownership, ResolveLimits, Scanners, VfsSettings};
@@ -35,6 +35,12 @@ pub fn vfs_settings(config: &Config) -> VfsSettings {
         ownership: Ownership { uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode, file_mode: mount.file_mode },
         deadline: config.limits.deadline,
     }
+}
+
+/// The same for a further door.
+pub fn also_settings(config: &Config, also: &AlsoConfig) -> VfsSettings {
+    let anticipate = also.resolve_on == ResolveOn::List && (also.waits_long || config.limits.patience.is_none());
+    VfsSettings { resolve_on: also.resolve_on, anticipate, ..vfs_settings(config) }
 }
 
 /// What the tenant client is told.

@@ -19,9 +19,9 @@ pub fn cost(cost: &WarmCost) -> String {
     let _ = writeln!(text, "  billed calls  {}{}", cost.calls, budget(cost));
     let guessed = match cost.bytes_guessed {
         0 => String::new(),
-        _ => format!(", of which {} are a high guess", size(cost.bytes_guessed)),
+        _ => format!(", of which {} are an estimate", size(cost.bytes_guessed)),
     };
-    let _ = writeln!(text, "  recordings    {} with at most {}{guessed}", cost.recordings, size(cost.bytes));
+    let _ = writeln!(text, "  recordings    {} with {}{guessed}", cost.recordings, size(cost.bytes));
     if cost.limit_time_s > 0.0 {
         let time = duration(Duration::try_from_secs_f64(cost.limit_time_s).unwrap_or(Duration::MAX));
         let _ = writeln!(text, "  rate limit    makes the calls take up to {time}");
@@ -94,13 +94,13 @@ mod tests {
         };
         assert_eq!(
             cost(&some),
-            "300 interactions\n  billed calls  200 of 900 that today's budget still allows\n  recordings    150 with at most 3.0 GiB, of which \
-             1.0 GiB are a high guess\n  rate limit    makes the calls take up to 5m\n"
+            "300 interactions\n  billed calls  200 of 900 that today's budget still allows\n  recordings    150 with 3.0 GiB, of which \
+             1.0 GiB are an estimate\n  rate limit    makes the calls take up to 5m\n"
         );
         let much = WarmCost { budget_left: Some(20), bytes: 20 << 30, bytes_guessed: 0, limit_time_s: 0.0, ..some };
         let text = cost(&much);
         assert!(text.contains("allows 20 more, then it stops") && text.contains("holds 10.0 GiB in all"), "{text}");
-        assert!(!text.contains("rate limit") && !text.contains("guess"), "{text}");
+        assert!(!text.contains("rate limit") && !text.contains("estimate"), "{text}");
     }
 
     #[test]

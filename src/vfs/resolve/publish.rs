@@ -1,9 +1,5 @@
-//! Publishing an exact size: it is stored, and the kernel drops the guess, as one step.
-//!
-//! A notice makes the kernel discard the answers to all requests for attributes that are under way (their version is older then).
-//! If one came after a reader's `open` was answered, the exact size that this reader asks for could be discarded, and the reader would
-//! read by the guess: a file that ends too early. So nobody's `open` is answered between the two halves of a step, and a size that is
-//! known already is not told again.
+//! Publishing an exact size: what is known is compared and stored as one step, then the kernels drop what they were told. Which size each kernel
+//! holds when a file is opened is the doors' matter.
 
 use std::sync::Arc;
 
@@ -42,12 +38,6 @@ impl Publishing {
 }
 
 impl Resolver {
-    /// Ends when what was stored for an interaction, and could be read by now, has been told to the kernel. To be asked before an `open` is
-    /// answered.
-    pub async fn published(&self, master: MasterId) {
-        drop(self.inner.publishing.step(master).await);
-    }
-
     /// A recording's size and validator as its media host told them; whether that was news.
     pub(in crate::vfs) async fn publish_size(
         &self,
@@ -65,6 +55,7 @@ impl Resolver {
             let _step = step;
             resolver.inner.catalog.set_recording_version(master, index, version.size, &version.validator)?;
             resolver.forget_guesses(&interaction, [FileKind::Recording(index)]);
+            resolver.estimates_may_be_raised();
             Ok(true)
         });
         stored.await.map_err(|_| VfsError::new(ErrorKind::Io, "storing a size was interrupted"))?
@@ -72,9 +63,12 @@ impl Resolver {
 
     /// The kernel drops what it was told of these files.
     pub(super) fn forget_guesses(&self, interaction: &Interaction, kinds: impl IntoIterator<Item = FileKind>) {
-        let Some(kernel) = self.inner.kernel.get() else { return };
+        let kernels = self.kernels();
         for kind in kinds {
-            kernel.forget_attributes(file_ino(interaction.ino_base, kind));
+            let ino = file_ino(interaction.ino_base, kind);
+            for kernel in &kernels {
+                kernel.forget_attributes(ino);
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::media::Version;
 use crate::vfs::Vfs;
 use crate::vfs::children::{billed_children, needs_call};
 use crate::vfs::error::VfsError;
-use crate::vfs::estimate::estimate;
+use crate::vfs::estimate::expected;
 use crate::vfs::resolve::recording_key;
 
 /// What is missing of a scope, and what bringing it takes.
@@ -87,7 +87,7 @@ impl Vfs {
             missing.link |= !missing.listing && !self.resolver.links().lasts(master, index, now);
             let guess = match child.size {
                 Some(_) => 0,
-                None => estimate(child.kind, interaction.duration_s, self.learned_rate(interaction.channel)?),
+                None => expected(interaction.duration_s, self.learned_rate(interaction.channel)?),
             };
             missing.bytes += child.size.unwrap_or(guess);
             missing.bytes_guessed += guess;

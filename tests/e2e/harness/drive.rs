@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cxonefs::sim::{CounterValues, SimSettings};
 
-use super::mount::Mount;
+use super::mount::{Environment, Mount};
 use super::sandbox::Sandbox;
 use super::tenant::Tenant;
 use super::tree::Tree;
@@ -28,6 +28,16 @@ impl Drive {
     #[track_caller]
     pub fn with(settings: SimSettings, flags: &[&str]) -> Drive {
         Drive::encrypted(false, settings, flags)
+    }
+
+    /// The same, with further variables in the program's environment.
+    #[track_caller]
+    pub fn in_environment(settings: SimSettings, flags: &[&str], environment: Environment) -> Drive {
+        let tenant = Tenant::start(settings);
+        let sandbox = Sandbox::of(&tenant);
+        let mount = Mount::start_in(&sandbox, flags, environment);
+        let tree = Tree::of(&tenant);
+        Drive { mount, sandbox, tenant, tree }
     }
 
     /// The same, with cache and state encrypted or not.
