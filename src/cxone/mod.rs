@@ -13,6 +13,7 @@
 //! | `retry` | whether and when a free call is tried again |
 //! | `reporting`, `paging`, `contact`, `shape`, `gather` | the listing: requests, page plan, one record, its text, all records |
 //! | `playback`, `interaction`, `link`, `scrub` | the billed call: request, document, signed link, what may be stored |
+//! | `verdict` | what an answer to it means that brings no document |
 //! | `lenient`, `instant` | numbers, booleans, texts and times in every spelling seen |
 //! | `tally` | how many requests were made |
 //! | [`limiter`] | when the next billed call may be made |
@@ -52,6 +53,7 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod text;
+mod verdict;
 
 pub use auth::LoginState;
 pub use breaker::{Breaker, Probe, ServiceState};
@@ -59,7 +61,7 @@ pub use error::{ApiError, ApiErrorKind};
 pub use limiter::{InFlight, Learned, Limiter, LimiterSettings, LimiterSnapshot, Permit, Priority};
 pub use model::{
     ChangesAnswer, ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer,
-    PlaybackItem, SecretUrl,
+    PlaybackItem, Refusal, RefusalKind, SecretUrl, Whose,
 };
 pub use progress::ListingProgress;
 pub use settings::{CallTimes, ClientCredentials, Credentials, TenantSettings};
