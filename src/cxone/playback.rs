@@ -65,8 +65,8 @@ fn read(answer: &Answer, master: MasterId, plain_loopback: bool) -> Result<Playb
         Ok(playback) if answer.status != StatusCode::ACCEPTED || has_content(&playback) => {
             Ok(PlaybackAnswer::Found(playback))
         }
-        Ok(_) => without_document(answer, master, answer.error()),
-        Err(why) => without_document(answer, master, why),
+        Err(why) if answer.status != StatusCode::ACCEPTED => without_document(answer, master, why),
+        _ => without_document(answer, master, answer.error()),
     }
 }
 

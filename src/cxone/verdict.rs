@@ -47,7 +47,7 @@ pub enum Whose {
 /// Words by which gateways throttle, under whatever status.
 const THROTTLING: [&str; 5] = ["limit exceeded", "rate exceeded", "rate limit", "too many requests", "throttl"];
 /// What an interaction is called in an explanation. Plurals speak of all of them: "may not play recordings" is about a role.
-const SUBJECTS: [&str; 6] = ["interaction", "contact", "recording", "segment", "media", "masterid"];
+const SUBJECTS: [&str; 4] = ["interaction", "contact", "recording", "segment"];
 /// An explanation with one of these is about who asks or where, not about the interaction.
 const OTHERS: [&str; 14] = [
     "user", "users", "agent", "role", "tenant", "account", "route", "path", "url", "endpoint", "resource", "page",
@@ -99,7 +99,7 @@ fn says_not_found(lower: &str) -> bool {
     let is_missing = lower.contains("not found") || lower.contains("notfound") || lower.contains("does not exist");
     let tokens: Vec<&str> = tokens(&lower).collect();
     let speaks_of = |names: &[&str]| tokens.iter().any(|token| names.contains(token));
-    is_missing && speaks_of(&SUBJECTS) && !speaks_of(&OTHERS)
+    is_missing && (speaks_of(&SUBJECTS) || speaks_of(&["media"])) && !speaks_of(&OTHERS)
 }
 
 /// A 404 without such words is "not found" too where it comes from the API itself: it explains nothing, or has a code. A gateway's and a
