@@ -112,7 +112,7 @@ pub(super) fn clear_in(connection: &Connection, master: MasterId) -> Result<(), 
     Ok(())
 }
 
-/// An obstacle whose columns (kind, reason, said_at, again_at, times, scope) begin at `first`; none where they are NULL.
+/// An obstacle whose columns (kind, reason, `said_at`, `again_at`, times, scope) begin at `first`; none where they are NULL.
 pub(super) fn read(
     vault: &Vault,
     place: Place,

@@ -65,8 +65,8 @@ fn read(answer: &Answer, master: MasterId, plain_loopback: bool) -> Result<Playb
         Ok(playback) if answer.status != StatusCode::ACCEPTED || has_content(&playback) => {
             Ok(PlaybackAnswer::Found(playback))
         }
-        Err(why) if answer.status != StatusCode::ACCEPTED => without_document(answer, master, why),
-        _ => without_document(answer, master, answer.error()),
+        Err(why) if answer.status != StatusCode::ACCEPTED => without_document(answer, master, &why),
+        _ => without_document(answer, master, &answer.error()),
     }
 }
 
@@ -75,7 +75,7 @@ fn has_content(playback: &Playback) -> bool {
 }
 
 /// An answer that is no document; `why` says what is wrong with it.
-fn without_document(answer: &Answer, master: MasterId, why: ApiError) -> Result<PlaybackAnswer, ApiError> {
+fn without_document(answer: &Answer, master: MasterId, why: &ApiError) -> Result<PlaybackAnswer, ApiError> {
     let said = Said {
         status: answer.status.as_u16(),
         is_html: answer.is_html(),
@@ -93,7 +93,7 @@ fn without_document(answer: &Answer, master: MasterId, why: ApiError) -> Result<
         Verdict::Refused(whose) if denied => (RefusalKind::Denied, whose),
         Verdict::Refused(whose) => (RefusalKind::Refused, whose),
     };
-    Ok(PlaybackAnswer::Refused(refusal(&why, kind, whose)))
+    Ok(PlaybackAnswer::Refused(refusal(why, kind, whose)))
 }
 
 fn refusal(why: &ApiError, kind: RefusalKind, whose: Whose) -> Refusal {

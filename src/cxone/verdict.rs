@@ -77,9 +77,8 @@ pub(super) fn judge(said: &Said<'_>) -> Verdict {
     match said.status {
         401 | 408 | 425 | 500..=599 => Verdict::Failed,
         404 if is_missing(said, &lower) => Verdict::NotFound,
-        404 => Verdict::Refused(Whose::Everybody),
         403 if names_interaction(&lower, said.master) => Verdict::Refused(Whose::Interaction),
-        403 | 300..=399 => Verdict::Refused(Whose::Everybody),
+        300..=399 | 403 | 404 => Verdict::Refused(Whose::Everybody),
         _ if said.is_html => Verdict::Refused(Whose::Everybody),
         _ => Verdict::Refused(Whose::Interaction),
     }

@@ -23,7 +23,7 @@ async fn ino_of(fixture: &Fixture, number: i64, name: &str) -> Result<(u64, u64)
     let agent = fixture.catalog.agent(day, agent).unwrap().unwrap();
     let (mut ino, mut parent) = (ROOT_INO, ROOT_INO);
     for name in [&*day.to_string(), &agent.name, &folder.name, name] {
-        let found = fixture.vfs.lookup(ino, OsStr::new(name), CALLER).await.map_err(|error| error.kind())?;
+        let found = fixture.vfs.lookup(ino, OsStr::new(name), &caller()).await.map_err(|error| error.kind())?;
         let Found::Entry(entry) = found else { return Err(ErrorKind::NotFound) };
         (parent, ino) = (ino, entry.attr.ino);
     }
@@ -32,7 +32,7 @@ async fn ino_of(fixture: &Fixture, number: i64, name: &str) -> Result<(u64, u64)
 
 async fn open(fixture: &Fixture, number: i64, name: &str) -> Result<u64, ErrorKind> {
     let (ino, _) = ino_of(fixture, number, name).await?;
-    fixture.vfs.open(ino, CALLER).await.map(|opened| opened.handle).map_err(|error| error.kind())
+    fixture.vfs.open(ino, &caller()).await.map(|opened| opened.handle).map_err(|error| error.kind())
 }
 
 async fn xattr(fixture: &Fixture, number: i64, name: &str) -> Result<String, ErrorKind> {
@@ -175,7 +175,7 @@ async fn where_listing_resolves_a_refused_folder_lists_and_its_files_say_why() {
     ] {
         refuse(&fixture, number, kind, Whose::Interaction);
         let (_, folder) = ino_of(&fixture, number, "contact.json").await.unwrap();
-        let page = fixture.vfs.readdir(folder, None, CALLER).await.unwrap();
+        let page = fixture.vfs.readdir(folder, None, &caller()).await.unwrap();
         let names: Vec<String> = page.entries().iter().map(|entry| entry.name.to_string()).collect();
         assert_eq!(names, ["contact.json", "metadata.json"]);
         open(&fixture, number, "contact.json").await.unwrap();
@@ -186,7 +186,7 @@ async fn where_listing_resolves_a_refused_folder_lists_and_its_files_say_why() {
     // A spent budget, too.
     resolve(&fixture, 3).await.unwrap();
     let (_, folder) = ino_of(&fixture, 4, "contact.json").await.unwrap();
-    assert_eq!(fixture.vfs.readdir(folder, None, CALLER).await.unwrap().entries().len(), 2);
+    assert_eq!(fixture.vfs.readdir(folder, None, &caller()).await.unwrap().entries().len(), 2);
     assert_eq!(ino_of(&fixture, 4, "metadata.json").await, Err(ErrorKind::BudgetSpent));
 }
 
