@@ -41,7 +41,8 @@ const ALL_COUNTS: &str =
 
 const FORGET_CALLS: &str = "UPDATE ledger SET master_id = 0, uid = ?2, pid = 0, comm = ?3 WHERE master_id = ?1";
 const FORGET_ALL_CALLS: &str = "UPDATE ledger SET master_id = 0, uid = ?1, pid = 0, comm = ?2 WHERE master_id <> 0";
-const BY_MASTER: [&str; 5] = [
+const BY_MASTER: [&str; 6] = [
+    "DELETE FROM obstacles WHERE master_id = ?1",
     "DELETE FROM documents WHERE master_id = ?1",
     "DELETE FROM files WHERE master_id = ?1",
     "DELETE FROM legs WHERE master_id = ?1",
@@ -55,7 +56,7 @@ const BY_FOLDER: [&str; 2] = [
         WHERE f.day = ?1 AND f.agent_id = ?2)",
 ];
 const EVERYTHING: &str =
-    "DELETE FROM documents; DELETE FROM files; DELETE FROM legs; DELETE FROM shapes; DELETE FROM folders;
+    "DELETE FROM obstacles; DELETE FROM documents; DELETE FROM files; DELETE FROM legs; DELETE FROM shapes; DELETE FROM folders;
     DELETE FROM agent_channels; DELETE FROM agents; DELETE FROM interactions; DELETE FROM days;";
 
 /// A folder of an interaction, with what the kernel may know of it.

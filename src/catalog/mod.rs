@@ -10,6 +10,7 @@
 //! | `plan`, `record`, `beginnings` | writing a day: what is to be stored (pure), storing it, what began the day before |
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `highest`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
+//! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
 //! | `vault` | encryption of what is said of people |
 //! | `erase` | forgetting an interaction so that nothing of it stays in the file |
 //! | `recent` | interactions looked at lately |
@@ -35,6 +36,7 @@ mod ledger;
 mod listing;
 mod model;
 pub mod names;
+mod obstacles;
 mod plan;
 mod rates;
 mod recent;
@@ -42,6 +44,7 @@ mod record;
 mod resolution;
 mod salvage;
 mod schema;
+mod state;
 mod statedir;
 #[cfg(test)]
 mod testing;
@@ -72,6 +75,7 @@ pub use model::{
     AgentFolder, CatalogSettings, DayState, FileKind, Interaction, InteractionFolder, LedgerEntry, LedgerId, LedgerRow,
     Leg, NewResolution, Resolution, ResolvedFile,
 };
+pub use state::{Facts, Given, Obstacle, ObstacleKind, Obstacles, Scope, State, merge};
 
 /// The state database. All methods block for microseconds (reads) or a disk flush (writes). Cheap to clone.
 ///

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::state::Obstacles;
 use crate::base::{AgentId, Channel, ContactId, Day, MasterId};
 use crate::cxone::Priority;
 
@@ -73,6 +74,7 @@ pub struct Interaction {
     /// In how many (day, agent) folders it appears, all channels counted.
     pub places: u32,
     pub resolution: Resolution,
+    pub obstacles: Obstacles,
 }
 
 /// Whether the billed call was made, and what it said.

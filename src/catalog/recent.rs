@@ -55,6 +55,7 @@ mod tests {
             duration_s: 1.0,
             places: 1,
             resolution: Resolution::Unresolved,
+            obstacles: crate::catalog::Obstacles::default(),
         };
         let recent = Recent::new();
         recent.note(&interaction, 4);

@@ -12,19 +12,28 @@ use super::error::CatalogError;
 use super::highest::Highest;
 use super::inode::{MAX_EMAILS, MAX_RECORDINGS, kind_code, kind_from_code};
 use super::model::{FileKind, Interaction, NewResolution, Resolution, ResolvedFile};
-use super::vault::Place;
-use super::{Catalog, Inner, rates};
+use super::state::Obstacles;
+use super::vault::{Place, Vault};
+use super::{Catalog, Inner, obstacles, rates};
 use crate::base::MasterId;
 
 // One row per file, or one without a file: a single statement sees a single state, and is all that most listings cost.
 pub(super) const ONE: &str =
     "SELECT i.channel, i.ino_base, i.mtime, i.first_start, i.last_end, i.places, i.resolved_at, i.recheck_at,
+    o.kind, o.reason, o.said_at, o.again_at, o.times, o.scope, s.kind, s.reason, s.said_at, s.again_at, s.times, s.scope,
     f.kind, f.name, f.size, f.validator FROM interactions i LEFT JOIN files f ON f.master_id = i.master_id
+    LEFT JOIN obstacles o ON o.master_id = i.master_id AND o.subject = 0
+    LEFT JOIN obstacles s ON s.master_id = f.master_id AND s.subject = f.kind
     WHERE i.master_id = ?1 ORDER BY f.kind";
+/// Where the columns of the two obstacles and of the file begin in it.
+const OBSTACLE_AT: usize = 8;
+const STORAGE_AT: usize = 14;
+const FILE_AT: usize = 20;
 pub(super) const FILES: &str = "SELECT kind, name, size, validator FROM files WHERE master_id = ?1 ORDER BY kind";
 pub(super) const DOCUMENT: &str = "SELECT bytes FROM documents WHERE master_id = ?1 AND kind = ?2";
 pub(super) const SPAN: &str = "SELECT channel, first_start, last_end FROM interactions WHERE master_id = ?1";
 pub(super) const RESOLVE: &str = "UPDATE interactions SET resolved_at = ?2, recheck_at = ?3 WHERE master_id = ?1";
+const RECHECK: &str = "UPDATE interactions SET recheck_at = ?2 WHERE master_id = ?1 AND recheck_at > ?2";
 pub(super) const FILES_CLEAR: &str = "DELETE FROM files WHERE master_id = ?1";
 pub(super) const DOCUMENTS_CLEAR: &str = "DELETE FROM documents WHERE master_id = ?1";
 const FILE_ADD: &str = "INSERT INTO files(master_id, kind, name, size, validator) VALUES(?1, ?2, ?3, ?4, ?5)";
@@ -40,7 +49,7 @@ impl Catalog {
         if let Some(known) = self.inner.recent.interaction(master, generation) {
             return Ok(Some(known));
         }
-        let found = self.inner.db.read(|connection| interaction(connection, master))?;
+        let found = self.inner.db.read(|connection| interaction(connection, &self.inner.vault, master))?;
         if let Some(found) = &found {
             self.inner.recent.note(found, generation);
         }
@@ -65,6 +74,7 @@ impl Catalog {
             if known == 0 {
                 return Err(CatalogError::Refused("no listing told of this interaction"));
             }
+            obstacles::clear_in(transaction, master)?;
             transaction.prepare_cached(FILES_CLEAR)?.execute([master.0])?;
             transaction.prepare_cached(DOCUMENTS_CLEAR)?.execute([master.0])?;
             for (file, bytes) in &resolution.files {
@@ -97,6 +107,13 @@ impl Catalog {
         })
     }
 
+    /// What an interaction lacks may be asked for from `at` on. Whether it lacks something, and could not be asked for before.
+    pub fn recheck_at(&self, master: MasterId, at: Timestamp) -> Result<bool, CatalogError> {
+        self.inner.db.write(|transaction| {
+            Ok(transaction.prepare_cached(RECHECK)?.execute(params![master.0, from_time(at)])? > 0)
+        })
+    }
+
     /// A document's bytes; `None` for recordings and for what was not resolved.
     pub fn document(&self, master: MasterId, kind: FileKind) -> Result<Option<Vec<u8>>, CatalogError> {
         self.inner.db.read(|connection| {
@@ -110,7 +127,7 @@ impl Catalog {
     }
 }
 
-fn interaction(connection: &Connection, master: MasterId) -> Result<Option<Interaction>, CatalogError> {
+fn interaction(connection: &Connection, vault: &Vault, master: MasterId) -> Result<Option<Interaction>, CatalogError> {
     let mut statement = connection.prepare_cached(ONE)?;
     let mut rows = statement.query([master.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -122,14 +139,22 @@ fn interaction(connection: &Connection, master: MasterId) -> Result<Option<Inter
         duration_s: seconds(row.get(3)?, row.get(4)?),
         places: row.get(5)?,
         resolution: Resolution::Unresolved,
+        obstacles: Obstacles::default(),
     };
+    let place = Place::obstacle(master, obstacles::INTERACTION);
+    interaction.obstacles.playback = obstacles::read(vault, place, row, OBSTACLE_AT)?;
     if row.get::<_, Option<i64>>(6)?.is_some() {
         let recheck_at = to_optional_time(row.get(7)?)?;
         let mut files = Vec::new();
         let mut row = Some(row);
         while let Some(file) = row {
-            if file.get::<_, Option<i64>>(8)?.is_some() {
-                files.push(resolved_file(file, 8)?);
+            if file.get::<_, Option<i64>>(FILE_AT)?.is_some() {
+                let found = resolved_file(file, FILE_AT)?;
+                let place = Place::obstacle(master, kind_code(found.kind));
+                if let Some(obstacle) = obstacles::read(vault, place, file, STORAGE_AT)? {
+                    interaction.obstacles.storage.push((found.kind, obstacle));
+                }
+                files.push(found);
             }
             row = rows.next()?;
         }

@@ -23,7 +23,7 @@ pub(super) enum Found {
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Step n leads from schema n to schema n + 1. A published step is never edited.
-const MIGRATIONS: [&str; 3] = [V1, UNREADABLE_CONTACTS, HIGHEST];
+const MIGRATIONS: [&str; 4] = [V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES];
 
 /// How many of a day's contacts cannot be shown.
 const UNREADABLE_CONTACTS: &str = "ALTER TABLE days ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;";
@@ -185,9 +185,25 @@ INSERT INTO highest
     WHERE f.kind >= 16 AND f.size > 0 GROUP BY i.channel;
 ";
 
+/// What sources refused: asked for again only when its time has come. `subject` is 0 for the interaction, else the kind of one of its files.
+const OBSTACLES: &str = "
+CREATE TABLE obstacles(
+    id INTEGER PRIMARY KEY,
+    master_id INTEGER NOT NULL,
+    subject INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    said_at INTEGER NOT NULL,
+    again_at INTEGER NOT NULL,
+    times INTEGER NOT NULL,
+    scope INTEGER NOT NULL,
+    UNIQUE(master_id, subject)
+);
+";
+
 /// Tables that hold what was paid for, learned or published, in the order in which they can be copied into another database.
-pub(super) const WORTH_SALVAGING: [&str; 7] =
-    ["ledger", "facts", "interactions", "files", "documents", "rates", "highest"];
+pub(super) const WORTH_SALVAGING: [&str; 8] =
+    ["ledger", "facts", "interactions", "files", "documents", "rates", "highest", "obstacles"];
 
 /// Reads whose database it is. Fails where the file is no database.
 pub(super) fn identify(connection: &Connection) -> rusqlite::Result<Found> {

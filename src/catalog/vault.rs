@@ -1,4 +1,4 @@
-//! Encryption of what the database says of people: agents' names, reporting records, documents of interactions.
+//! Encryption of what the database says of people: agents' names, reporting records, documents of interactions, reasons of refusals.
 //!
 //! In the clear stay what the index is searched by (days, ids of agents, contacts and interactions, channels, times), sizes,
 //! validators, the names of interactions' folders and files, and the ledger.
@@ -32,6 +32,7 @@ pub(super) enum Place {
     AgentName { day: Day },
     Record { day: i64, agent: i64, master: i64, contact: i64 },
     Document { master: i64, kind: i64 },
+    Obstacle { master: i64, subject: i64 },
 }
 
 impl Place {
@@ -50,11 +51,17 @@ impl Place {
         Place::Document { master: master.0, kind: i64::from(kind) }
     }
 
+    /// Of the reason of an obstacle.
+    pub(super) fn obstacle(master: MasterId, subject: u8) -> Place {
+        Place::Obstacle { master: master.0, subject: i64::from(subject) }
+    }
+
     fn bytes(self) -> Vec<u8> {
         let (kind, numbers): (u8, [i64; 4]) = match self {
             Place::AgentName { day } => (1, [i64::from(day.0), 0, 0, 0]),
             Place::Record { day, agent, master, contact } => (2, [day, agent, master, contact]),
             Place::Document { master, kind } => (3, [master, kind, 0, 0]),
+            Place::Obstacle { master, subject } => (4, [master, subject, 0, 0]),
         };
         [vec![kind], numbers.map(i64::to_le_bytes).concat()].concat()
     }
@@ -206,7 +213,7 @@ struct Table {
 }
 
 /// The first column orders the rows; the last is the value.
-const TABLES: [Table; 3] = [
+const TABLES: [Table; 4] = [
     Table {
         select: "SELECT ino, day, 0, 0, 0, name FROM agents WHERE ino > ?1 ORDER BY ino LIMIT ?2",
         update: "UPDATE agents SET name = ?2 WHERE ino = ?1",
@@ -224,6 +231,12 @@ const TABLES: [Table; 3] = [
         update: "UPDATE documents SET bytes = ?2 WHERE id = ?1",
         place: |row| Place::Document { master: row[1], kind: row[2] },
         is_text: false,
+    },
+    Table {
+        select: "SELECT id, master_id, subject, 0, 0, reason FROM obstacles WHERE id > ?1 ORDER BY id LIMIT ?2",
+        update: "UPDATE obstacles SET reason = ?2 WHERE id = ?1",
+        place: |row| Place::Obstacle { master: row[1], subject: row[2] },
+        is_text: true,
     },
 ];
 

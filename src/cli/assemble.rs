@@ -100,6 +100,7 @@ fn attach(
     let keys = &config.cache.keys;
     let limiter = limiter(config, &catalog, &clock)?;
     let resolver = resolver(config, &tenant, &catalog, &media, &limiter, &clock);
+    resolver.use_key(&config.tenant.access_key_id).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     let reporting = Breaker::new("reporting", Arc::new(ReportingProbe(tenant.clone())));
     let lister = Arc::new(TenantLister {
         tenant: tenant.clone(),

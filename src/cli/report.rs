@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::cxone::{Breaker, Limiter, LoginState, Priority, ServiceState, Tenant};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
-use crate::ops::control::{Controlled, Peer, Refreshed, WarmLines};
+use crate::ops::control::{Controlled, Peer, Refreshed, Retried, WarmLines};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
@@ -138,6 +138,12 @@ impl Controlled for Report {
             answers.push(Refreshed { day: day.to_string(), error });
         }
         answers
+    }
+
+    async fn retry(&self, paths: Vec<String>, peer: Peer) -> Result<Retried, String> {
+        let forgotten = self.vfs.retry(&paths).await.map_err(|error| super::failure::chain(&error))?;
+        tracing::info!(?paths, forgotten, uid = peer.uid, pid = peer.pid, "refusals were forgotten on request");
+        Ok(Retried { forgotten })
     }
 
     async fn warm_cost(&self, request: WarmRequest) -> Result<WarmCost, String> {

@@ -18,7 +18,7 @@ use super::settings::{CallClass, TenantSettings};
 pub(super) struct Endpoints {
     /// Before `/incontactapi/services/…`.
     pub api: Url,
-    /// Before `/media-playback/v1/…`.
+    /// Before `/media-playback/v1/…`; while `provisional`, no more than a place to fill.
     pub playback: Url,
     /// Discovery failed and something was taken in its place; to be asked again at the next login.
     pub provisional: bool,
@@ -99,7 +99,7 @@ pub(super) async fn find(http: &Http, settings: &TenantSettings, claims: &Claims
         Ok(discovery) => resolve(settings, &discovery, claims),
         Err(error) => match &settings.api_endpoint {
             Some(api) => {
-                tracing::warn!(%error, "discovery failed; asking the API endpoint for playback too until it succeeds");
+                tracing::warn!(%error, "discovery failed: listing goes on at tenant.api_endpoint; nothing is played until discovery succeeds or tenant.playback_endpoint is set");
                 Ok(Endpoints { api: api.clone(), playback: api.clone(), provisional: true })
             }
             None => Err(error),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::gather::Gather;
-use super::interaction::{self, Document};
+use super::interaction;
 use super::model::{ContactsAnswer, PlaybackAnswer};
 use super::paging::{Next, PAGE_ROWS, PAGES_MAX, Paging, Position};
 use super::{address, instant, link, page, text};
@@ -40,8 +40,7 @@ pub fn reporting_page(bytes: &[u8]) -> Option<ContactsAnswer> {
 pub fn playback_document(bytes: &[u8], plain_loopback: bool) -> Option<PlaybackAnswer> {
     let body: Value = serde_json::from_slice(bytes).ok()?;
     match interaction::read(body, plain_loopback) {
-        Ok(Document::NotFound) => Some(PlaybackAnswer::NotFound),
-        Ok(Document::Playback(playback)) => {
+        Ok(playback) => {
             assert_scrubbed(&playback.metadata);
             for media in playback.items.iter().filter_map(|item| item.media.as_ref()) {
                 assert_link_is_private(media.url.expose(), plain_loopback);

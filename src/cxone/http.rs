@@ -239,9 +239,19 @@ impl Answer {
         self.body.iter().all(u8::is_ascii_whitespace)
     }
 
-    /// Whether the body calls itself a web page, which no API of the tenant sends.
+    /// Whether the body is a web page or other markup, which no API of the tenant sends.
     pub fn is_html(&self) -> bool {
-        self.content_type.starts_with("text/html")
+        self.content_type.starts_with("text/html") || self.body.trim_ascii_start().starts_with(b"<")
+    }
+
+    /// What a header says about the answer.
+    pub fn description(&self) -> Option<&str> {
+        self.status_description.as_deref()
+    }
+
+    /// The error of a gateway that lets no more calls through, under whatever status it says so.
+    pub fn throttled(&self) -> ApiError {
+        self.error().with_kind(ApiErrorKind::RateLimited { retry_after: self.retry_after })
     }
 
     /// The answer itself if its status is 2xx, else the error that the status means.

@@ -13,14 +13,6 @@ use super::{instant, lenient, scrub, text};
 /// Elements of one document, at most: a real one has one or two.
 const ITEMS_MAX: usize = 240;
 
-/// What a document turned out to be.
-#[derive(Debug)]
-pub(super) enum Document {
-    Playback(Playback),
-    /// It says that there is no such interaction.
-    NotFound,
-}
-
 /// Why a document cannot be used. Repeats no link.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadDocument {
@@ -39,13 +31,13 @@ pub(super) enum BadDocument {
 }
 
 /// Reads a document. `plain_loopback`: media links may be plain http on loopback.
-pub(super) fn read(body: Value, plain_loopback: bool) -> Result<Document, BadDocument> {
+pub(super) fn read(body: Value, plain_loopback: bool) -> Result<Playback, BadDocument> {
     let document = unwrap_value(body)?;
     let Some(elements) = elements(&document) else {
         if let Some(url) = lenient::find(&document, &["redirectUrl"]).and_then(lenient::text) {
-            return Ok(Document::Playback(redirected(link::read(&url, plain_loopback)?)));
+            return Ok(redirected(link::read(&url, plain_loopback)?));
         }
-        return explain(&document);
+        return Err(explain(&document));
     };
     if elements.len() > ITEMS_MAX {
         return Err(BadDocument::TooMany);
@@ -57,19 +49,13 @@ pub(super) fn read(body: Value, plain_loopback: bool) -> Result<Document, BadDoc
     let items = elements.into_iter().map(|element| item(element, plain_loopback)).collect();
     let mut metadata = Value::Object(document);
     scrub::scrub(&mut metadata);
-    Ok(Document::Playback(Playback { metadata, items }))
+    Ok(Playback { metadata, items })
 }
 
 /// An answer that is a link and nothing else.
 pub(super) fn redirected(media: MediaLink) -> Playback {
     let item = PlaybackItem { media: Some(media), ..PlaybackItem::default() };
     Playback { metadata: Value::Object(Map::new()), items: vec![item] }
-}
-
-/// Whether a server's explanation says that there is no such interaction.
-pub(super) fn says_not_found(said: &str) -> bool {
-    let said = said.to_ascii_lowercase();
-    ["not found", "not_found", "notfound", "does not exist"].iter().any(|words| said.contains(words))
 }
 
 fn unwrap_value(body: Value) -> Result<Map<String, Value>, BadDocument> {
@@ -92,7 +78,7 @@ fn elements(document: &Map<String, Value>) -> Option<Vec<&Value>> {
     }
 }
 
-fn explain(document: &Map<String, Value>) -> Result<Document, BadDocument> {
+fn explain(document: &Map<String, Value>) -> BadDocument {
     let said: Vec<String> = ["message", "internalCode", "error", "errorDescription"]
         .iter()
         .filter_map(|field| document.get(*field))
@@ -100,13 +86,7 @@ fn explain(document: &Map<String, Value>) -> Result<Document, BadDocument> {
         .filter(|said| !said.is_empty())
         .collect();
     let said = said.join("; ");
-    if said.is_empty() {
-        Err(BadDocument::NoInteractions)
-    } else if says_not_found(&said) {
-        Ok(Document::NotFound)
-    } else {
-        Err(BadDocument::Says(said))
-    }
+    if said.is_empty() { BadDocument::NoInteractions } else { BadDocument::Says(said) }
 }
 
 fn item(element: &Value, plain_loopback: bool) -> PlaybackItem {
@@ -196,10 +176,7 @@ mod tests {
     const URL: &str = "https://b.s3.us-west-2.amazonaws.com/x/y.mp4?X-Amz-Signature=topsecret";
 
     fn playback(body: Value) -> Playback {
-        match read(body, false).unwrap() {
-            Document::Playback(playback) => playback,
-            Document::NotFound => panic!("not found"),
-        }
+        read(body, false).unwrap()
     }
 
     fn call() -> Value {
@@ -248,11 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_explanation_is_not_found_only_if_it_says_so() {
-        assert!(matches!(
-            read(json!({"internalCode": "X", "message": "Interaction Not Found"}), false),
-            Ok(Document::NotFound)
-        ));
+    fn an_explanation_is_repeated() {
         let error = read(json!({"message": "Too many requests", "route": "/media-playback"}), false).unwrap_err();
         assert_eq!(error, BadDocument::Says("Too many requests".into()));
     }
@@ -267,11 +240,7 @@ mod tests {
     #[test]
     fn a_link_that_must_not_be_fetched_is_none() {
         let bad = "http://media.example/secret.mp4?sig=1";
-        let Document::Playback(found) =
-            read(json!({"interactions": [{"data": {"fileToPlayUrl": bad}}]}), true).unwrap()
-        else {
-            panic!("not found")
-        };
+        let found = read(json!({"interactions": [{"data": {"fileToPlayUrl": bad}}]}), true).unwrap();
         assert!(found.items.len() == 1 && found.items[0].media.is_none());
         let error = read(json!({"redirectUrl": bad}), true).unwrap_err();
         assert!(matches!(error, BadDocument::Link(_)) && !error.to_string().contains("secret"));
@@ -354,13 +323,12 @@ mod tests {
         #[test]
         fn any_document_is_read_or_refused_and_never_leaks(body in any_json()) {
             match read(body, false) {
-                Ok(Document::Playback(found)) => {
+                Ok(found) => {
                     prop_assert!(!found.metadata.to_string().contains("topsecret"));
                     let media: Vec<_> = found.items.iter().map(|item| &item.media).collect();
                     let debug = format!("{media:?}");
                     prop_assert!(!debug.contains("topsecret"));
                 }
-                Ok(Document::NotFound) => {}
                 Err(error) => prop_assert!(!error.to_string().contains("topsecret")),
             }
         }

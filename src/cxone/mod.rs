@@ -13,6 +13,7 @@
 //! | `retry` | whether and when a free call is tried again |
 //! | `reporting`, `paging`, `contact`, `shape`, `gather` | the listing: requests, page plan, one record, its text, all records |
 //! | `playback`, `interaction`, `link`, `scrub` | the billed call: request, document, signed link, what may be stored |
+//! | `verdict` | what an answer to it means that brings no document |
 //! | `lenient`, `instant` | numbers, booleans, texts and times in every spelling seen |
 //! | `tally` | how many requests were made |
 //! | [`limiter`] | when the next billed call may be made |
@@ -54,6 +55,7 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod text;
+mod verdict;
 
 pub use address::is_loopback;
 pub use auth::LoginState;
@@ -63,7 +65,7 @@ pub use identity::TenantIdentity;
 pub use limiter::{Crowded, HeldBy, InFlight, Limiter, LimiterSettings, LimiterSnapshot, Permit, Priority};
 pub use model::{
     ChangesAnswer, ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer,
-    PlaybackItem, SecretUrl,
+    PlaybackItem, Refusal, RefusalKind, SecretUrl, Whose,
 };
 pub use progress::ListingProgress;
 pub use settings::{CallTimes, ClientCredentials, Credentials, TenantSettings};

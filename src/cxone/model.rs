@@ -1,6 +1,7 @@
 //! What the tenant says, in our words. Lenient reading is the business of the modules that fill these in.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -8,6 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::shape::RecordJson;
+pub use super::verdict::Whose;
 use crate::base::{AgentId, ContactId, MasterId};
 
 /// One leg of an interaction, from `contacts/completed`.
@@ -55,12 +57,39 @@ pub struct ChangesAnswer {
     pub last_poll: Option<Timestamp>,
 }
 
-/// The answer to one billed call.
+/// The answer to one billed call. A refusal is an answer too: what it was is worth remembering, because it was paid for.
 #[derive(Clone, Debug)]
 pub enum PlaybackAnswer {
-    /// 404: no such interaction, not recorded, deleted or before the cut-off; these cannot be told apart.
+    /// No such interaction, not recorded, deleted or before the cut-off; these cannot be told apart.
     NotFound,
     Found(Playback),
+    Refused(Refusal),
+}
+
+/// An answer that gives nothing.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    pub whose: Whose,
+    /// The tenant's own words with host and status, free of secrets.
+    pub reason: Arc<str>,
+    /// The HTTP status.
+    pub status: u16,
+    /// By what the tenant's operator finds the request.
+    pub correlation_id: Option<Arc<str>>,
+}
+
+/// Why it gives nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// 403.
+    Denied,
+    /// Any other refusal, and an answer that cannot be understood.
+    Refused,
+    /// The recording is being brought back from an archive.
+    Restoring,
+    /// The recording is in an archive.
+    Archived,
 }
 
 /// What Media Playback says about one master contact.

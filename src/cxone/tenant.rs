@@ -1,12 +1,14 @@
 //! The client itself: settings checked once, then authorised calls. The one place that puts the bearer token on a request.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -38,7 +40,12 @@ pub(super) struct Inner {
     pub reporting: Limiter,
     pub listings: Listings,
     auth: Auth,
+    /// When discovery was last repeated because it had failed.
+    rediscovered_at: Mutex<Option<Instant>>,
 }
+
+/// Between two logins that only repeat a discovery that failed.
+const REDISCOVER_EVERY: Duration = Duration::from_secs(30);
 
 impl Tenant {
     /// Checks the settings and builds the HTTP client. Makes no request.
@@ -62,7 +69,15 @@ impl Tenant {
         let reporting = Limiter::for_free_calls("reporting", reporting::RATE, wall, wall.as_nanosecond() as u64);
         let auth = Auth::new(settings.clone(), http.clone(), clock, login);
         Ok(Tenant {
-            inner: Arc::new(Inner { settings, http, retry: listing, reporting, listings: Listings::default(), auth }),
+            inner: Arc::new(Inner {
+                settings,
+                http,
+                retry: listing,
+                reporting,
+                listings: Listings::default(),
+                auth,
+                rediscovered_at: Mutex::default(),
+            }),
         })
     }
 
@@ -123,9 +138,9 @@ impl Tenant {
         reporting::changed_contacts(&self.inner, since, into).await
     }
 
-    /// Logs in if that is due.
+    /// Logs in if that is due, and finds out where Media Playback is if that is not known.
     pub async fn ready(&self) -> Result<(), ApiError> {
-        self.inner.session().await.map(drop)
+        self.inner.ensure_playback_is_known().await
     }
 
     /// One billed Media Playback call: one HTTP request, or a second one after a new login that a 401 forced. The caller holds a limiter
@@ -191,6 +206,28 @@ impl Inner {
     /// The session, after a login if one is due.
     pub async fn session(&self) -> Result<Arc<Session>, ApiError> {
         self.auth.session().await
+    }
+
+    /// Fails where nobody told where Media Playback is: after a failed discovery the API host stands in its place for listings, and what
+    /// that host does not know must not be taken for "no recording".
+    pub async fn ensure_playback_is_known(&self) -> Result<(), ApiError> {
+        let session = self.session().await.map_err(ApiError::unsent)?;
+        if !session.endpoints.provisional {
+            return Ok(());
+        }
+        let due = {
+            let mut last = self.rediscovered_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = last.is_none_or(|at| at.elapsed() >= REDISCOVER_EVERY);
+            if due {
+                *last = Some(Instant::now());
+            }
+            due
+        };
+        if due && !self.session_after(&session).await?.endpoints.provisional {
+            return Ok(());
+        }
+        let message = "media playback: discovery failed, so its address is not known; set tenant.playback_endpoint";
+        Err(ApiError::new(ApiErrorKind::Unavailable, message).unsent())
     }
 
     /// `GET`s what `url_of` makes of the endpoints, with the token; once more after a new login if the tenant says 401. Gives the

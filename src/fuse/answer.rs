@@ -121,6 +121,10 @@ fn report(vfs: &Vfs, asked: &Asked, error: &VfsError) -> Errno {
         ErrorKind::Interrupted | ErrorKind::BudgetSpent => {
             tracing::debug!(operation, path = vfs.path_of(ino), unique, error = chain(error), "refused");
         }
+        // What is in the way had its line when it was met first.
+        _ if error.is_hindered() => {
+            tracing::debug!(operation, path = vfs.path_of(ino), unique, error = chain(error), "refused before");
+        }
         // The outage itself has its line.
         _ if error.is_outage() => {
             tracing::debug!(operation, path = vfs.path_of(ino), unique, error = chain(error), "failed in an outage");

@@ -129,6 +129,7 @@ mod tests {
             duration_s: 1.0,
             places: 1,
             resolution,
+            obstacles: crate::catalog::Obstacles::default(),
         }
     }
 

@@ -34,7 +34,7 @@ pub fn resolution(
     now: Timestamp,
 ) -> NewResolution {
     let files = match answer {
-        PlaybackAnswer::NotFound => Vec::new(),
+        PlaybackAnswer::NotFound | PlaybackAnswer::Refused(_) => Vec::new(),
         PlaybackAnswer::Found(playback) => found(master, playback),
     };
     let missing = predicted(channel).iter().any(|kind| !files.iter().any(|(file, _)| file.kind == *kind));

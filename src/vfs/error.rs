@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use crate::catalog::{CatalogError, IndexError};
+use crate::catalog::{CatalogError, IndexError, Obstacle, ObstacleKind};
 use crate::cxone::{ApiError, ApiErrorKind, Crowded};
 use crate::media::{MediaError, StorageRefusal};
 
@@ -14,6 +14,8 @@ pub enum ErrorKind {
     NotADirectory,
     NoAttribute,
     Denied,
+    /// The recording is being restored from the archive.
+    Busy,
     BudgetSpent,
     /// Too many requests of this user wait, and another user waits.
     Crowded,
@@ -26,11 +28,12 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [ErrorKind; 11] = [
+    pub const ALL: [ErrorKind; 12] = [
         ErrorKind::NotFound,
         ErrorKind::NotADirectory,
         ErrorKind::NoAttribute,
         ErrorKind::Denied,
+        ErrorKind::Busy,
         ErrorKind::BudgetSpent,
         ErrorKind::Crowded,
         ErrorKind::TimedOut,
@@ -51,6 +54,7 @@ pub struct VfsError {
     message: Arc<str>,
     outage: bool,
     uncalled: bool,
+    hindered: bool,
     #[source]
     cause: Option<Cause>,
 }
@@ -58,7 +62,7 @@ pub struct VfsError {
 impl VfsError {
     /// An error without a cause below it.
     pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> VfsError {
-        VfsError { kind, message: message.into(), outage: false, uncalled: false, cause: None }
+        VfsError { kind, message: message.into(), outage: false, uncalled: false, hindered: false, cause: None }
     }
 
     /// No such name, or no recording.
@@ -71,8 +75,29 @@ impl VfsError {
         VfsError::new(ErrorKind::Interrupted, "the caller gave up")
     }
 
+    /// An obstacle is in the way.
+    pub(super) fn hindered(obstacle: &Obstacle) -> VfsError {
+        let kind = match obstacle.kind {
+            ObstacleKind::Denied => ErrorKind::Denied,
+            ObstacleKind::Restoring => ErrorKind::Busy,
+            ObstacleKind::Refused | ObstacleKind::Archived | ObstacleKind::Failed => ErrorKind::Io,
+        };
+        let message = format!("{}; not asked again before {}", obstacle.reason, obstacle.again_at);
+        VfsError { hindered: true, ..VfsError::new(kind, message) }
+    }
+
+    /// The same with what caused it.
+    pub(super) fn because_of(self, error: &ApiError) -> VfsError {
+        VfsError { cause: Some(Arc::new(error.clone())), ..self }
+    }
+
+    /// Whether an obstacle is in the way, of which the log had a line when it was met first.
+    pub fn is_hindered(&self) -> bool {
+        self.hindered
+    }
+
     fn because(kind: ErrorKind, message: &str, cause: Cause) -> VfsError {
-        VfsError { kind, message: message.into(), outage: false, uncalled: false, cause: Some(cause) }
+        VfsError { cause: Some(cause), ..VfsError::new(kind, message) }
     }
 
     fn during_outage(mut self, outage: bool) -> VfsError {
@@ -165,6 +190,7 @@ impl From<MediaError> for VfsError {
             },
             MediaError::Changed(_) | MediaError::Erased => ErrorKind::Changed,
             MediaError::Refused(StorageRefusal::Denied) => ErrorKind::Denied,
+            MediaError::Refused(StorageRefusal::Restoring) => ErrorKind::Busy,
             MediaError::Timeout => ErrorKind::TimedOut,
             MediaError::Refused(_) | MediaError::Unsigned | MediaError::Source(_) | MediaError::Down(_) => {
                 ErrorKind::Io

@@ -51,6 +51,7 @@ fn interaction() -> Interaction {
         duration_s: 1.0,
         places: 1,
         resolution: Resolution::Unresolved,
+        obstacles: crate::catalog::Obstacles::default(),
     }
 }
 

@@ -105,6 +105,14 @@ impl Links {
         Ok(())
     }
 
+    /// Forgets that the last signing brought no link to some recording.
+    pub fn forget_absence(&self, master: MasterId) {
+        let mut signed = self.signed();
+        if signed.peek(&master).is_some_and(|signed| signed.links.iter().all(Option::is_none)) {
+            signed.pop(&master);
+        }
+    }
+
     /// Forgets those of an interaction.
     pub fn forget(&self, master: MasterId) {
         self.signed().pop(&master);
@@ -159,6 +167,7 @@ impl LinkSource for RecordingLinks {
             if let Some(link) = links.usable(self.master, self.index, refused) {
                 return Ok(link);
             }
+            self.resolver.check_signing(self.master, self.index)?;
             match links.check_worth(self.master, self.index, refused, self.resolver.now()) {
                 Ok(()) => {}
                 Err(Futile::Refused) => return Err(MediaError::Refused(StorageRefusal::Denied)),

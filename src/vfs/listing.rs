@@ -68,11 +68,10 @@ impl Vfs {
             };
             match resolved {
                 Ok(resolved) => interaction = resolved,
-                // What was paid for is shown whatever has become of asking again for the rest.
-                Err(error) if matches!(interaction.resolution, Resolution::Resolved { .. }) => {
-                    tracing::debug!(%master, %error, "a missing recording cannot be asked for again now");
-                }
-                Err(error) => return Err(error),
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+                // The predicted names are listed, and whoever looks at one is told why it cannot be had: a backup reports it, and still has
+                // the free files beside it.
+                Err(error) => tracing::debug!(%master, %error, "an interaction is listed as predicted"),
             }
         }
         if let Resolution::Resolved { recheck_at: Some(at), .. } = interaction.resolution {

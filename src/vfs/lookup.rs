@@ -52,8 +52,11 @@ impl Vfs {
                 self.agent_named(day, name)
             }
             Node::Folder(place) => {
-                let interaction = self.resolved(place, principal).await?;
-                self.billed_named(place, &interaction, name)
+                let resolved = self.resolved(place, principal).await;
+                if resolved.as_ref().is_err_and(VfsError::is_hindered) && !self.predicts(place, name)? {
+                    return Err(VfsError::not_found());
+                }
+                self.billed_named(place, &resolved?, name)
             }
             // Everything else is known.
             Node::Root | Node::Agent(..) | Node::Contact(_) | Node::Shared(..) => Err(VfsError::not_found()),
@@ -147,6 +150,12 @@ impl Vfs {
         Ok(may_be_shown.then_some(interaction))
     }
 
+    /// Whether a listing shows that name now.
+    fn predicts(&self, place: Place, name: &str) -> Result<bool, VfsError> {
+        let interaction = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
+        Ok(find_child(&interaction, self.clock.now(), name).is_some())
+    }
+
     /// The interaction after its billed call.
     async fn resolved(&self, place: Place, principal: &Principal) -> Result<Interaction, VfsError> {
         self.refuse_scanner(principal).await?;
@@ -180,6 +189,9 @@ impl Vfs {
             Some(size) if child.certain => (size, false, Ttl::FINAL),
             _ => {
                 let looking_resolves = resolves(self.settings.resolve_on, Priority::Stat);
+                if looking_resolves {
+                    self.resolver.check_storage(interaction, child.kind)?;
+                }
                 let ttl = if looking_resolves { Ttl::UNKNOWN } else { Ttl::FINAL };
                 (self.estimated(interaction, child.kind)?, true, ttl)
             }

@@ -133,6 +133,7 @@ mod tests {
             duration_s: 60.0,
             places: 1,
             resolution: Resolution::Unresolved,
+            obstacles: crate::catalog::Obstacles::default(),
         }
     }
 

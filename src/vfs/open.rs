@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::catalog::{FileKind, Interaction};
+use crate::base::MasterId;
+use crate::catalog::{FileKind, Interaction, Obstacles};
 use crate::cxone::Priority;
 use crate::media::{LinkSource, MediaError, VerifiedFile, Version};
 use crate::vfs::audit::OpenEvent;
@@ -86,7 +87,9 @@ impl Vfs {
             return Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache: true });
         };
         let version = if let Some(size) = child.size {
-            Version { size, validator: child.validator }
+            let version = Version { size, validator: child.validator };
+            self.check_readable(master, index, &version)?;
+            version
         } else {
             // May cost a call, if the link is gone.
             self.refuse_scanner(principal).await?;
@@ -98,6 +101,20 @@ impl Vfs {
         let keep_cache = !self.has_changed(master, index);
         let (handle, size) = (self.files.insert(OpenFile::Recording(recording)), version.size);
         Ok(Opened { handle, size, keep_cache })
+    }
+
+    /// Fails where bytes of a recording are missing and may not be had now: better than a reader that stops in the middle.
+    fn check_readable(&self, master: MasterId, index: u8, version: &Version) -> Result<(), VfsError> {
+        let interaction = self.catalog.interaction(master)?.ok_or_else(VfsError::not_found)?;
+        if interaction.obstacles == Obstacles::default() || self.resolver.is_cached(master, index, version) {
+            return Ok(());
+        }
+        self.resolver.check_storage(&interaction, FileKind::Recording(index))?;
+        let has_link = self.resolver.links().usable(master, index, None).is_some();
+        match self.resolver.hindrance(&interaction, self.clock.now()).filter(|_| !has_link) {
+            Some(obstacle) => Err(VfsError::hindered(&obstacle).uncalled()),
+            None => Ok(()),
+        }
     }
 
     /// A recording that is opened is read next. How long it is thought to be counts only if it was learned from others of its channel:
@@ -140,6 +157,7 @@ impl Vfs {
                         Ok(bytes)
                     }
                     Err(error) => {
+                        self.resolver.note_media_failure(recording.place.master, recording.index, &error).await;
                         if let MediaError::Changed(version) = &error {
                             self.recording_changed(recording, version).await?;
                         }

@@ -5,9 +5,12 @@
 //! always finished and stored. `flight` has its life, `wait` how long an asker stays.
 
 mod flight;
+mod obstacles;
 mod publish;
 mod purse;
 mod recall;
+mod remember;
+mod role;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -27,7 +30,7 @@ use crate::cxone::{
     ApiError, Breaker, Limiter, LimiterSettings, LimiterSnapshot, PlaybackAnswer, Priority, Probe, Service,
     ServiceState,
 };
-use crate::media::{LinkSource, Media, RecordingKey, Version};
+use crate::media::{LinkSource, Media, MediaError, RecordingKey, Version};
 use crate::vfs::children::{billed_children, needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::kernel::KernelCache;
@@ -38,6 +41,8 @@ use flight::Flight;
 pub use flight::outcome_word;
 use publish::Publishing;
 use purse::Purse;
+use remember::Failing;
+use role::Role;
 use wait::Stall;
 
 /// Makes billed calls: the tenant, or a double in tests.
@@ -135,6 +140,9 @@ struct Inner {
     /// Tells when the last billed call was answered.
     answered: watch::Sender<Option<tokio::time::Instant>>,
     purse: Purse,
+    /// What is known of the role that calls are made in.
+    role: Mutex<Role>,
+    failing: Mutex<Failing>,
     /// Waiting for the rate limit, by class.
     waits: [Histogram; 4],
     signings: AtomicU64,
@@ -169,6 +177,8 @@ impl Resolver {
             inner: Arc::new(Inner {
                 breaker: Breaker::new("media playback", Arc::new(PlayerProbe(player.clone()))),
                 purse: Purse::new(catalog.clone()),
+                role: Mutex::new(remember::role_before(&catalog)),
+                failing: Mutex::default(),
                 waits: Default::default(),
                 player,
                 catalog,
@@ -315,7 +325,9 @@ impl Resolver {
             self.sign(master, &want, Need::Listing).await?;
             interaction = self.interaction(master)?;
         }
-        let unsized_recordings: Vec<u8> = recordings_without_size(&interaction).collect();
+        let unsized_recordings: Vec<u8> = recordings_without_size(&interaction)
+            .filter(|index| self.check_storage(&interaction, FileKind::Recording(*index)).is_ok())
+            .collect();
         if unsized_recordings.is_empty() {
             return Ok(interaction);
         }
@@ -342,6 +354,7 @@ impl Resolver {
         let deadline = deadline.saturating_sub(sizes_grace(deadline));
         let reads = want.reads.filter(|reads| reads.index == index);
         let links = Arc::new(RecordingLinks { resolver: self.clone(), master, index, want });
+        self.check_storage(&self.interaction(master)?, FileKind::Recording(index))?;
         // Under limits of its own: waiting for the rate limit is no work of the media host's.
         links.link(None).await?;
         let key = recording_key(master, index);
@@ -351,9 +364,13 @@ impl Resolver {
                 None => self.inner.media.probe(&key, links).await,
             }
         };
-        let version = tokio::time::timeout(deadline, probe)
+        let probed = tokio::time::timeout(deadline, probe)
             .await
-            .map_err(|_| VfsError::new(ErrorKind::TimedOut, "the media host did not answer in time"))??;
+            .map_err(|_| VfsError::new(ErrorKind::TimedOut, "the media host did not answer in time"))?;
+        if let Err(error) = &probed {
+            self.note_media_failure(master, index, error).await;
+        }
+        let version = probed?;
         self.publish_size(master, index, &version).await?;
         Ok(version)
     }
@@ -367,6 +384,12 @@ impl Resolver {
         let patience = if waits_long { None } else { limits.patience };
         let stall = Stall { answered: self.inner.answered.subscribe(), window: self.inner.limiter.snapshot().window };
         wait::for_landing(phase, patience, limits.deadline, stall, &self.inner.breaker).await
+    }
+
+    /// Fails where a new link to a recording would be in vain.
+    pub(super) fn check_signing(&self, master: MasterId, index: u8) -> Result<(), MediaError> {
+        let checked = self.interaction(master).and_then(|known| self.check_storage(&known, FileKind::Recording(index)));
+        checked.map_err(|error| MediaError::Link(Arc::new(error)))
     }
 
     /// Whether what a call would bring is here.

@@ -1,5 +1,6 @@
 //! What the tests of this layer share: a tenant made of doubles, a tree over it, and what the kernel was told.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::base::{AgentId, Channel, Channels, Clock, ContactId, MasterId, Resolv
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
 use crate::cxone::{
     ApiError, ContactRecord, ContactsAnswer, Limiter, LimiterSettings, ListingProgress, MediaLink, Playback,
-    PlaybackAnswer, PlaybackItem, Priority, RecordJson, SecretUrl,
+    PlaybackAnswer, PlaybackItem, Priority, RecordJson, Refusal, SecretUrl,
 };
 use crate::media::{Media, MediaReach, MediaSettings};
 use crate::vfs::{
@@ -35,19 +36,24 @@ pub struct FakePlayer {
     pub failures: Mutex<Vec<ApiError>>,
     /// Links that a call brings.
     pub links: AtomicU32,
+    /// How single interactions are refused until further notice.
+    pub refusals: Mutex<HashMap<MasterId, Refusal>>,
     /// What calls and probes fail with until further notice.
     pub down: Mutex<Option<ApiError>>,
 }
 
 #[async_trait]
 impl Player for FakePlayer {
-    async fn playback(&self, _master: MasterId, _renew: bool) -> Result<PlaybackAnswer, ApiError> {
+    async fn playback(&self, master: MasterId, _renew: bool) -> Result<PlaybackAnswer, ApiError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let latency = *self.latency.lock().unwrap();
         tokio::time::sleep(latency).await;
         let failure = self.down.lock().unwrap().clone().or_else(|| self.failures.lock().unwrap().pop());
         if let Some(error) = failure {
             return Err(error);
+        }
+        if let Some(refusal) = self.refusals.lock().unwrap().get(&master) {
+            return Ok(PlaybackAnswer::Refused(refusal.clone()));
         }
         let items = (0..self.links.load(Ordering::SeqCst)).map(|_| media_item()).collect();
         Ok(PlaybackAnswer::Found(Playback { metadata: json!({}), items }))
@@ -189,6 +195,11 @@ pub fn contact(number: i64, start: &str) -> ContactRecord {
 
 /// A tree at [`NOON`] over 100 contacts of that morning, already indexed; `calls` in 2 s and `budget` a day.
 pub async fn fixture(calls: u32, budget: Option<u64>) -> Fixture {
+    fixture_in_mode(calls, budget, ResolveOn::Open).await
+}
+
+/// The same, where a look at that much resolves.
+pub async fn fixture_in_mode(calls: u32, budget: Option<u64>, resolve_on: ResolveOn) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(NOON.parse().unwrap()));
     let catalog = Catalog::open(&dir.path().join("state"), CatalogSettings { timezone: zone() }).unwrap();
@@ -222,7 +233,7 @@ pub async fn fixture(calls: u32, budget: Option<u64>) -> Fixture {
         timezone: zone(),
         since: Since::DaysAgo(2),
         channels: Channels::ALL,
-        resolve_on: ResolveOn::Open,
+        resolve_on,
         anticipate: false,
         scanners: Scanners::default(),
         ownership: Ownership { uid: 0, gid: 0, dir_mode: 0o550, file_mode: 0o440 },

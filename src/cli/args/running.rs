@@ -24,19 +24,33 @@ pub struct StatusArgs {
     pub watch: bool,
 }
 
-/// List days anew, now
+/// List days anew, now; or have refused recordings asked for again
 ///
-/// Listing is free. Open days refresh by themselves; this also reads closed days again, for instance after a correction.
+/// Listing is free. Open days refresh by themselves; this also reads closed days again, for instance after a correction. What CXone refused
+/// (locked, restoring, archived, failed) is not asked for again before its time, because each ask is billed; --retry forgets that, and makes
+/// no call itself.
 #[derive(Debug, Args)]
+#[command(after_help = REFRESH_EXAMPLES)]
 pub struct RefreshArgs {
     /// Where it is mounted
     #[arg(value_name = "DIR")]
     pub mount_point: PathBuf,
 
-    /// The days (YYYY-MM-DD); without any, all that are still open
+    /// The days (YYYY-MM-DD); without any, and without --retry, all that are still open
     #[arg(value_name = "DATE")]
     pub days: Vec<Day>,
+
+    /// Forget refusals, so that the next open asks again: those below the paths (and there also that a recording is missing), or all
+    #[arg(long, value_name = "PATH", num_args = 0..)]
+    pub retry: Option<Vec<PathBuf>>,
 }
+
+const REFRESH_EXAMPLES: &str = "\
+Examples:
+  cxonefs refresh ~/recordings
+  cxonefs refresh ~/recordings 2026-11-02
+  cxonefs refresh ~/recordings --retry
+  cxonefs refresh ~/recordings --retry ~/recordings/2026-11-02/Keller_Rosa_8812345";
 
 /// Show or change what a mount logs, while it runs
 #[derive(Debug, Args)]

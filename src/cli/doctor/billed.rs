@@ -14,10 +14,11 @@ use crate::cli::assemble;
 use crate::cli::failure::{Failure, chain};
 use crate::cli::units::count;
 use crate::config::Config;
-use crate::cxone::{ApiErrorKind, PlaybackAnswer, Priority, Tenant};
+use crate::cxone::{ApiErrorKind, PlaybackAnswer, Priority, Refusal, RefusalKind, Tenant, Whose};
 use crate::vfs::DailyBudget;
 
 const NAME: &str = "playback permission";
+const GIVE_A_ROLE: &str = "give the access key's user a role with Search & Playback > Player > Play Any (and no restriction on this interaction)";
 /// A limit that is used up is no reason to wait minutes here.
 const SLOT_WITHIN: Duration = Duration::from_secs(2);
 
@@ -62,13 +63,26 @@ async fn call(config: &Config, tenant: &Tenant, clock: &Arc<dyn Clock>, contact:
             format!("there is no recording of {contact}"),
             "this does not tell whether playing is permitted: name the master contact of a call that is known to be recorded",
         ),
-        Err(error) if error.kind == ApiErrorKind::Denied => Check::failed(
-            NAME,
-            chain(&error),
-            "give the access key's user a role with Search & Playback > Player > Play Any (and no restriction on this interaction)",
-        ),
+        Ok(PlaybackAnswer::Refused(refusal)) => refused(&refusal),
+        Err(error) if error.kind == ApiErrorKind::Denied => Check::failed(NAME, chain(&error), GIVE_A_ROLE),
         Err(error) => Check::failed(NAME, chain(&error), "try again later"),
     })
+}
+
+fn refused(refusal: &Refusal) -> Check {
+    let remedy = match (refusal.kind, refusal.whose) {
+        (RefusalKind::Denied, Whose::Everybody) => GIVE_A_ROLE,
+        (RefusalKind::Denied | RefusalKind::Refused, Whose::Interaction) => {
+            "this is about the one interaction: name another one that is known to be recorded"
+        }
+        (RefusalKind::Refused, Whose::Everybody) => {
+            "check tenant.playback_endpoint, and what stands between this machine and CXone"
+        }
+        (RefusalKind::Restoring | RefusalKind::Archived, _) => {
+            "playing is permitted, and this recording is in an archive: name a younger one"
+        }
+    };
+    Check::failed(NAME, refusal.reason.to_string(), remedy)
 }
 
 fn no_ledger(error: CatalogError) -> Failure {

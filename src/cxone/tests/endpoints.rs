@@ -52,6 +52,19 @@ async fn where_discovery_fails_the_configured_api_serves_for_now() {
     assert!(endpoints::find(&http, &settings, &Claims::default()).await.is_err());
 }
 
+/// Its 404 would be stored as "no recording" of each interaction.
+#[tokio::test]
+async fn where_discovery_fails_nothing_is_played_at_the_api_host() {
+    let fake = Fake::start(|seen| (seen.path == DISCOVERY).then(|| Reply::status(500))).await;
+    let api = Url::parse("https://api.example").unwrap();
+    let tenant = tenant(TenantSettings { api_endpoint: Some(api), ..fake.settings() });
+    for error in [tenant.ready().await.unwrap_err(), tenant.playback(MasterId(1)).await.unwrap_err()] {
+        assert!(error.is_unsent() && error.to_string().contains("playback_endpoint"), "{error}");
+    }
+    assert!(fake.seen(PLAYBACK).is_empty());
+    assert_eq!(fake.seen(LOGIN).len(), 2, "discovery is repeated, and not by everyone who asks");
+}
+
 #[tokio::test]
 async fn a_discovered_host_in_the_clear_is_not_used() {
     let fake = Fake::start(|seen| {

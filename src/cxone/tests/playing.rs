@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::fake::*;
 use crate::base::MasterId;
-use crate::cxone::{ApiError, ApiErrorKind, Playback, PlaybackAnswer};
+use crate::cxone::{ApiError, ApiErrorKind, Playback, PlaybackAnswer, Refusal, RefusalKind, Whose};
 
 const MASTER: MasterId = MasterId(701_000_000_122);
 
@@ -16,10 +16,18 @@ async fn answer(reply: Reply) -> Result<PlaybackAnswer, ApiError> {
     answer
 }
 
+/// How a tenant refuses with this reply.
+async fn refused(reply: Reply) -> Refusal {
+    match answer(reply).await.unwrap() {
+        PlaybackAnswer::Refused(refusal) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
 async fn found(body: &Value) -> Playback {
     match answer(Reply::json(body)).await.unwrap() {
         PlaybackAnswer::Found(playback) => playback,
-        PlaybackAnswer::NotFound => panic!("not found"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -57,9 +65,60 @@ async fn nothing_there_comes_in_three_kinds() {
 #[tokio::test]
 async fn a_wrong_address_is_no_missing_recording() {
     let page = Reply::status(404).header("content-type", "text/html; charset=utf-8").body("<html>404</html>");
-    assert_eq!(answer(page).await.unwrap_err().kind, ApiErrorKind::BadAnswer);
     let gateway = Reply::json(&json!({"message": "no Route matched with those values"})).with_status(404);
-    assert!(answer(gateway).await.unwrap_err().to_string().contains("playback_endpoint"));
+    for reply in [page, gateway] {
+        let refusal = refused(reply).await;
+        assert_eq!((refusal.kind, refusal.whose), (RefusalKind::Refused, Whose::Everybody), "{refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn not_found_is_believed_under_every_status_and_nowhere_else() {
+    let missing = json!({"internalCode": "1010", "message": "Interaction Not Found"});
+    for status in [400, 500] {
+        let answered = answer(Reply::json(&missing).with_status(status)).await;
+        assert!(matches!(answered, Ok(PlaybackAnswer::NotFound)), "{status}: {answered:?}");
+    }
+    let user = refused(Reply::json(&json!({"message": "The requesting user does not exist"}))).await;
+    assert!(user.kind == RefusalKind::Refused && user.reason.contains("requesting user"), "{user:?}");
+}
+
+#[tokio::test]
+async fn what_is_refused_is_an_answer() {
+    let locked = json!({"internalCode": "1003", "message": "Playback is locked for this interaction"});
+    let restoring = json!({"message": "Media is being restored from archive"});
+    let page = || Reply::status(200).header("content-type", "text/html").body("<html>Sign in</html>");
+    let not_understood = Reply::json(&json!({"contactId": "g"}));
+    let elsewhere = Reply::status(302).header("location", "https://login.example/in?x=topsecret");
+    for (reply, kind, whose, words) in [
+        (Reply::json(&locked).with_status(403), RefusalKind::Denied, Whose::Interaction, "is locked"),
+        (Reply::status(403), RefusalKind::Denied, Whose::Everybody, "403"),
+        (Reply::status(400), RefusalKind::Refused, Whose::Interaction, "400"),
+        (Reply::status(410), RefusalKind::Refused, Whose::Interaction, "410"),
+        (Reply::status(422), RefusalKind::Refused, Whose::Interaction, "422"),
+        (Reply::status(451), RefusalKind::Refused, Whose::Interaction, "451"),
+        (Reply::json(&restoring).with_status(202), RefusalKind::Restoring, Whose::Interaction, "being restored"),
+        (Reply::status(202), RefusalKind::Restoring, Whose::Interaction, "202"),
+        (page(), RefusalKind::Refused, Whose::Everybody, "text/html"),
+        (not_understood, RefusalKind::Refused, Whose::Interaction, "no interactions"),
+        (Reply::status(200), RefusalKind::Refused, Whose::Interaction, "empty"),
+        (elsewhere, RefusalKind::Refused, Whose::Everybody, "login.example"),
+    ] {
+        let refusal = refused(reply).await;
+        assert_eq!((refusal.kind, refusal.whose), (kind, whose), "{refusal:?}");
+        assert!(refusal.reason.contains(words) && !refusal.reason.contains("topsecret"), "{refusal:?}");
+        assert!(refusal.correlation_id.is_some());
+    }
+    let full = json!({"interactions": [{"data": {"fileToPlayUrl": MEDIA_URL}}]});
+    let accepted = answer(Reply::json(&full).with_status(202)).await;
+    assert!(matches!(accepted, Ok(PlaybackAnswer::Found(_))), "what is there is taken: {accepted:?}");
+}
+
+#[tokio::test]
+async fn a_gateways_limit_is_no_denial() {
+    let limited = Reply::json(&json!({"message": "Limit Exceeded"})).with_status(403).header("retry-after", "7");
+    let asked = Some(std::time::Duration::from_secs(7));
+    assert_eq!(answer(limited).await.unwrap_err().kind, ApiErrorKind::RateLimited { retry_after: asked });
 }
 
 #[tokio::test]
@@ -71,12 +130,9 @@ async fn errors_are_told_by_what_to_do_about_them() {
     let error = answer(throttle().header("retry-after", "17")).await.unwrap_err();
     let asked = Some(std::time::Duration::from_secs(17));
     assert_eq!(error.kind, ApiErrorKind::RateLimited { retry_after: asked });
-    assert_eq!(answer(Reply::status(403)).await.unwrap_err().kind, ApiErrorKind::Denied);
     assert_eq!(answer(Reply::status(500)).await.unwrap_err().kind, ApiErrorKind::Unavailable);
-    assert_eq!(answer(Reply::status(400)).await.unwrap_err().kind, ApiErrorKind::BadAnswer);
-    let error = answer(Reply::json(&json!({"message": "Too many requests", "route": "/x"}))).await.unwrap_err();
-    assert_eq!(error.kind, ApiErrorKind::BadAnswer);
-    assert!(error.correlation_id.is_some());
+    let refusal = refused(Reply::json(&json!({"message": "Too many requests", "route": "/x"}))).await;
+    assert_eq!(refusal.kind, RefusalKind::Refused, "a 200 is billed");
 }
 
 #[tokio::test]
@@ -88,10 +144,6 @@ async fn redirects_in_body_or_header_are_one_recording() {
         assert_eq!(playback.metadata, json!({}));
         assert_eq!(playback.items[0].media.as_ref().unwrap().url.expose(), MEDIA_URL);
     }
-    let error =
-        answer(Reply::status(302).header("location", "https://login.example/in?x=topsecret")).await.unwrap_err();
-    assert_eq!(error.kind, ApiErrorKind::BadAnswer);
-    assert!(whole_text(&error).contains("login.example"));
 }
 
 #[tokio::test]

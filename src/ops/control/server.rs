@@ -63,6 +63,10 @@ pub trait Controlled: Send + Sync + 'static {
     /// Lists days anew; without any, those that are still open.
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed>;
 
+    /// Forgets refusals, of all interactions or of those below `paths` (relative to the mount). Makes no billed call. An error is in words for
+    /// the user.
+    async fn retry(&self, paths: Vec<String>, peer: Peer) -> Result<Retried, String>;
+
     /// Takes the mount out of the tree: only if nothing in it is in use, or, lazily, in any case. An error is in words for the user.
     async fn unmount(&self, lazy: bool) -> Result<(), String>;
 
@@ -89,6 +93,19 @@ pub struct Refreshed {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct RefreshRequest {
     pub days: Vec<String>,
+}
+
+/// Where refusals are to be forgotten.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct RetryRequest {
+    /// Relative to the mount; none: everywhere.
+    pub paths: Vec<String>,
+}
+
+/// How many refusals were forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retried {
+    pub forgotten: u64,
 }
 
 /// How to unmount.
@@ -127,6 +144,7 @@ pub fn serve(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, Pri
         .route("/alive", get(alive))
         .route("/status", get(status))
         .route("/refresh", post(refresh))
+        .route("/retry", post(retry))
         .route("/unmount", post(unmount))
         .route("/log-level", get(log_level).post(set_log_level))
         .route("/warm/cost", post(warm_cost))
@@ -179,6 +197,17 @@ async fn refresh(
         answers = controlled.refresh(days).await;
     }
     Json(answers)
+}
+
+async fn retry(
+    State(controlled): State<Arc<dyn Controlled>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<RetryRequest>,
+) -> Response {
+    match controlled.retry(request.paths, peer).await {
+        Ok(retried) => Json(retried).into_response(),
+        Err(why) => refused(why),
+    }
 }
 
 /// The answer may not arrive any more: the daemon ends when the mount is gone.

@@ -22,7 +22,7 @@ use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::links::by_recording;
 use crate::vfs::principal::Principal;
 
-/// Tries of one billed call that fails in a way that may pass (5xx, cut connection).
+/// Tries of a call that never left this machine. One that did is not repeated: it may have been billed.
 const TRIES_MAX: u32 = 3;
 /// Pause before the second try; doubled before the third.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -96,8 +96,10 @@ enum Failure {
     Throttled,
     /// The token had ended; there is a new one.
     TokenRenewed,
-    /// Worth another try.
-    Passing(VfsError),
+    /// It never left this machine: worth another try.
+    Unsent(VfsError),
+    /// Nobody waits for it any more, and it was not made.
+    Left,
     Final(VfsError),
 }
 
@@ -142,6 +144,9 @@ impl Resolver {
                 Ok(true) => break Ok(()),
                 Err(error) => break Err(error),
             }
+            if let Err(error) = self.check_askable(master) {
+                break Err(error);
+            }
             flight.phase.send_replace(Phase::Queued);
             let (permit, admitted) = match self.queue(master, flight).await {
                 Ok(Some(leave)) => leave,
@@ -155,10 +160,11 @@ impl Resolver {
                 Err(Failure::Throttled) => {}
                 // The second request is one more under the rate limit.
                 Err(Failure::TokenRenewed) => renew = false,
-                Err(Failure::Passing(_)) if tries < TRIES_MAX => {
+                Err(Failure::Left) => return,
+                Err(Failure::Unsent(_)) if tries < TRIES_MAX => {
                     tokio::time::sleep(RETRY_PAUSE * 2u32.pow(tries - 1)).await;
                 }
-                Err(Failure::Passing(error) | Failure::Final(error)) => break Err(error),
+                Err(Failure::Unsent(error) | Failure::Final(error)) => break Err(error),
             }
         };
         // Off the board first: whoever comes from now on reads the catalog.
@@ -235,6 +241,11 @@ impl Resolver {
             self.land(permit.spend(), &answer);
             return Err(answer.map_or_else(failure, |_| Failure::Throttled));
         }
+        // The login may have taken long.
+        if flight.phase.is_closed() && self.leave_board(master, flight) {
+            return Err(Failure::Left);
+        }
+        self.ask(master).map_err(Failure::Final)?;
         let Some(payer) = self.payer(master, flight) else {
             return Err(Failure::Final(VfsError::interrupted().uncalled()));
         };
@@ -248,7 +259,9 @@ impl Resolver {
         self.land(under_way, &answer);
         let outcome = outcome_word(&answer);
         let stored = match answer {
+            Ok(PlaybackAnswer::Refused(refusal)) => Err(Failure::Final(self.remember_refusal(master, &refusal).await)),
             Ok(answer) => self.store(master, &answer).await.map_err(Failure::Final),
+            Err(error) if is_failure(&error) => Err(Failure::Final(self.remember_failure(master, &error).await)),
             Err(error) => Err(failure(error)),
         };
         let catalog = self.inner.catalog.clone();
@@ -277,9 +290,10 @@ impl Resolver {
     async fn store(&self, master: MasterId, answer: &PlaybackAnswer) -> Result<(), VfsError> {
         let now = self.inner.clock.now();
         let known = self.interaction(master)?;
+        self.forget_after_answer(&known).await?;
         let items = match answer {
             PlaybackAnswer::Found(playback) => playback.items.as_slice(),
-            PlaybackAnswer::NotFound => &[],
+            PlaybackAnswer::NotFound | PlaybackAnswer::Refused(_) => &[],
         };
         let links = by_recording(items, recordings(&known.resolution));
         let serial = self.inner.signings.fetch_add(1, Ordering::Relaxed) + 1;
@@ -363,19 +377,23 @@ impl Drop for OnBoard<'_> {
     }
 }
 
+/// Whether a call was made and not answered: it may have been billed, and the next may end the same way.
+fn is_failure(error: &ApiError) -> bool {
+    matches!(error.kind, ApiErrorKind::Unavailable | ApiErrorKind::Timeout)
+        && !error.is_unsent()
+        && !error.is_token_renewed()
+}
+
 fn failure(error: ApiError) -> Failure {
     if error.is_token_renewed() {
         return Failure::TokenRenewed;
     }
-    let kind = error.kind;
+    let (kind, is_unsent) = (error.kind, error.is_unsent());
     let error = || VfsError::from(Arc::new(error));
     match kind {
         ApiErrorKind::RateLimited { .. } => Failure::Throttled,
-        ApiErrorKind::Unavailable => Failure::Passing(error()),
-        // After a silence of the whole deadline nobody waits any more, and it may have been billed.
-        ApiErrorKind::Timeout | ApiErrorKind::Configuration | ApiErrorKind::Denied | ApiErrorKind::BadAnswer => {
-            Failure::Final(error())
-        }
+        ApiErrorKind::Unavailable if is_unsent => Failure::Unsent(error()),
+        _ => Failure::Final(error()),
     }
 }
 
@@ -384,6 +402,7 @@ pub fn outcome_word(answer: &Result<PlaybackAnswer, ApiError>) -> String {
     let error = match answer {
         Ok(PlaybackAnswer::Found(_)) => return "found".to_owned(),
         Ok(PlaybackAnswer::NotFound) => return "not found".to_owned(),
+        Ok(PlaybackAnswer::Refused(refusal)) => return format!("refused {}", refusal.status),
         Err(error) => error,
     };
     match (error.kind, error.status) {

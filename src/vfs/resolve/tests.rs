@@ -16,6 +16,8 @@ use crate::media::{LinkSource, MediaError, StorageRefusal};
 use crate::vfs::lookup::{Found, ROOT_INO};
 use crate::vfs::testing::{Fixture, caller, contact, fixture, mortal, open};
 
+mod refusals;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn master(number: i64) -> MasterId {
@@ -147,18 +149,6 @@ async fn a_tenant_that_is_silent_is_asked_once_and_who_waits_is_told_in_time() {
     assert_eq!(resolve(&fixture, 70).await, Err(ErrorKind::TimedOut));
     assert!(begun.elapsed() <= SECOND * 2);
     assert_eq!(fixture.player.calls.load(Ordering::SeqCst), calls);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_cut_or_a_5xx_is_tried_three_times_and_one_bad_interaction_stops_no_other() {
-    let fixture = fixture(100, None).await;
-    let broken = || ApiError::new(ApiErrorKind::Unavailable, "503").with_status(503);
-    fixture.player.failures.lock().unwrap().extend([broken(), broken()]);
-    resolve(&fixture, 0).await.unwrap();
-    fixture.player.failures.lock().unwrap().extend([broken(), broken(), broken()]);
-    assert_eq!(resolve(&fixture, 1).await, Err(ErrorKind::Io));
-    resolve(&fixture, 2).await.unwrap();
-    assert_eq!(outcomes(&fixture).iter().filter(|outcome| *outcome == "error 503").count(), 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -77,14 +77,17 @@ impl Vfs {
     pub(in crate::vfs) fn missing(&self, master: MasterId, wanted: &Recordings) -> Result<Option<Missing>, VfsError> {
         let Some(interaction) = self.catalog.interaction(master)? else { return Ok(None) };
         let now = self.clock.now();
-        let mut missing = Missing { listing: needs_call(&interaction.resolution, now), ..Missing::default() };
+        let is_hindered = self.resolver.hindrance(&interaction, now).is_some();
+        let listing = needs_call(&interaction.resolution, now) && !is_hindered;
+        let mut missing = Missing { listing, ..Missing::default() };
         for child in billed_children(&interaction, now) {
             let FileKind::Recording(index) = child.kind else { continue };
             if !wanted.include(index) || self.is_recording_cached(master, &interaction, index) {
                 continue;
             }
             missing.recordings += 1;
-            missing.link |= !missing.listing && !self.resolver.links().lasts(master, index, now);
+            let has_link = || is_hindered || self.resolver.links().lasts(master, index, now);
+            missing.link |= !missing.listing && child.certain && !has_link();
             let guess = match child.size {
                 Some(_) => 0,
                 None => expected(interaction.duration_s, self.learned_rate(interaction.channel)?),

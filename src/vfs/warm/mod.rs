@@ -35,6 +35,16 @@ impl Vfs {
         Ok(scope)
     }
 
+    /// Forgets what was refused of the interactions below `paths`, relative to the mount, or of all where there are none, so that opening asks
+    /// again. Makes no billed call. Returns how many refusals there were.
+    pub async fn retry(self: &Arc<Self>, paths: &[String]) -> Result<u64, VfsError> {
+        if paths.is_empty() {
+            return self.resolver.retry(None).await;
+        }
+        let scope = self.warm_scope(paths, true).await?;
+        self.resolver.retry(Some(scope.items().iter().map(|(place, _)| place.master).collect())).await
+    }
+
     /// What warming it would cost, as of now. Makes no request.
     pub async fn warm_cost(self: &Arc<Self>, scope: Scope) -> Result<Cost, VfsError> {
         let vfs = Arc::clone(self);

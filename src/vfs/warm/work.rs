@@ -223,7 +223,13 @@ impl Job {
         let reader = self.vfs.resolver.media().open_reader(&recording_key(master, index), version, links).await?;
         let mut offset = 0;
         while offset < version.size {
-            let bytes = reader.read(offset, PIECE_BYTES).await?;
+            let bytes = match reader.read(offset, PIECE_BYTES).await {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    self.vfs.resolver.note_media_failure(master, index, &error).await;
+                    return Err(error.into());
+                }
+            };
             if bytes.is_empty() {
                 break;
             }
@@ -254,6 +260,10 @@ impl Job {
 
     /// Decides whether a failure ends the job.
     fn judge(&self, error: &VfsError) {
+        // It is about the one interaction, and costs nothing until its time comes.
+        if error.is_hindered() {
+            return;
+        }
         let in_a_row = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
         let end = if error.kind() == ErrorKind::BudgetSpent {
             Ended::BudgetSpent
