@@ -14,6 +14,7 @@ mod docs;
 mod encrypted;
 mod failures;
 mod harness;
+mod irregular;
 mod kills;
 mod limits;
 mod media_tools;

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use cxonefs::base::SystemClock;
 use cxonefs::sim::{
-    CounterValues, Endpoint, Fault, FaultRule, HandedOut, RunningSim, Shares, Sim, SimSettings, Switches,
+    CounterValues, Endpoint, Fault, FaultRule, HandedOut, PlaybackArrival, RunningSim, Shares, Sim, SimSettings,
+    Switches,
 };
 use cxonefs::sim::{TruthInteraction, World};
 use jiff::tz::TimeZone;
@@ -89,6 +90,11 @@ impl Tenant {
 
     pub fn counters(&self) -> CounterValues {
         self.sim().counters()
+    }
+
+    /// When billed calls arrived since the counts were set to zero, in order.
+    pub fn playback_arrivals(&self) -> Vec<PlaybackArrival> {
+        self.sim().playback_arrivals()
     }
 
     /// Sets the counts to zero.

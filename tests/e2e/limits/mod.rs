@@ -1,6 +1,7 @@
 //! Every billed call counted, wanted and worth it; every wait ends. The tenant's own counters are the judge.
 
 mod budget;
+mod fresh;
 mod gone;
 mod open_days;
 mod outage;

@@ -3,3 +3,7 @@
 
 mod double;
 mod listing;
+mod logins;
+mod media;
+mod neighbours;
+mod states;
