@@ -21,6 +21,7 @@ mod media_tools;
 mod names;
 mod ops;
 mod privacy;
+mod programs;
 mod reading;
 mod sizes;
 mod soak;

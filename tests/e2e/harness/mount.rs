@@ -265,7 +265,9 @@ impl Mount {
 
 /// The program, with nothing of this machine's environment.
 pub fn program(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cxonefs"));
+    // Another build of it, to see a test fail on the version before.
+    let binary = std::env::var_os("CXONEFS_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_cxonefs").into());
+    let mut command = Command::new(binary);
     // What it leaves in its temporary directory is looked for.
     command.env_clear().env("HOME", home).env("TMPDIR", home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.current_dir(home).stdin(Stdio::null());

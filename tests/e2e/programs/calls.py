@@ -1,0 +1,310 @@
+"""Single calls by which programs read a file, for the matrix of programs: `calls.py CALL SOURCE TARGET`. One function a call."""
+import ctypes, mmap, os, shutil, struct, sys, tarfile, zipfile
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+STEP = 1 << 16
+
+
+def checked(result):
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def write(target, data):
+    with open(target, "wb") as out:
+        out.write(data)
+
+
+def pump(target, step):
+    """Writes what `step` gives until it gives nothing."""
+    with open(target, "wb") as out:
+        while data := step():
+            out.write(data)
+
+
+def opened(source, flags=0):
+    return os.open(source, os.O_RDONLY | flags)
+
+
+def call_read(source, target):
+    with open(source, "rb") as file:
+        write(target, file.read())
+
+
+def call_shutil(source, target):
+    shutil.copyfile(source, target)
+
+
+def sent(fd, target):
+    out = os.open(target, os.O_WRONLY | os.O_CREAT, 0o600)
+    while os.sendfile(out, fd, None, 1 << 20):
+        pass
+
+
+def call_sendfile(source, target):
+    sent(opened(source), target)
+
+
+def call_splice(source, target):
+    fd, out, (get, put) = opened(source), os.open(target, os.O_WRONLY | os.O_CREAT, 0o600), os.pipe()
+    while n := os.splice(fd, put, STEP):
+        while n:
+            n -= os.splice(get, out, n)
+
+
+def call_copy_file_range(source, target):
+    fd, out = opened(source), os.open(target, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        while os.copy_file_range(fd, out, 1 << 20):
+            pass
+    except OSError as error:
+        # As every program that uses it: from one file system to another it is not to be had.
+        if error.errno not in (18, 22, 95):
+            raise
+        while data := os.read(fd, STEP):
+            os.write(out, data)
+
+
+def call_preadv(source, target):
+    fd, at = opened(source), [0]
+
+    def step():
+        parts = [bytearray(1000), bytearray(STEP)]
+        n = os.preadv(fd, parts, at[0])
+        at[0] += n
+        return b"".join(parts)[:n]
+
+    pump(target, step)
+
+
+def call_mmap(source, target):
+    with open(source, "rb") as file:
+        write(target, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)[:])
+
+
+def direct(source, target, size, shift):
+    fd, at = opened(source, os.O_DIRECT), [0]
+    page = mmap.mmap(-1, STEP + 4096)
+    piece = memoryview(page)[shift:shift + size]
+
+    def step():
+        n = os.preadv(fd, [piece], at[0])
+        at[0] += n
+        return bytes(piece[:n])
+
+    pump(target, step)
+
+
+def call_direct(source, target):
+    direct(source, target, STEP, 0)
+
+
+def call_direct_unaligned(source, target):
+    direct(source, target, 5000, 17)
+
+
+def call_fadvise(source, target):
+    fd = opened(source)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
+    pump(target, lambda: os.read(fd, STEP))
+
+
+def exactly(fd, size):
+    data = b""
+    while len(data) < size and (more := os.pread(fd, size - len(data), len(data))):
+        data += more
+    # A program that knows the size takes what is missing for zeros, or for a damaged file; here it is seen.
+    return data + bytes(size - len(data))
+
+
+def call_seek_end(source, target):
+    fd = opened(source)
+    write(target, exactly(fd, os.lseek(fd, 0, os.SEEK_END)))
+
+
+def call_seek_hole(source, target):
+    fd, at, data = opened(source), 0, b""
+    while True:
+        try:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError:
+            break
+        end = os.lseek(fd, start, os.SEEK_HOLE)
+        data += bytes(start - at) + os.pread(fd, end - start, start)
+        at = end
+    write(target, data)
+
+
+def call_fstat(source, target):
+    fd = opened(source)
+    write(target, exactly(fd, os.fstat(fd).st_size))
+
+
+def call_statx(source, target):
+    fd, buffer = opened(source), ctypes.create_string_buffer(256)
+    checked(LIBC.statx(fd, b"", 0x1000, 0x200, buffer))
+    write(target, exactly(fd, struct.unpack_from("<Q", buffer, 40)[0]))
+
+
+def call_opath(source, target):
+    path = os.open(source, os.O_PATH)
+    sent(opened(f"/proc/self/fd/{path}"), target)
+
+
+def call_handle(source, target):
+    handle, mount = ctypes.create_string_buffer(struct.pack("<Ii", 128, 0), 136), ctypes.c_int()
+    checked(LIBC.name_to_handle_at(-100, source.encode(), handle, ctypes.byref(mount), 0))
+    folder = os.open(os.path.dirname(source), os.O_RDONLY | os.O_DIRECTORY)
+    fd = checked(LIBC.open_by_handle_at(folder, handle, os.O_RDONLY))
+    sent(fd, target)
+
+
+class Ring:
+    """As much of io_uring as one request at a time needs."""
+
+    def __init__(self):
+        params = ctypes.create_string_buffer(120)
+        self.fd = checked(LIBC.syscall(425, 4, params))
+        word = lambda at: struct.unpack_from("<I", params, at)[0]
+        self.sq_tail, self.sq_array, self.cq_head, self.cqes = word(44), word(64), word(80), word(100)
+        self.sq = mmap.mmap(self.fd, word(64) + word(0) * 4, offset=0)
+        self.cq = mmap.mmap(self.fd, word(100) + word(4) * 16, offset=0x8000000)
+        self.sqes = mmap.mmap(self.fd, word(0) * 64, offset=0x10000000)
+        self.done = 0
+
+    def ask(self, op, fd, off, addr, length, flags=0):
+        struct.pack_into("<BBHiQQIIQ", self.sqes, 0, op, 0, 0, fd, off, addr, length, flags, 1)
+        struct.pack_into("<I", self.sq, self.sq_array + 4 * (self.done % 4), 0)
+        self.done += 1
+        struct.pack_into("<I", self.sq, self.sq_tail, self.done)
+        checked(LIBC.syscall(426, self.fd, 1, 1, 1, None, 0))
+        result = struct.unpack_from("<i", self.cq, self.cqes + 16 * ((self.done - 1) % 8) + 8)[0]
+        struct.pack_into("<I", self.cq, self.cq_head, self.done)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return result
+
+
+def call_uring(source, target):
+    ring, name, buffer, at = Ring(), ctypes.create_string_buffer(source.encode()), ctypes.create_string_buffer(STEP), [0]
+    fd = ring.ask(18, -100, 0, ctypes.addressof(name), 0, os.O_RDONLY)
+
+    def step():
+        n = ring.ask(22, fd, at[0], ctypes.addressof(buffer), STEP)
+        at[0] += n
+        return buffer.raw[:n]
+
+    pump(target, step)
+
+
+def call_tarfile(source, target):
+    with tarfile.open(target + ".tar", "w") as archive:
+        archive.add(source, "it")
+    with tarfile.open(target + ".tar") as archive:
+        write(target, archive.extractfile("it").read())
+
+
+def call_make_archive(source, target):
+    folder, name = os.path.split(source)
+    made = shutil.make_archive(target + ".made", "tar", folder, name)
+    with tarfile.open(made) as archive:
+        write(target, archive.extractfile(name).read())
+
+
+def call_zipfile(source, target):
+    with zipfile.ZipFile(target + ".zip", "w") as archive:
+        archive.write(source, "it")
+    with zipfile.ZipFile(target + ".zip") as archive:
+        write(target, archive.read("it"))
+
+
+def call_boto3(source, target):
+    import boto3
+    from botocore.config import Config
+
+    config = Config(retries={"max_attempts": 1}, read_timeout=5, connect_timeout=5, s3={"addressing_style": "path"})
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
+    s3 = boto3.client("s3", endpoint_url=os.environ["U"], config=config, **keys)
+    key = f"{os.getpid()}"
+    s3.upload_file(source, "b", key)
+    s3.download_file("b", key, target)
+
+
+def call_s3(port, folder):
+    """A bucket of a few lines, so that boto3 has something to upload to. Ends with its parent's signal."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from urllib.parse import parse_qs, urlsplit
+    objects, parts = {}, {}
+
+    class Bucket(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self, status, body=b"", headers=()):
+            self.send_response(status)
+            for name, value in [("Content-Length", str(len(body))), ("ETag", '"e"'), *headers]:
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def body(self):
+            if "chunked" not in self.headers.get("Content-Encoding", ""):
+                length = int(self.headers.get("Content-Length", 0))
+                data = self.rfile.read(length)
+                if len(data) < length:
+                    raise ConnectionError("the body is shorter than it was said to be")
+                return data
+            data = b""
+            while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
+                data += self.rfile.read(size)
+                self.rfile.readline()
+            while self.rfile.readline().strip():
+                pass
+            return data
+
+        def do_PUT(self):
+            if self.headers.get("Expect", "").lower() == "100-continue":
+                pass
+            url = urlsplit(self.path)
+            query = parse_qs(url.query)
+            if "partNumber" in query:
+                parts.setdefault(url.path, {})[int(query["partNumber"][0])] = self.body()
+            else:
+                objects[url.path] = self.body()
+            self.answer(200)
+
+        def do_POST(self):
+            url = urlsplit(self.path)
+            self.body()
+            if "uploads" in url.query:
+                return self.answer(200, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+            objects[url.path] = b"".join(data for _, data in sorted(parts.pop(url.path, {}).items()))
+            self.answer(200, b"<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>")
+
+        def do_DELETE(self):
+            self.answer(204)
+
+        def do_GET(self):
+            data = objects.get(urlsplit(self.path).path)
+            if data is None:
+                return self.answer(404)
+            if wanted := self.headers.get("Range"):
+                first, last = wanted.removeprefix("bytes=").split("-")
+                piece = data[int(first):int(last) + 1 if last else None]
+                return self.answer(206, piece, [("Content-Range", f"bytes {first}-{int(first) + len(piece) - 1}/{len(data)}")])
+            self.answer(200, data)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    ThreadingHTTPServer(("127.0.0.1", int(port)), Bucket).serve_forever()
+
+
+if __name__ == "__main__":
+    what, *pairs = sys.argv[1:]
+    for source, target in zip(pairs[::2], pairs[1::2]):
+        globals()["call_" + what](source, target)

@@ -1,0 +1,140 @@
+//! One mount of the matrix: a tenant, a guess for what is not resolved, passthrough or not, one door or the other. It runs cells one after the
+//! other, each with an interaction of its own.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use cxonefs::sim::{Endpoint, SimSettings};
+
+use super::servers::{self, Needs, Started};
+use crate::harness::{Drive, Mount, Place, Sandbox, Tenant, Tree, plain, true_bytes};
+
+/// Of every recording where the guess is to be exact. No whole number of pages or blocks.
+const BYTES: u64 = 321_987;
+/// For a billed call, so that those who ask at once wait for the same one.
+const PLAYBACK_MS: u64 = 20;
+/// Interactions of one agent; a listing of more is slow.
+const PER_AGENT: u32 = 50;
+
+const FLAGS: [&str; 11] = [
+    "--allow-other",
+    "--set",
+    "mount.dir_mode=0555",
+    "--set",
+    "mount.file_mode=0444",
+    // A limit that nobody meets, and whose memory is short.
+    "--set",
+    "limits.playback_requests=1000",
+    "--set",
+    "limits.playback_window=1s",
+    "--set",
+    "limits.daily_budget=unlimited",
+];
+
+/// What `stat` shows of a file whose size nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guess {
+    Low,
+    High,
+    Exact,
+}
+
+impl Guess {
+    fn bytes(self) -> u64 {
+        match self {
+            Guess::Low => 1024,
+            Guess::High => 2 * 1024 * 1024,
+            Guess::Exact => BYTES,
+        }
+    }
+}
+
+/// What a lane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    pub guess: Guess,
+    pub is_passthrough: bool,
+    /// The exact door, where `stat` resolves.
+    pub is_exact_door: bool,
+}
+
+pub struct Lane {
+    started: BTreeMap<Needs, Result<Started, String>>,
+    pub drive: Drive,
+    places: Vec<Place>,
+    cells: usize,
+}
+
+impl Lane {
+    /// With room for so many cells.
+    pub fn start(kind: Kind, cells: usize) -> Lane {
+        let agents = (cells as u32).div_ceil(PER_AGENT).max(1);
+        let bulk_bytes = (kind.guess == Guess::Exact).then_some(BYTES);
+        let recording_seconds = (20.0, 25.0);
+        let settings =
+            SimSettings { bulk_bytes, recording_seconds, playback_requests: 100_000, ..plain(agents, PER_AGENT) };
+        let tenant = Tenant::start(settings);
+        tenant.switch(|switches| switches.latency_ms = [(Endpoint::Playback, PLAYBACK_MS)].into());
+        let sandbox = Sandbox::of(&tenant);
+        std::fs::set_permissions(sandbox.root(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        let mut flags = FLAGS.to_vec();
+        if !kind.is_passthrough {
+            flags.extend(["--set", "mount.passthrough=false"]);
+        }
+        if kind.is_exact_door {
+            flags.extend(["--set", "mount.resolve_on=stat"]);
+        }
+        let guess = vec![("CXONEFS_TEST_GUESS", kind.guess.bytes().to_string().into())];
+        let mount = Mount::start_in(&sandbox, &flags, guess);
+        let tree = Tree::of(&tenant);
+        let places = tree.recorded().cloned().collect();
+        let drive = Drive { mount, sandbox, tenant, tree };
+        open_to_all(&drive.sandbox.dir("work"));
+        Lane { started: BTreeMap::new(), drive, places, cells: 0 }
+    }
+
+    /// Where the tree is that the cells read.
+    pub fn root(&self) -> &Path {
+        self.drive.path()
+    }
+
+    /// An interaction that nobody looked at, and a folder for what becomes of it.
+    pub fn next(&mut self) -> (Place, PathBuf) {
+        self.cells += 1;
+        let dir = self.drive.sandbox.path("work").join(self.cells.to_string());
+        std::fs::create_dir(&dir).unwrap();
+        open_to_all(&dir);
+        (self.places.pop().expect("the lane has interactions left"), dir)
+    }
+
+    pub fn recording(&self, place: &Place) -> Vec<u8> {
+        true_bytes(&self.drive.tenant, place.master, 1)
+    }
+
+    /// The lines of shell that tell where it is; it is started if it was not.
+    pub fn needed(&mut self, needs: Needs) -> Result<String, String> {
+        if !self.started.contains_key(&needs) {
+            let dir = self.drive.sandbox.dir(&format!("{needs:?}"));
+            std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let root = self.root().to_owned();
+            self.started.insert(needs, servers::start(needs, &root, &dir));
+        }
+        match &self.started[&needs] {
+            Ok(started) => Ok(started.says.clone()),
+            Err(why) => Err(why.clone()),
+        }
+    }
+
+    /// What the program said last, for the one who looks for the reason.
+    pub fn last_words(&self) -> String {
+        let said = self.drive.mount.stderr();
+        let lines: Vec<&str> = said.lines().collect();
+        lines[lines.len().saturating_sub(4)..].join("\n    ")
+    }
+}
+
+/// A folder that any user may write to.
+pub fn open_to_all(dir: &Path) {
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o777)).unwrap();
+}

@@ -1,0 +1,284 @@
+//! The programs and calls of the matrix. One is a line of shell that copies the file `$S` to `$D`, or prints what it found out about `$S`.
+//!
+//! Also: `$R` is the path below the mount, `$N` the name, `$P` the folder, `$W` an empty folder, `$T` a true copy; `$U` is the address and `$L` the
+//! mount point of what the line needs, `$PORT` its port. `call NAME` is a call of `calls.py`.
+
+use super::servers::Needs;
+
+/// What a line gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gives {
+    /// A copy of the file.
+    Copy,
+    /// A copy of its last bytes, so many.
+    Tail(usize),
+    /// A text that is the same for `$T`.
+    Text,
+    /// The same, of a recording only: a document is nothing to it.
+    Media,
+    /// What `stat` alone tells: of an unresolved file an estimate, at no cost.
+    Estimate,
+}
+
+/// Which promise a program gets in the default door for a file that is not resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Every byte.
+    Exact,
+    /// Every byte or an exit code that is not 0; every byte through the exact door.
+    Loud,
+    /// It may pad or mistake the file and say nothing where the estimate is higher than the truth; every byte through the exact door.
+    Door,
+    /// It cannot read the file at all, or not in every state, and says so.
+    Refused,
+}
+
+/// In which runs it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// A cell of each kind, more with `--full`.
+    Always,
+    /// It takes seconds: few cells, and of one file.
+    Slow,
+    /// With `--full` only, as what it needs is large.
+    Full,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    pub name: &'static str,
+    pub line: &'static str,
+    pub gives: Gives,
+    pub class: Class,
+    /// Why it is not exact by default.
+    pub why: &'static str,
+    pub needs: Needs,
+    /// Whether it runs as root alone.
+    pub root: bool,
+    pub runs: Runs,
+}
+
+const fn copy(name: &'static str, line: &'static str) -> Program {
+    Program {
+        name,
+        line,
+        gives: Gives::Copy,
+        class: Class::Exact,
+        why: "",
+        needs: Needs::Nothing,
+        root: false,
+        runs: Runs::Always,
+    }
+}
+
+const fn text(name: &'static str, line: &'static str) -> Program {
+    Program { gives: Gives::Text, ..copy(name, line) }
+}
+
+const fn media(name: &'static str, line: &'static str) -> Program {
+    Program { gives: Gives::Media, ..copy(name, line) }
+}
+
+const fn look(name: &'static str, line: &'static str) -> Program {
+    Program { gives: Gives::Estimate, ..copy(name, line) }
+}
+
+/// By a server or through another mount; these run as root.
+const fn by(needs: Needs, name: &'static str, line: &'static str) -> Program {
+    Program { needs, root: true, ..copy(name, line) }
+}
+
+impl Program {
+    const fn tail(self, bytes: usize) -> Program {
+        Program { gives: Gives::Tail(bytes), ..self }
+    }
+
+    const fn root(self) -> Program {
+        Program { root: true, ..self }
+    }
+
+    const fn slow(self) -> Program {
+        Program { runs: Runs::Slow, ..self }
+    }
+
+    const fn full(self) -> Program {
+        Program { runs: Runs::Full, ..self }
+    }
+
+    const fn loud(self, why: &'static str) -> Program {
+        Program { class: Class::Loud, why, ..self }
+    }
+
+    const fn door(self, why: &'static str) -> Program {
+        Program { class: Class::Door, why, ..self }
+    }
+
+    const fn refused(self, why: &'static str) -> Program {
+        Program { class: Class::Refused, why, ..self }
+    }
+}
+
+const STATS_FIRST: &str = "takes the size from `stat`, before it opens";
+const WRITES_FIRST: &str = "writes the size that `stat` showed before it opens";
+const PROMISES: &str = "promises the size that `stat` showed in the answer's head";
+const COMPARES: &str = "compares the size with the one it saw before it opened";
+const CACHES: &str = "keeps attributes of its own, and reads to the end that it knows";
+
+pub const ALL: &[Program] = &[
+    // Copying.
+    copy("cp", r#"cp "$S" "$D""#),
+    copy("cp --sparse=always", r#"cp --sparse=always "$S" "$D""#),
+    copy("cat", r#"cat "$S" > "$D""#),
+    copy("dd", r#"dd if="$S" of="$D" bs=64k status=none"#),
+    copy("dd iflag=direct", r#"dd if="$S" of="$D" bs=64k iflag=direct status=none"#),
+    copy("head -c", r#"head -c 100M "$S" > "$D""#),
+    copy("tail -c +1", r#"tail -c +1 "$S" > "$D""#),
+    copy("tail -c 1000", r#"tail -c 1000 "$S" > "$D""#).tail(1000),
+    copy("tail -f", r#"sleep 0.4 & tail -c +1 -f ---disable-inotify -s 0.1 --pid=$! "$S" > "$D""#),
+    copy("install", r#"install -m 600 "$S" "$D""#),
+    copy("split", r#"split -b 50k "$S" "$W/part." && cat "$W"/part.* > "$D""#),
+    copy("split -n", r#"split -n 3 "$S" "$W/part." && cat "$W"/part.* > "$D""#),
+    copy("rsync -a", r#"rsync -a "$S" "$D""#),
+    copy("rsync --inplace", r#"rsync --inplace "$S" "$D""#),
+    copy("busybox cp", r#"busybox cp "$S" "$D""#),
+    copy("busybox cat", r#"busybox cat "$S" > "$D""#),
+    copy("busybox dd", r#"busybox dd if="$S" of="$D" bs=64k 2> "$W/said" || { cat "$W/said" >&2; false; }"#),
+    copy("uutils cp", r#"/usr/lib/cargo/bin/coreutils/cp "$S" "$D""#),
+    copy("uutils cat", r#"/usr/lib/cargo/bin/coreutils/cat "$S" > "$D""#),
+    copy("Perl File::Copy", r#"perl -MFile::Copy -e 'copy($ARGV[0], $ARGV[1]) or die $!' "$S" "$D""#),
+    copy("gzip", r#"gzip -c "$S" | gunzip > "$D""#),
+    copy("openssl base64", r#"openssl base64 -in "$S" | openssl base64 -d > "$D""#),
+    copy("curl file://", r#"curl -sSf -o "$D" "file://$S""#),
+    copy(
+        "ten programs at once",
+        r#"for k in 1 2 3 4 5; do cp "$S" "$W/a$k" & p+=($!); busybox cp "$S" "$W/b$k" & p+=($!); done
+           for k in "${p[@]}"; do wait "$k"; done; for k in "$W"/[ab]?; do cmp -s "$W/a1" "$k" || { rm -f "$W/a1"; : > "$W/a1"; }; done; cp "$W/a1" "$D""#,
+    ),
+    // Archives.
+    copy("GNU tar", r#"tar -C "$P" -cf "$D.tar" "$N" && tar -xOf "$D.tar" > "$D""#),
+    copy("GNU tar -S", r#"tar -S -C "$P" -cf "$D.tar" "$N" && tar -C "$W" -xSf "$D.tar" && mv "$W/$N" "$D""#),
+    copy("GNU tar, piped", r#"tar -C "$P" -c "$N" | tar -xO > "$D""#),
+    copy(
+        "GNU cpio",
+        r#"cd "$P"; echo "$N" | cpio -o -H newc --quiet > "$D.cpio"; cd "$W"; cpio -i --quiet < "$D.cpio"; mv "$N" "$D""#,
+    )
+    .door(WRITES_FIRST),
+    copy("pax", r#"cd "$P"; pax -w -f "$D.pax" "$N"; cd "$W"; pax -r -f "$D.pax"; mv "$N" "$D""#).loud(WRITES_FIRST),
+    copy("afio", r#"cd "$P"; echo "$N" | afio -o "$D.afio"; cd "$W"; afio -i "$D.afio"; mv "$N" "$D""#).loud(WRITES_FIRST),
+    copy("bsdtar", r#"bsdtar -C "$P" -cf "$D.tar" "$N" && tar -xOf "$D.tar" > "$D""#).door(WRITES_FIRST),
+    copy("busybox tar", r#"busybox tar -C "$P" -cf "$D.tar" "$N" && tar -xOf "$D.tar" > "$D""#).loud(WRITES_FIRST),
+    copy(
+        "busybox cpio",
+        r#"cd "$P"; echo "$N" | busybox cpio -o -H newc > "$D.cpio"; cd "$W"; cpio -i --quiet < "$D.cpio"; mv "$N" "$D""#,
+    )
+    .loud(WRITES_FIRST),
+    copy("zip", r#"zip -q -j "$D.zip" "$S" && unzip -p "$D.zip" > "$D""#),
+    copy("7z", r#"7z a -bd -y "$D.7z" "$S" > "$W/said" && 7z x -so "$D.7z" > "$D""#),
+    copy(
+        "dar",
+        r#"dar -Q -q -c "$D" -R "$P" -g "$N" > "$W/said" && mkdir "$W/x" && dar -Q -q -x "$D" -R "$W/x" -O > "$W/said" && mv "$W/x/$N" "$D""#,
+    ),
+    copy(
+        "genisoimage",
+        r#"genisoimage -quiet -R -o "$D.iso" "$S" && bsdtar -xOf "$D.iso" > "$D""#,
+    )
+    .loud(WRITES_FIRST),
+    // Backups.
+    copy(
+        "restic",
+        r#"export RESTIC_PASSWORD=x RESTIC_REPOSITORY="$W/r"; restic -q --no-cache init; restic -q --no-cache backup "$S"; restic -q --no-cache dump latest "$S" > "$D""#,
+    )
+    .slow(),
+    copy(
+        "borg",
+        r#"export BORG_REPO="$W/r" BORG_BASE_DIR="$W" BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes; borg init -e none; borg create ::a "$S"; borg extract --stdout ::a > "$D""#,
+    )
+    .slow(),
+    copy(
+        "duplicity",
+        r#"mkdir "$W/in"; duplicity -v1 --no-encryption --archive-dir "$W/a" --include "$S" --exclude '**' "$P" "file://$W/r" > "$W/said"
+           duplicity restore -v1 --no-encryption --archive-dir "$W/a" "file://$W/r" "$W/out" > "$W/said"; mv "$W/out/$N" "$D""#,
+    )
+    .slow(),
+    copy("rclone copy", r#"rclone --config /dev/null --retries 1 --low-level-retries 1 copy "$S" "$W/o" && mv "$W/o/$N" "$D""#)
+        .loud(COMPARES),
+    copy("rclone cat", r#"rclone --config /dev/null cat "$S" > "$D""#).loud(COMPARES),
+    // Looking into it.
+    text("wc -c, two files", r#"wc -c "$S" "$P/metadata.json" | awk '{print $1}' | head -1"#).door(STATS_FIRST),
+    text("wc -c", r#"wc -c < "$S""#),
+    text("sha256sum", r#"sha256sum "$S" | cut -c-64"#),
+    text("md5sum, sha1sum", r#"md5sum < "$S"; sha1sum < "$S""#),
+    text("cmp", r#"cmp "$S" "$T" || { [ $? = 1 ]; echo another; }"#),
+    text("diff -q", r#"diff -q "$S" "$T" > "$W/said" || { [ $? = 1 ]; echo another; }"#).door(STATS_FIRST),
+    text("grep -c", r#"grep -a -c e "$S" || [ $? = 1 ]"#),
+    text("od", r#"od -An -c "$S" | md5sum"#),
+    text("file", r#"file -b "$S""#),
+    media("ffprobe", r#"ffprobe -v error -show_entries format=duration,size -of csv=p=0 "$S""#),
+    media("ffmpeg", r#"ffmpeg -v error -i "$S" -f md5 -"#),
+    media("ffmpeg | sox", r#"ffmpeg -v error -i "$S" -f wav - | sox -t wav - -t raw - | md5sum"#),
+    media(
+        "mpv",
+        r#"HOME="$W" mpv --no-config --really-quiet --no-video --ao=pcm --ao-pcm-file="$W/o.wav" "$S" && md5sum < "$W/o.wav""#,
+    ),
+    // Calls.
+    copy("read", r#"call read "$S" "$D""#),
+    copy("sendfile", r#"call sendfile "$S" "$D""#),
+    copy("splice", r#"call splice "$S" "$D""#),
+    copy("copy_file_range", r#"call copy_file_range "$S" "$D""#),
+    copy("preadv", r#"call preadv "$S" "$D""#),
+    copy("mmap", r#"call mmap "$S" "$D""#),
+    copy("O_DIRECT", r#"call direct "$S" "$D""#),
+    copy("O_DIRECT, unaligned", r#"call direct_unaligned "$S" "$D""#).refused("as on a disk, EINVAL"),
+    copy("posix_fadvise", r#"call fadvise "$S" "$D""#),
+    copy("lseek SEEK_END", r#"call seek_end "$S" "$D""#),
+    copy("lseek SEEK_HOLE, SEEK_DATA", r#"call seek_hole "$S" "$D""#),
+    copy("fstat after open", r#"call fstat "$S" "$D""#),
+    copy("statx after open", r#"call statx "$S" "$D""#),
+    copy("O_PATH, opened again", r#"call opath "$S" "$D""#),
+    copy("open_by_handle_at", r#"call handle "$S" "$D""#).root(),
+    copy("io_uring openat, read", r#"call uring "$S" "$D""#).root(),
+    // Python.
+    copy("Python shutil.copyfile", r#"call shutil "$S" "$D""#),
+    copy("Python tarfile.add", r#"call tarfile "$S" "$D""#).loud(WRITES_FIRST),
+    copy("Python shutil.make_archive", r#"call make_archive "$S" "$D""#).loud(WRITES_FIRST),
+    copy("Python zipfile", r#"call zipfile "$S" "$D""#),
+    by(Needs::S3, "Python boto3 upload_file", r#"U="$U" timeout 30 "$PYTHON" "$CALLS" boto3 "$S" "$D""#).loud(WRITES_FIRST).full(),
+    // Looking at it.
+    look("stat", r#"stat -c %s "$S""#),
+    look("ls -l", r#"ls -l "$S" | awk '{print $5}'"#),
+    look("find -size", r#"find "$S" -size +0 -printf '%s\n'"#),
+    look("[ -s ]", r#"[ -s "$S" ] && echo 1"#),
+    look("du --apparent-size", r#"du --apparent-size -b "$S" | cut -f1"#),
+    // Other mounts on top.
+    by(Needs::Bind, "bind mount, cp", r#"cp "$L/$R" "$D""#),
+    by(Needs::Bind, "bind mount, busybox cp", r#"busybox cp "$L/$R" "$D""#),
+    by(
+        Needs::Nothing,
+        "mount namespace of its own, busybox cp",
+        r#"ROOT="${S%"$R"}" unshare -m bash -ec 'mkdir "$W/m"; mount --rbind "$ROOT" "$W/m"; busybox cp "$W/m/$R" "$D"'"#,
+    ),
+    by(Needs::Overlay, "overlayfs, cp", r#"cp "$L/$R" "$D""#),
+    by(Needs::Overlay, "overlayfs, busybox cp", r#"busybox cp "$L/$R" "$D""#),
+    by(Needs::Overlay, "overlayfs, mmap", r#"call mmap "$L/$R" "$D""#),
+    by(Needs::Bindfs, "bindfs, cp", r#"cp "$L/$R" "$D""#),
+    by(Needs::Bindfs, "bindfs, busybox cp", r#"busybox cp "$L/$R" "$D""#),
+    by(Needs::Mergerfs, "mergerfs, cp", r#"cp "$L/$R" "$D""#),
+    by(Needs::Mergerfs, "mergerfs, busybox cp", r#"busybox cp "$L/$R" "$D""#),
+    by(Needs::RcloneMount, "rclone mount, cat", r#"cat "$L/$R" > "$D""#).loud(CACHES),
+    // Servers.
+    by(Needs::Samba, "Samba", r#"smbclient //127.0.0.1/r -N -p "$PORT" -D "${R%/*}" -c "get \"$N\" \"$D\"" > "$W/said" 2>&1 || { cat "$W/said" >&2; false; }"#),
+    by(Needs::Ssh, "scp", r#"scp -q "${SSH[@]}" -P "$PORT" "127.0.0.1:$S" "$D""#),
+    by(Needs::Ssh, "scp -O", r#"scp -O -q "${SSH[@]}" -P "$PORT" "127.0.0.1:$S" "$D""#),
+    by(Needs::Ssh, "sftp", r#"sftp -q "${SSH[@]}" -P "$PORT" "127.0.0.1:$S" "$D""#),
+    by(Needs::PythonHttp, "Python http.server", r#"curl -sSf -m 20 -o "$D" "$U/$R""#),
+    by(Needs::Busybox, "busybox httpd", r#"curl -sSf -m 20 -o "$D" "$U/$R""#).loud(PROMISES),
+    by(Needs::Php, "PHP's server", r#"curl -sSf -m 20 -o "$D" "$U/$R""#).loud(PROMISES),
+    by(Needs::Node, "Node stat, then createReadStream", r#"curl -sSf -m 20 -o "$D" "$U/$R""#).full().loud(PROMISES),
+    by(Needs::Rclone, "rclone serve http", r#"curl -sSf -m 20 -o "$D" "$U/$R""#).loud(PROMISES),
+    by(Needs::Nginx, "nginx, sendfile off", r#"curl -sSf -m 20 -o "$D" "$U/$R""#),
+    by(Needs::NginxSendfile, "nginx, sendfile on", r#"curl -sSf -m 20 -o "$D" "$U/$R""#),
+    by(Needs::NginxSendfile, "nginx, last 1000 bytes", r#"curl -sSf -m 20 -r -1000 -o "$D" "$U/$R""#).tail(1000),
+    by(Needs::Apache, "Apache, sendfile off", r#"curl -sSf -m 20 -o "$D" "$U/$R""#).loud(PROMISES),
+    by(Needs::ApacheSendfile, "Apache, sendfile on", r#"curl -sSf -m 20 -o "$D" "$U/$R""#).loud(PROMISES),
+    by(Needs::Apache, "Apache, last 1000 bytes", r#"curl -sSf -m 20 -r -1000 -o "$D" "$U/$R""#).tail(1000).loud(PROMISES),
+];
