@@ -10,7 +10,7 @@ use rustix::fs::{Advice, fadvise};
 
 use super::lane::{Guess, Kind, Lane, open_to_all};
 use super::servers;
-use super::table::{Class, Gives, Program, Runs};
+use super::table::{Class, Gives, OVERLOOKS, Program, Runs};
 use crate::harness::{Done, tool};
 
 /// A program that takes longer hangs.
@@ -61,26 +61,29 @@ struct Subject {
 }
 
 impl Cell {
-    /// Whether the kernel may have heard a size that is not the true one.
+    /// Whether the kernel may have heard a size of an unresolved file that is not the true one.
     fn is_estimated(&self) -> bool {
         self.state == State::Unresolved && !self.kind.is_exact_door
     }
 
+    /// Whether the open that finds out that the size shown was too low is this cell's.
+    fn may_fail_once(&self) -> bool {
+        self.kind.guess == Guess::Low && self.state != State::Cached && !self.kind.is_exact_door
+    }
+
     /// Why a verdict is not what is promised.
     fn objection(&self, verdict: &Verdict, was_opened: bool) -> Option<String> {
-        match (verdict, self.program.class) {
-            (Verdict::Exact, _) | (Verdict::Loud(_), Class::Refused) => None,
-            (Verdict::Loud(_), Class::Loud | Class::Door) if self.is_estimated() => None,
-            // The size that was shown was too low: that is said once.
-            (Verdict::Loud(_), _) if self.is_estimated() && self.kind.guess == Guess::Low => None,
+        let is_low = self.kind.guess == Guess::Low;
+        let overlooks = self.program.why == OVERLOOKS;
+        let is_promised = match (verdict, self.program.class) {
+            (Verdict::Exact, _) | (Verdict::Loud(_), Class::Refused) => true,
+            (Verdict::Loud(_), Class::Loud | Class::Door) if self.is_estimated() => true,
+            (Verdict::Loud(_), _) => self.may_fail_once(),
             // A program that decides by `stat` alone never gives us an open to fail.
-            (Verdict::Wrong(_), Class::Door)
-                if self.is_estimated() && (self.kind.guess != Guess::Low || !was_opened) =>
-            {
-                None
-            }
-            (verdict, _) => Some(format!("{verdict:?}")),
-        }
+            (Verdict::Wrong(_), Class::Door) => self.is_estimated() && (!is_low || !was_opened || overlooks),
+            (Verdict::Wrong(_), _) => false,
+        };
+        (!is_promised).then(|| format!("{verdict:?}"))
     }
 }
 
@@ -112,7 +115,7 @@ pub fn run(lane: &mut Lane, cell: &Cell) -> (Verdict, Result<(), String>) {
         let verdict = judged(cell, &says, subject, &dir.join(number.to_string()));
         let was_opened = lane.drive.counters().playback_calls > 0;
         objections.extend(cell.objection(&verdict, was_opened));
-        let may_again = matches!(cell.program.class, Class::Exact | Class::Loud) && cell.is_estimated();
+        let may_again = cell.program.class == Class::Exact && cell.may_fail_once();
         if matches!(verdict, Verdict::Loud(_)) && may_again {
             // Now the size is known.
             match judged(cell, &says, subject, &dir.join(format!("{number}-again"))) {

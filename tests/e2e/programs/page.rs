@@ -44,7 +44,7 @@ fn page() -> String {
     section(
         &mut text,
         "Needs the exact door",
-        "Where the estimate is higher than the truth, the copy may be padded with exit code 0.",
+        "Where the estimate is not the truth, the result may be wrong with exit code 0.",
         |p| p.class == Class::Door,
     );
     section(

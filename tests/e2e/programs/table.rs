@@ -122,6 +122,9 @@ const STATS_FIRST: &str = "takes the size from `stat`, before it opens";
 const WRITES_FIRST: &str = "writes the size that `stat` showed before it opens";
 const PROMISES: &str = "promises the size that `stat` showed in the answer's head";
 const COMPARES: &str = "compares the size with the one it saw before it opened";
+/// It opens a file first to look for holes, and takes no notice if that fails.
+pub const OVERLOOKS: &str =
+    "writes the size that `stat` showed before it opens, and overlooks the error of its first open";
 const CACHES: &str = "keeps attributes of its own, and reads to the end that it knows";
 
 pub const ALL: &[Program] = &[
@@ -165,7 +168,7 @@ pub const ALL: &[Program] = &[
     .door(WRITES_FIRST),
     copy("pax", r#"cd "$P"; pax -w -f "$D.pax" "$N"; cd "$W"; pax -r -f "$D.pax"; mv "$N" "$D""#).loud(WRITES_FIRST),
     copy("afio", r#"cd "$P"; echo "$N" | afio -o "$D.afio"; cd "$W"; afio -i "$D.afio"; mv "$N" "$D""#).loud(WRITES_FIRST),
-    copy("bsdtar", r#"bsdtar -C "$P" -cf "$D.tar" "$N" && tar -xOf "$D.tar" > "$D""#).door(WRITES_FIRST),
+    copy("bsdtar", r#"bsdtar -C "$P" -cf "$D.tar" "$N" && tar -xOf "$D.tar" > "$D""#).door(OVERLOOKS),
     copy("busybox tar", r#"busybox tar -C "$P" -cf "$D.tar" "$N" && tar -xOf "$D.tar" > "$D""#).loud(WRITES_FIRST),
     copy(
         "busybox cpio",
@@ -212,7 +215,7 @@ pub const ALL: &[Program] = &[
     text("diff -q", r#"diff -q "$S" "$T" > "$W/said" || { [ $? = 1 ]; echo another; }"#).door(STATS_FIRST),
     text("grep -c", r#"grep -a -c e "$S" || [ $? = 1 ]"#),
     text("od", r#"od -An -c "$S" | md5sum"#),
-    text("file", r#"file -b "$S""#),
+    text("file", r#"file -bE "$S""#),
     media("ffprobe", r#"ffprobe -v error -show_entries format=duration,size -of csv=p=0 "$S""#),
     media("ffmpeg", r#"ffmpeg -v error -i "$S" -f md5 -"#),
     media("ffmpeg | sox", r#"ffmpeg -v error -i "$S" -f wav - | sox -t wav - -t raw - | md5sum"#),
