@@ -154,13 +154,11 @@ impl Breaker {
     pub async fn watch<T>(&self, quiet: Duration, call: impl Future<Output = T>) -> T {
         let begun = Instant::now();
         let mut call = std::pin::pin!(call);
-        match timeout(quiet, &mut call).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                self.doubt(begun, quiet.clamp(DOUBT_MIN, PROBE_LATE));
-                call.await
-            }
+        if let Ok(outcome) = timeout(quiet, &mut call).await {
+            return outcome;
         }
+        self.doubt(begun, quiet.clamp(DOUBT_MIN, PROBE_LATE));
+        call.await
     }
 
     /// Probes a service that counts as up and has not answered a call since `begun`.
