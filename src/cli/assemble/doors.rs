@@ -23,11 +23,8 @@ pub struct Door {
 pub fn open(config: &Config, trees: Vec<(Arc<Vfs>, NoticeQueue, PathBuf)>) -> Result<Vec<Door>, Failure> {
     // The kernel cannot decrypt.
     let passthrough = config.mount.passthrough && config.cache.keys.current.is_none();
-    let options = fuse::MountOptions {
-        allow_other: config.mount.allow_other,
-        passthrough,
-        cache_dir: config.cache.dir.clone(),
-    };
+    let options =
+        fuse::MountOptions { allow_other: config.mount.allow_other, passthrough, cache_dir: config.cache.dir.clone() };
     let mut doors: Vec<Door> = Vec::new();
     for (tree, notices, path) in trees {
         vfs::start_keeping_fresh(&tree, config.tree.refresh);

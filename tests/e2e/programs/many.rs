@@ -86,10 +86,10 @@ fn uutils_cat_and_cp() {
 
 #[test]
 fn sendfile() {
-    all_are_exact(r#"call sendfile $(cat pairs)"#, true, 2);
+    all_are_exact(r"call sendfile $(cat pairs)", true, 2);
 }
 
 #[test]
 fn splice() {
-    all_are_exact(r#"call splice $(cat pairs)"#, false, 2);
+    all_are_exact(r"call splice $(cat pairs)", false, 2);
 }

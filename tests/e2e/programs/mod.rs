@@ -71,7 +71,7 @@ fn is_possible(cell: &Cell) -> bool {
 fn is_always(cell: &Cell, index: usize) -> bool {
     let program = cell.program;
     let is_slow = program.runs == Runs::Slow;
-    let is_even = cell.kind.is_passthrough == (index % 2 == 0);
+    let is_even = cell.kind.is_passthrough == index.is_multiple_of(2);
     let by_root = program.root || is_slow;
     let is_user = |turn: usize| cell.is_root == (by_root || index % 3 == turn);
     if program.runs == Runs::Full {
@@ -81,8 +81,8 @@ fn is_always(cell: &Cell, index: usize) -> bool {
         (true, _, _) => is_even && is_user(0) && program.class != Class::Exact,
         (_, Guess::High, State::Unresolved) => is_even && is_user(1),
         (_, Guess::Low, State::Unresolved) => !is_even && is_user(2) && !is_slow,
-        (_, Guess::High, State::Cached) => !is_even && is_user(0) && index % 2 == 0 && !is_slow,
-        (_, Guess::Exact, State::Unresolved) => is_even && is_user(0) && index % 3 == 0 && !is_slow,
+        (_, Guess::High, State::Cached) => !is_even && is_user(0) && index.is_multiple_of(2) && !is_slow,
+        (_, Guess::Exact, State::Unresolved) => is_even && is_user(0) && index.is_multiple_of(3) && !is_slow,
         (_, Guess::Low, State::Resolved) => is_even && is_user(0) && index % 2 == 1 && !is_slow,
         _ => false,
     }

@@ -66,7 +66,7 @@ pub fn start(needs: Needs, root: &Path, dir: &Path) -> Result<Started, String> {
         Needs::Nothing => return Ok(Started { says: String::new(), mounted: None, running: None }),
         Needs::Bind | Needs::Overlay | Needs::Bindfs | Needs::Mergerfs | Needs::RcloneMount => {
             std::fs::create_dir(&above).map_err(|error| error.to_string())?;
-            return mounted(needs, root, dir, above);
+            return mounted(needs, root, dir, &above);
         }
         _ => {}
     }
@@ -99,16 +99,16 @@ pub fn start(needs: Needs, root: &Path, dir: &Path) -> Result<Started, String> {
     Ok(Started { says, mounted: None, running: Some(running) })
 }
 
-fn mounted(needs: Needs, root: &Path, dir: &Path, above: PathBuf) -> Result<Started, String> {
+fn mounted(needs: Needs, root: &Path, dir: &Path, above: &Path) -> Result<Started, String> {
     let (from, to) = (root.display(), above.display());
     let begun = match needs {
         Needs::Bind => Err(format!("mount --bind '{from}' '{to}'")),
         Needs::Overlay => {
             Err(format!("mkdir '{0}/no'; mount -t overlay overlay -o 'lowerdir={from}:{0}/no' '{to}'", dir.display()))
         }
-        Needs::Bindfs => Ok(tool("bindfs").arg("-f").arg(root).arg(&above)),
-        Needs::Mergerfs => Ok(tool("mergerfs").arg("-f").arg(root).arg(&above)),
-        _ => Ok(tool("rclone").args(["--config", "/dev/null", "mount", "--read-only"]).arg(root).arg(&above)),
+        Needs::Bindfs => Ok(tool("bindfs").arg("-f").arg(root).arg(above)),
+        Needs::Mergerfs => Ok(tool("mergerfs").arg("-f").arg(root).arg(above)),
+        _ => Ok(tool("rclone").args(["--config", "/dev/null", "mount", "--read-only"]).arg(root).arg(above)),
     };
     let running = match begun {
         Err(line) => {
@@ -120,8 +120,8 @@ fn mounted(needs: Needs, root: &Path, dir: &Path, above: PathBuf) -> Result<Star
         }
         Ok(tool) => Some(tool.env("HOME", dir).start()),
     };
-    let started = Started { says: format!("L='{to}'"), mounted: Some(above.clone()), running };
-    let is_there = wait_for(READY_WITHIN, || mount_at(&above));
+    let started = Started { says: format!("L='{to}'"), mounted: Some(above.to_owned()), running };
+    let is_there = wait_for(READY_WITHIN, || mount_at(above));
     is_there.map(|_| started).ok_or_else(|| format!("{needs:?} does not mount"))
 }
 

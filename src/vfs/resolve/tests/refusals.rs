@@ -226,7 +226,11 @@ async fn a_media_host_that_refuses_fresh_links_is_remembered_of_the_one_recordin
     with_a_call(&fixture);
     fixture.player.links.store(2, Ordering::SeqCst);
     resolve(&fixture, 500).await.unwrap();
-    fixture.vfs.resolver().note_media_failure(master(500), 0, &MediaError::Refused(crate::media::StorageRefusal::Denied)).await;
+    fixture
+        .vfs
+        .resolver()
+        .note_media_failure(master(500), 0, &MediaError::Refused(crate::media::StorageRefusal::Denied))
+        .await;
     for _ in 0..3 {
         assert_eq!(open(&fixture, 500, "recording.mp4").await, Err(ErrorKind::Denied));
     }
