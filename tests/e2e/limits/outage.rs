@@ -160,7 +160,8 @@ fn only_playback_silent_is_found_out_and_comes_back_too() {
     drive.tenant.heal();
     let opened = wait_for(Duration::from_secs(10), || open(&files[1]).ok());
     assert!(opened.is_some());
-    for path in &files {
+    // The call for the first one is under way for as long as `limits.call_timeout` allows.
+    for path in &files[1..] {
         open(path).unwrap();
     }
 }
