@@ -93,11 +93,11 @@ fn sized(
         Verdict::Exact => Ok(Some(opened)),
         Verdict::TooLow { shown } => {
             vfs.release(opened.handle);
-            let size = opened.size;
-            let message = format!("the size shown before was too low ({shown} instead of {size}); open it again");
-            Err(VfsError::new(ErrorKind::Io, message))
+            let (reason, size) = (vfs.note_too_low(ino, true), opened.size);
+            Err(VfsError::new(ErrorKind::Io, format!("{reason} ({shown} was shown, it is {size})")))
         }
         Verdict::LookAgain => {
+            vfs.note_too_low(ino, false);
             let (kernel, vfs) = (Arc::clone(kernel), Arc::clone(vfs));
             tokio::spawn(async move {
                 tokio::time::sleep(REPEATED_WITHIN).await;

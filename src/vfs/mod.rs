@@ -82,6 +82,11 @@ pub struct VfsSettings {
     pub deadline: Duration,
 }
 
+/// Why an open failed that found the truth above the estimate.
+const TOO_LOW: &str = "the size shown before was too low; open it again";
+/// Files of which that is remembered.
+const TOO_LOW_MAX: usize = 4096;
+
 /// How long a learned rate is used before it is looked up again; a folder's listing must not ask once per file.
 const RATE_KEPT: Duration = Duration::from_secs(10);
 
@@ -119,6 +124,8 @@ pub struct Vfs {
     anticipation: anticipate::Anticipation,
     /// All doors share them.
     meters: Arc<meters::Meters>,
+    /// Files whose last open failed because an estimate had been too low. There are few.
+    too_low: Mutex<HashSet<u64>>,
 }
 
 impl Vfs {
@@ -147,6 +154,7 @@ impl Vfs {
             changed: Arc::default(),
             anticipation: anticipate::Anticipation::new(),
             meters: Arc::default(),
+            too_low: Mutex::new(HashSet::new()),
         }
     }
 
@@ -289,7 +297,21 @@ impl Vfs {
     /// The value of an extended attribute.
     pub fn getxattr(&self, ino: u64, name: &OsStr) -> Result<String, VfsError> {
         let no_such = || VfsError::new(ErrorKind::NoAttribute, "no such attribute");
-        self.xattr(self.node(ino)?, name.to_str().ok_or_else(no_such)?)
+        let name = name.to_str().ok_or_else(no_such)?;
+        let is_too_low =
+            name == xattr::REASON && self.too_low.lock().unwrap_or_else(PoisonError::into_inner).contains(&ino);
+        if is_too_low { Ok(TOO_LOW.to_owned()) } else { self.xattr(self.node(ino)?, name) }
+    }
+
+    /// An open failed because the size that had been shown was too low, or did not. Gives the failure's sentence.
+    pub fn note_too_low(&self, ino: u64, is_too_low: bool) -> &'static str {
+        let mut files = self.too_low.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_too_low && files.len() < TOO_LOW_MAX {
+            files.insert(ino);
+        } else {
+            files.remove(&ino);
+        }
+        TOO_LOW
     }
 
     /// The names of the extended attributes.

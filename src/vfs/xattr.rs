@@ -16,7 +16,7 @@ const LISTED: [&str; 3] = ["user.cxone.contact_id", "user.cxone.master_id", "use
 const BY_NAME: [&str; 2] = [STATE, REASON];
 const STATE: &str = "user.cxone.state";
 /// One sentence about a state that is not a happy one.
-const REASON: &str = "user.cxone.reason";
+pub const REASON: &str = "user.cxone.reason";
 
 impl Vfs {
     /// The attributes' names; none for days and agents.

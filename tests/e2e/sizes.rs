@@ -166,8 +166,11 @@ fn an_estimate_that_is_too_low_fails_one_open_and_never_a_byte() {
         assert_eq!(path.metadata().unwrap().len(), 1);
         let error = std::fs::read(&path).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(5), "{error}");
+        let reason = || tool("getfattr").args(["--only-values", "-n", "user.cxone.reason"]).arg(&path).run().stdout;
+        assert_eq!(reason(), "the size shown before was too low; open it again");
         let truth = true_bytes(&drive.tenant, place.master, drive.tree.truth(place.master).media[0].number);
         assert_same_bytes(&std::fs::read(&path).unwrap(), &truth, &path);
+        assert_eq!(reason(), "");
     }
     let said = drive.mount.stderr();
     let lines = said.lines().filter(|line| line.contains("the size shown before was too low"));
