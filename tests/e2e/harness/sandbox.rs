@@ -14,6 +14,7 @@ pub struct Sandbox {
     root: TempDir,
     /// What must not be found in it.
     secrets: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    estimate: Option<u64>,
 }
 
 impl Drop for Sandbox {
@@ -39,13 +40,13 @@ impl Sandbox {
         for name in ["mnt", "home"] {
             std::fs::create_dir(root.path().join(name)).unwrap();
         }
-        Sandbox { root, secrets: Box::new(secrets) }
+        Sandbox { root, secrets: Box::new(secrets), estimate: None }
     }
 
     /// With a configuration that mounts the tenant.
     pub fn of(tenant: &Tenant) -> Sandbox {
         let (credentials, handed_out) = (tenant.settings().credentials.clone(), tenant.secrets());
-        let sandbox = Sandbox::searched(move || {
+        let mut sandbox = Sandbox::searched(move || {
             // Not held while this may fail: other sandboxes of this tenant are searched too.
             let handed_out = handed_out.lock().unwrap().clone();
             let handed_out = handed_out.iter().flat_map(HandedOut::secrets).flat_map(|token| leaks::of_token(&token));
@@ -54,7 +55,15 @@ impl Sandbox {
         sandbox.write_secret(&tenant.settings().credentials.access_key_secret);
         let text = tenant.config_toml(&sandbox.state(), &sandbox.cache(), &sandbox.secret());
         std::fs::write(sandbox.config(), text).unwrap();
+        // Recordings that are larger than any of their length would be: an estimate below them fails the first open, which is not what tests of
+        // large files are about.
+        sandbox.estimate = tenant.settings().bulk_bytes.map(|bytes| bytes * 2);
         sandbox
+    }
+
+    /// The estimate that is shown of every file; `None` for what the program estimates by itself.
+    pub fn estimate(&self) -> Option<u64> {
+        self.estimate
     }
 
     /// Has the configuration name a key, so that all that is written is encrypted.
