@@ -153,9 +153,7 @@ impl Vfs {
                 };
                 match read {
                     Ok(bytes) => {
-                        if let FileKind::Recording(index) = recording.kind {
-                            self.resolver.note_media_success(recording.place.master, index).await;
-                        }
+                        self.resolver.note_media_success(recording.place.master, recording.index).await;
                         self.meters.note_read(false, bytes.len());
                         Ok(bytes)
                     }
