@@ -65,9 +65,10 @@ fn a_host_that_does_not_answer() {
     let sandbox = Sandbox::of(&tenant);
     tenant.fail(cxonefs::sim::Endpoint::Login, cxonefs::sim::Fault::Hang);
     let started = Instant::now();
+    // A login has 30 s, whatever the deadline of a request.
     let (code, said) = ended(Mount::attempt(&sandbox, &["--set", "limits.deadline=2s"]));
     assert_clear(&sandbox, (code, &said), 1, "logging in to 127.0.0.1:", "check the network");
-    assert!(started.elapsed() < Duration::from_secs(20), "took {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(50), "took {:?}", started.elapsed());
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::tool::Tool;
 use super::waiting::wait_for;
 
 /// A debug build on a busy machine mounts well within this time.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// For the state of a mount; one that does not say it has better things to do.
 const STATUS_WITHIN: Duration = Duration::from_secs(2);
 /// From a signal to the end of the process, with files open.

@@ -16,6 +16,8 @@ const SLACK: Duration = Duration::from_millis(1500);
 const REQUEST_BYTES: usize = 64 * 1024;
 /// From mending to the first right read: a refused login stands for 5 s, and a host that was down is probed.
 const MENDED_WITHIN: Duration = Duration::from_secs(15);
+/// The same where a page of the listing, which has two minutes, must end first.
+const SLOW_MENDED_WITHIN: Duration = Duration::from_secs(200);
 
 /// At which request the fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +165,8 @@ pub fn run(lane: &mut Lane, cell: &Cell) -> Result<(), String> {
 /// All is well soon after the fault is gone; what the billed call was answered, or not, is remembered until somebody has it forgotten.
 fn reads_again(lane: &Lane, cell: &Cell, path: &std::path::Path, expected: &[u8]) -> Result<(), String> {
     let (begun, mut last) = (Instant::now(), Outcome::Right);
-    let read = wait_for(MENDED_WITHIN, || {
+    let is_slow = super::table::is_slow_to_end(cell.phase, &cell.row.fault);
+    let read = wait_for(if is_slow { SLOW_MENDED_WITHIN } else { MENDED_WITHIN }, || {
         last = Access::Sequential.read(path, expected).outcome;
         if cell.phase == Phase::Resolve && matches!(last, Outcome::Errno(_)) {
             lane.drive.retry();
