@@ -109,7 +109,7 @@ impl Vfs {
         if interaction.obstacles == Obstacles::default() || self.resolver.is_cached(master, index, version) {
             return Ok(());
         }
-        self.resolver.check_storage(&interaction, FileKind::Recording(index))?;
+        self.resolver.check_reachable(&interaction, index)?;
         let has_link = self.resolver.links().usable(master, index, None).is_some();
         match self.resolver.hindrance(&interaction, self.clock.now()).filter(|_| !has_link) {
             Some(obstacle) => Err(VfsError::hindered(&obstacle).uncalled()),
@@ -153,6 +153,7 @@ impl Vfs {
                 };
                 match read {
                     Ok(bytes) => {
+                        self.resolver.note_media_success(recording.place.master, recording.index).await;
                         self.meters.note_read(false, bytes.len());
                         Ok(bytes)
                     }

@@ -326,7 +326,7 @@ impl Resolver {
             interaction = self.interaction(master)?;
         }
         let unsized_recordings: Vec<u8> = recordings_without_size(&interaction)
-            .filter(|index| self.check_storage(&interaction, FileKind::Recording(*index)).is_ok())
+            .filter(|index| self.check_reachable(&interaction, *index).is_ok())
             .collect();
         if unsized_recordings.is_empty() {
             return Ok(interaction);
@@ -354,7 +354,7 @@ impl Resolver {
         let deadline = deadline.saturating_sub(sizes_grace(deadline));
         let reads = want.reads.filter(|reads| reads.index == index);
         let links = Arc::new(RecordingLinks { resolver: self.clone(), master, index, want });
-        self.check_storage(&self.interaction(master)?, FileKind::Recording(index))?;
+        self.check_reachable(&self.interaction(master)?, index)?;
         // Under limits of its own: waiting for the rate limit is no work of the media host's.
         links.link(None).await?;
         let key = recording_key(master, index);
@@ -367,8 +367,9 @@ impl Resolver {
         let probed = tokio::time::timeout(deadline, probe)
             .await
             .map_err(|_| VfsError::new(ErrorKind::TimedOut, "the media host did not answer in time"))?;
-        if let Err(error) = &probed {
-            self.note_media_failure(master, index, error).await;
+        match &probed {
+            Ok(_) => self.note_media_success(master, index).await,
+            Err(error) => self.note_media_failure(master, index, error).await,
         }
         let version = probed?;
         self.publish_size(master, index, &version).await?;

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::obstacles::{self, remedy};
+use super::obstacles::{self, remedy, storage_remedy};
 use super::role::{Consequence, Role};
 use super::{Resolver, lock, recording_key};
 use crate::base::MasterId;
-use crate::catalog::{Catalog, CatalogError, FileKind, Interaction, Obstacle, Scope, State};
+use crate::catalog::{Catalog, CatalogError, FileKind, Interaction, Obstacle, ObstacleKind, Scope, State};
 use crate::cxone::{ApiError, Refusal};
 use crate::media::{MediaError, Version};
 use crate::vfs::error::{ErrorKind, VfsError};
@@ -156,13 +156,40 @@ impl Resolver {
         self.keep(master, Some(kind), obstacle, None).await;
     }
 
-    /// Fails where a media host said of a recording that it may not be had now, unless all of it is here.
+    /// A media host gave bytes of a recording: what it said before does not hold any more.
+    pub(in crate::vfs) async fn note_media_success(&self, master: MasterId, index: u8) {
+        let kind = FileKind::Recording(index);
+        if self.interaction(master).is_ok_and(|known| known.obstacles.of_file(kind).is_none()) {
+            return;
+        }
+        let catalog = self.inner.catalog.clone();
+        let cleared = tokio::task::spawn_blocking(move || catalog.clear_obstacle(master, Some(kind))).await;
+        if let Ok(Err(error)) = cleared {
+            tracing::debug!(%master, %error, "an obstacle that is gone is still noted");
+        }
+    }
+
+    /// Fails where a media host said of a recording that it may not be had now.
     pub(in crate::vfs) fn check_storage(&self, interaction: &Interaction, kind: FileKind) -> Result<(), VfsError> {
         let now = self.inner.clock.now();
         match interaction.obstacles.of_file(kind).filter(|obstacle| obstacle.holds(now)) {
             Some(obstacle) => Err(VfsError::hindered(obstacle).uncalled()),
             None => Ok(()),
         }
+    }
+
+    /// The same where asking would be in vain or cost something: with a link at hand it costs nothing to ask again, because a refusal may have come
+    /// from what stands between. Of an archive the host leaves no doubt.
+    pub(in crate::vfs) fn check_reachable(&self, interaction: &Interaction, index: u8) -> Result<(), VfsError> {
+        let (kind, now) = (FileKind::Recording(index), self.inner.clock.now());
+        let in_archive =
+            |obstacle: &Obstacle| matches!(obstacle.kind, ObstacleKind::Archived | ObstacleKind::Restoring);
+        if !interaction.obstacles.of_file(kind).is_some_and(in_archive)
+            && self.inner.links.lasts(interaction.master_id, index, now)
+        {
+            return Ok(());
+        }
+        self.check_storage(interaction, kind)
     }
 
     /// Whether all bytes of a recording are here.
@@ -234,7 +261,7 @@ fn tell(master: MasterId, recording: Option<u8>, obstacle: &Obstacle, correlatio
         reason = &*obstacle.reason,
         asked_again_at = %obstacle.again_at,
         correlation_id,
-        remedy = remedy(obstacle.kind, obstacle.scope),
+        remedy = if recording.is_some() { storage_remedy(obstacle.kind) } else { remedy(obstacle.kind, obstacle.scope) },
         "an interaction cannot be had now"
     );
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cxonefs::sim::{CounterValues, SimSettings};
 
-use super::mount::{Environment, Mount};
+use super::mount::{Environment, Mount, cxonefs};
 use super::sandbox::Sandbox;
 use super::tenant::Tenant;
 use super::tree::Tree;
@@ -59,6 +59,11 @@ impl Drive {
 
     pub fn at(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.mount.at(relative)
+    }
+
+    /// Has the mount forget what the tenant refused.
+    pub fn retry(&self) {
+        cxonefs(&self.sandbox.home()).arg("refresh").arg(self.path()).arg("--retry").ok();
     }
 
     pub fn counters(&self) -> CounterValues {

@@ -150,7 +150,7 @@ pub fn run(lane: &mut Lane, cell: &Cell) -> Result<(), String> {
         return Err(format!("too slow: {accessed:?}"));
     }
     if !cell.row.is_remembered || !cell.strikes() {
-        reads_again(&path, &expected)?;
+        reads_again(lane, cell, &path, &expected)?;
     }
     let calls = 1 + if cell.phase == Phase::Resolve { spoilt } else { cell.row.more_calls };
     let billed = drive.counters().playback_billed;
@@ -160,11 +160,14 @@ pub fn run(lane: &mut Lane, cell: &Cell) -> Result<(), String> {
     Ok(())
 }
 
-/// All is well soon after the fault is gone.
-fn reads_again(path: &std::path::Path, expected: &[u8]) -> Result<(), String> {
+/// All is well soon after the fault is gone; what the billed call was answered, or not, is remembered until somebody has it forgotten.
+fn reads_again(lane: &Lane, cell: &Cell, path: &std::path::Path, expected: &[u8]) -> Result<(), String> {
     let (begun, mut last) = (Instant::now(), Outcome::Right);
     let read = wait_for(MENDED_WITHIN, || {
         last = Access::Sequential.read(path, expected).outcome;
+        if cell.phase == Phase::Resolve && matches!(last, Outcome::Errno(_)) {
+            lane.drive.retry();
+        }
         matches!(last, Outcome::Right | Outcome::Wrong(_)).then_some(())
     });
     match (read, last) {

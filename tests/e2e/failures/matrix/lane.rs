@@ -17,11 +17,13 @@ const TASKS_MORE: u64 = 6;
 /// From the last cell's end to the end of all that it began.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 
-const FLAGS: [&str; 12] = [
+const FLAGS: [&str; 14] = [
     "--set",
     "limits.deadline=2s",
     "--set",
     "limits.patience=2s",
+    "--set",
+    "limits.call_timeout=2s",
     "--set",
     "cache.whole_file_below=64KiB",
     // A limit that nobody meets, and whose memory is short.

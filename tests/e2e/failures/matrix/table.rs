@@ -122,6 +122,10 @@ fn middle() -> Vec<Row> {
 /// The billed call.
 fn resolve() -> Vec<Row> {
     let mut rows = transport(false);
+    for row in &mut rows {
+        // It may have been billed, so it is not tried again for the same ask.
+        row.once_shows |= !row.errnos.is_empty();
+    }
     rows.extend([401, 403].map(|refusal| shows(status(refusal), &[EACCES])));
     rows.extend([400, 418].map(|odd| shows(status(odd), &[EIO])));
     rows.push(Row { is_remembered: true, ..shows(status(404), &[ENOENT]) });
