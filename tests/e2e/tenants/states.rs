@@ -14,7 +14,7 @@ const STATE: &str = "user.cxone.state";
 const REASON: &str = "user.cxone.reason";
 
 /// How a mount resolves, as flags.
-const MODES: [&[&str]; 3] = [&[], &["--set", "mount.resolve_on=\"stat\""], &["--profile", "backup"]];
+const MODES: [&[&str]; 3] = [&[], &["--set", "mount.resolve_on=stat"], &["--profile", "backup"]];
 
 fn errno(error: &std::io::Error) -> Errno {
     Errno::from_raw_os_error(error.raw_os_error().unwrap())
