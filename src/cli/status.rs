@@ -105,6 +105,7 @@ async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failur
             Ok(state) => states.push(state),
             // A daemon that was killed leaves its socket behind.
             Err(ControlError::NoDaemon { .. }) if !named => {}
+            Err(error @ ControlError::Silent { .. }) if !named => eprintln!("cxonefs: {error}"),
             Err(error) => return Err(not_answered(error)),
         }
     }

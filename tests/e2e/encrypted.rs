@@ -143,8 +143,7 @@ fn nothing_on_disk_tells_who_called_or_what_was_said() {
         }
         drive.assert_nothing_was_paid("reading it again");
     }
-    let shared: Vec<_> =
-        names[0].intersection(&names[1]).filter(|name| *name != "lock" && *name != "tenant.json").collect();
+    let shared: Vec<_> = names[0].intersection(&names[1]).filter(|name| *name != "lock" && *name != "tenant").collect();
     assert!(shared.is_empty(), "names in the cache tell which recordings they are: {shared:?}");
 }
 

@@ -18,7 +18,7 @@ use crate::cxone::TenantIdentity;
 /// Key of the state's fact.
 const FACT: &str = "tenant.binding";
 /// Name of the cache's file.
-const FILE: &str = "tenant.json";
+const FILE: &str = "tenant";
 /// Logins that are remembered; a key is replaced a few times a year.
 const LOGINS_MAX: usize = 64;
 

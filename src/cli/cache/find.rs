@@ -117,7 +117,8 @@ fn all() -> Result<Vec<(PathBuf, Status)>, Failure> {
 fn answers(socket: &Path) -> Result<Option<Status>, Failure> {
     match daemon::runtime()?.block_on(control::get::<Status>(socket, "/status")) {
         Ok(status) => Ok(Some(status)),
-        Err(ControlError::NoDaemon { .. }) => Ok(None),
+        // One that is stopped holds its directories: should they be those that are meant, opening them says so.
+        Err(ControlError::NoDaemon { .. } | ControlError::Silent { .. }) => Ok(None),
         Err(error) => Err(status::not_answered(error)),
     }
 }

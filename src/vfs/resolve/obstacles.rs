@@ -88,6 +88,17 @@ pub fn remedy(kind: ObstacleKind, scope: Scope) -> &'static str {
     }
 }
 
+/// The same where a media host refused a recording's bytes.
+pub fn storage_remedy(kind: ObstacleKind) -> &'static str {
+    match kind {
+        ObstacleKind::Archived | ObstacleKind::Restoring => remedy(kind, Scope::Own),
+        ObstacleKind::Denied | ObstacleKind::Refused | ObstacleKind::Failed => {
+            "see whether the recording plays in CXone, and what stands between this machine and the media host; then: \
+             cxonefs refresh DIR --retry PATH"
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

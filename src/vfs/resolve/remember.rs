@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::obstacles::{self, remedy};
+use super::obstacles::{self, remedy, storage_remedy};
 use super::role::{Consequence, Role};
 use super::{Resolver, lock, recording_key};
 use crate::base::MasterId;
@@ -182,9 +182,11 @@ impl Resolver {
     /// from what stands between. Of an archive the host leaves no doubt.
     pub(in crate::vfs) fn check_reachable(&self, interaction: &Interaction, index: u8) -> Result<(), VfsError> {
         let (kind, now) = (FileKind::Recording(index), self.inner.clock.now());
-        let is_archived =
-            interaction.obstacles.of_file(kind).is_some_and(|obstacle| obstacle.kind == ObstacleKind::Archived);
-        if !is_archived && self.inner.links.lasts(interaction.master_id, index, now) {
+        let in_archive =
+            |obstacle: &Obstacle| matches!(obstacle.kind, ObstacleKind::Archived | ObstacleKind::Restoring);
+        if !interaction.obstacles.of_file(kind).is_some_and(in_archive)
+            && self.inner.links.lasts(interaction.master_id, index, now)
+        {
             return Ok(());
         }
         self.check_storage(interaction, kind)
@@ -259,7 +261,7 @@ fn tell(master: MasterId, recording: Option<u8>, obstacle: &Obstacle, correlatio
         reason = &*obstacle.reason,
         asked_again_at = %obstacle.again_at,
         correlation_id,
-        remedy = remedy(obstacle.kind, obstacle.scope),
+        remedy = if recording.is_some() { storage_remedy(obstacle.kind) } else { remedy(obstacle.kind, obstacle.scope) },
         "an interaction cannot be had now"
     );
 }

@@ -11,8 +11,9 @@ use crate::harness::{Drive, Place, Tenant, Tree, plain, settled, wait_for};
 pub const DEADLINE: Duration = Duration::from_secs(2);
 /// Several blocks, and the last not whole.
 const BYTES: u64 = 5 * 64 * 1024 + 4321;
-/// What the program may keep running besides what it began with: a probe of a host that was down, a timer.
-const TASKS_MORE: u64 = 6;
+/// What the program may keep running besides what it began with: a probe of a host that was down, a timer, and for each recording that was read
+/// lately one that waits for its link to end.
+const TASKS_MORE: u64 = 64;
 
 /// From the last cell's end to the end of all that it began.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
