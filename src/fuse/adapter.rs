@@ -284,16 +284,18 @@ impl Filesystem for Adapter {
         handle: FileHandle,
         offset: u64,
         size: u32,
-        _flags: OpenFlags,
+        flags: OpenFlags,
         _lock: Option<LockOwner>,
         reply: ReplyData,
     ) {
         let asked = Asked::new("read", ino.0, request);
         let (vfs, kernel, principal) = (self.vfs.clone(), Arc::clone(&self.kernel), asked.principal.clone());
+        let past_pages = flags.0 & libc::O_DIRECT != 0;
         let future = async move { vfs.read(handle.0, offset, size, &principal).await };
         answer(&self.runtime, &self.vfs, asked, future, move |result| match result {
             Ok(bytes) => {
-                if bytes.len() < size as usize {
+                // A read past the kernel's pages leaves the size that it holds alone (fuse_direct_io).
+                if bytes.len() < size as usize && !past_pages {
                     kernel.told.ended_at(ino.0, offset + bytes.len() as u64);
                 }
                 reply.data(&bytes);
