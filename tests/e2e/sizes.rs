@@ -64,8 +64,21 @@ impl Unresolved {
     fn of(flags: &[&str]) -> Unresolved {
         let recordings: u32 = if is_full() { 1000 } else { 100 };
         let mut settings = plain(10, recordings / 10);
-        settings.recording_seconds = (2.0, 12.0);
-        let drive = Drive::with(settings, flags);
+        // Long enough for several requests each: of a short one the kernel learns the end with its first bytes.
+        settings.recording_seconds = (10.0, 120.0);
+        settings.playback_requests = 1_000_000;
+        let room = [
+            "--set",
+            "limits.playback_requests=1000",
+            "--set",
+            "limits.playback_window=1s",
+            "--set",
+            "limits.daily_budget=unlimited",
+        ];
+        let drive = Drive::with(settings, &[&room, flags].concat());
+        drive.tenant.switch(|switches| {
+            switches.latency_ms.insert(cxonefs::sim::Endpoint::Media, 5);
+        });
         sh("ls -lR").in_dir(drive.path()).ok();
         drive.assert_nothing_was_paid("looking");
         let files: Vec<(PathBuf, i64)> = drive

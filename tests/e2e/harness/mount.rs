@@ -235,6 +235,22 @@ impl Mount {
     }
 }
 
+impl Mount {
+    /// What a daemon that was killed left of its further places.
+    fn detach_others(&self) {
+        let Some(root) = self.home.parent() else { return };
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        for line in table.lines().filter(|line| line.contains(" - fuse.cxonefs ")) {
+            let Some(path) = line.split(' ').nth(4).map(Path::new).filter(|path| path.starts_with(root)) else {
+                continue;
+            };
+            if matches!(rustix::fs::statvfs(path), Err(Errno::NOTCONN | Errno::CONNABORTED)) {
+                let _ = unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+            }
+        }
+    }
+}
+
 impl Drop for Mount {
     fn drop(&mut self) {
         if !self.is_reaped {
@@ -250,6 +266,7 @@ impl Drop for Mount {
         if !self.is_reaped {
             wait_for(GONE_WITHIN, || self.child.try_wait().ok().flatten());
         }
+        self.detach_others();
         let blocked = self.blocked();
         if std::thread::panicking() {
             let said = self.stderr();
