@@ -3,7 +3,7 @@
 //! The map. Data goes one way, and nothing below knows what is above it:
 //!
 //! ```text
-//! kernel → fuse → vfs → (catalog, media) → cxone → network
+//! kernel → fuse → tree → (catalog, media) → cxone → network
 //! ```
 //!
 //! | module | what lives there | what it must not know |
@@ -12,7 +12,7 @@
 //! | [`cxone`] | the tenant over HTTP: login, discovery, reporting, playback, limiter | files, directories, SQLite |
 //! | [`catalog`] | what exists: days, agents, interactions, names, resolution, ledger | bytes of recordings, FUSE |
 //! | [`media`] | bytes: ranged source, block cache, LRU, readahead | contacts: a recording is an opaque key |
-//! | [`vfs`] | the tree: nodes, attributes, listings, open files, policy | any type of the `fuser` crate |
+//! | [`tree`] | the tree: nodes, attributes, listings, open files, policy | any type of the `fuser` crate |
 //! | [`fuse`] | translation to and from the kernel, the errno table | decisions |
 //! | [`config`] | configuration as written, and as resolved | the mount it is for |
 //! | [`ops`] | audit, control, service integration | how a file is read |
@@ -31,4 +31,4 @@ pub mod hostile;
 pub mod media;
 pub mod ops;
 pub mod sim;
-pub mod vfs;
+pub mod tree;

@@ -1,7 +1,7 @@
 //! Which days are in the index, and how fresh they are.
 //!
 //! Every attribute that the kernel is given depends on whether its day is final, so the states of days are kept in memory beside the
-//! table. A day has no time of its own in the index: its directory carries its date (see `vfs`).
+//! table. A day has no time of its own in the index: its directory carries its date (see `tree`).
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};

@@ -58,7 +58,7 @@ impl Http {
     /// Builds the clients. Makes no request. A machine without CA certificates is an error only once TLS is needed: a simulated
     /// tenant on loopback works without.
     pub fn new(times: CallTimes, clock: Arc<dyn Clock>) -> Result<Http, ApiError> {
-        crate::base::tls::install_crypto();
+        crate::net::tls::install_crypto();
         let builder = || {
             Client::builder()
                 .user_agent(concat!("cxonefs/", env!("CARGO_PKG_VERSION")))

@@ -20,7 +20,7 @@ use crate::fuse::notices::KernelView;
 use crate::fuse::passthrough::{Mode, Modes};
 use crate::fuse::told::{Arrival, Shown, Verdict};
 use crate::media::Passthrough;
-use crate::vfs::{Attr, ErrorKind, Found, Opened, ROOT_INO, Vfs, VfsError};
+use crate::tree::{Attr, ErrorKind, Found, Opened, ROOT_INO, Tree, TreeError};
 
 /// The books of passthrough, with the kernel's registrations.
 pub type BackingModes = Modes<BackingId, Passthrough>;
@@ -36,7 +36,7 @@ const REPEATED_WITHIN: Duration = Duration::from_secs(10);
 
 /// One mounted tree.
 pub struct Adapter {
-    vfs: Arc<Vfs>,
+    tree: Arc<Tree>,
     runtime: Handle,
     modes: Arc<BackingModes>,
     /// What passthrough claims of the kernel's levels of stacking.
@@ -51,14 +51,14 @@ pub struct Adapter {
 impl Adapter {
     /// `ended` is dropped when the kernel ends the session.
     pub fn new(
-        vfs: Arc<Vfs>,
+        tree: Arc<Tree>,
         runtime: Handle,
         modes: Arc<BackingModes>,
         stack_depth: u32,
         kernel: Arc<KernelView>,
         ended: oneshot::Sender<()>,
     ) -> Adapter {
-        Adapter { vfs, runtime, modes, stack_depth, kernel, opens_no_directory: false, ended: Some(ended) }
+        Adapter { tree, runtime, modes, stack_depth, kernel, opens_no_directory: false, ended: Some(ended) }
     }
 
     /// Closes what was opened for nobody.
@@ -66,7 +66,7 @@ impl Adapter {
         // Dropping a reader may stop fetches, which are tasks.
         let _context = self.runtime.enter();
         for opened in useless {
-            self.vfs.release(opened.handle);
+            self.tree.release(opened.handle);
         }
     }
 }
@@ -79,30 +79,30 @@ fn shown(attr: &Attr) -> Shown {
 /// again and to repeat it. Within a runtime.
 fn sized(
     kernel: &Arc<KernelView>,
-    vfs: &Arc<Vfs>,
+    tree: &Arc<Tree>,
     ino: u64,
     asker: (u32, Arrival),
     opened: Opened,
-) -> Result<Option<Opened>, VfsError> {
+) -> Result<Option<Opened>, TreeError> {
     let mut useless = Vec::new();
     let verdict = kernel.told.verdict(ino, opened, asker, || kernel.drop_attributes(ino), &mut useless);
     for opened in useless {
-        vfs.release(opened.handle);
+        tree.release(opened.handle);
     }
     match verdict {
         Verdict::Exact => Ok(Some(opened)),
         Verdict::TooLow { shown } => {
-            vfs.release(opened.handle);
-            let (reason, size) = (vfs.note_too_low(ino, true), opened.size);
-            Err(VfsError::new(ErrorKind::Io, format!("{reason} ({shown} was shown, it is {size})")))
+            tree.release(opened.handle);
+            let (reason, size) = (tree.note_too_low(ino, true), opened.size);
+            Err(TreeError::new(ErrorKind::Io, format!("{reason} ({shown} was shown, it is {size})")))
         }
         Verdict::LookAgain => {
-            vfs.note_too_low(ino, false);
-            let (kernel, vfs) = (Arc::clone(kernel), Arc::clone(vfs));
+            tree.note_too_low(ino, false);
+            let (kernel, tree) = (Arc::clone(kernel), Arc::clone(tree));
             tokio::spawn(async move {
                 tokio::time::sleep(REPEATED_WITHIN).await;
                 if let Some(opened) = kernel.told.expire(ino, opened.handle) {
-                    vfs.release(opened.handle);
+                    tree.release(opened.handle);
                 }
             });
             Ok(None)
@@ -111,12 +111,12 @@ fn sized(
 }
 
 /// Answers an `open` in the mode that the kernel's rule and the state of the cache allow.
-fn reply_opened(modes: &BackingModes, vfs: &Vfs, ino: u64, flags: OpenFlags, opened: &Opened, reply: ReplyOpen) {
+fn reply_opened(modes: &BackingModes, tree: &Tree, ino: u64, flags: OpenFlags, opened: &Opened, reply: ReplyOpen) {
     let handle = FileHandle(opened.handle);
     // The kernel refuses passthrough with FOPEN_KEEP_CACHE: there are no pages to keep.
     let cached = if opened.keep_cache { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
-    let Some(version) = vfs.recording_version(opened.handle) else { return reply.opened(handle, cached) };
-    let verified = || vfs.verified_file(opened.handle).map(|verified| (verified.file, verified.guard));
+    let Some(version) = tree.recording_version(opened.handle) else { return reply.opened(handle, cached) };
+    let verified = || tree.verified_file(opened.handle).map(|verified| (verified.file, verified.guard));
     let past_pages = flags.0 & libc::O_DIRECT != 0;
     match modes.open(ino, opened.handle, &version, past_pages, verified, |file| reply.open_backing(file)) {
         Mode::Cached => reply.opened(handle, cached),
@@ -124,7 +124,7 @@ fn reply_opened(modes: &BackingModes, vfs: &Vfs, ino: u64, flags: OpenFlags, ope
         Mode::Direct => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO | cached),
         Mode::DirectBeside(backing) => reply.opened_passthrough(handle, FopenFlags::FOPEN_DIRECT_IO, &backing.id),
         Mode::OtherVersion => {
-            vfs.release(opened.handle);
+            tree.release(opened.handle);
             reply.error(Errno::ESTALE);
         }
     }
@@ -188,7 +188,7 @@ impl Filesystem for Adapter {
         }
         // A kernel before 5.1 would take ENOSYS for an error.
         let offered = config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
-        self.opens_no_directory = offered && self.vfs.keeps_directories();
+        self.opens_no_directory = offered && self.tree.keeps_directories();
         let _ = config.set_max_background(BACKGROUND_MAX);
         if self.modes.may_work() {
             let offered = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok();
@@ -206,13 +206,13 @@ impl Filesystem for Adapter {
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let asked = Asked::new("lookup", parent.0, request);
         let (kernel, arrival) = (Arc::clone(&self.kernel), self.kernel.told.arrived());
-        let known = || self.vfs.lookup_known(parent.0, name);
+        let known = || self.tree.lookup_known(parent.0, name);
         let principal = asked.principal.clone();
         let wait = || {
-            let (vfs, name) = (self.vfs.clone(), name.to_owned());
-            async move { vfs.lookup(parent.0, &name, &principal).await }
+            let (tree, name) = (self.tree.clone(), name.to_owned());
+            async move { tree.lookup(parent.0, &name, &principal).await }
         };
-        answer_known(&self.runtime, &self.vfs, asked, known, wait, move |result| match result {
+        answer_known(&self.runtime, &self.tree, asked, known, wait, move |result| match result {
             Ok(Found::Entry(entry)) => {
                 if !entry.attr.is_dir {
                     kernel.told.looked_up(entry.attr.ino, shown(&entry.attr), arrival);
@@ -226,20 +226,20 @@ impl Filesystem for Adapter {
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
-        self.vfs.forget(ino.0, nlookup);
+        self.tree.forget(ino.0, nlookup);
         self.close(self.kernel.told.forget(ino.0, nlookup));
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
         let asked = Asked::new("getattr", ino.0, request);
         let (kernel, arrival) = (Arc::clone(&self.kernel), self.kernel.told.arrived());
-        let known = || self.vfs.getattr_known(ino.0);
+        let known = || self.tree.getattr_known(ino.0);
         let principal = asked.principal.clone();
         let wait = || {
-            let vfs = self.vfs.clone();
-            async move { vfs.getattr(ino.0, &principal).await }
+            let tree = self.tree.clone();
+            async move { tree.getattr(ino.0, &principal).await }
         };
-        answer_known(&self.runtime, &self.vfs, asked, known, wait, move |result| match result {
+        answer_known(&self.runtime, &self.tree, asked, known, wait, move |result| match result {
             Ok((attr, ttl)) => {
                 kernel.told.shown(ino.0, shown(&attr), arrival);
                 reply.attr(&ttl, &file_attr(&attr));
@@ -255,23 +255,23 @@ impl Filesystem for Adapter {
         let from = (request.pid(), self.kernel.told.arrived());
         match self.kernel.told.repeated(ino.0, from.0, from.1) {
             // It was counted and written down when it first came.
-            Some(Ok(opened)) => return reply_opened(&self.modes, &self.vfs, ino.0, flags, &opened, reply),
+            Some(Ok(opened)) => return reply_opened(&self.modes, &self.tree, ino.0, flags, &opened, reply),
             Some(Err(useless)) => self.close([useless]),
             None => {}
         }
         let asked = Asked::new("open", ino.0, request);
-        let (vfs, principal, prepare) = (self.vfs.clone(), asked.principal.clone(), self.modes.may_work());
+        let (tree, principal, prepare) = (self.tree.clone(), asked.principal.clone(), self.modes.may_work());
         let kernel = Arc::clone(&self.kernel);
         let future = async move {
-            let opened = vfs.open(ino.0, &principal).await?;
+            let opened = tree.open(ino.0, &principal).await?;
             if prepare {
-                vfs.prepare_passthrough(opened.handle).await;
+                tree.prepare_passthrough(opened.handle).await;
             }
-            sized(&kernel, &vfs, ino.0, from, opened)
+            sized(&kernel, &tree, ino.0, from, opened)
         };
-        let (vfs, modes) = (self.vfs.clone(), self.modes.clone());
-        answer(&self.runtime, &self.vfs, asked, future, move |result| match result {
-            Ok(Some(opened)) => reply_opened(&modes, &vfs, ino.0, flags, &opened, reply),
+        let (tree, modes) = (self.tree.clone(), self.modes.clone());
+        answer(&self.runtime, &self.tree, asked, future, move |result| match result {
+            Ok(Some(opened)) => reply_opened(&modes, &tree, ino.0, flags, &opened, reply),
             Ok(None) => reply.error(Errno::ESTALE),
             Err(errno) => reply.error(errno),
         });
@@ -289,10 +289,10 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let asked = Asked::new("read", ino.0, request);
-        let (vfs, kernel, principal) = (self.vfs.clone(), Arc::clone(&self.kernel), asked.principal.clone());
+        let (tree, kernel, principal) = (self.tree.clone(), Arc::clone(&self.kernel), asked.principal.clone());
         let past_pages = flags.0 & libc::O_DIRECT != 0;
-        let future = async move { vfs.read(handle.0, offset, size, &principal).await };
-        answer(&self.runtime, &self.vfs, asked, future, move |result| match result {
+        let future = async move { tree.read(handle.0, offset, size, &principal).await };
+        answer(&self.runtime, &self.tree, asked, future, move |result| match result {
             Ok(bytes) => {
                 // A read past the kernel's pages leaves the size that it holds alone (fuse_direct_io).
                 if bytes.len() < size as usize && !past_pages {
@@ -317,7 +317,7 @@ impl Filesystem for Adapter {
         let _working = watchdog::working();
         let _context = self.runtime.enter();
         self.modes.release(ino.0, handle.0);
-        self.vfs.release(handle.0);
+        self.tree.release(handle.0);
         reply.ok();
     }
 
@@ -328,9 +328,9 @@ impl Filesystem for Adapter {
         }
         let asked = Asked::new("opendir", ino.0, request);
         answer_now(
-            &self.vfs,
+            &self.tree,
             &asked,
-            || self.vfs.opendir(ino.0),
+            || self.tree.opendir(ino.0),
             |result| match result {
                 Ok(keep) => {
                     // CACHE_DIR alone is dropped at the next opendir: both or none.
@@ -344,10 +344,10 @@ impl Filesystem for Adapter {
 
     fn readdir(&self, request: &Request, ino: INodeNo, _handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let asked = Asked::new("readdir", ino.0, request);
-        let (vfs, principal) = (self.vfs.clone(), asked.principal.clone());
+        let (tree, principal) = (self.tree.clone(), asked.principal.clone());
         let last = (offset > AFTER_DOTS).then_some(offset);
-        let future = async move { vfs.readdir(ino.0, last, &principal).await };
-        answer(&self.runtime, &self.vfs, asked, future, move |result| match result {
+        let future = async move { tree.readdir(ino.0, last, &principal).await };
+        answer(&self.runtime, &self.tree, asked, future, move |result| match result {
             Ok(page) => {
                 let dots =
                     [(ino.0, 1, "."), (ROOT_INO, AFTER_DOTS, "..")].into_iter().skip(offset.min(AFTER_DOTS) as usize);
@@ -376,9 +376,9 @@ impl Filesystem for Adapter {
         }
         let asked = Asked::new("getxattr", ino.0, request);
         answer_now(
-            &self.vfs,
+            &self.tree,
             &asked,
-            || self.vfs.getxattr(ino.0, name),
+            || self.tree.getxattr(ino.0, name),
             |result| match result {
                 Ok(value) => reply_xattr(reply, size, value.as_bytes()),
                 Err(errno) => reply.error(errno),
@@ -389,9 +389,9 @@ impl Filesystem for Adapter {
     fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         let asked = Asked::new("listxattr", ino.0, request);
         answer_now(
-            &self.vfs,
+            &self.tree,
             &asked,
-            || self.vfs.listxattr(ino.0),
+            || self.tree.listxattr(ino.0),
             |result| match result {
                 Ok(names) => {
                     let list: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
@@ -405,9 +405,9 @@ impl Filesystem for Adapter {
     fn statfs(&self, request: &Request, ino: INodeNo, reply: ReplyStatfs) {
         let asked = Asked::new("statfs", ino.0, request);
         answer_now(
-            &self.vfs,
+            &self.tree,
             &asked,
-            || self.vfs.statfs(),
+            || self.tree.statfs(),
             |result| match result {
                 Ok((files, bytes)) => {
                     let blocks = bytes.div_ceil(u64::from(BLOCK_BYTES));

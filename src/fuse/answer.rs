@@ -17,7 +17,7 @@ use crate::base::watchdog;
 use crate::fuse::errno::errno;
 use crate::fuse::parked;
 use crate::fuse::process;
-use crate::vfs::{ErrorKind, Principal, Vfs, VfsError};
+use crate::tree::{ErrorKind, Principal, Tree, TreeError};
 
 /// One request of the kernel: what is asked, of what, by whom.
 #[derive(Clone)]
@@ -39,20 +39,20 @@ impl Asked {
 
 /// Polls once in the kernel's thread, for nearly every request is answered from memory; otherwise whatever wakes it starts a task that
 /// goes on and replies, so that nobody waits here.
-pub fn answer<T, F, R>(runtime: &Handle, vfs: &Arc<Vfs>, asked: Asked, future: F, reply: R)
+pub fn answer<T, F, R>(runtime: &Handle, tree: &Arc<Tree>, asked: Asked, future: F, reply: R)
 where
     T: Send + 'static,
-    F: Future<Output = Result<T, VfsError>> + Send + 'static,
+    F: Future<Output = Result<T, TreeError>> + Send + 'static,
     R: FnOnce(Result<T, Errno>) + Send + 'static,
 {
     let _working = watchdog::working();
     let started = Instant::now();
     // A panic must not end the thread that serves the mount. In a task the reply would be dropped, which answers EIO.
-    let (watched, task_vfs) = (AssertUnwindSafe(future).catch_unwind(), vfs.clone());
+    let (watched, task_tree) = (AssertUnwindSafe(future).catch_unwind(), tree.clone());
     let principal = asked.principal.clone();
     let replied = async move {
         let result = watched.await.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-        reply(conclude(&task_vfs, &asked, started, result));
+        reply(conclude(&task_tree, &asked, started, result));
     };
     if !parked::run(runtime, replied) {
         // It waits: later the caller may be gone, and nobody could tell who asked.
@@ -64,53 +64,53 @@ where
 /// for a billed call is large: making, moving and polling it takes as long as all the rest of the answer to `stat`.
 pub fn answer_known<T, F, R>(
     runtime: &Handle,
-    vfs: &Arc<Vfs>,
+    tree: &Arc<Tree>,
     asked: Asked,
-    known: impl FnOnce() -> Option<Result<T, VfsError>>,
+    known: impl FnOnce() -> Option<Result<T, TreeError>>,
     wait: impl FnOnce() -> F,
     reply: R,
 ) where
     T: Send + 'static,
-    F: Future<Output = Result<T, VfsError>> + Send + 'static,
+    F: Future<Output = Result<T, TreeError>> + Send + 'static,
     R: FnOnce(Result<T, Errno>) + Send + 'static,
 {
     let _working = watchdog::working();
     let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(known)).unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref()))));
     match result {
-        Some(result) => reply(conclude(vfs, &asked, started, result)),
-        None => answer(runtime, vfs, asked, wait(), reply),
+        Some(result) => reply(conclude(tree, &asked, started, result)),
+        None => answer(runtime, tree, asked, wait(), reply),
     }
 }
 
 /// The same for what never waits.
 pub fn answer_now<T>(
-    vfs: &Vfs,
+    tree: &Tree,
     asked: &Asked,
-    work: impl FnOnce() -> Result<T, VfsError>,
+    work: impl FnOnce() -> Result<T, TreeError>,
     reply: impl FnOnce(Result<T, Errno>),
 ) {
     let _working = watchdog::working();
     let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-    reply(conclude(vfs, asked, started, result));
+    reply(conclude(tree, asked, started, result));
 }
 
 /// Counts the request and, if it failed, says so.
-fn conclude<T>(vfs: &Vfs, asked: &Asked, started: Instant, result: Result<T, VfsError>) -> Result<T, Errno> {
-    let error = result.as_ref().err().map(VfsError::kind);
-    vfs.note_request(asked.operation, asked.ino, started.elapsed(), error);
-    result.map_err(|error| report(vfs, asked, &error))
+fn conclude<T>(tree: &Tree, asked: &Asked, started: Instant, result: Result<T, TreeError>) -> Result<T, Errno> {
+    let error = result.as_ref().err().map(TreeError::kind);
+    tree.note_request(asked.operation, asked.ino, started.elapsed(), error);
+    result.map_err(|error| report(tree, asked, &error))
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> VfsError {
+fn panicked(panic: &(dyn Any + Send)) -> TreeError {
     let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    VfsError::new(ErrorKind::Io, format!("internal error: {text}"))
+    TreeError::new(ErrorKind::Io, format!("internal error: {text}"))
 }
 
 /// Logs an error, once, and says what the kernel is told.
-fn report(vfs: &Vfs, asked: &Asked, error: &VfsError) -> Errno {
+fn report(tree: &Tree, asked: &Asked, error: &TreeError) -> Errno {
     let code = errno(error.kind());
     let Asked { operation, ino, ref principal, unique } = *asked;
     match error.kind() {
@@ -119,18 +119,18 @@ fn report(vfs: &Vfs, asked: &Asked, error: &VfsError) -> Errno {
             tracing::trace!(operation, ino, unique, %error, "not there");
         }
         ErrorKind::Interrupted | ErrorKind::BudgetSpent => {
-            tracing::debug!(operation, path = vfs.path_of(ino), unique, error = chain(error), "refused");
+            tracing::debug!(operation, path = tree.path_of(ino), unique, error = chain(error), "refused");
         }
         // What is in the way had its line when it was met first.
         _ if error.is_hindered() => {
-            tracing::debug!(operation, path = vfs.path_of(ino), unique, error = chain(error), "refused before");
+            tracing::debug!(operation, path = tree.path_of(ino), unique, error = chain(error), "refused before");
         }
         // The outage itself has its line.
         _ if error.is_outage() => {
-            tracing::debug!(operation, path = vfs.path_of(ino), unique, error = chain(error), "failed in an outage");
+            tracing::debug!(operation, path = tree.path_of(ino), unique, error = chain(error), "failed in an outage");
         }
         _ => {
-            let (path, comm) = (vfs.path_of(ino), principal.comm());
+            let (path, comm) = (tree.path_of(ino), principal.comm());
             let (uid, pid) = (principal.user().uid, principal.pid());
             tracing::error!(
                 operation,

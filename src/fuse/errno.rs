@@ -2,7 +2,7 @@
 
 use fuser::Errno;
 
-use crate::vfs::ErrorKind;
+use crate::tree::ErrorKind;
 
 /// The errno's name, for the audit log.
 pub fn errno_name(kind: ErrorKind) -> &'static str {

@@ -19,7 +19,7 @@ use crate::fuse::passthrough::PassthroughState;
 use crate::fuse::readahead;
 use crate::fuse::stacking;
 use crate::fuse::unmount::{Busy, unmount};
-use crate::vfs::Vfs;
+use crate::tree::Tree;
 
 /// The type under which `/proc/mounts` shows the mount is `fuse.` and this.
 pub const SUBTYPE: &str = "cxonefs";
@@ -73,7 +73,7 @@ impl PassthroughBooks {
 
 /// Mounts the tree; the kernel's handshake is done when this returns. Futures of the tree run on `runtime`.
 pub fn mount(
-    vfs: Arc<Vfs>,
+    tree: Arc<Tree>,
     notices: NoticeQueue,
     path: &Path,
     options: &MountOptions,
@@ -85,7 +85,7 @@ pub fn mount(
     let state = if options.passthrough { PassthroughState::Untried } else { PassthroughState::TurnedOff };
     let modes = Arc::new(BackingModes::new(state));
     let (depth, kernel) = (stacking::depth_for(&options.cache_dir), Arc::clone(&notices.kernel));
-    let adapter = Adapter::new(vfs, runtime.clone(), Arc::clone(&modes), depth, kernel, sender);
+    let adapter = Adapter::new(tree, runtime.clone(), Arc::clone(&modes), depth, kernel, sender);
     let session = Session::new(adapter, &absolute, &config(options)).map_err(failed)?;
     notices.deliver_to(session.notifier());
     let session = session.spawn().map_err(failed)?;

@@ -15,7 +15,7 @@ use fuser::{INodeNo, Notifier};
 use tokio::sync::oneshot;
 
 use crate::fuse::told::Told;
-use crate::vfs::KernelCache;
+use crate::tree::KernelCache;
 
 /// A listing that was read before a change may reach the kernel's cache after the notice of it, so that is sent again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use std::sync::{Once, OnceLock};
 
 use async_trait::async_trait;
 
-use crate::vfs::{Origin, Presence, Principal, Program, User};
+use crate::tree::{Origin, Presence, Principal, Program, User};
 
 /// The identity of a caller that the kernel names by a thread. 0: it lives outside our pid namespace.
 pub fn principal(uid: u32, gid: u32, tid: u32) -> Principal {

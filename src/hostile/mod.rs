@@ -8,7 +8,7 @@ pub mod seeds;
 #[cfg(test)]
 mod tests;
 
-use crate::{catalog, config, cxone, media, vfs};
+use crate::{catalog, config, cxone, media, tree};
 
 /// A target and its name, which is also that of its corpus.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub fn reporting_page(bytes: &[u8]) {
 pub fn playback_document(bytes: &[u8]) {
     for plain_loopback in [false, true] {
         if let Some(answer) = cxone::hostile::playback_document(bytes, plain_loopback) {
-            vfs::hostile::documents(&answer);
+            tree::hostile::documents(&answer);
         }
     }
 }
@@ -64,7 +64,7 @@ pub fn names(bytes: &[u8]) {
 
 /// A block index as it stands on disk, or the note behind it.
 pub fn block_index(bytes: &[u8]) {
-    vfs::hostile::note(bytes);
+    tree::hostile::note(bytes);
     for sealed in [false, true] {
         media::hostile::block_index(bytes, sealed);
     }

@@ -27,7 +27,7 @@ pub enum SeedError {
 
 /// The seeds of every target, by its name.
 pub async fn seeds() -> Result<Vec<(&'static str, Vec<Vec<u8>>)>, SeedError> {
-    crate::base::tls::install_crypto();
+    crate::net::tls::install_crypto();
     let settings = SimSettings { agents: 6, contacts_per_day: 6, days: 2, odd_names: true, ..SimSettings::default() };
     let sim = Sim::start(settings, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Arc::new(SystemClock)).await?;
     let client = Client::builder().no_proxy().tls_certs_only([]).build()?;

@@ -21,7 +21,7 @@ use super::source::{Answer, Failure, Source};
 use super::traffic::Traffic;
 use crate::base::Clock;
 use crate::cxone::Breaker;
-use crate::cxone::breaker::Admitted;
+use crate::net::breaker::Admitted;
 
 /// Links that may be refused one after the other before a recording counts as denied: the one at hand and a fresh one.
 const REFUSALS_MAX: u32 = 2;

@@ -93,7 +93,7 @@ impl Source {
     /// Builds the clients. Makes no request. A machine without CA certificates is an error only once TLS is needed: a simulated
     /// tenant on loopback works without.
     pub fn new(connections: usize, reach: MediaReach) -> Result<Source, MediaError> {
-        crate::base::tls::install_crypto();
+        crate::net::tls::install_crypto();
         let proxy = proxy_host(|name| std::env::var(name).ok());
         let builder = |proxy: Option<&String>| {
             reqwest::Client::builder()

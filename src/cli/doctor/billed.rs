@@ -15,7 +15,7 @@ use crate::cli::failure::{Failure, chain};
 use crate::cli::units::count;
 use crate::config::Config;
 use crate::cxone::{ApiErrorKind, PlaybackAnswer, Priority, Refusal, RefusalKind, Tenant, Whose};
-use crate::vfs::DailyBudget;
+use crate::tree::DailyBudget;
 
 const NAME: &str = "playback permission";
 const GIVE_A_ROLE: &str = "give the access key's user a role with Search & Playback > Player > Play Any (and no restriction on this interaction)";
@@ -53,7 +53,7 @@ async fn call(config: &Config, tenant: &Tenant, clock: &Arc<dyn Clock>, contact:
     let under_way = permit.spend();
     let answer = tenant.playback(contact).await;
     drop(under_way);
-    catalog.ledger_finish(row, &crate::vfs::outcome_word(&answer)).map_err(failed)?;
+    catalog.ledger_finish(row, &crate::tree::outcome_word(&answer)).map_err(failed)?;
     Ok(match answer {
         Ok(PlaybackAnswer::Found(playback)) => {
             Check::ok(NAME, format!("{contact} may be played: {}", count(playback.items.len(), "part")))

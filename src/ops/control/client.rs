@@ -132,7 +132,7 @@ fn builder(socket: &Path) -> Result<reqwest::ClientBuilder, ControlError> {
     {
         return Err(ControlError::Stranger { path: socket.to_owned(), uid });
     }
-    crate::base::tls::install_crypto();
+    crate::net::tls::install_crypto();
     Ok(reqwest::Client::builder().unix_socket(socket.to_owned()).no_proxy().tls_certs_only([]))
 }
 

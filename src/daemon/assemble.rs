@@ -1,0 +1,290 @@
+//! Puts the parts together for one mount: tenant → catalog → media → tree → kernel.
+//!
+//! `doors` mounts the tree at each of its places, `login` decides whether a login that fails ends it, `settings` what each part is told, `audit` and `lister` fit parts that do not know each
+//! other.
+
+mod audit;
+mod binding;
+mod doors;
+mod lister;
+mod login;
+mod settings;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::daemon::Plan;
+use super::failure::{Cause, Failure};
+use super::keeping::{Keeper, Live};
+use super::report::{DoorView, Report};
+use crate::base::{Clock, SystemClock};
+use crate::catalog::{Catalog, CatalogSettings, Indexer};
+use crate::config::Config;
+use crate::cxone::{Breaker, Limiter, Tenant};
+use crate::fuse;
+use crate::media::{Media, MediaError};
+use crate::ops::Trimmer;
+use crate::ops::control::{self, Controlled as _};
+use crate::ops::keeping::Keeping;
+use crate::ops::metrics;
+use crate::tree::{Parts, Resolver, Scanners, Tree};
+use audit::AuditSink;
+use binding::Bindings;
+use doors::Door;
+use lister::{ReportingProbe, TenantLister};
+pub use login::{host, login_failure};
+use settings::{also_settings, rate, resolve_limits, tree_settings};
+pub use settings::{media_reach, media_settings, tenant_settings};
+
+/// A mount that is being served.
+#[async_trait]
+pub trait Served: Send {
+    /// Takes it out of the tree at once, busy or not.
+    fn detach(&self) -> Result<(), Cause>;
+
+    /// Waits until the kernel ended the session.
+    async fn ended(&mut self);
+
+    /// Takes over what may change while it is mounted: see `reload`.
+    fn reconfigure(&self, config: &Config);
+
+    /// Writes its state to the log.
+    fn tell_status(&self);
+}
+
+/// Builds every part and mounts.
+pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
+    let config = &plan.config;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let tenant =
+        Tenant::new(tenant_settings(config), Arc::clone(&clock)).map_err(|error| login_failure(error, config))?;
+    let keys = &config.cache.keys;
+    // Both before either is touched.
+    Media::check_key(&config.cache.dir, keys).map_err(|error| Failure::usage(error).while_doing("cache.dir"))?;
+    let settings = CatalogSettings { timezone: config.tree.timezone.clone() };
+    let catalog = Catalog::open_sealed(&config.state.dir, settings, keys)
+        .map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
+    let (indexed, _bytes) = catalog.totals().map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
+    let bindings = Bindings::read(config, &catalog)?;
+    let logged_in = login::log_in(&tenant, config, indexed > 0, bindings.know_login()).await?;
+    let mut bytes = media_settings(&config.cache, &config.limits);
+    bytes.reach = media_reach(&config.tenant);
+    let media = Media::open_sealed(bytes, keys, Arc::clone(&clock)).map_err(cache_failure)?;
+    if logged_in {
+        let identity = tenant.identity().await.map_err(|error| login_failure(error, config))?;
+        bindings.bind(config, &catalog, &identity)?;
+    }
+    attach(plan, tenant, catalog, media, clock)
+}
+
+/// A cache directory that cannot be had.
+fn cache_failure(error: MediaError) -> Failure {
+    Failure::failed(error)
+        .while_doing("cache.dir")
+        .remedy("it must be yours, and one mount's at a time: stop the other, or name another directory: --cache-dir")
+}
+
+/// The last step: trees and kernels.
+#[expect(clippy::needless_pass_by_value, reason = "the parts are given away: each door gets its own handles of them")]
+fn attach(
+    plan: &Plan,
+    tenant: Tenant,
+    catalog: Catalog,
+    media: Media,
+    clock: Arc<dyn Clock>,
+) -> Result<Box<dyn Served>, Failure> {
+    let config = &plan.config;
+    let keys = &config.cache.keys;
+    let limiter = limiter(config, &catalog, &clock)?;
+    let resolver = resolver(config, &tenant, &catalog, &media, &limiter, &clock);
+    resolver.use_key(&config.tenant.access_key_id).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
+    let reporting = Breaker::new("reporting", Arc::new(ReportingProbe(tenant.clone())));
+    let lister = Arc::new(TenantLister {
+        tenant: tenant.clone(),
+        breaker: reporting.clone(),
+        quiet: config.limits.deadline / 3,
+        trimmer: Trimmer::default(),
+    });
+    let zone = config.tree.timezone.clone();
+    let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
+    let indexer = indexer.showing(config.tree.since);
+    let audit = AuditSink::open(&config.state.dir, keys.current.is_none(), Arc::clone(&clock))?;
+    // Before anything is mounted: an address that cannot be had is said at once.
+    let listener = plan.metrics.map(metrics::Listener::bind).transpose();
+    let listener = listener.map_err(|error| metrics_failure(plan, error))?;
+    let log = Arc::clone(&audit.log);
+    media.start_ageing();
+    let (kernel, notices) = fuse::notices();
+    let parts = Parts {
+        catalog: catalog.clone(),
+        indexer: indexer.clone(),
+        resolver,
+        clock: Arc::clone(&clock),
+        audit: Arc::new(audit),
+        kernel,
+    };
+    let first = Arc::new(Tree::new(tree_settings(config), parts));
+    let mut trees = vec![(Arc::clone(&first), notices, plan.mount_point.clone())];
+    for also in &config.mount.also {
+        let (kernel, notices) = fuse::notices();
+        let tree = first.beside(also_settings(config, also), also.waits_long, kernel);
+        trees.push((Arc::new(tree), notices, also.dir.clone()));
+    }
+    indexer.start_sweeping();
+    let doors = doors::open(config, trees)?;
+    let live = Live {
+        trees: doors.iter().map(|door| Arc::clone(&door.tree)).collect(),
+        audit: log,
+        mount_point: doors[0].mounted.path().to_owned(),
+    };
+    let keeper = Keeper {
+        media: media.clone(),
+        cache_dir: config.cache.dir.clone(),
+        max_age: config.cache.max_age,
+        catalog: Some(catalog.clone()),
+        state_dir: config.state.dir.clone(),
+        live: Some(live),
+    };
+    let views: Arc<[DoorView]> = doors.iter().map(|door| door.view.clone()).collect();
+    let (keeper, host, mounted_at): (Arc<dyn Keeping>, _, _) = (Arc::new(keeper), host(config), clock.now());
+    let reports = doors.iter().map(|door| {
+        Arc::new(Report {
+            config: config.clone(),
+            mount_point: door.mounted.path().to_owned(),
+            mounted_at,
+            host: host.clone(),
+            tenant: tenant.clone(),
+            catalog: catalog.clone(),
+            indexer: indexer.clone(),
+            limiter: limiter.clone(),
+            media: media.clone(),
+            tree: Arc::clone(&door.tree),
+            keeper: Arc::clone(&keeper),
+            reporting: reporting.clone(),
+            clock: Arc::clone(&clock),
+            passthrough: door.mounted.passthrough(),
+            doors: Arc::clone(&views),
+        })
+    });
+    let reports: Vec<Arc<Report>> = reports.collect();
+    let report = Arc::clone(&reports[0]);
+    let metrics = match listener {
+        Some(listener) => Some(listener.serve(report.clone()).map_err(|error| metrics_failure(plan, error))?),
+        None => None,
+    };
+    let doors = doors.into_iter().zip(reports);
+    let doors = doors.map(|(door, report)| {
+        let control = control(report, door.mounted.path());
+        ServedDoor { door, _control: control }
+    });
+    Ok(Box::new(ServedMount { doors: doors.collect(), report, _metrics: metrics }))
+}
+
+fn metrics_failure(plan: &Plan, error: std::io::Error) -> Failure {
+    let address = plan.metrics.map_or_else(String::new, |address| address.to_string());
+    Failure::failed(error)
+        .while_doing(format!("metrics at {address}"))
+        .remedy("choose another address or port: --metrics")
+}
+
+/// A mount does its work without a control socket too.
+fn control(report: Arc<Report>, mount_point: &std::path::Path) -> Option<control::Server> {
+    let socket = control::socket_of(&control::own_runtime_dir(), mount_point);
+    match control::serve(&socket, report) {
+        Ok(server) => Some(server),
+        Err(error) => {
+            let cause = &error as &dyn std::error::Error;
+            tracing::warn!(error = cause, "no control socket: cxonefs status will not find this mount");
+            None
+        }
+    }
+}
+
+/// A place at which the tree is mounted, and the socket by which it is asked.
+struct ServedDoor {
+    door: Door,
+    _control: Option<control::Server>,
+}
+
+struct ServedMount {
+    /// Those that are still mounted.
+    doors: Vec<ServedDoor>,
+    report: Arc<Report>,
+    _metrics: Option<metrics::Server>,
+}
+
+#[async_trait]
+impl Served for ServedMount {
+    fn detach(&self) -> Result<(), Cause> {
+        let detached: Vec<_> = self.doors.iter().map(|served| served.door.mounted.detach()).collect();
+        Ok(detached.into_iter().collect::<Result<(), _>>()?)
+    }
+
+    async fn ended(&mut self) {
+        while !self.doors.is_empty() {
+            let each = self.doors.iter_mut().map(|served| Box::pin(served.door.mounted.ended()));
+            let (index, others) = {
+                let ((), index, others) = futures_util::future::select_all(each).await;
+                (index, others.len())
+            };
+            let served = self.doors.remove(index);
+            served.door.view.is_mounted.store(false, Ordering::Relaxed);
+            if others > 0 {
+                let mount_point = served.door.mounted.path().display();
+                tracing::info!(%mount_point, others, "unmounted from outside; the tree stays mounted elsewhere");
+            }
+        }
+    }
+
+    fn tell_status(&self) {
+        let status = serde_json::to_string(&self.report.status()).unwrap_or_default();
+        tracing::info!(status, "status");
+    }
+
+    fn reconfigure(&self, config: &Config) {
+        for ServedDoor { door, .. } in &self.doors {
+            door.tree.set_scanners(Scanners::new(&config.mount.deny_processes));
+        }
+        let resolver = self.report.tree.resolver();
+        resolver.set_limits(resolve_limits(&config.limits));
+        resolver.set_rate(rate(&config.limits));
+        self.report.tenant.adopt_credentials(tenant_settings(config).credentials);
+    }
+}
+
+/// The limiter, with the calls of earlier processes.
+pub fn limiter(config: &Config, catalog: &Catalog, clock: &Arc<dyn Clock>) -> Result<Limiter, Failure> {
+    let limits = &config.limits;
+    // Calls of an earlier process count: a restart must not burst past the limit.
+    // The limiter knows how long they do; it is given more than that.
+    let since = clock.now().saturating_sub(limits.playback_window * 2).unwrap_or(Timestamp::MIN);
+    let recent = catalog.ledger_times(since).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
+    Ok(Limiter::new(rate(limits), recent, Arc::clone(clock)))
+}
+
+fn resolver(
+    config: &Config,
+    tenant: &Tenant,
+    catalog: &Catalog,
+    media: &Media,
+    limiter: &Limiter,
+    clock: &Arc<dyn Clock>,
+) -> Resolver {
+    let (player, limits) = (Arc::new(tenant.clone()), resolve_limits(&config.limits));
+    Resolver::new(player, catalog.clone(), media.clone(), limiter.clone(), Arc::clone(clock), limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_that_another_mount_uses_is_said_with_what_to_do() {
+        let in_use = MediaError::Source("the cache directory /x is in use by another process".into());
+        let said = cache_failure(in_use).render();
+        assert!(said.contains("/x is in use by another process\n  ") && said.contains("--cache-dir"), "{said}");
+    }
+}

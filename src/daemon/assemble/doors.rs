@@ -1,0 +1,52 @@
+//! Mounts the tree at each of its places: at all of them, or at none.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::runtime::Handle;
+
+use super::super::failure::Failure;
+use super::super::report::DoorView;
+use crate::config::Config;
+use crate::fuse::{self, Mounted, NoticeQueue};
+use crate::tree::{self, Tree};
+
+/// A place at which the tree is mounted.
+pub struct Door {
+    pub tree: Arc<Tree>,
+    pub mounted: Mounted,
+    pub view: DoorView,
+}
+
+/// Mounts every tree at its place. If one cannot be, the others are unmounted again.
+pub fn open(config: &Config, trees: Vec<(Arc<Tree>, NoticeQueue, PathBuf)>) -> Result<Vec<Door>, Failure> {
+    // The kernel cannot decrypt.
+    let passthrough = config.mount.passthrough && config.cache.keys.current.is_none();
+    let options =
+        fuse::MountOptions { allow_other: config.mount.allow_other, passthrough, cache_dir: config.cache.dir.clone() };
+    let mut doors: Vec<Door> = Vec::new();
+    for (tree, notices, path) in trees {
+        tree::start_keeping_fresh(&tree, config.tree.refresh);
+        match fuse::mount(Arc::clone(&tree), notices, &path, &options, &Handle::current()) {
+            Ok(mounted) => {
+                let view = DoorView {
+                    mount_point: mounted.path().to_owned(),
+                    tree: Arc::clone(&tree),
+                    passthrough: mounted.passthrough(),
+                    is_mounted: Arc::new(AtomicBool::new(true)),
+                };
+                doors.push(Door { tree: tree, mounted, view });
+            }
+            Err(error) => {
+                for door in &doors {
+                    if let Err(error) = door.mounted.detach() {
+                        tracing::error!(error = &error as &dyn std::error::Error, "a mount stays behind");
+                    }
+                }
+                return Err(Failure::failed(error).while_doing("mounting"));
+            }
+        }
+    }
+    Ok(doors)
+}

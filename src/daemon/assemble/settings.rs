@@ -1,0 +1,106 @@
+//! What each part is told of the configuration. Pure.
+
+use crate::base::ResolveOn;
+use crate::config::{AlsoConfig, CacheConfig, Config, LimitsConfig, TenantConfig};
+use crate::cxone::{CallTimes, ClientCredentials, Credentials, LimiterSettings, TenantSettings, is_loopback};
+use crate::media::{MediaReach, MediaSettings};
+use crate::tree::{DailyBudget, Ownership, ResolveLimits, Scanners, TreeSettings};
+
+/// The rate of billed calls.
+pub fn rate(limits: &LimitsConfig) -> LimiterSettings {
+    LimiterSettings { calls: limits.playback_requests, window: limits.playback_window }
+}
+
+/// What the resolver keeps within.
+pub fn resolve_limits(limits: &LimitsConfig) -> ResolveLimits {
+    ResolveLimits {
+        budget: DailyBudget(limits.daily_budget.map(u64::from)),
+        user_budget: DailyBudget(limits.daily_budget_per_user.map(u64::from)),
+        deadline: limits.deadline,
+        patience: limits.patience,
+    }
+}
+
+/// What the tree is told.
+pub fn tree_settings(config: &Config) -> TreeSettings {
+    let mount = &config.mount;
+    TreeSettings {
+        timezone: config.tree.timezone.clone(),
+        since: config.tree.since,
+        channels: config.tree.media_types.clone(),
+        resolve_on: mount.resolve_on,
+        // What the profile for backups sets, and nobody sets for anything else.
+        anticipate: mount.resolve_on == ResolveOn::List && config.limits.patience.is_none(),
+        scanners: Scanners::new(&mount.deny_processes),
+        ownership: Ownership { uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode, file_mode: mount.file_mode },
+        deadline: config.limits.deadline,
+    }
+}
+
+/// The same for a further door.
+pub fn also_settings(config: &Config, also: &AlsoConfig) -> TreeSettings {
+    let anticipate = also.resolve_on == ResolveOn::List && (also.waits_long || config.limits.patience.is_none());
+    TreeSettings { resolve_on: also.resolve_on, anticipate, ..tree_settings(config) }
+}
+
+/// What the tenant client is told.
+pub fn tenant_settings(config: &Config) -> TenantSettings {
+    let tenant = &config.tenant;
+    let client = tenant.client.as_ref().map(|client| ClientCredentials {
+        client_id: client.client_id.clone(),
+        client_secret: client.client_secret.clone(),
+    });
+    TenantSettings {
+        issuer: tenant.issuer.clone(),
+        credentials: Credentials {
+            access_key_id: tenant.access_key_id.clone(),
+            access_key_secret: tenant.access_key_secret.clone(),
+            client,
+        },
+        area: tenant.area.clone(),
+        auth_endpoint: tenant.auth_endpoint.clone(),
+        api_endpoint: tenant.api_endpoint.clone(),
+        playback_endpoint: tenant.playback_endpoint.clone(),
+        reporting_version: tenant.reporting_version.clone(),
+        times: CallTimes::with_billed(config.limits.call_timeout),
+    }
+}
+
+/// What the cache is told.
+pub fn media_settings(cache: &CacheConfig, limits: &LimitsConfig) -> MediaSettings {
+    MediaSettings {
+        cache_dir: cache.dir.clone(),
+        cache_size: cache.size,
+        min_free: cache.min_free,
+        whole_file_below: cache.whole_file_below,
+        max_age: cache.max_age,
+        connections: limits.media_connections,
+        memory: limits.memory,
+        reach: MediaReach::default(),
+        deadline: limits.deadline,
+    }
+}
+
+/// Where recordings may be fetched from. The tenant's own links are trusted with this machine's loopback only where the tenant is there.
+pub fn media_reach(tenant: &TenantConfig) -> MediaReach {
+    let endpoint = tenant.playback_endpoint.as_ref().or(tenant.api_endpoint.as_ref()).unwrap_or(&tenant.issuer);
+    MediaReach { hosts: tenant.media_hosts.clone(), loopback: is_loopback(endpoint) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cli::testing;
+
+    #[test]
+    fn the_parts_are_told_what_the_configuration_says() {
+        let config = testing::config(&[]);
+        let settings = tenant_settings(&config);
+        assert_eq!(settings.times.billed, Duration::from_mins(5));
+        assert!(settings.credentials.client.is_none());
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        assert_eq!(media_settings(&config.cache, &config.limits).cache_size, 10 << 30);
+    }
+}

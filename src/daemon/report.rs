@@ -1,0 +1,376 @@
+//! What a mount tells of itself through its control socket: gathers from the parts, decides nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::warming;
+use crate::base::{Clock, Day};
+use crate::catalog::{Catalog, Indexer};
+use crate::config::Config;
+use crate::cxone::{Breaker, Limiter, LoginState, Priority, ServiceState, Tenant};
+use crate::fuse::{self, PassthroughState};
+use crate::media::Media;
+use crate::ops::control::{Controlled, Peer, Refreshed, Retried, WarmLines};
+use crate::ops::keeping::Keeping;
+use crate::ops::metrics::{Measured, Measures};
+use crate::ops::status::{
+    BudgetStatus, CacheStatus, DoorStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus,
+    PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, StateStatus, Status,
+    TenantStatus, TreeStatus, UnreadableStatus, Waiting, WorkStatus,
+};
+use crate::ops::version;
+use crate::ops::warm::{WarmCost, WarmRequest};
+use crate::tree::{self, Tree};
+
+/// The parts that are asked.
+pub struct Report {
+    pub config: Config,
+    pub mount_point: PathBuf,
+    pub mounted_at: Timestamp,
+    /// Host that logs us in.
+    pub host: String,
+    pub tenant: Tenant,
+    pub catalog: Catalog,
+    pub indexer: Indexer,
+    pub limiter: Limiter,
+    pub media: Media,
+    pub tree: Arc<Tree>,
+    pub keeper: Arc<dyn Keeping>,
+    /// Whether Reporting answers.
+    pub reporting: Breaker,
+    pub clock: Arc<dyn Clock>,
+    pub passthrough: fuse::PassthroughBooks,
+    /// Every place at which the tree was mounted, the first one first.
+    pub doors: Arc<[DoorView]>,
+}
+
+/// One place at which the tree is mounted, or was.
+#[derive(Clone)]
+pub struct DoorView {
+    pub mount_point: PathBuf,
+    pub tree: Arc<Tree>,
+    pub passthrough: fuse::PassthroughBooks,
+    /// False once it was unmounted.
+    pub is_mounted: Arc<AtomicBool>,
+}
+
+impl DoorView {
+    fn status(&self) -> DoorStatus {
+        let (inodes, open_files) = self.tree.held_by_kernel();
+        DoorStatus {
+            mount_point: self.mount_point.display().to_string(),
+            resolve_on: self.tree.resolve_on().word().to_owned(),
+            inodes: inodes as u64,
+            open_files: open_files as u64,
+            passthrough: passthrough(self.passthrough.state()),
+        }
+    }
+}
+
+#[async_trait]
+impl Controlled for Report {
+    fn status(&self) -> Status {
+        let (inodes, open_files) = self.tree.held_by_kernel();
+        let measured = self.tree.measured();
+        Status {
+            version: version::SHORT.to_owned(),
+            pid: std::process::id(),
+            mount_point: self.mount_point.display().to_string(),
+            mounted_at: second(self.mounted_at),
+            tenant: TenantStatus {
+                host: self.host.clone(),
+                access_key_id: self.config.tenant.access_key_id.clone(),
+                login: login(self.tenant.login_state()),
+            },
+            tree: self.tree(),
+            playback: self.playback(),
+            reporting: self.reporting(),
+            media: self.media(),
+            work: self.work(),
+            services: self.services(),
+            budget: self.budget(),
+            cache: CacheStatus {
+                dir: self.config.cache.dir.display().to_string(),
+                used_bytes: self.media.cache_used(),
+                size_bytes: self.config.cache.size,
+                encrypted: self.encrypted(),
+                trouble: self.media.cache_trouble(),
+            },
+            state: StateStatus { dir: self.config.state.dir.display().to_string() },
+            kernel: KernelStatus {
+                inodes: inodes as u64,
+                open_files: open_files as u64,
+                passthrough: self.passthrough(),
+            },
+            doors: self.mounted_doors().map(DoorView::status).collect(),
+            reads: reads(&measured.reads, self.media.brought_bytes()),
+            slowest: measured.slowest.into_iter().map(slow).collect(),
+            memory_bytes: resident_bytes(),
+        }
+    }
+
+    fn keeper(&self) -> Arc<dyn Keeping> {
+        Arc::clone(&self.keeper)
+    }
+
+    async fn unmount(&self, lazy: bool) -> Result<(), String> {
+        let mount_point = self.mount_point.clone();
+        let busy = if lazy { fuse::Busy::Detach } else { fuse::Busy::Refuse };
+        // Not in a worker: the helper is waited for.
+        let done = tokio::task::spawn_blocking(move || fuse::unmount(&mount_point, busy)).await;
+        done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+
+    async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed> {
+        let days = if days.is_empty() { self.open_days() } else { days };
+        let shown = self.tree.days();
+        let mut answers = Vec::with_capacity(days.len());
+        for day in days {
+            let error = match not_shown(day, shown) {
+                Some(why) => Some(why),
+                None => self.refresh_everywhere(day).await.err().map(|error| super::failure::chain(&error)),
+            };
+            answers.push(Refreshed { day: day.to_string(), error });
+        }
+        answers
+    }
+
+    async fn retry(&self, paths: Vec<String>, peer: Peer) -> Result<Retried, String> {
+        let forgotten = self.tree.retry(&paths).await.map_err(|error| super::failure::chain(&error))?;
+        tracing::info!(?paths, forgotten, uid = peer.uid, pid = peer.pid, "refusals were forgotten on request");
+        Ok(Retried { forgotten })
+    }
+
+    async fn warm_cost(&self, request: WarmRequest) -> Result<WarmCost, String> {
+        warming::cost(&self.tree, &request).await
+    }
+
+    async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String> {
+        warming::begin(&self.tree, &request, peer).await
+    }
+}
+
+/// To the second: nobody needs more of it.
+fn second(at: Timestamp) -> String {
+    at.round(jiff::Unit::Second).unwrap_or(at).to_string()
+}
+
+/// Why a day is not refreshed: nobody could see what came of it.
+fn not_shown(day: Day, (first, last): (Day, Day)) -> Option<String> {
+    let why = || format!("the tree has no such day: it shows {first} to {last} (tree.since, tree.timezone)");
+    (day < first || day > last).then(why)
+}
+
+fn indexing((day, rows, total): (Day, u64, u64)) -> IndexingStatus {
+    IndexingStatus { day: day.to_string(), rows, total: (total > 0).then_some(total) }
+}
+
+fn unreadable((day, contacts): (Day, u64)) -> UnreadableStatus {
+    UnreadableStatus { day: day.to_string(), contacts }
+}
+
+impl Measured for Report {
+    fn measures(&self) -> Measures {
+        let measured = self.tree.measured();
+        let words = Priority::ALL.map(Priority::word);
+        Measures {
+            status: self.status(),
+            requests: measured.operations,
+            errors: measured
+                .errors
+                .into_iter()
+                .map(|(operation, kind, count)| (operation, fuse::errno_name(kind), count))
+                .collect(),
+            api_calls: self.tenant.tally(),
+            waits: words.into_iter().zip(self.tree.resolver().waits()).collect(),
+            reads: (measured.reads.cache, measured.reads.network),
+        }
+    }
+}
+
+impl Report {
+    fn mounted_doors(&self) -> impl Iterator<Item = &DoorView> {
+        self.doors.iter().filter(|door| door.is_mounted.load(Ordering::Relaxed))
+    }
+
+    async fn refresh_everywhere(&self, day: Day) -> Result<(), tree::TreeError> {
+        self.tree.refresh(day).await?;
+        for door in self.mounted_doors().filter(|door| door.mount_point != self.mount_point) {
+            door.tree.show_refreshed(day).await?;
+        }
+        Ok(())
+    }
+
+    fn services(&self) -> Vec<ServiceStatus> {
+        let tenant = [self.tree.resolver().service(), self.reporting.state()];
+        tenant.into_iter().chain(self.media.hosts()).map(service).collect()
+    }
+
+    fn encrypted(&self) -> bool {
+        self.config.cache.keys.current.is_some()
+    }
+
+    fn passthrough(&self) -> PassthroughStatus {
+        let mut status = passthrough(self.passthrough.state());
+        if self.encrypted() && self.config.mount.passthrough {
+            status.why = Some(String::from("the cache is encrypted"));
+        }
+        status
+    }
+
+    fn tree(&self) -> TreeStatus {
+        let (first, last) = self.tree.days();
+        TreeStatus {
+            first_day: first.to_string(),
+            last_day: last.to_string(),
+            days_indexed: self.catalog.days_indexed().unwrap_or(0),
+            days_open: self.open_days().len() as u64,
+            interactions: self.catalog.totals().map_or(0, |(interactions, _)| interactions),
+            resolve_on: self.tree.resolve_on().word().to_owned(),
+            indexing: self.indexer.under_way().into_iter().map(indexing).collect(),
+            unreadable: self.catalog.unreadable(first).unwrap_or_default().into_iter().map(unreadable).collect(),
+        }
+    }
+
+    fn playback(&self) -> PlaybackStatus {
+        let limiter = self.limiter.snapshot();
+        let [open, stat, list, warm] = limiter.waiting;
+        PlaybackStatus {
+            limit: limiter.calls,
+            window_s: limiter.window.as_secs_f64(),
+            learned_limit: limiter.learned_limit,
+            used: limiter.used,
+            waiting: Waiting { open, stat, list, warm },
+            held_by: limiter.held_by.map(|why| why.words().to_owned()),
+            paused_for_s: limiter.paused_for.as_secs_f64(),
+            refused: limiter.refused,
+        }
+    }
+
+    fn reporting(&self) -> ReportingStatus {
+        let limiter = self.tenant.reporting_rate();
+        ReportingStatus {
+            limit: limiter.calls,
+            window_s: limiter.window.as_secs_f64(),
+            learned_limit: limiter.learned_limit,
+            used: limiter.used,
+            waiting: limiter.waiting.iter().sum(),
+            paused_for_s: limiter.paused_for.as_secs_f64(),
+            refused: limiter.refused,
+        }
+    }
+
+    fn media(&self) -> MediaStatus {
+        let gate = self.media.gate();
+        let hosts = gate.hosts.into_iter().map(|used| MediaHostStatus {
+            host: used.host.0.to_string(),
+            connections: used.connections,
+            waiting: used.waiting,
+        });
+        MediaStatus {
+            connections_limit: gate.connections_max,
+            buffer_limit_bytes: gate.buffer_bytes,
+            hosts: hosts.collect(),
+        }
+    }
+
+    fn work(&self) -> WorkStatus {
+        let fetches = self.media.gate().hosts.iter().map(|used| used.connections + used.waiting).sum();
+        WorkStatus {
+            resolving: self.tree.resolver().flights(),
+            sizes: self.media.probes(),
+            fetches,
+            tasks: tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks()),
+        }
+    }
+
+    fn budget(&self) -> BudgetStatus {
+        let today = Day::of(self.clock.now(), &TimeZone::UTC).start(&TimeZone::UTC);
+        let spent_today = self.catalog.ledger_count(today).unwrap_or_else(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot read the ledger");
+            0
+        });
+        // Not the configuration's, which may have been read again since.
+        BudgetStatus { limit: self.tree.resolver().budget().0, spent_today }
+    }
+
+    fn open_days(&self) -> Vec<Day> {
+        self.catalog.open_days(self.tree.days().0).unwrap_or_default()
+    }
+}
+
+fn passthrough(state: PassthroughState) -> PassthroughStatus {
+    let (word, opens, why) = match state {
+        PassthroughState::TurnedOff => ("off", 0, Some("mount.passthrough is false".to_owned())),
+        PassthroughState::NotOffered => {
+            ("not offered", 0, Some("this kernel does not offer it; Linux 6.9 or later does".to_owned()))
+        }
+        PassthroughState::Untried => ("untried", 0, None),
+        PassthroughState::Working { opens } => ("working", opens, None),
+        PassthroughState::Refused { why } => ("refused", 0, Some(why)),
+    };
+    PassthroughStatus { state: word.to_owned(), opens, why }
+}
+
+fn login(state: LoginState) -> LoginStatus {
+    let told = |state: &str| LoginStatus { state: state.to_owned(), until: None, error: None };
+    match state {
+        LoginState::None => told("none"),
+        LoginState::Good { until } => LoginStatus { until: Some(second(until)), ..told("good") },
+        LoginState::Failed { error, .. } => {
+            LoginStatus { error: Some(super::failure::chain(&error)), ..told("failed") }
+        }
+    }
+}
+
+fn reads(reads: &tree::Reads<u64>, fetched_bytes: u64) -> ReadStatus {
+    let all = reads.cache + reads.network;
+    ReadStatus {
+        cache_bytes: reads.cache_bytes,
+        network_bytes: reads.network_bytes,
+        hit_ratio: (all > 0).then(|| reads.cache as f64 / all as f64),
+        fetched_bytes,
+    }
+}
+
+fn slow(slow: tree::Slow) -> SlowRequest {
+    let tree::Slow { at, operation, path, took, error } = slow;
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let error = error.map(|kind| fuse::errno_name(kind).to_owned());
+    SlowRequest { at: second(at), operation: operation.to_owned(), path, took_ms, error }
+}
+
+fn service(state: ServiceState) -> ServiceStatus {
+    let ServiceState { service, down_for, error } = state;
+    ServiceStatus { name: service.to_string(), down_for_s: down_for.map(|down_for| down_for.as_secs_f64()), error }
+}
+
+/// Resident memory of this process; 0 where `/proc` does not tell.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_days_that_the_tree_shows_are_refreshed() {
+        let day = |text: &str| text.parse::<Day>().unwrap();
+        let shown = (day("2026-11-01"), day("2026-11-03"));
+        for outside in ["2020-01-01", "2026-10-31", "2026-11-04"] {
+            let why = not_shown(day(outside), shown).unwrap();
+            assert!(why.contains("2026-11-01 to 2026-11-03"), "{why}");
+        }
+        for inside in ["2026-11-01", "2026-11-03"] {
+            assert_eq!(not_shown(day(inside), shown), None);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What can go wrong with a request, by what the caller is told. `fuse::errno` has the one table from kinds to errnos.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use crate::catalog::{CatalogError, IndexError, Obstacle, ObstacleKind};
+use crate::cxone::{ApiError, ApiErrorKind, Crowded};
+use crate::media::{MediaError, StorageRefusal};
+
+/// The kinds of design §5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    NotFound,
+    NotADirectory,
+    NoAttribute,
+    Denied,
+    /// The recording is being restored from the archive.
+    Busy,
+    BudgetSpent,
+    /// Too many requests of this user wait, and another user waits.
+    Crowded,
+    TimedOut,
+    Interrupted,
+    Changed,
+    ReadOnly,
+    Io,
+}
+
+impl ErrorKind {
+    /// Every kind, in the order of declaration.
+    pub const ALL: [ErrorKind; 12] = [
+        ErrorKind::NotFound,
+        ErrorKind::NotADirectory,
+        ErrorKind::NoAttribute,
+        ErrorKind::Denied,
+        ErrorKind::Busy,
+        ErrorKind::BudgetSpent,
+        ErrorKind::Crowded,
+        ErrorKind::TimedOut,
+        ErrorKind::Interrupted,
+        ErrorKind::Changed,
+        ErrorKind::ReadOnly,
+        ErrorKind::Io,
+    ];
+}
+
+type Cause = Arc<dyn Error + Send + Sync>;
+
+/// A failed request. Cloneable, because those who waited for the same billed call share its failure.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct TreeError {
+    kind: ErrorKind,
+    message: Arc<str>,
+    outage: bool,
+    uncalled: bool,
+    hindered: bool,
+    #[source]
+    cause: Option<Cause>,
+}
+
+impl TreeError {
+    /// An error without a cause below it.
+    pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> TreeError {
+        TreeError { kind, message: message.into(), outage: false, uncalled: false, hindered: false, cause: None }
+    }
+
+    /// No such name, or no recording.
+    pub fn not_found() -> TreeError {
+        TreeError::new(ErrorKind::NotFound, "no such file or directory")
+    }
+
+    /// The caller has gone, or was asked to stop.
+    pub(super) fn interrupted() -> TreeError {
+        TreeError::new(ErrorKind::Interrupted, "the caller gave up")
+    }
+
+    /// An obstacle is in the way.
+    pub(super) fn hindered(obstacle: &Obstacle) -> TreeError {
+        let kind = match obstacle.kind {
+            ObstacleKind::Denied => ErrorKind::Denied,
+            ObstacleKind::Restoring => ErrorKind::Busy,
+            ObstacleKind::Refused | ObstacleKind::Archived | ObstacleKind::Failed => ErrorKind::Io,
+        };
+        let message = format!("{}; not asked again before {}", obstacle.reason, obstacle.again_at);
+        TreeError { hindered: true, ..TreeError::new(kind, message) }
+    }
+
+    /// The same with what caused it.
+    pub(super) fn because_of(self, error: &ApiError) -> TreeError {
+        TreeError { cause: Some(Arc::new(error.clone())), ..self }
+    }
+
+    /// Whether an obstacle is in the way, of which the log had a line when it was met first.
+    pub fn is_hindered(&self) -> bool {
+        self.hindered
+    }
+
+    fn because(kind: ErrorKind, message: &str, cause: Cause) -> TreeError {
+        TreeError { cause: Some(cause), ..TreeError::new(kind, message) }
+    }
+
+    fn during_outage(mut self, outage: bool) -> TreeError {
+        self.outage = outage;
+        self
+    }
+
+    /// The same, before a billed call was made.
+    pub(super) fn uncalled(mut self) -> TreeError {
+        self.uncalled = true;
+        self
+    }
+
+    /// Whether a billed call that was needed is known not to have been made.
+    pub fn is_uncalled(&self) -> bool {
+        self.uncalled
+    }
+
+    /// Whether this is but one more consequence of an outage that the log has a line about.
+    pub fn is_outage(&self) -> bool {
+        self.outage
+    }
+
+    /// By what the tenant's operator finds the request that failed, if one was made.
+    pub fn correlation_id(&self) -> Option<&str> {
+        let mut cause: Option<&(dyn Error + 'static)> = self.source();
+        while let Some(error) = cause {
+            let api =
+                error.downcast_ref::<ApiError>().or_else(|| error.downcast_ref::<Arc<ApiError>>().map(|api| &**api));
+            if let Some(api) = api {
+                return api.correlation_id.as_deref();
+            }
+            cause = error.source();
+        }
+        None
+    }
+
+    /// What the caller is told.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+fn kind_of_api(error: &ApiError) -> ErrorKind {
+    match error.kind {
+        ApiErrorKind::Denied => ErrorKind::Denied,
+        ApiErrorKind::Timeout | ApiErrorKind::RateLimited { .. } => ErrorKind::TimedOut,
+        ApiErrorKind::Configuration | ApiErrorKind::Unavailable | ApiErrorKind::BadAnswer => ErrorKind::Io,
+    }
+}
+
+impl From<Arc<ApiError>> for TreeError {
+    fn from(error: Arc<ApiError>) -> TreeError {
+        let (outage, unsent) = (error.is_outage(), error.is_unsent());
+        let error = TreeError::because(kind_of_api(&error), "asking CXone failed", error).during_outage(outage);
+        if outage || unsent { error.uncalled() } else { error }
+    }
+}
+
+impl From<Crowded> for TreeError {
+    fn from(crowded: Crowded) -> TreeError {
+        TreeError::new(ErrorKind::Crowded, crowded.to_string()).uncalled()
+    }
+}
+
+impl From<CatalogError> for TreeError {
+    fn from(error: CatalogError) -> TreeError {
+        TreeError::because(ErrorKind::Io, "reading or writing the state database failed", Arc::new(error))
+    }
+}
+
+impl From<IndexError> for TreeError {
+    fn from(error: IndexError) -> TreeError {
+        let kind = match &error {
+            IndexError::Api(api) => kind_of_api(api),
+            IndexError::Catalog(_) | IndexError::Interrupted => ErrorKind::Io,
+        };
+        let outage = matches!(&error, IndexError::Api(api) if api.is_outage());
+        TreeError::because(kind, "listing the day failed", Arc::new(error)).during_outage(outage)
+    }
+}
+
+impl From<MediaError> for TreeError {
+    fn from(error: MediaError) -> TreeError {
+        let kind = match &error {
+            // The link source is ours: its own error says best what happened.
+            MediaError::Link(cause) => match cause.downcast_ref::<TreeError>() {
+                Some(ours) => return ours.clone(),
+                None => ErrorKind::Io,
+            },
+            MediaError::Changed(_) | MediaError::Erased => ErrorKind::Changed,
+            MediaError::Refused(StorageRefusal::Denied) => ErrorKind::Denied,
+            MediaError::Refused(StorageRefusal::Restoring) => ErrorKind::Busy,
+            MediaError::Timeout => ErrorKind::TimedOut,
+            MediaError::Refused(_) | MediaError::Unsigned | MediaError::Source(_) | MediaError::Down(_) => {
+                ErrorKind::Io
+            }
+        };
+        let outage = matches!(error, MediaError::Down(_));
+        TreeError::because(kind, "reading the recording failed", Arc::new(error)).during_outage(outage)
+    }
+}

@@ -1,0 +1,35 @@
+//! What was erased goes from the tree and from what the kernel keeps of it: names, times, sizes, listings. Not pages of files: they cannot be
+//! dropped safely, are reached by no name, and go with the mount at the latest.
+
+use crate::base::MasterId;
+use crate::catalog::{AgentFolder, ErasedPlace, day_ino};
+use crate::tree::Tree;
+use crate::tree::lookup::ROOT_INO;
+
+impl Tree {
+    /// Interactions were erased that stood at these places. Links to them are forgotten too.
+    pub fn forget_interactions(&self, masters: &[MasterId], places: &[ErasedPlace]) {
+        for master in masters {
+            self.resolver().links().forget(*master);
+        }
+        for place in places {
+            self.kernel.forget_name(place.agent_ino, &place.folder_name);
+            self.kernel.forget_directory(place.agent_ino);
+            if !matches!(self.catalog.agent(place.day, place.agent), Ok(Some(_))) {
+                self.kernel.forget_name(day_ino(place.day), &place.agent_name);
+                self.kernel.forget_directory(day_ino(place.day));
+            }
+        }
+    }
+
+    /// Everything was erased; these were the agents' folders.
+    pub fn forget_agents(&self, agents: &[(crate::base::Day, AgentFolder)]) {
+        self.resolver().links().forget_all();
+        for (day, agent) in agents {
+            self.kernel.forget_name(day_ino(*day), &agent.name);
+            self.kernel.forget_directory(agent.ino);
+            self.kernel.forget_directory(day_ino(*day));
+        }
+        self.kernel.forget_directory(ROOT_INO);
+    }
+}

@@ -1,0 +1,66 @@
+//! Open files.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+
+use crate::media::Reader;
+use crate::tree::node::Place;
+
+/// One open file.
+pub enum OpenFile {
+    /// A document, as it was when opened.
+    Document(Bytes),
+    Recording(OpenRecording),
+}
+
+/// One open recording.
+pub struct OpenRecording {
+    /// Which of the interaction.
+    pub index: u8,
+    pub place: Place,
+    pub reader: Reader,
+}
+
+/// One table of handles; the numbers are never used twice.
+pub struct Handles<T> {
+    next: AtomicU64,
+    open: RwLock<HashMap<u64, Arc<T>>>,
+}
+
+impl<T> Handles<T> {
+    /// An empty table.
+    pub fn new() -> Handles<T> {
+        Handles { next: AtomicU64::new(1), open: RwLock::new(HashMap::new()) }
+    }
+
+    /// Opens `item`.
+    pub fn insert(&self, item: T) -> u64 {
+        let handle = self.next.fetch_add(1, Ordering::Relaxed);
+        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(handle, Arc::new(item));
+        handle
+    }
+
+    /// The item behind an open handle.
+    pub fn get(&self, handle: u64) -> Option<Arc<T>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).get(&handle).cloned()
+    }
+
+    /// Closes a handle.
+    pub fn remove(&self, handle: u64) -> Option<Arc<T>> {
+        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&handle)
+    }
+
+    /// How many are open.
+    pub fn count(&self) -> usize {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl<T> Default for Handles<T> {
+    fn default() -> Self {
+        Handles::new()
+    }
+}

@@ -1,0 +1,272 @@
+//! From names to nodes, and from nodes to attributes.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::base::Day;
+use crate::catalog::{
+    AgentFolder, FileKind, Interaction, InteractionFolder, Resolution, contact_ino, day_ino, file_ino,
+};
+use crate::cxone::Priority;
+use crate::tree::Tree;
+use crate::tree::attr::{Attr, Ttl};
+use crate::tree::children::{CONTACT_JSON, Child, child_of_kind, find_child, needs_call};
+use crate::tree::error::{ErrorKind, TreeError};
+use crate::tree::estimate::{Unknown, estimate};
+use crate::tree::node::{Node, Place};
+use crate::tree::policy::resolves;
+use crate::tree::principal::Principal;
+use crate::tree::resolve::Want;
+
+/// The root's inode number, by the FUSE protocol.
+pub const ROOT_INO: u64 = 1;
+
+/// A node with what `stat` shows of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub node: Node,
+    pub attr: Attr,
+    pub ttl: Ttl,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum Found {
+    Entry(Entry),
+    /// Nothing, and the kernel need not ask again for so long.
+    Absent(Duration),
+}
+
+impl Tree {
+    /// What a name below a directory stands for.
+    pub(super) async fn find(&self, parent: Node, name: &OsStr, principal: &Principal) -> Result<Entry, TreeError> {
+        if let Some(entry) = self.known_name(parent, name)? {
+            return Ok(entry);
+        }
+        let name = utf8(name)?;
+        match parent {
+            Node::Day(day) => {
+                self.ensure_day(day).await?;
+                self.agent_named(day, name)
+            }
+            Node::Folder(place) => {
+                let resolved = self.resolved(place, principal).await;
+                if resolved.as_ref().is_err_and(TreeError::is_hindered) && !self.predicts(place, name)? {
+                    return Err(TreeError::not_found());
+                }
+                self.billed_named(place, &resolved?, name)
+            }
+            // Everything else is known.
+            Node::Root | Node::Agent(..) | Node::Contact(_) | Node::Shared(..) => Err(TreeError::not_found()),
+        }
+    }
+
+    /// The same without waiting; `None` where a day has to be listed or looked after first, or a billed call to be made.
+    pub(super) fn known_name(&self, parent: Node, name: &OsStr) -> Result<Option<Entry>, TreeError> {
+        let name = utf8(name)?;
+        match parent {
+            Node::Root => {
+                let day: Day = name.parse().map_err(|_| TreeError::not_found())?;
+                let (first, last) = self.days();
+                if day < first || day > last {
+                    return Err(TreeError::not_found());
+                }
+                self.known_entry(Node::Day(day))
+            }
+            Node::Day(day) if !self.indexer.answers(day)? => Ok(None),
+            Node::Day(day) => self.agent_named(day, name).map(Some),
+            Node::Agent(day, agent) => {
+                let folder = self.catalog.interaction_folder_by_name(day, agent, name)?;
+                let folder = folder.filter(|folder| self.settings.channels.contains(folder.channel));
+                let folder = folder.ok_or_else(TreeError::not_found)?;
+                let place = Place { day, agent, master: folder.master_id };
+                self.names.note_folder(place, &folder.name);
+                self.folder_entry(place, &folder).map(Some)
+            }
+            Node::Folder(place) if name == CONTACT_JSON => self.known_entry(Node::Contact(place)),
+            Node::Folder(place) => {
+                let interaction = self.interaction_to_show(place, |known, now| find_child(known, now, name))?;
+                interaction.map(|interaction| self.billed_named(place, &interaction, name)).transpose()
+            }
+            Node::Contact(_) | Node::Shared(..) => Err(TreeError::new(ErrorKind::NotADirectory, "not a directory")),
+        }
+    }
+
+    /// A known node with its attributes.
+    pub(super) async fn entry(&self, node: Node, principal: &Principal) -> Result<Entry, TreeError> {
+        if let Some(entry) = self.known_entry(node)? {
+            return Ok(entry);
+        }
+        // Everything else is known.
+        let Node::Shared(kind, place) = node else { return Err(TreeError::not_found()) };
+        let interaction = self.resolved(place, principal).await?;
+        self.billed_of_kind(place, &interaction, kind)
+    }
+
+    /// The same without waiting; `None` where a billed call has to be made first.
+    pub(super) fn known_entry(&self, node: Node) -> Result<Option<Entry>, TreeError> {
+        let entry = match node {
+            Node::Root => {
+                let time = self.day_time(self.days().1);
+                Entry { node, attr: self.settings.ownership.directory(ROOT_INO, time), ttl: Ttl::OPEN_DAY }
+            }
+            Node::Day(day) => {
+                let attr = self.settings.ownership.directory(day_ino(day), self.day_time(day));
+                Entry { node, attr, ttl: self.day_ttl(day)? }
+            }
+            Node::Agent(day, agent) => {
+                let folder = self.catalog.agent(day, agent)?.ok_or_else(TreeError::not_found)?;
+                self.agent_entry(day, &folder)
+            }
+            Node::Folder(place) => self.folder_entry(place, &self.folder(place)?)?,
+            Node::Contact(place) => {
+                let folder = self.folder(place)?;
+                let ino = contact_ino(folder.ino);
+                let attr = self.settings.ownership.file(ino, folder.contact_size, folder.contact_mtime, 1);
+                let ttl = if self.is_closed(place.day)? { Ttl::FINAL } else { Ttl::OPEN_DAY };
+                Entry { node, attr, ttl }
+            }
+            Node::Shared(kind, place) => {
+                let interaction = self.interaction_to_show(place, |known, now| child_of_kind(known, now, kind))?;
+                return interaction.map(|interaction| self.billed_of_kind(place, &interaction, kind)).transpose();
+            }
+        };
+        Ok(Some(entry))
+    }
+
+    /// The interaction as a look at one child may show it; `None` where the look resolves it first.
+    fn interaction_to_show(
+        &self,
+        place: Place,
+        child: impl Fn(&Interaction, Timestamp) -> Option<Child>,
+    ) -> Result<Option<Interaction>, TreeError> {
+        let interaction = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
+        let now = self.clock.now();
+        let is_known = || child(&interaction, now).is_some_and(|child| child.certain && child.size.is_some());
+        let is_exact = || !needs_call(&interaction.resolution, now) && all_sizes_known(&interaction);
+        let may_be_shown = !resolves(self.settings.resolve_on, Priority::Stat) || is_known() || is_exact();
+        Ok(may_be_shown.then_some(interaction))
+    }
+
+    /// Whether a listing shows that name now.
+    fn predicts(&self, place: Place, name: &str) -> Result<bool, TreeError> {
+        let interaction = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
+        Ok(find_child(&interaction, self.clock.now(), name).is_some())
+    }
+
+    /// The interaction after its billed call.
+    async fn resolved(&self, place: Place, principal: &Principal) -> Result<Interaction, TreeError> {
+        self.refuse_scanner(principal).await?;
+        let want = Want { priority: Priority::Stat, principal: principal.clone(), reads: None };
+        self.resolver.resolved(place.master, want).await
+    }
+
+    fn agent_named(&self, day: Day, name: &str) -> Result<Entry, TreeError> {
+        let agent = self.catalog.agent_by_name(day, name)?.ok_or_else(TreeError::not_found)?;
+        if !self.catalog.agent_has(day, agent.agent_id, &self.settings.channels)? {
+            return Err(TreeError::not_found());
+        }
+        Ok(self.agent_entry(day, &agent))
+    }
+
+    fn billed_named(&self, place: Place, interaction: &Interaction, name: &str) -> Result<Entry, TreeError> {
+        let child = find_child(interaction, self.clock.now(), name).ok_or_else(TreeError::not_found)?;
+        self.billed_entry(place, interaction, &child)
+    }
+
+    fn billed_of_kind(&self, place: Place, interaction: &Interaction, kind: FileKind) -> Result<Entry, TreeError> {
+        match child_of_kind(interaction, self.clock.now(), kind) {
+            Some(child) => self.billed_entry(place, interaction, &child),
+            // Opened or listed before, gone by now: the file has no name any more, but `fstat` on an open one still works.
+            None => Err(TreeError::not_found()),
+        }
+    }
+
+    fn billed_entry(&self, place: Place, interaction: &Interaction, child: &Child) -> Result<Entry, TreeError> {
+        let (size, is_estimate, ttl) = match child.size {
+            Some(size) if child.certain => (size, false, Ttl::FINAL),
+            _ => {
+                let looking_resolves = resolves(self.settings.resolve_on, Priority::Stat);
+                if looking_resolves {
+                    self.resolver.check_storage(interaction, child.kind)?;
+                }
+                let ttl = if looking_resolves { Ttl::UNKNOWN } else { Ttl::FINAL };
+                (self.estimated(interaction, child.kind)?, true, ttl)
+            }
+        };
+        let ino = file_ino(interaction.ino_base, child.kind);
+        let attr = self.settings.ownership.file(ino, size, interaction.mtime, interaction.places);
+        let attr = Attr { is_estimate, ..attr };
+        Ok(Entry { node: Node::Shared(child.kind, place), attr, ttl })
+    }
+
+    fn estimated(&self, interaction: &Interaction, kind: FileKind) -> Result<u64, TreeError> {
+        let recordings = match &interaction.resolution {
+            Resolution::Resolved { files, .. } => &files[..],
+            Resolution::Unresolved => &[],
+        };
+        let recordings = recordings.iter().filter(|file| matches!(file.kind, FileKind::Recording(_)));
+        let highest = self.catalog.highest(interaction.channel, kind)?;
+        let sibling = recordings.filter_map(|file| file.size).max().unwrap_or_default();
+        let (channel, duration_s) = (interaction.channel, interaction.duration_s);
+        Ok(estimate(Unknown { kind, channel, duration_s, highest, sibling }))
+    }
+
+    fn agent_entry(&self, day: Day, agent: &AgentFolder) -> Entry {
+        let ttl = self.day_ttl(day).unwrap_or(Ttl::OPEN_DAY);
+        let attr = self.settings.ownership.directory(agent.ino, agent.mtime);
+        Entry { node: Node::Agent(day, agent.agent_id), attr, ttl }
+    }
+
+    fn folder_entry(&self, place: Place, folder: &InteractionFolder) -> Result<Entry, TreeError> {
+        let attr = self.settings.ownership.directory(folder.ino, folder.mtime);
+        Ok(Entry { node: Node::Folder(place), attr, ttl: self.day_ttl(place.day)? })
+    }
+
+    /// The folder at a place.
+    pub(super) fn folder(&self, place: Place) -> Result<InteractionFolder, TreeError> {
+        let folder = self.catalog.interaction_folder(place.day, place.agent, place.master)?;
+        folder.ok_or_else(TreeError::not_found)
+    }
+
+    /// Its beginning, whatever is in it: a time that came from its children would change when the day is first listed, and looking at it
+    /// must not list it.
+    fn day_time(&self, day: Day) -> Timestamp {
+        day.start(&self.settings.timezone)
+    }
+
+    /// Whether the kernel may keep that a name is not in a directory until it is told.
+    pub(super) fn absence_may_be_kept(&self, directory: Node) -> Result<bool, TreeError> {
+        Ok(match directory {
+            Node::Root | Node::Day(_) | Node::Agent(..) => true,
+            // Where a lookup may wait for a billed call, that call's end must not wait for the directory that the lookup holds.
+            Node::Folder(_) if resolves(self.settings.resolve_on, Priority::Stat) => false,
+            Node::Folder(_) => self.may_be_kept(directory)?,
+            Node::Contact(_) | Node::Shared(..) => false,
+        })
+    }
+
+    fn day_ttl(&self, day: Day) -> Result<Ttl, TreeError> {
+        let closed = self.is_closed(day)?;
+        Ok(if closed { Ttl::FINAL } else { Ttl::OPEN_DAY })
+    }
+
+    /// Whether the day's listing is final.
+    pub(super) fn is_closed(&self, day: Day) -> Result<bool, TreeError> {
+        Ok(self.catalog.day(day)?.is_some_and(|state| state.closed))
+    }
+}
+
+/// Every published name is UTF-8.
+fn utf8(name: &OsStr) -> Result<&str, TreeError> {
+    name.to_str().ok_or_else(TreeError::not_found)
+}
+
+fn all_sizes_known(interaction: &Interaction) -> bool {
+    match &interaction.resolution {
+        Resolution::Unresolved => false,
+        Resolution::Resolved { files, .. } => files.iter().all(|file| file.size.is_some()),
+    }
+}

@@ -1,0 +1,267 @@
+//! Remembering refusals: what was answered is kept before anyone is told, so that nobody pays for the same answer again.
+
+use jiff::Timestamp;
+
+use super::obstacles::{self, remedy, storage_remedy};
+use super::role::{Consequence, Role};
+use super::{Resolver, lock, recording_key};
+use crate::base::MasterId;
+use crate::catalog::{Catalog, CatalogError, FileKind, Interaction, Obstacle, ObstacleKind, Scope, State};
+use crate::cxone::{ApiError, Refusal};
+use crate::media::{MediaError, Version};
+use crate::tree::error::{ErrorKind, TreeError};
+
+/// The role, in the catalog's facts.
+const ROLE_FACT: &str = "playback_role";
+
+/// What an earlier process knew of the role.
+pub(super) fn role_before(catalog: &Catalog) -> Role {
+    let text = catalog.fact(ROLE_FACT).ok().flatten();
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// Interactions whose calls failed one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Failing {
+    masters: Vec<MasterId>,
+    /// The service was down meanwhile: they were not to blame.
+    outage: bool,
+}
+
+/// Failures in a row that are remembered; a service is down long before.
+const FAILING_MAX: usize = 64;
+
+impl Resolver {
+    /// Says under which access key calls are made. Under another one than before, refusals that fit all are forgotten.
+    pub fn use_key(&self, key: &str) -> Result<(), TreeError> {
+        let (role, is_other) = {
+            let mut role = lock(&self.inner.role);
+            let before = role.clone();
+            let is_other = role.use_key(key);
+            if *role == before {
+                return Ok(());
+            }
+            (role.clone(), is_other)
+        };
+        if is_other {
+            tracing::info!("another access key: what was refused under the one before is asked for again");
+            self.inner.catalog.clear_obstacles_in(Scope::Shared)?;
+            self.inner.catalog.clear_obstacles_in(Scope::Settled)?;
+        }
+        Ok(keep_role(&self.inner.catalog, &role)?)
+    }
+
+    /// What keeps from asking Media Playback about an interaction now: what was said of it, or of the role.
+    pub(in crate::tree) fn hindrance(&self, interaction: &Interaction, now: Timestamp) -> Option<Obstacle> {
+        lock(&self.inner.role).hindrance(interaction.hindrance(now), now)
+    }
+
+    /// Fails where asking would be in vain.
+    pub(super) fn check_askable(&self, master: MasterId) -> Result<(), TreeError> {
+        match self.hindrance(&self.interaction(master)?, self.inner.clock.now()) {
+            Some(obstacle) => Err(TreeError::hindered(&obstacle).uncalled()),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a call that is about to be made.
+    pub(super) fn ask(&self, master: MasterId) -> Result<(), TreeError> {
+        let (interaction, now) = (self.interaction(master)?, self.inner.clock.now());
+        let asked = lock(&self.inner.role).ask(interaction.hindrance(now), now);
+        asked.map_err(|obstacle| TreeError::hindered(&obstacle).uncalled())
+    }
+
+    /// Keeps a refusal; the error that its askers get.
+    pub(super) async fn remember_refusal(&self, master: MasterId, refusal: &Refusal) -> TreeError {
+        let now = self.inner.clock.now();
+        let obstacle = obstacles::of_refusal(refusal, now);
+        let mut role = None;
+        if obstacle.scope == Scope::Shared {
+            let mut known = lock(&self.inner.role);
+            if known.note_refusal(master, &obstacle, now) {
+                tracing::warn!(
+                    reason = &*obstacle.reason,
+                    remedy = remedy(obstacle.kind, Scope::Shared),
+                    "Media Playback refuses whatever is asked for; one call in five minutes finds out whether it still does"
+                );
+            }
+            role = Some(known.clone());
+        }
+        tell(master, None, &obstacle, refusal.correlation_id.as_deref());
+        self.keep(master, None, obstacle, role).await
+    }
+
+    /// Keeps that a billed call was not answered; the error that its askers get.
+    pub(super) async fn remember_failure(&self, master: MasterId, error: &ApiError) -> TreeError {
+        let now = self.inner.clock.now();
+        let before = match self.interaction(master) {
+            Ok(interaction) => interaction.obstacles.playback,
+            Err(error) => return error,
+        };
+        let obstacle = obstacles::of_failure(error, before.as_deref(), now);
+        {
+            let mut failing = lock(&self.inner.failing);
+            if failing.masters.len() < FAILING_MAX && !failing.masters.contains(&master) {
+                failing.masters.push(master);
+            }
+            failing.outage |= self.inner.breaker.state().down_for.is_some();
+        }
+        tell(master, None, &obstacle, error.correlation_id.as_deref());
+        let kept = self.keep(master, None, obstacle, None).await;
+        kept.because_of(error)
+    }
+
+    /// An interaction was answered: what was refused or failed for another reason than its own is forgotten.
+    pub(super) async fn forget_after_answer(&self, known: &Interaction) -> Result<(), TreeError> {
+        let (consequence, role) = {
+            let mut role = lock(&self.inner.role);
+            (role.note_answer(), role.clone())
+        };
+        let mut masters = {
+            let mut failing = lock(&self.inner.failing);
+            let failing = std::mem::take(&mut *failing);
+            if failing.outage { failing.masters } else { Vec::new() }
+        };
+        if known.obstacles.playback.is_some() {
+            masters.push(known.master_id);
+        }
+        if consequence == Consequence::Nothing && masters.is_empty() {
+            return Ok(());
+        }
+        let catalog = self.inner.catalog.clone();
+        let forgotten = tokio::task::spawn_blocking(move || -> Result<(), CatalogError> {
+            match consequence {
+                Consequence::Forget => drop(catalog.clear_obstacles_in(Scope::Shared)?),
+                Consequence::Settle => catalog.settle_obstacles()?,
+                Consequence::Nothing | Consequence::Note => {}
+            }
+            for master in masters {
+                catalog.clear_obstacle(master, None)?;
+            }
+            if consequence == Consequence::Nothing { Ok(()) } else { keep_role(&catalog, &role) }
+        });
+        Ok(forgotten.await.map_err(|_| interrupted())??)
+    }
+
+    /// Keeps what a media host said of a recording, where that lasts: no other link would be better.
+    pub(in crate::tree) async fn note_media_failure(&self, master: MasterId, index: u8, error: &MediaError) {
+        let Some(obstacle) = obstacles::of_media(error, self.inner.clock.now()) else { return };
+        let kind = FileKind::Recording(index);
+        let holds =
+            |known: &Interaction| known.obstacles.of_file(kind).is_some_and(|known| known.holds(obstacle.said_at));
+        if self.interaction(master).is_ok_and(|known| holds(&known)) {
+            return;
+        }
+        tell(master, Some(index), &obstacle, None);
+        self.keep(master, Some(kind), obstacle, None).await;
+    }
+
+    /// A media host gave bytes of a recording: what it said before does not hold any more.
+    pub(in crate::tree) async fn note_media_success(&self, master: MasterId, index: u8) {
+        let kind = FileKind::Recording(index);
+        if self.interaction(master).is_ok_and(|known| known.obstacles.of_file(kind).is_none()) {
+            return;
+        }
+        let catalog = self.inner.catalog.clone();
+        let cleared = tokio::task::spawn_blocking(move || catalog.clear_obstacle(master, Some(kind))).await;
+        if let Ok(Err(error)) = cleared {
+            tracing::debug!(%master, %error, "an obstacle that is gone is still noted");
+        }
+    }
+
+    /// Fails where a media host said of a recording that it may not be had now.
+    pub(in crate::tree) fn check_storage(&self, interaction: &Interaction, kind: FileKind) -> Result<(), TreeError> {
+        let now = self.inner.clock.now();
+        match interaction.obstacles.of_file(kind).filter(|obstacle| obstacle.holds(now)) {
+            Some(obstacle) => Err(TreeError::hindered(obstacle).uncalled()),
+            None => Ok(()),
+        }
+    }
+
+    /// The same where asking would be in vain or cost something: with a link at hand it costs nothing to ask again, because a refusal may have come
+    /// from what stands between. Of an archive the host leaves no doubt.
+    pub(in crate::tree) fn check_reachable(&self, interaction: &Interaction, index: u8) -> Result<(), TreeError> {
+        let (kind, now) = (FileKind::Recording(index), self.inner.clock.now());
+        let in_archive =
+            |obstacle: &Obstacle| matches!(obstacle.kind, ObstacleKind::Archived | ObstacleKind::Restoring);
+        if !interaction.obstacles.of_file(kind).is_some_and(in_archive)
+            && self.inner.links.lasts(interaction.master_id, index, now)
+        {
+            return Ok(());
+        }
+        self.check_storage(interaction, kind)
+    }
+
+    /// Whether all bytes of a recording are here.
+    pub(in crate::tree) fn is_cached(&self, master: MasterId, index: u8, version: &Version) -> bool {
+        self.inner.media.is_complete(&recording_key(master, index), version)
+    }
+
+    /// Forgets refusals, so that the next ask makes a call: all of them, or those of `masters`, and of these also that they have no recording.
+    /// Returns how many there were.
+    pub async fn retry(&self, masters: Option<Vec<MasterId>>) -> Result<u64, TreeError> {
+        let role = {
+            let mut role = lock(&self.inner.role);
+            role.retry();
+            role.clone()
+        };
+        let (catalog, now) = (self.inner.catalog.clone(), self.inner.clock.now());
+        let of = masters.clone();
+        let forgotten = tokio::task::spawn_blocking(move || -> Result<u64, CatalogError> {
+            keep_role(&catalog, &role)?;
+            match &of {
+                Some(masters) => catalog.clear_obstacles_of(masters),
+                None => catalog.clear_obstacles(),
+            }
+        });
+        let mut forgotten = forgotten.await.map_err(|_| interrupted())??;
+        for master in masters.unwrap_or_default() {
+            self.inner.links.forget_absence(master);
+            let Some(before) = self.inner.catalog.interaction(master)? else { continue };
+            let catalog = self.inner.catalog.clone();
+            let recheck = tokio::task::spawn_blocking(move || catalog.recheck_at(master, now));
+            if recheck.await.map_err(|_| interrupted())?? {
+                forgotten += 1;
+                self.shown_otherwise(&before).await;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    async fn keep(&self, master: MasterId, file: Option<FileKind>, obstacle: Obstacle, role: Option<Role>) -> TreeError {
+        let (catalog, error) = (self.inner.catalog.clone(), TreeError::hindered(&obstacle));
+        let kept = tokio::task::spawn_blocking(move || {
+            catalog.put_obstacle(master, file, &obstacle)?;
+            role.map_or(Ok(()), |role| keep_role(&catalog, &role))
+        });
+        match kept.await {
+            Ok(Ok(())) => error,
+            Ok(Err(error)) => error.into(),
+            Err(_) => interrupted(),
+        }
+    }
+}
+
+fn interrupted() -> TreeError {
+    TreeError::new(ErrorKind::Io, "storing what CXone said was interrupted")
+}
+
+fn keep_role(catalog: &Catalog, role: &Role) -> Result<(), CatalogError> {
+    // A map with string keys can always be written.
+    catalog.set_fact(ROLE_FACT, &serde_json::to_string(role).unwrap_or_default())
+}
+
+/// The one line about an obstacle; who meets it later is told by the errno and the attribute `reason`.
+fn tell(master: MasterId, recording: Option<u8>, obstacle: &Obstacle, correlation_id: Option<&str>) {
+    let state = State::Hindered(obstacle.clone()).word();
+    tracing::warn!(
+        %master,
+        recording,
+        state,
+        reason = &*obstacle.reason,
+        asked_again_at = %obstacle.again_at,
+        correlation_id,
+        remedy = if recording.is_some() { storage_remedy(obstacle.kind) } else { remedy(obstacle.kind, obstacle.scope) },
+        "an interaction cannot be had now"
+    );
+}

@@ -1,0 +1,246 @@
+//! Refusals are answers: paid for once, kept, shown, forgotten when asked to.
+
+use super::*;
+use crate::base::ResolveOn;
+use crate::cxone::{Refusal, RefusalKind, Whose};
+use crate::tree::testing::fixture_in_mode;
+
+const DAY_LONG: Duration = Duration::from_hours(24);
+
+fn refuse(fixture: &Fixture, number: i64, kind: RefusalKind, whose: Whose) {
+    let refusal = Refusal { kind, whose, reason: "said 4xx".into(), status: 403, correlation_id: None };
+    fixture.player.refusals.lock().unwrap().insert(master(number), refusal);
+}
+
+fn broken() -> ApiError {
+    ApiError::new(ApiErrorKind::Unavailable, "503").with_status(503)
+}
+
+/// The inode number of a name in the folder of an interaction, and the folder's.
+async fn ino_of(fixture: &Fixture, number: i64, name: &str) -> Result<(u64, u64), ErrorKind> {
+    let (day, agent) = fixture.catalog.places(master(number)).unwrap()[0];
+    let folder = fixture.catalog.interaction_folder(day, agent, master(number)).unwrap().unwrap();
+    let agent = fixture.catalog.agent(day, agent).unwrap().unwrap();
+    let (mut ino, mut parent) = (ROOT_INO, ROOT_INO);
+    for name in [&*day.to_string(), &agent.name, &folder.name, name] {
+        let found = fixture.tree.lookup(ino, OsStr::new(name), &caller()).await.map_err(|error| error.kind())?;
+        let Found::Entry(entry) = found else { return Err(ErrorKind::NotFound) };
+        (parent, ino) = (ino, entry.attr.ino);
+    }
+    Ok((ino, parent))
+}
+
+async fn open(fixture: &Fixture, number: i64, name: &str) -> Result<u64, ErrorKind> {
+    let (ino, _) = ino_of(fixture, number, name).await?;
+    fixture.tree.open(ino, &caller()).await.map(|opened| opened.handle).map_err(|error| error.kind())
+}
+
+async fn xattr(fixture: &Fixture, number: i64, name: &str) -> Result<String, ErrorKind> {
+    let (_, folder) = ino_of(fixture, number, "contact.json").await?;
+    fixture.tree.getxattr(folder, OsStr::new(name)).map_err(|error| error.kind())
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_refusal_costs_one_call_until_its_time_has_come() {
+    let cases = [
+        (RefusalKind::Denied, ErrorKind::Denied, "refused", DAY_LONG),
+        (RefusalKind::Refused, ErrorKind::Io, "refused", DAY_LONG),
+        (RefusalKind::Restoring, ErrorKind::Busy, "restoring", DAY_LONG / 24),
+        (RefusalKind::Archived, ErrorKind::Io, "archived", DAY_LONG),
+    ];
+    for (kind, error, state, hold) in cases {
+        let (fixture, number) = (fixture(100, None).await, 1);
+        refuse(&fixture, number, kind, Whose::Interaction);
+        let before = calls(&fixture);
+        for _ in 0..5 {
+            assert_eq!(open(&fixture, number, "metadata.json").await, Err(error));
+        }
+        assert_eq!(calls(&fixture), before + 1, "{state}");
+        assert_eq!(xattr(&fixture, number, "user.cxone.state").await.unwrap(), state);
+        assert!(xattr(&fixture, number, "user.cxone.reason").await.unwrap().contains("said 4xx"));
+        assert!(open(&fixture, number, "contact.json").await.is_ok());
+        fixture.clock.advance(hold.checked_sub(SECOND).unwrap());
+        assert_eq!(open(&fixture, number, "metadata.json").await, Err(error));
+        assert_eq!(calls(&fixture), before + 1, "{state}");
+        fixture.clock.advance(SECOND);
+        fixture.player.refusals.lock().unwrap().clear();
+        open(&fixture, number, "metadata.json").await.unwrap();
+        assert_eq!(calls(&fixture), before + 2, "{state}");
+        assert_eq!(xattr(&fixture, number, "user.cxone.reason").await, Err(ErrorKind::NoAttribute));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_an_answer_is_made_once_per_ask_and_not_again_for_ten_minutes() {
+    let fixture = fixture(100, None).await;
+    for (round, minutes) in [(0, 10), (1, 20), (2, 40)] {
+        fixture.player.failures.lock().unwrap().push(broken());
+        for _ in 0..3 {
+            assert_eq!(open(&fixture, 1, "metadata.json").await, Err(ErrorKind::Io));
+        }
+        assert_eq!(calls(&fixture), round + 1);
+        assert_eq!(xattr(&fixture, 1, "user.cxone.state").await.unwrap(), "failed");
+        fixture.clock.advance(SECOND * 60 * minutes);
+    }
+    open(&fixture, 1, "metadata.json").await.unwrap();
+    // One bad interaction stops no other, and an answer to another one does not forget it.
+    fixture.player.failures.lock().unwrap().push(broken());
+    assert_eq!(open(&fixture, 2, "metadata.json").await, Err(ErrorKind::Io));
+    open(&fixture, 3, "metadata.json").await.unwrap();
+    assert_eq!(open(&fixture, 2, "metadata.json").await, Err(ErrorKind::Io));
+    assert_eq!(calls(&fixture), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_names_nobody_is_the_roles_only_where_it_meets_several() {
+    let fixture = fixture(100, None).await;
+    for number in 0..20 {
+        refuse(&fixture, number, RefusalKind::Denied, Whose::Everybody);
+    }
+    for number in 0..20 {
+        assert_eq!(resolve(&fixture, number).await, Err(ErrorKind::Denied));
+    }
+    assert_eq!(calls(&fixture), 2);
+    fixture.clock.advance(SECOND * 301);
+    for number in 0..20 {
+        assert_eq!(resolve(&fixture, number).await, Err(ErrorKind::Denied));
+    }
+    assert_eq!(calls(&fixture), 3, "one probe for all");
+    fixture.player.refusals.lock().unwrap().clear();
+    assert_eq!(resolve(&fixture, 7).await, Err(ErrorKind::Denied));
+    fixture.clock.advance(SECOND * 301);
+    for number in 0..20 {
+        resolve(&fixture, number).await.unwrap();
+    }
+    assert_eq!(calls(&fixture), 23, "a success forgets all of them");
+    // One among good ones is its own matter.
+    refuse(&fixture, 30, RefusalKind::Denied, Whose::Everybody);
+    for number in 30..40 {
+        let expected = if number == 30 { Err(ErrorKind::Denied) } else { Ok(()) };
+        assert_eq!(resolve(&fixture, number).await, expected);
+    }
+    fixture.clock.advance(SECOND * 3600);
+    assert_eq!(resolve(&fixture, 30).await, Err(ErrorKind::Denied));
+    assert_eq!(calls(&fixture), 33);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_access_key_asks_again() {
+    let fixture = fixture(100, None).await;
+    let resolver = fixture.tree.resolver();
+    resolver.use_key("A").unwrap();
+    for (number, whose) in [(2, Whose::Interaction), (0, Whose::Everybody), (1, Whose::Everybody)] {
+        refuse(&fixture, number, RefusalKind::Denied, whose);
+        assert_eq!(resolve(&fixture, number).await, Err(ErrorKind::Denied));
+    }
+    fixture.player.refusals.lock().unwrap().clear();
+    resolver.use_key("A").unwrap();
+    assert_eq!(resolve(&fixture, 1).await, Err(ErrorKind::Denied));
+    resolver.use_key("B").unwrap();
+    assert_eq!((resolve(&fixture, 0).await, resolve(&fixture, 1).await), (Ok(()), Ok(())));
+    assert_eq!(resolve(&fixture, 2).await, Err(ErrorKind::Denied), "it was about the interaction");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_forgets_all_or_those_that_are_named() {
+    let fixture = fixture(100, None).await;
+    for number in 0..3 {
+        refuse(&fixture, number, RefusalKind::Refused, Whose::Interaction);
+        assert_eq!(resolve(&fixture, number).await, Err(ErrorKind::Io));
+    }
+    fixture.player.refusals.lock().unwrap().clear();
+    assert_eq!(fixture.tree.resolver().retry(Some(vec![master(1)])).await.unwrap(), 1);
+    assert_eq!((resolve(&fixture, 0).await, resolve(&fixture, 1).await), (Err(ErrorKind::Io), Ok(())));
+    assert_eq!(fixture.tree.resolver().retry(None).await.unwrap(), 2);
+    assert_eq!((resolve(&fixture, 0).await, resolve(&fixture, 2).await), (Ok(()), Ok(())));
+    // That there is no recording is asked again only of those that are named.
+    with_a_call(&fixture);
+    resolve(&fixture, 500).await.unwrap();
+    let before = calls(&fixture);
+    assert_eq!(fixture.tree.resolver().retry(None).await.unwrap(), 0);
+    resolve(&fixture, 500).await.unwrap();
+    assert_eq!(calls(&fixture), before);
+    assert_eq!(fixture.tree.resolver().retry(Some(vec![master(500)])).await.unwrap(), 1);
+    resolve(&fixture, 500).await.unwrap();
+    assert_eq!(calls(&fixture), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_listing_resolves_a_refused_folder_lists_and_its_files_say_why() {
+    let fixture = fixture_in_mode(100, Some(4), ResolveOn::List).await;
+    for (number, kind, error) in [
+        (0, RefusalKind::Denied, ErrorKind::Denied),
+        (1, RefusalKind::Restoring, ErrorKind::Busy),
+        (2, RefusalKind::Archived, ErrorKind::Io),
+    ] {
+        refuse(&fixture, number, kind, Whose::Interaction);
+        let (_, folder) = ino_of(&fixture, number, "contact.json").await.unwrap();
+        let page = fixture.tree.readdir(folder, None, &caller()).await.unwrap();
+        let names: Vec<String> = page.entries().iter().map(|entry| entry.name.to_string()).collect();
+        assert_eq!(names, ["contact.json", "metadata.json"]);
+        open(&fixture, number, "contact.json").await.unwrap();
+        assert_eq!(ino_of(&fixture, number, "metadata.json").await, Err(error));
+        assert_eq!(ino_of(&fixture, number, "desktop.ini").await, Err(ErrorKind::NotFound));
+    }
+    assert_eq!(calls(&fixture), 3);
+    // A spent budget, too.
+    resolve(&fixture, 3).await.unwrap();
+    let (_, folder) = ino_of(&fixture, 4, "contact.json").await.unwrap();
+    assert_eq!(fixture.tree.readdir(folder, None, &caller()).await.unwrap().entries().len(), 2);
+    assert_eq!(ino_of(&fixture, 4, "metadata.json").await, Err(ErrorKind::BudgetSpent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_goes_on_when_its_askers_have_left_and_its_answer_is_kept() {
+    let fixture = fixture(100, None).await;
+    *fixture.player.latency.lock().unwrap() = SECOND * 40;
+    assert_eq!(resolve(&fixture, 1).await, Err(ErrorKind::TimedOut), "nobody waits longer than limits.deadline");
+    tokio::time::sleep(SECOND * 15).await;
+    assert!(timeout(SECOND, resolve(&fixture, 2)).await.is_err(), "killed, say");
+    tokio::time::sleep(SECOND * 40).await;
+    for number in [1, 2] {
+        resolve(&fixture, number).await.unwrap();
+    }
+    assert_eq!(calls(&fixture), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_in_an_outage_is_asked_again_after_it() {
+    let fixture = fixture(100, None).await;
+    *fixture.player.down.lock().unwrap() = Some(broken());
+    for number in 0..30 {
+        assert_eq!(resolve(&fixture, number).await, Err(ErrorKind::Io));
+    }
+    let asked = calls(&fixture);
+    assert!(asked < 30 && fixture.tree.resolver().service().down_for.is_some(), "{asked} calls");
+    *fixture.player.down.lock().unwrap() = None;
+    resolve(&fixture, 40).await.unwrap();
+    for number in 0..30 {
+        resolve(&fixture, number).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_media_host_that_refuses_fresh_links_is_remembered_of_the_one_recording() {
+    let fixture = fixture(100, None).await;
+    with_a_call(&fixture);
+    fixture.player.links.store(2, Ordering::SeqCst);
+    resolve(&fixture, 500).await.unwrap();
+    fixture
+        .tree
+        .resolver()
+        .note_media_failure(master(500), 0, &MediaError::Refused(crate::media::StorageRefusal::Denied))
+        .await;
+    // As if they had ended: with a link at hand, asking again costs nothing.
+    fixture.tree.resolver().links().forget(master(500));
+    for _ in 0..3 {
+        assert_eq!(open(&fixture, 500, "recording.mp4").await, Err(ErrorKind::Denied));
+    }
+    open(&fixture, 500, "metadata.json").await.unwrap();
+    assert_eq!(calls(&fixture), 1);
+    let (ino, _) = ino_of(&fixture, 500, "recording.mp4").await.unwrap();
+    let state = |ino| fixture.tree.getxattr(ino, OsStr::new("user.cxone.state")).unwrap();
+    assert_eq!(state(ino), "refused");
+    let (other, _) = ino_of(&fixture, 500, "recording_2.mp4").await.unwrap();
+    assert_eq!(state(other), "resolved");
+}
