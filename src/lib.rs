@@ -25,10 +25,12 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod cxone;
+pub mod daemon;
 pub mod fuse;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 pub mod media;
+pub mod net;
 pub mod ops;
 pub mod sim;
 pub mod tree;

@@ -17,7 +17,8 @@ use super::error::CatalogError;
 use super::model::DayState;
 use super::{Catalog, beginnings};
 use crate::base::{Clock, Day, Since};
-use crate::cxone::{ApiError, ApiErrorKind, ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress};
+use crate::cxone::{ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress};
+use crate::net::{ApiError, ApiErrorKind};
 
 mod policy;
 mod sweep;

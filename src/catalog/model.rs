@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::state::Obstacles;
 use crate::base::{AgentId, Channel, ContactId, Day, MasterId};
-use crate::cxone::Priority;
+use crate::net::Priority;
 
 /// Settings that decide names and days.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::failure::{FAILED, Failure};
+use crate::base::failure::{FAILED, Failure};
 
 /// Bytes of a report, at most.
 const REPORT_BYTES_MAX: u64 = 64 * 1024;

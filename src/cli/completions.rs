@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::CommandFactory;
 
 use super::args::{Cli, CompletionsArgs};
-use super::failure::Failure;
+use crate::base::failure::Failure;
 
 /// Prints it.
 pub fn run(args: &CompletionsArgs) -> Result<(), Failure> {

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::args::DemoArgs;
-use super::daemon::{self, Plan};
-use super::failure::Failure;
+use crate::daemon::{self, Plan};
+use crate::base::failure::Failure;
 use super::mount::log_settings;
 use super::preflight;
 use super::simulator::{Simulator, Wanted};

@@ -15,8 +15,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::args::DoctorArgs;
-use super::failure::Failure;
-use super::{assemble, daemon};
+use crate::base::failure::Failure;
+use crate::daemon::{self, assemble};
 use crate::base::{Clock, MasterId, SystemClock};
 use crate::config::{self, Config, Host};
 use crate::cxone::Tenant;

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::args::InitArgs;
-use super::failure::Failure;
-use super::{assemble, daemon, workspace};
+use crate::base::failure::Failure;
+use super::workspace;
+use crate::daemon::{self, assemble};
 use crate::base::{Clock as _, SystemClock};
 use crate::config::env::Environment;
 use crate::config::template::{self, Given};

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::args::{LedgerArgs, LedgerBy};
-use super::failure::Failure;
-use super::{daemon, status};
+use crate::base::failure::Failure;
+use super::status;
+use crate::daemon;
 use crate::base::{Clock, Day, SystemClock};
 use crate::catalog::{LedgerReader, LedgerRow};
 use crate::config::{self, Host, units};

@@ -1,8 +1,9 @@
 //! `cxonefs log-level`: shows or changes what a mount logs.
 
 use super::args::LogLevelArgs;
-use super::failure::Failure;
-use super::{daemon, status};
+use crate::base::failure::Failure;
+use super::status;
+use crate::daemon;
 use crate::ops::control::{self, LogLevel};
 use crate::ops::logging;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::CommandFactory;
 
 use super::args::{Cli, ManArgs};
-use super::failure::Failure;
+use crate::base::failure::Failure;
 
 /// The page about the configuration.
 const CONFIG_PAGE: &str = "cxonefs.toml.5";

@@ -1,18 +1,14 @@
 //! The program: one file per command. Turns what goes wrong into one line, its remedy and an exit code.
 
 mod args;
-mod assemble;
 mod background;
 mod cache;
 mod completions;
-mod daemon;
 mod demo;
 #[cfg(test)]
 mod docs;
 mod doctor;
-mod failure;
 mod init;
-mod keeping;
 mod ledger;
 mod log_level;
 mod man;
@@ -22,17 +18,12 @@ mod mounts;
 mod options;
 mod preflight;
 mod refresh;
-mod reload;
-mod report;
 mod simulate;
 mod simulator;
 mod status;
-#[cfg(test)]
-mod testing;
 mod umount;
 mod units;
 mod warm;
-mod warming;
 mod within;
 mod workspace;
 
@@ -43,7 +34,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command};
-use failure::{FAILED, Failure};
+use crate::base::failure::{FAILED, Failure};
 
 /// Reads the command line, runs the command, and says how it went: 0 ok, 1 failure, 2 usage or configuration.
 pub fn main() -> ExitCode {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::failure::Failure;
+use crate::base::failure::Failure;
 use super::options::{MountOptions, Writer};
 
 /// The name under which mount(8) looks for us.

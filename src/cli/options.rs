@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::failure::Failure;
+use crate::base::failure::Failure;
 use crate::config::{Assignment, Profile};
 
 /// Who wrote the options.

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::failure::Failure;
+use crate::base::failure::Failure;
 use super::mounts;
 use crate::config::{Config, Host};
 use crate::fuse::{Busy, unmount};

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::args::RefreshArgs;
-use super::failure::Failure;
-use super::{daemon, status, units, within};
+use crate::base::failure::Failure;
+use super::{status, units, within};
+use crate::daemon;
 use crate::ops::control::{self, RefreshRequest, Refreshed, Retried, RetryRequest};
 
 /// Asks the daemon and says what became of it.

@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use super::args::SimulateArgs;
-use super::daemon::{self, Signals};
-use super::failure::Failure;
+use crate::daemon::{self, Signals};
+use crate::base::failure::Failure;
 use super::mount::log_settings;
 use super::simulator::{Simulator, Wanted};
 use super::workspace::{self, Workspace};

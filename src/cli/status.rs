@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::StatusArgs;
-use super::failure::Failure;
+use crate::base::failure::Failure;
 use super::units::size;
-use super::{daemon, mounts};
+use super::mounts;
+use crate::daemon;
 use crate::ops::control::{self, ControlError};
 use crate::ops::status::Status;
 

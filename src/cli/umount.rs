@@ -7,8 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::args::UmountArgs;
-use super::failure::Failure;
-use super::{daemon, mounts};
+use crate::base::failure::Failure;
+use super::mounts;
+use crate::daemon;
 use crate::fuse::{Busy, unmount};
 use crate::ops::control::{self, ControlError, UnmountRequest};
 

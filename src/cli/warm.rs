@@ -10,9 +10,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::args::WarmArgs;
-use super::failure::Failure;
+use crate::base::failure::Failure;
 use super::within::{self, Within};
-use super::{daemon, status};
+use super::status;
+use crate::daemon;
 use crate::ops::control;
 use crate::ops::warm::{WarmCost, WarmProgress, WarmRequest, WarmState};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::failure::Failure;
+use crate::base::failure::Failure;
 use crate::ops::privacy;
 
 /// The directory; removed when dropped if it is a temporary one.

@@ -12,7 +12,8 @@ use url::Url;
 use super::kinds::{self, Kind, NumericId};
 use super::units::UnitError;
 use super::value::Value;
-use crate::base::{Channels, HostPattern, ResolveOn, Since};
+use crate::base::{Channels, ResolveOn, Since};
+use crate::net::HostPattern;
 
 /// What holds where nobody says anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

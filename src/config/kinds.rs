@@ -8,7 +8,8 @@ use url::Url;
 
 use super::units::{self, UnitError};
 use super::value::Value;
-use crate::base::{Channels, HostPattern, ResolveOn, Since};
+use crate::base::{Channels, ResolveOn, Since};
+use crate::net::HostPattern;
 
 /// Reads values of one kind.
 #[derive(Debug)]

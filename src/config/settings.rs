@@ -9,7 +9,8 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::base::crypt::Keys;
-use crate::base::{Channels, Day, HostPattern, ResolveOn, Since};
+use crate::base::{Channels, Day, ResolveOn, Since};
+use crate::net::HostPattern;
 
 /// A bundle of settings for one purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use crate::base::{Channels, HostPattern, ResolveOn, Since};
+use crate::base::{Channels, ResolveOn, Since};
+use crate::net::HostPattern;
 
 /// A value that a key can have. What is written is read back as the same value.
 pub trait Written {

@@ -2,7 +2,7 @@
 
 use url::{Host, Url};
 
-use super::error::{ApiError, ApiErrorKind};
+use crate::net::error::{ApiError, ApiErrorKind};
 
 /// Whether a URL names this machine: `localhost`, 127.0.0.0/8 or `::1`.
 pub fn is_loopback(url: &Url) -> bool {

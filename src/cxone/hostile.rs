@@ -5,11 +5,15 @@
 use serde_json::Value;
 use url::Url;
 
-use super::gather::Gather;
-use super::interaction;
-use super::model::{ContactsAnswer, PlaybackAnswer};
-use super::paging::{Next, PAGE_ROWS, PAGES_MAX, Paging, Position};
-use super::{address, instant, link, page, text};
+use crate::cxone::reporting::gather::Gather;
+use crate::cxone::playback::interaction;
+use crate::cxone::model::{ContactsAnswer, PlaybackAnswer};
+use crate::cxone::reporting::paging::{Next, PAGE_ROWS, PAGES_MAX, Paging, Position};
+use crate::cxone::address;
+use crate::cxone::instant;
+use crate::cxone::playback::link;
+use crate::cxone::reporting::page;
+use crate::cxone::text;
 
 /// One page of a listing, and what it says of the others; `None` where it is refused.
 pub fn reporting_page(bytes: &[u8]) -> Option<ContactsAnswer> {
@@ -88,7 +92,7 @@ fn assert_link_is_private(url: &str, plain_loopback: bool) {
 fn assert_scrubbed(value: &Value) {
     let secret = |text: &str| {
         let url = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        super::signed::holds_signature(text) || url.is_some_and(|url| url.query().is_some())
+        crate::cxone::playback::signed::holds_signature(text) || url.is_some_and(|url| url.query().is_some())
     };
     match value {
         Value::Object(object) => {

@@ -12,11 +12,11 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-use super::address;
-use super::error::{ApiError, ApiErrorKind};
-use super::settings::{CallClass, CallTimes};
-use super::tally::Tally;
-use super::text;
+use crate::cxone::address;
+use crate::net::error::{ApiError, ApiErrorKind};
+use crate::cxone::settings::{CallClass, CallTimes};
+use crate::cxone::tally::Tally;
+use crate::cxone::text;
 use crate::base::Clock;
 
 /// Bytes of a login or discovery answer.

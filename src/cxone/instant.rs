@@ -5,7 +5,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::lenient;
+use crate::cxone::lenient;
 
 /// Numbers since 1970 up to this are seconds, up to a thousand times as many milliseconds, and so on to nanoseconds. Seconds up to it reach
 /// to the year 2100; each unit begins where the one below it ends, in 1970.

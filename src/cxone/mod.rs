@@ -20,54 +20,31 @@
 //! | [`breaker`] | whether a service is worth asking at all |
 
 mod address;
-mod auth;
-pub mod breaker;
-mod contact;
-mod endpoints;
-pub mod error;
-mod gather;
+pub mod auth;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod http;
-pub mod identity;
 mod instant;
-mod interaction;
-mod jwt;
 mod lenient;
-pub mod limiter;
-mod link;
-mod login;
-mod mend;
 pub mod model;
-mod page;
-mod paging;
 mod playback;
-mod progress;
 mod reporting;
 mod retry;
-mod scrub;
 mod settings;
-mod shape;
-mod signed;
-mod slices;
 mod tally;
 mod tenant;
 #[cfg(test)]
 mod tests;
 mod text;
-mod verdict;
 
 pub use address::is_loopback;
-pub use auth::LoginState;
-pub use breaker::{Ask, Breaker, Probe, ServiceState};
-pub use error::{ApiError, ApiErrorKind};
-pub use identity::TenantIdentity;
-pub use limiter::{Crowded, HeldBy, InFlight, Limiter, LimiterSettings, LimiterSnapshot, Permit, Priority};
+pub use auth::session::LoginState;
+pub use auth::identity::TenantIdentity;
 pub use model::{
     ChangesAnswer, ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer,
     PlaybackItem, Refusal, RefusalKind, SecretUrl, Whose,
 };
-pub use progress::ListingProgress;
+pub use reporting::progress::ListingProgress;
 pub use settings::{CallTimes, ClientCredentials, Credentials, TenantSettings};
-pub use shape::RecordJson;
+pub use reporting::shape::RecordJson;
 pub use tenant::{Service, Tenant};

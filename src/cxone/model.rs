@@ -8,8 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use super::shape::RecordJson;
-pub use super::verdict::Whose;
+use crate::cxone::reporting::shape::RecordJson;
+pub use crate::cxone::playback::verdict::Whose;
 use crate::base::{AgentId, ContactId, MasterId};
 
 /// One leg of an interaction, from `contacts/completed`.

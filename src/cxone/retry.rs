@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::error::{ApiError, ApiErrorKind};
+use crate::net::error::{ApiError, ApiErrorKind};
 
 /// Tries of a call that finds nobody to talk to, or waited in vain for an answer.
 const COSTLY_TRIES_MAX: u32 = 2;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::error::{ApiError, ApiErrorKind};
+use crate::net::error::{ApiError, ApiErrorKind};
 
 /// Counts requests.
 #[derive(Debug, Default)]

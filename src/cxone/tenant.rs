@@ -12,18 +12,20 @@ use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::auth::{Auth, LoginState, Session};
-use super::endpoints::Endpoints;
-use super::error::{ApiError, ApiErrorKind};
-use super::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
-use super::identity::TenantIdentity;
-use super::limiter::{Limiter, LimiterSnapshot};
-use super::model::{ChangesAnswer, ContactRecord, ContactsAnswer, PlaybackAnswer};
-use super::progress::ListingProgress;
-use super::reporting::{Listings, Window};
-use super::retry::RetryPolicy;
-use super::settings::{CallClass, Credentials, TenantSettings};
-use super::{address, playback, reporting};
+use crate::cxone::auth::session::{Auth, LoginState, Session};
+use crate::cxone::auth::endpoints::Endpoints;
+use crate::net::error::{ApiError, ApiErrorKind};
+use crate::cxone::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
+use crate::cxone::auth::identity::TenantIdentity;
+use crate::net::limiter::{Limiter, LimiterSnapshot};
+use crate::cxone::model::{ChangesAnswer, ContactRecord, ContactsAnswer, PlaybackAnswer};
+use crate::cxone::reporting::progress::ListingProgress;
+use crate::cxone::reporting::listing::{Listings, Window};
+use crate::cxone::retry::RetryPolicy;
+use crate::cxone::settings::{CallClass, Credentials, TenantSettings};
+use crate::cxone::address;
+use crate::cxone::playback::call as playback;
+use crate::cxone::reporting::listing as reporting;
 use crate::base::{Clock, MasterId};
 
 /// A tenant, logged in when first needed. Cheap to clone.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::lenient;
+use crate::cxone::lenient;
 
 /// Bytes of a server's text that an error repeats.
 const TEXT_BYTES_MAX: usize = 300;
@@ -55,7 +55,7 @@ pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
 
 fn has_link(word: &str) -> bool {
     let opens = word.contains("://") && word.contains(['?', '@']);
-    opens || super::signed::may_hold_signature(word)
+    opens || crate::cxone::playback::signed::may_hold_signature(word)
 }
 
 /// A JWT begins with the base64 of `{"`; a bearer token of any kind has no spaces and is long.

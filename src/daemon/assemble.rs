@@ -16,14 +16,15 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::daemon::Plan;
-use super::failure::{Cause, Failure};
+use super::Plan;
+use crate::base::failure::{Cause, Failure};
 use super::keeping::{Keeper, Live};
 use super::report::{DoorView, Report};
 use crate::base::{Clock, SystemClock};
 use crate::catalog::{Catalog, CatalogSettings, Indexer};
 use crate::config::Config;
-use crate::cxone::{Breaker, Limiter, Tenant};
+use crate::cxone::Tenant;
+use crate::net::{Breaker, Limiter};
 use crate::fuse;
 use crate::media::{Media, MediaError};
 use crate::ops::Trimmer;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::failure::chain;
+use crate::base::failure::chain;
 use crate::base::MasterId;
 use crate::catalog::{Catalog, CatalogError, ErasedPlace, MAX_RECORDINGS};
 use crate::media::{Media, RecordingKey};

@@ -1,5 +1,13 @@
 //! The life of a mount: runtime, assembly, readiness, signals, unmounting. Foreground, background and demo all come through here.
 
+pub mod assemble;
+pub mod keeping;
+pub mod reload;
+pub mod report;
+#[cfg(test)]
+pub mod testing;
+pub mod warming;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,9 +17,9 @@ use rustix::process::{Resource, Rlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::assemble::{self, Served};
-use super::failure::Failure;
-use super::reload::{self, Reload};
+use assemble::Served;
+use crate::base::failure::Failure;
+use reload::Reload;
 use crate::base::watchdog;
 use crate::config::Config;
 use crate::ops::descriptors;
@@ -201,7 +209,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::cli::failure::Cause;
+    use crate::base::failure::Cause;
 
     struct Fake {
         detached: AtomicBool,

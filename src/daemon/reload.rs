@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::failure::Failure;
+use crate::base::failure::Failure;
 use crate::config::Config;
 use crate::config::written::Written as _;
 

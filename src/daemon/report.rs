@@ -12,7 +12,8 @@ use super::warming;
 use crate::base::{Clock, Day};
 use crate::catalog::{Catalog, Indexer};
 use crate::config::Config;
-use crate::cxone::{Breaker, Limiter, LoginState, Priority, ServiceState, Tenant};
+use crate::cxone::{LoginState, Tenant};
+use crate::net::{Breaker, Limiter, Priority, ServiceState};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
 use crate::ops::control::{Controlled, Peer, Refreshed, Retried, WarmLines};
@@ -133,7 +134,7 @@ impl Controlled for Report {
         for day in days {
             let error = match not_shown(day, shown) {
                 Some(why) => Some(why),
-                None => self.refresh_everywhere(day).await.err().map(|error| super::failure::chain(&error)),
+                None => self.refresh_everywhere(day).await.err().map(|error| crate::base::failure::chain(&error)),
             };
             answers.push(Refreshed { day: day.to_string(), error });
         }
@@ -141,7 +142,7 @@ impl Controlled for Report {
     }
 
     async fn retry(&self, paths: Vec<String>, peer: Peer) -> Result<Retried, String> {
-        let forgotten = self.tree.retry(&paths).await.map_err(|error| super::failure::chain(&error))?;
+        let forgotten = self.tree.retry(&paths).await.map_err(|error| crate::base::failure::chain(&error))?;
         tracing::info!(?paths, forgotten, uid = peer.uid, pid = peer.pid, "refusals were forgotten on request");
         Ok(Retried { forgotten })
     }
@@ -323,7 +324,7 @@ fn login(state: LoginState) -> LoginStatus {
         LoginState::None => told("none"),
         LoginState::Good { until } => LoginStatus { until: Some(second(until)), ..told("good") },
         LoginState::Failed { error, .. } => {
-            LoginStatus { error: Some(super::failure::chain(&error)), ..told("failed") }
+            LoginStatus { error: Some(crate::base::failure::chain(&error)), ..told("failed") }
         }
     }
 }

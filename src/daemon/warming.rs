@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::failure::chain;
+use crate::base::failure::chain;
 use crate::fuse::principal;
 use crate::ops::control::{Peer, WarmLines};
 use crate::ops::warm::{WarmCost, WarmProgress, WarmRequest, WarmState};

@@ -24,7 +24,7 @@ use super::settings::{MediaSettings, Patience};
 use super::source::Source;
 use crate::base::Clock;
 use crate::base::crypt::Keys;
-use crate::cxone::ServiceState;
+use crate::net::ServiceState;
 
 /// The answer of a probe under way.
 pub type ProbeAnswer = watch::Receiver<Option<Result<Version, MediaError>>>;

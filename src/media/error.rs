@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::key::Version;
-use crate::cxone::ApiError;
+use crate::net::ApiError;
 
 /// What can go wrong with a recording's bytes. `Clone`, because one failure answers every reader that waits for it.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use lru::LruCache;
 use url::Url;
 
 use super::error::chain;
-use crate::cxone::{ApiError, ApiErrorKind, Breaker, Probe, ServiceState};
+use crate::net::{ApiError, ApiErrorKind, Breaker, Probe, ServiceState};
 
 /// Hosts that are remembered: a tenant has one or two.
 const HOSTS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();

@@ -84,7 +84,7 @@ use std::sync::Arc;
 
 use crate::base::Clock;
 use crate::base::crypt::Keys;
-use crate::cxone::ServiceState;
+use crate::net::ServiceState;
 use engine::Engine;
 use geometry::MAX_RECORDING_BYTES;
 use recording::Recording;

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use crate::base::HostPattern;
+use crate::net::HostPattern;
 
 /// Where media may come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

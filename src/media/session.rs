@@ -20,7 +20,7 @@ use super::settings::Patience;
 use super::source::{Answer, Failure, Source};
 use super::traffic::Traffic;
 use crate::base::Clock;
-use crate::cxone::Breaker;
+use crate::net::Breaker;
 use crate::net::breaker::Admitted;
 
 /// Links that may be refused one after the other before a recording counts as denied: the one at hand and a fresh one.

@@ -20,7 +20,7 @@ use super::hosts::{Hosts, unreached};
 use super::links::Link;
 use super::reach::{CheckedResolver, MediaReach, Unreachable};
 use crate::base::Clock;
-use crate::cxone::{ApiError, Ask, Breaker, ServiceState};
+use crate::net::{ApiError, Ask, Breaker, ServiceState};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Media hosts close idle connections after some tens of seconds; ours go first.

@@ -66,7 +66,7 @@ impl ApiError {
 
     /// The same failure where the caller knows better what it means.
     #[must_use]
-    pub(super) fn with_kind(mut self, kind: ApiErrorKind) -> ApiError {
+    pub fn with_kind(mut self, kind: ApiErrorKind) -> ApiError {
         self.kind = kind;
         self
     }
@@ -99,7 +99,7 @@ impl ApiError {
 
     /// The answer was larger than we take.
     #[must_use]
-    pub(super) fn too_large(mut self) -> ApiError {
+    pub fn too_large(mut self) -> ApiError {
         self.too_large = true;
         self
     }
@@ -112,7 +112,7 @@ impl ApiError {
 
     /// Marks what is said to all who need a service that is down.
     #[must_use]
-    pub(super) fn during_outage(mut self) -> ApiError {
+    pub fn during_outage(mut self) -> ApiError {
         self.outage = true;
         self.unsent = true;
         self

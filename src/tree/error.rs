@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use crate::catalog::{CatalogError, IndexError, Obstacle, ObstacleKind};
-use crate::cxone::{ApiError, ApiErrorKind, Crowded};
+use crate::net::{ApiError, ApiErrorKind, Crowded};
 use crate::media::{MediaError, StorageRefusal};
 
 /// The kinds of design §5.

@@ -67,21 +67,21 @@ impl Rechecks {
 }
 
 /// Runs until the tree is dropped. `refresh`: the age from which a listing is refreshed.
-async fn keep_fresh(tree: Weak<Tree>, refresh: Duration) {
+async fn keep_fresh(weak: Weak<Tree>, refresh: Duration) {
     let look_every = refresh.clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX);
-    let Some(tree) = tree.upgrade() else { return };
+    let Some(tree) = weak.upgrade() else { return };
     let mut changes = tree.indexer.changes();
     let mut shown = tree.days();
     drop(tree);
     loop {
-        let Some(pause) = tree.upgrade().map(|tree| tree.until_next_look(look_every)) else { return };
+        let Some(pause) = weak.upgrade().map(|tree| tree.until_next_look(look_every)) else { return };
         tokio::select! {
             () = tokio::time::sleep(pause) => {
-                let Some(tree) = tree.upgrade() else { return };
+                let Some(tree) = weak.upgrade() else { return };
                 shown = tree.look(shown).await;
             }
             heard = changes.recv() => {
-                let Some(tree) = tree.upgrade() else { return };
+                let Some(tree) = weak.upgrade() else { return };
                 let days = match heard {
                     Ok(day) => vec![day],
                     Err(RecvError::Lagged(_)) => tree.known_open_days(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::{AgentId, Day};
 use crate::catalog::{Resolution, contact_ino, day_ino, file_ino};
-use crate::cxone::Priority;
+use crate::net::Priority;
 use crate::tree::Tree;
 use crate::tree::children::{CONTACT_JSON, billed_children, needs_call};
 use crate::tree::error::{ErrorKind, TreeError};

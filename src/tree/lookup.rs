@@ -9,7 +9,7 @@ use crate::base::Day;
 use crate::catalog::{
     AgentFolder, FileKind, Interaction, InteractionFolder, Resolution, contact_ino, day_ino, file_ino,
 };
-use crate::cxone::Priority;
+use crate::net::Priority;
 use crate::tree::Tree;
 use crate::tree::attr::{Attr, Ttl};
 use crate::tree::children::{CONTACT_JSON, Child, child_of_kind, find_child, needs_call};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Obstacles};
-use crate::cxone::Priority;
+use crate::net::Priority;
 use crate::media::{LinkSource, MediaError, VerifiedFile, Version};
 use crate::tree::audit::OpenEvent;
 use crate::tree::children::{Child, child_of_kind, open_needs_call};

@@ -3,7 +3,7 @@
 //! Pure.
 
 use crate::base::ResolveOn;
-use crate::cxone::Priority;
+use crate::net::Priority;
 
 /// Whether an operation of that class resolves what it touches.
 pub fn resolves(mode: ResolveOn, operation: Priority) -> bool {

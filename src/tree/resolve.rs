@@ -26,10 +26,8 @@ use tokio::sync::watch;
 
 use crate::base::{Clock, Counted, Histogram, MasterId};
 use crate::catalog::{Catalog, FileKind, Interaction, NewResolution, Resolution};
-use crate::cxone::{
-    ApiError, Breaker, Limiter, LimiterSettings, LimiterSnapshot, PlaybackAnswer, Priority, Probe, Service,
-    ServiceState,
-};
+use crate::cxone::{PlaybackAnswer, Service};
+use crate::net::{ApiError, Breaker, Limiter, LimiterSettings, LimiterSnapshot, Priority, Probe, ServiceState};
 use crate::media::{LinkSource, Media, MediaError, RecordingKey, Version};
 use crate::tree::children::{billed_children, needs_call};
 use crate::tree::error::{ErrorKind, TreeError};

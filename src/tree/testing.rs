@@ -13,10 +13,8 @@ use serde_json::json;
 use crate::base::clock::ManualClock;
 use crate::base::{AgentId, Channel, Channels, Clock, ContactId, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
-use crate::cxone::{
-    ApiError, ContactRecord, ContactsAnswer, Limiter, LimiterSettings, ListingProgress, MediaLink, Playback,
-    PlaybackAnswer, PlaybackItem, Priority, RecordJson, Refusal, SecretUrl,
-};
+use crate::cxone::{ContactRecord, ContactsAnswer, ListingProgress, MediaLink, Playback, PlaybackAnswer, PlaybackItem, RecordJson, Refusal, SecretUrl};
+use crate::net::{ApiError, Limiter, LimiterSettings, Priority};
 use crate::media::{Media, MediaReach, MediaSettings};
 use crate::tree::{
     DailyBudget, KernelCache, NoAudit, Origin, Ownership, Parts, Player, Presence, Principal, Program, ResolveLimits,

@@ -7,7 +7,7 @@ use super::super::testing::{ALL, catalog, record, settings, time};
 use super::super::{Catalog, LedgerEntry};
 use super::*;
 use crate::base::{AgentId, Day, MasterId};
-use crate::cxone::Priority;
+use crate::net::Priority;
 
 fn aside(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());

@@ -6,7 +6,7 @@ use super::*;
 use crate::base::Channels;
 use crate::catalog::testing::{catalog, dump, record, settings, time};
 use crate::catalog::{FileKind, LedgerEntry, NewResolution, ResolvedFile};
-use crate::cxone::Priority;
+use crate::net::Priority;
 
 const DAY: &str = "2026-11-02";
 const VICTIM: MasterId = MasterId(701_000_000_122);

@@ -8,7 +8,8 @@ use super::super::testing::{self, ALL, record, time, zone};
 use super::*;
 use crate::base::MasterId;
 use crate::base::clock::ManualClock;
-use crate::cxone::{ApiErrorKind, ContactRecord};
+use crate::cxone::ContactRecord;
+use crate::net::ApiErrorKind;
 
 type Window = (Timestamp, Timestamp, Option<Timestamp>);
 

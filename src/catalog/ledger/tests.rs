@@ -2,7 +2,7 @@
 
 use super::super::testing::{catalog, settings, time};
 use super::*;
-use crate::cxone::Priority;
+use crate::net::Priority;
 
 fn entry(at: &str, master: i64, reason: Priority) -> LedgerEntry {
     LedgerEntry { at: time(at), master_id: MasterId(master), reason, uid: 1000, pid: 42, comm: String::from("ffprobe") }

@@ -10,11 +10,12 @@ use jiff::tz::TimeZone;
 use super::check::Check;
 use crate::base::{Clock, Day, MasterId};
 use crate::catalog::{Catalog, CatalogError, CatalogSettings, LedgerEntry};
-use crate::cli::assemble;
-use crate::cli::failure::{Failure, chain};
+use crate::daemon::assemble;
+use crate::base::failure::{Failure, chain};
 use crate::cli::units::count;
 use crate::config::Config;
-use crate::cxone::{ApiErrorKind, PlaybackAnswer, Priority, Refusal, RefusalKind, Tenant, Whose};
+use crate::cxone::{PlaybackAnswer, Refusal, RefusalKind, Tenant, Whose};
+use crate::net::{ApiErrorKind, Priority};
 use crate::tree::DailyBudget;
 
 const NAME: &str = "playback permission";

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cli::failure::Failure;
+use crate::base::failure::Failure;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

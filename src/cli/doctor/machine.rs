@@ -165,7 +165,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
 mod tests {
     use super::super::check::Outcome;
     use super::*;
-    use crate::cli::testing;
+    use crate::daemon::testing;
 
     /// A machine on which everything is well, for a user that is not root.
     fn machine(dir: &Path) -> Machine {

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::check::Check;
-use crate::cli::failure::Failure;
+use crate::base::failure::Failure;
 use crate::cli::units::size;
 use crate::config::{Config, Host};
 use crate::ops::privacy;
@@ -113,7 +113,7 @@ mod tests {
 
     use super::super::check::Outcome;
     use super::*;
-    use crate::cli::testing;
+    use crate::daemon::testing;
 
     fn host() -> Host {
         Host { euid: rustix::process::geteuid().as_raw(), ..Host::default() }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::check::Check;
-use crate::cli::failure::Failure;
+use crate::base::failure::Failure;
 use crate::config::{Config, ConfigError};
 
 const CONFIGURATION: &str = "configuration";
@@ -70,7 +70,7 @@ fn time_zone(config: &Config, now: Timestamp) -> Check {
 mod tests {
     use super::super::check::Outcome;
     use super::*;
-    use crate::cli::testing;
+    use crate::daemon::testing;
 
     fn now() -> Timestamp {
         "2026-11-02T17:00:00Z".parse().unwrap()

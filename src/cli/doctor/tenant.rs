@@ -7,10 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::check::Check;
 use crate::base::Clock;
-use crate::cli::assemble;
-use crate::cli::failure::{Failure, chain};
+use crate::daemon::assemble;
+use crate::base::failure::{Failure, chain};
 use crate::config::Config;
-use crate::cxone::{ApiError, ApiErrorKind, Service, Tenant};
+use crate::cxone::{Service, Tenant};
+use crate::net::{ApiError, ApiErrorKind};
 
 /// Signed links and tokens end by the tenant's clock; ours may differ by as much.
 const SKEW_MAX: SignedDuration = SignedDuration::from_secs(60);

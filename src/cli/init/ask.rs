@@ -6,7 +6,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use crate::cli::failure::Failure;
+use crate::base::failure::Failure;
 
 /// One line; `default` where nothing is typed.
 pub fn line(question: &str, default: &str) -> Result<String, Failure> {

@@ -6,16 +6,16 @@ use reqwest::Method;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::address;
-use super::error::{ApiError, ApiErrorKind};
-use super::http::{Call, Http, LOGIN_BYTES_MAX};
-use super::jwt::Claims;
-use super::lenient;
-use super::settings::{CallClass, TenantSettings};
+use crate::cxone::address;
+use crate::net::error::{ApiError, ApiErrorKind};
+use crate::cxone::http::{Call, Http, LOGIN_BYTES_MAX};
+use crate::cxone::auth::jwt::Claims;
+use crate::cxone::lenient;
+use crate::cxone::settings::{CallClass, TenantSettings};
 
 /// Bases of the two APIs.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Endpoints {
+pub(in crate::cxone) struct Endpoints {
     /// Before `/incontactapi/services/…`.
     pub api: Url,
     /// Before `/media-playback/v1/…`; while `provisional`, no more than a place to fill.
@@ -38,7 +38,7 @@ impl Endpoints {
 
 /// `cxone-configuration`, as far as it concerns us.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Discovery {
+pub(in crate::cxone) struct Discovery {
     api_endpoint: Option<Url>,
     auth_endpoint: Option<Url>,
     area: Option<String>,
@@ -91,7 +91,7 @@ impl Discovery {
 }
 
 /// The endpoints, with one discovery request where the configuration leaves something open.
-pub(super) async fn find(http: &Http, settings: &TenantSettings, claims: &Claims) -> Result<Endpoints, ApiError> {
+pub(in crate::cxone) async fn find(http: &Http, settings: &TenantSettings, claims: &Claims) -> Result<Endpoints, ApiError> {
     if let Some(endpoints) = configured(settings) {
         return Ok(endpoints);
     }

@@ -7,7 +7,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
-use super::lenient;
+use crate::cxone::lenient;
 
 /// A token longer than this (bytes) is not looked into.
 const TOKEN_BYTES_MAX: usize = 64 * 1024;
@@ -22,7 +22,7 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 
 /// The claims that lead to the tenant's endpoints. Both may be missing.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Claims {
+pub(in crate::cxone) struct Claims {
     pub tenant_id: Option<String>,
     /// `icBUId`.
     pub business_unit: Option<String>,

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::address;
-use super::endpoints::Discovery;
-use super::error::{ApiError, ApiErrorKind};
-use super::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
-use super::jwt::Claims;
-use super::lenient;
-use super::settings::{CallClass, ClientCredentials, Credentials, TenantSettings};
+use crate::cxone::address;
+use crate::cxone::auth::endpoints::Discovery;
+use crate::net::error::{ApiError, ApiErrorKind};
+use crate::cxone::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
+use crate::cxone::auth::jwt::Claims;
+use crate::cxone::lenient;
+use crate::cxone::settings::{CallClass, ClientCredentials, Credentials, TenantSettings};
 
 /// The life of a token that states none.
 const TOKEN_LIFE_DEFAULT: Duration = Duration::from_hours(1);
@@ -27,7 +27,7 @@ const LOGIN: Call = Call { operation: "login", class: CallClass::Login, body_max
 const OPENID: Call = Call { operation: "openid discovery", class: CallClass::Login, body_max: LOGIN_BYTES_MAX };
 
 /// What a login gives.
-pub(super) struct Token {
+pub(in crate::cxone) struct Token {
     pub access: SecretString,
     pub claims: Claims,
     /// From now.
@@ -35,7 +35,7 @@ pub(super) struct Token {
 }
 
 /// Logs in once, the way that the settings ask for.
-pub(super) async fn log_in(http: &Http, settings: &TenantSettings) -> Result<Token, ApiError> {
+pub(in crate::cxone) async fn log_in(http: &Http, settings: &TenantSettings) -> Result<Token, ApiError> {
     match &settings.credentials.client {
         None => with_access_key(http, settings).await,
         Some(client) => with_password_grant(http, settings, client).await,

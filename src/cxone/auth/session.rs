@@ -10,14 +10,14 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
-use super::address;
-use super::endpoints::{self, Endpoints};
-use super::error::{ApiError, ApiErrorKind};
-use super::http::Http;
-use super::identity::TenantIdentity;
-use super::login;
-use super::retry::RetryPolicy;
-use super::settings::{Credentials, TenantSettings};
+use crate::cxone::address;
+use crate::cxone::auth::endpoints::{self, Endpoints};
+use crate::net::error::{ApiError, ApiErrorKind};
+use crate::cxone::http::Http;
+use crate::cxone::auth::identity::TenantIdentity;
+use crate::cxone::auth::login;
+use crate::cxone::retry::RetryPolicy;
+use crate::cxone::settings::{Credentials, TenantSettings};
 use crate::base::Clock;
 
 /// A token is renewed this long before its end, so that no call begins with one that ends under way.
@@ -32,7 +32,7 @@ const REFUSAL_STANDS: Duration = Duration::from_secs(5);
 const REFUSAL_STANDS_MAX: Duration = Duration::from_mins(15);
 
 /// What a call needs: a token and where to send it.
-pub(super) struct Session {
+pub(in crate::cxone) struct Session {
     /// Grows with every login.
     pub serial: u64,
     pub token: SecretString,
@@ -73,7 +73,7 @@ enum Need {
     After(u64),
 }
 
-pub(super) struct Auth {
+pub(in crate::cxone) struct Auth {
     settings: Mutex<Arc<TenantSettings>>,
     http: Arc<Http>,
     clock: Arc<dyn Clock>,

@@ -6,16 +6,19 @@
 
 use serde_json::{Map, Value};
 
-use super::link::{self, BadLink};
-use super::model::{ChatMessage, EmailContent, MediaLink, Playback, PlaybackItem};
-use super::{instant, lenient, scrub, text};
+use crate::cxone::playback::link::{self, BadLink};
+use crate::cxone::model::{ChatMessage, EmailContent, MediaLink, Playback, PlaybackItem};
+use crate::cxone::instant;
+use crate::cxone::lenient;
+use crate::cxone::playback::scrub;
+use crate::cxone::text;
 
 /// Elements of one document, at most: a real one has one or two.
 const ITEMS_MAX: usize = 240;
 
 /// Why a document cannot be used. Repeats no link.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadDocument {
+pub(in crate::cxone) enum BadDocument {
     #[error("the document is not an object")]
     NotAnObject,
     #[error("the document holds no interactions")]
@@ -31,7 +34,7 @@ pub(super) enum BadDocument {
 }
 
 /// Reads a document. `plain_loopback`: media links may be plain http on loopback.
-pub(super) fn read(body: Value, plain_loopback: bool) -> Result<Playback, BadDocument> {
+pub(in crate::cxone) fn read(body: Value, plain_loopback: bool) -> Result<Playback, BadDocument> {
     let document = unwrap_value(body)?;
     let Some(elements) = elements(&document) else {
         if let Some(url) = lenient::find(&document, &["redirectUrl"]).and_then(lenient::text) {
@@ -53,7 +56,7 @@ pub(super) fn read(body: Value, plain_loopback: bool) -> Result<Playback, BadDoc
 }
 
 /// An answer that is a link and nothing else.
-pub(super) fn redirected(media: MediaLink) -> Playback {
+pub(in crate::cxone) fn redirected(media: MediaLink) -> Playback {
     let item = PlaybackItem { media: Some(media), ..PlaybackItem::default() };
     Playback { metadata: Value::Object(Map::new()), items: vec![item] }
 }

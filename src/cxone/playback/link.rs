@@ -7,10 +7,10 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use super::address;
-use super::instant;
-use super::model::{MediaLink, SecretUrl};
-use super::signed::is_signature;
+use crate::cxone::address;
+use crate::cxone::instant;
+use crate::cxone::model::{MediaLink, SecretUrl};
+use crate::cxone::playback::signed::is_signature;
 
 /// Extensions that are kept; anything else is called mp4, which is what the tenant records.
 const EXTENSIONS: [&str; 13] =
@@ -18,7 +18,7 @@ const EXTENSIONS: [&str; 13] =
 
 /// Why a link is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadLink {
+pub(in crate::cxone) enum BadLink {
     #[error("the media link is not a URL")]
     NotAUrl,
     #[error("the media link to {0} is not https")]
@@ -26,7 +26,7 @@ pub(super) enum BadLink {
 }
 
 /// Reads a link. Plain http is taken on loopback only, and only where the playback endpoint is that too.
-pub(super) fn read(text: &str, plain_loopback: bool) -> Result<MediaLink, BadLink> {
+pub(in crate::cxone) fn read(text: &str, plain_loopback: bool) -> Result<MediaLink, BadLink> {
     let url = Url::parse(text.trim()).map_err(|_| BadLink::NotAUrl)?;
     if !address::is_private(&url) || (url.scheme() == "http" && !plain_loopback) {
         return Err(BadLink::NotPrivate(address::host_and_port(&url)));
@@ -36,7 +36,7 @@ pub(super) fn read(text: &str, plain_loopback: bool) -> Result<MediaLink, BadLin
 }
 
 /// Whether a URL looks like a recording rather than a login page: a known extension, or a signature in its query.
-pub(super) fn looks_like_media(url: &Url) -> bool {
+pub(in crate::cxone) fn looks_like_media(url: &Url) -> bool {
     known_extension(url).is_some() || url.query_pairs().any(|(name, _)| is_signature(&name))
 }
 

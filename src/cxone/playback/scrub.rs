@@ -4,7 +4,7 @@
 use serde_json::Value;
 use url::Url;
 
-use super::signed::holds_signature;
+use crate::cxone::playback::signed::holds_signature;
 
 /// Fields that hold links, whatever the case of their name and whatever they hold.
 const LINK_FIELDS: [&str; 3] = ["fileToPlayUrl", "videoImageUrl", "redirectUrl"];
@@ -19,7 +19,7 @@ const REMOVED: &str = "[link removed]";
 /// replaced.
 ///
 /// The depth is that of a document that `serde_json` read, which bounds it.
-pub(super) fn scrub(value: &mut Value) {
+pub(in crate::cxone) fn scrub(value: &mut Value) {
     match value {
         Value::Object(object) => {
             for (key, value) in object.iter_mut() {
@@ -43,7 +43,7 @@ pub(super) fn scrub(value: &mut Value) {
 }
 
 /// A text without the signed links that stand in it.
-pub(super) fn without_links(text: &str) -> String {
+pub(in crate::cxone) fn without_links(text: &str) -> String {
     if !holds_signature(text) {
         return text.to_owned();
     }

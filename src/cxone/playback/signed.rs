@@ -20,12 +20,12 @@ const IN_A_QUERY: [&str; 8] = [
 const SIGNATURES: [&str; 5] = ["x-amz-signature", "x-goog-signature", "x-oss-signature", "signature", "sig"];
 
 /// Whether a query's parameter is a signature.
-pub(super) fn is_signature(name: &str) -> bool {
+pub(in crate::cxone) fn is_signature(name: &str) -> bool {
     SIGNATURES.iter().any(|signature| name.eq_ignore_ascii_case(signature))
 }
 
 /// Whether a text holds something of a signed link's query, also where the link itself is part of another one (`%3Fsig%3D`).
-pub(super) fn holds_signature(text: &str) -> bool {
+pub(in crate::cxone) fn holds_signature(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let ends = |rest: &str| rest.starts_with('=') || rest.starts_with("%3d");
     let begins = |before: &str| {
@@ -41,7 +41,7 @@ pub(super) fn holds_signature(text: &str) -> bool {
 }
 
 /// As [`holds_signature`], where removing too much does no harm: in the texts of errors.
-pub(super) fn may_hold_signature(text: &str) -> bool {
+pub(in crate::cxone) fn may_hold_signature(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     ["x-amz-", "x-goog-", "signature=", "sig="].iter().any(|part| lower.contains(part)) || holds_signature(text)
 }

@@ -5,12 +5,12 @@
 
 use serde_json::Value;
 
-use super::text;
+use crate::cxone::text;
 use crate::base::MasterId;
 
 /// What decides about an answer that brings no document.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said<'a> {
+pub(in crate::cxone) struct Said<'a> {
     pub status: u16,
     pub is_html: bool,
     pub body: &'a [u8],
@@ -21,7 +21,7 @@ pub(super) struct Said<'a> {
 
 /// What such an answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::cxone) enum Verdict {
     /// There is no such interaction.
     NotFound,
     /// It is being brought back from the archive.
@@ -57,7 +57,7 @@ const OTHERS: [&str; 14] = [
 const CODES: [&str; 6] = ["internalCode", "errorCode", "error_code", "code", "errorDescription", "error_description"];
 
 /// Judges an answer.
-pub(super) fn judge(said: &Said<'_>) -> Verdict {
+pub(in crate::cxone) fn judge(said: &Said<'_>) -> Verdict {
     let words = words(said);
     let lower = words.to_ascii_lowercase();
     if said.status == 429 || is_throttling(said.status, &lower) {

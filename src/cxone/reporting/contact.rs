@@ -5,9 +5,11 @@
 
 use serde_json::{Map, Value};
 
-use super::model::ContactRecord;
-use super::shape::Shapes;
-use super::{instant, lenient, text};
+use crate::cxone::model::ContactRecord;
+use crate::cxone::reporting::shape::Shapes;
+use crate::cxone::instant;
+use crate::cxone::lenient;
+use crate::cxone::text;
 use crate::base::{AgentId, Channel, ContactId, MasterId};
 
 /// Old names and the current ones.
@@ -69,13 +71,13 @@ const KEY_BYTES_MAX: usize = 64;
 
 /// A record without what it needs. Tells its keys, never its values: these are people's data.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Unreadable {
+pub(in crate::cxone) struct Unreadable {
     pub why: &'static str,
     pub keys: Vec<String>,
 }
 
 /// Reads one record; `shapes` are those of its page.
-pub(super) fn read(record: Value, shapes: &mut Shapes) -> Result<ContactRecord, Unreadable> {
+pub(in crate::cxone) fn read(record: Value, shapes: &mut Shapes) -> Result<ContactRecord, Unreadable> {
     let Value::Object(mut json) = record else { return Err(Unreadable { why: "not an object", keys: Vec::new() }) };
     normalise(&mut json);
     let id = |name: &str| json.get(name).and_then(lenient::integer).filter(|id| *id > 0);

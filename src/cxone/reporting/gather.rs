@@ -5,9 +5,9 @@ use std::collections::hash_map::Entry;
 
 use jiff::Timestamp;
 
-use super::contact::Unreadable;
-use super::model::{ContactRecord, ContactsAnswer};
-use super::page::Page;
+use crate::cxone::reporting::contact::Unreadable;
+use crate::cxone::model::{ContactRecord, ContactsAnswer};
+use crate::cxone::reporting::page::Page;
 use crate::base::ContactId;
 
 /// Unreadable records of one listing that are logged one by one; the rest are only counted.
@@ -15,7 +15,7 @@ const UNREADABLE_LOGGED_MAX: u64 = 20;
 
 /// Collects the rows of one listing.
 #[derive(Default)]
-pub(super) struct Gather {
+pub(in crate::cxone) struct Gather {
     legs: HashMap<ContactId, ContactRecord>,
     /// Bytes of their records.
     bytes: usize,
@@ -94,7 +94,7 @@ impl Gather {
 }
 
 /// Logs why records cannot be read, unless so many were logged `before`.
-pub(super) fn note_unreadable(described: &[Unreadable], before: u64) {
+pub(in crate::cxone) fn note_unreadable(described: &[Unreadable], before: u64) {
     for (unreadable, _) in described.iter().zip(before..UNREADABLE_LOGGED_MAX) {
         tracing::warn!(why = unreadable.why, keys = ?unreadable.keys, "a contact record cannot be read; skipped");
     }
@@ -105,8 +105,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cxone::contact;
-    use crate::cxone::shape::Shapes;
+    use crate::cxone::reporting::contact;
+    use crate::cxone::reporting::shape::Shapes;
 
     fn page(rows: impl IntoIterator<Item = Value>) -> Page {
         let mut page = Page::default();

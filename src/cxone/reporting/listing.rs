@@ -15,19 +15,20 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use url::Url;
 
-use super::endpoints::Endpoints;
-use super::error::{ApiError, ApiErrorKind};
-use super::gather::{self, Gather};
-use super::http::{Answer, Call};
-use super::limiter::{InFlight, LimiterSettings, Priority};
-use super::model::{ChangesAnswer, ContactRecord, ContactsAnswer};
-use super::page::{self, BadPage, PAGE_BYTES_MAX, Page};
-use super::paging::{End, Next, PAGES_MAX, Paging, Position};
-use super::progress::ListingProgress;
-use super::settings::CallClass;
-use super::slices::{self, Pace, Slice, Trouble};
-use super::tenant::Inner;
-use super::{address, instant};
+use crate::cxone::auth::endpoints::Endpoints;
+use crate::net::error::{ApiError, ApiErrorKind};
+use crate::cxone::reporting::gather::{self, Gather};
+use crate::cxone::http::{Answer, Call};
+use crate::net::limiter::{InFlight, LimiterSettings, Priority};
+use crate::cxone::model::{ChangesAnswer, ContactRecord, ContactsAnswer};
+use crate::cxone::reporting::page::{self, BadPage, PAGE_BYTES_MAX, Page};
+use crate::cxone::reporting::paging::{End, Next, PAGES_MAX, Paging, Position};
+use crate::cxone::reporting::progress::ListingProgress;
+use crate::cxone::settings::CallClass;
+use crate::cxone::reporting::slices::{self, Pace, Slice, Trouble};
+use crate::cxone::tenant::Inner;
+use crate::cxone::address;
+use crate::cxone::instant;
 use crate::base::ContactId;
 
 /// Pages of one listing fetched at once.
@@ -39,7 +40,7 @@ const LISTING_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Pages in any window. No limit is published for Reporting, so this is a guess that nobody who looks around meets and no tenant should
 /// mind: a year of days at once, or ten pages a second for ever. A tenant that refuses more is listened to.
-pub(super) const RATE: LimiterSettings = LimiterSettings { calls: 600, window: Duration::from_mins(1) };
+pub(in crate::cxone) const RATE: LimiterSettings = LimiterSettings { calls: 600, window: Duration::from_mins(1) };
 
 /// A listing of more rows says in the log how far it is.
 const LARGE_ROWS: u64 = 5000;
@@ -49,7 +50,7 @@ const DESCRIBED_BYTES_MAX: usize = 64 * 1024;
 const LISTING: Call = Call { operation: "listing contacts", class: CallClass::Page, body_max: PAGE_BYTES_MAX };
 
 /// What is shared by all listings of a tenant.
-pub(super) struct Listings {
+pub(in crate::cxone) struct Listings {
     held: Semaphore,
     pace: Mutex<Pace>,
     /// The tenant counts more contacts than it sends. Known since a second look found no more.
@@ -74,13 +75,13 @@ impl Listings {
 
 /// Which legs are asked for: those that the tenant counts as of `[start, end)`, and changed since `updated_since` where that is given.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
+pub(in crate::cxone) struct Window {
     pub start: Timestamp,
     pub end: Timestamp,
     pub updated_since: Option<Timestamp>,
 }
 
-pub(super) async fn completed_contacts(
+pub(in crate::cxone) async fn completed_contacts(
     inner: &Arc<Inner>,
     window: Window,
     progress: &ListingProgress,
@@ -134,7 +135,7 @@ pub(super) async fn completed_contacts(
 }
 
 /// Legs that changed since, whenever they started, page by page, for as long as somebody takes them.
-pub(super) async fn changed_contacts(
+pub(in crate::cxone) async fn changed_contacts(
     inner: &Arc<Inner>,
     since: Timestamp,
     into: mpsc::Sender<Vec<ContactRecord>>,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// The text with what no parser takes replaced. What is broken otherwise stays broken.
-pub(super) fn mend(bytes: &[u8]) -> String {
+pub(in crate::cxone) fn mend(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_ref();

@@ -7,14 +7,16 @@ use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
 
-use super::contact::{self, Unreadable};
-use super::model::ContactRecord;
-use super::paging::PageFacts;
-use super::shape::Shapes;
-use super::{instant, lenient, mend};
+use crate::cxone::reporting::contact::{self, Unreadable};
+use crate::cxone::model::ContactRecord;
+use crate::cxone::reporting::paging::PageFacts;
+use crate::cxone::reporting::shape::Shapes;
+use crate::cxone::instant;
+use crate::cxone::lenient;
+use crate::cxone::reporting::mend;
 
 /// Bytes of one page. 1,000 records take two million; a larger page is asked for again with fewer rows.
-pub(super) const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(in crate::cxone) const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Rows of one page: twice the tenant's own maximum.
 const ROWS_MAX: u64 = 20_000;
 /// Bytes of one record. They have about two thousand.
@@ -30,7 +32,7 @@ const WRAPPERS: [&str; 8] = ["resultset", "result", "results", "data", "value", 
 
 /// A page.
 #[derive(Default)]
-pub(super) struct Page {
+pub(in crate::cxone) struct Page {
     pub records: Vec<ContactRecord>,
     /// Rows that are no records; of those beyond [`DESCRIBED_MAX`] nothing is known.
     pub unreadable: u64,
@@ -42,7 +44,7 @@ pub(super) struct Page {
 
 /// Why a body is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BadPage {
+pub(in crate::cxone) enum BadPage {
     NotJson,
     /// It holds no list of contacts.
     NoList,
@@ -51,7 +53,7 @@ pub(super) enum BadPage {
 }
 
 /// Reads a page; `url` is where it came from, for links that are relative to it.
-pub(super) fn read(body: &[u8], url: &Url) -> Result<Page, BadPage> {
+pub(in crate::cxone) fn read(body: &[u8], url: &Url) -> Result<Page, BadPage> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
     let mut scan = Scan { bytes: body, at: 0 };
     let whole = scan.value().is_some_and(|value| value.len() == body.len());

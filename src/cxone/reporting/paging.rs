@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use url::Url;
 
 /// Rows that are asked for per page. The tenant's maximum is 10,000; smaller pages do not run into its time limits.
-pub(super) const PAGE_ROWS: u64 = 1000;
+pub(in crate::cxone) const PAGE_ROWS: u64 = 1000;
 /// Pages of one listing, at most. A day has a few; beyond this something is wrong with the tenant's paging.
-pub(super) const PAGES_MAX: u64 = 5000;
+pub(in crate::cxone) const PAGES_MAX: u64 = 5000;
 /// Pages that are planned ahead by the total, before it is looked again whether it was true.
 const AHEAD_MAX: usize = 64;
 /// A first page of a multiple of so many rows may be as large as the tenant makes them, although more were asked for.
@@ -19,7 +19,7 @@ const ROUND_ROWS: u64 = 10;
 
 /// What one page says about the others.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct PageFacts {
+pub(in crate::cxone) struct PageFacts {
     /// Rows that came, readable or not.
     pub rows: u64,
     /// `totalRecords`.
@@ -30,7 +30,7 @@ pub(super) struct PageFacts {
 
 /// Where a page begins.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Position {
+pub(in crate::cxone) enum Position {
     Row(u64),
     /// The tenant's own link, checked to be on the API's origin.
     Link(Url),
@@ -38,7 +38,7 @@ pub(super) enum Position {
 
 /// What to fetch next.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Next {
+pub(in crate::cxone) enum Next {
     One(Position),
     /// The pages that begin at these rows, in any order; an empty one is the last.
     Ahead(Vec<u64>),
@@ -47,7 +47,7 @@ pub(super) enum Next {
 
 /// Why nothing more is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::cxone) enum End {
     /// The tenant has nothing more to send.
     Whole,
     /// It sends full pages with what it sent before, so that what comes after them cannot be had.
@@ -58,7 +58,7 @@ pub(super) enum End {
 
 /// One pass through a listing.
 #[derive(Debug)]
-pub(super) struct Paging {
+pub(in crate::cxone) struct Paging {
     /// Rows asked for per page.
     top: u64,
     /// Whether several pages are fetched together.

@@ -16,12 +16,12 @@ impl ListingProgress {
     }
 
     /// The tenant told how many there are.
-    pub(super) fn expect(&self, total: u64) {
+    pub(in crate::cxone) fn expect(&self, total: u64) {
         self.total.store(total, Ordering::Relaxed);
     }
 
     /// A page came. Whether another quarter of all rows is here with it: a moment to say so.
-    pub(super) fn add(&self, rows: u64) -> bool {
+    pub(in crate::cxone) fn add(&self, rows: u64) -> bool {
         let before = self.rows.fetch_add(rows, Ordering::Relaxed);
         let total = self.total.load(Ordering::Relaxed).max(1);
         (before + rows) * 4 / total > before * 4 / total

@@ -26,7 +26,7 @@ impl RecordJson {
 
 /// The lists of field names that were met, each once.
 #[derive(Default)]
-pub(super) struct Shapes(HashSet<Arc<str>>);
+pub(in crate::cxone) struct Shapes(HashSet<Arc<str>>);
 
 impl Shapes {
     /// Splits a record, and shares its names with others that have the same.

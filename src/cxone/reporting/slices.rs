@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::error::{ApiError, ApiErrorKind};
-use super::paging::PAGE_ROWS;
+use crate::net::error::{ApiError, ApiErrorKind};
+use crate::cxone::reporting::paging::PAGE_ROWS;
 
 /// No window is made shorter.
 const SPAN_MIN: SignedDuration = SignedDuration::from_mins(15);
@@ -14,7 +14,7 @@ const SLOW_MAX: u32 = 3;
 
 /// A listing, or a part of one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Slice {
+pub(in crate::cxone) struct Slice {
     /// `None`: whenever they start.
     pub span: Option<(Timestamp, Timestamp)>,
     pub updated_since: Option<Timestamp>,
@@ -26,7 +26,7 @@ pub(super) struct Slice {
 
 /// Why a slice could not be had as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(in crate::cxone) enum Trouble {
     /// The tenant refuses the window, or repeats its first rows.
     TooLong,
     /// A page is larger than we take.
@@ -36,7 +36,7 @@ pub(super) enum Trouble {
 }
 
 /// What kind of failure asking for less may mend.
-pub(super) fn trouble(error: &ApiError) -> Option<Trouble> {
+pub(in crate::cxone) fn trouble(error: &ApiError) -> Option<Trouble> {
     if error.is_too_large() {
         return Some(Trouble::TooLarge);
     }
@@ -51,7 +51,7 @@ pub(super) fn trouble(error: &ApiError) -> Option<Trouble> {
 }
 
 /// Slices that are asked for in place of one, earliest first; `None` where there is nothing smaller.
-pub(super) fn smaller(slice: &Slice, trouble: Trouble) -> Option<Vec<Slice>> {
+pub(in crate::cxone) fn smaller(slice: &Slice, trouble: Trouble) -> Option<Vec<Slice>> {
     match trouble {
         Trouble::TooLong => halves(slice),
         Trouble::TooLarge => with_smaller_pages(slice).map(|slice| vec![slice]).or_else(|| halves(slice)),
@@ -83,7 +83,7 @@ fn halves(slice: &Slice) -> Option<Vec<Slice>> {
 
 /// What was learned of a tenant: how much it answers at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Pace {
+pub(in crate::cxone) struct Pace {
     /// The longest window, where a longer one was refused.
     span_max: Option<SignedDuration>,
     /// Rows per page, where more were too large.

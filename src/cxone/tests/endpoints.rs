@@ -7,10 +7,11 @@ use url::Url;
 
 use super::fake::*;
 use crate::base::MasterId;
-use crate::cxone::endpoints;
+use crate::cxone::auth::endpoints;
 use crate::cxone::http::Http;
-use crate::cxone::jwt::Claims;
-use crate::cxone::{ApiErrorKind, CallTimes, Tenant, TenantSettings};
+use crate::cxone::auth::jwt::Claims;
+use crate::cxone::{CallTimes, Tenant, TenantSettings};
+use crate::net::ApiErrorKind;
 
 #[tokio::test]
 async fn configured_endpoints_need_no_discovery() {

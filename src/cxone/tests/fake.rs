@@ -14,7 +14,8 @@ use url::Url;
 
 use crate::base::clock::ManualClock;
 use crate::cxone::retry::RetryPolicy;
-use crate::cxone::{ApiError, CallTimes, ClientCredentials, Credentials, Tenant, TenantSettings};
+use crate::cxone::{CallTimes, ClientCredentials, Credentials, Tenant, TenantSettings};
+use crate::net::ApiError;
 
 pub const LOGIN: &str = "/authentication/v1/token/access-key";
 pub const OPENID: &str = "/.well-known/openid-configuration";

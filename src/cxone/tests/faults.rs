@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::fake::*;
 use crate::base::MasterId;
-use crate::cxone::{ApiError, ApiErrorKind, CallTimes, PlaybackAnswer, TenantSettings};
+use crate::cxone::{CallTimes, PlaybackAnswer, TenantSettings};
+use crate::net::{ApiError, ApiErrorKind};
 
 async fn error_of(reply: Reply) -> ApiError {
     let fake = Fake::start(move |seen| (seen.path == PLAYBACK).then(|| reply.clone())).await;

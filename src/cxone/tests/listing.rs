@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::fake::*;
-use crate::cxone::{ApiError, ApiErrorKind, ContactsAnswer, Tenant};
+use crate::cxone::{ContactsAnswer, Tenant};
+use crate::net::{ApiError, ApiErrorKind};
 
 async fn list(tenant: &Tenant) -> Result<ContactsAnswer, ApiError> {
     tenant.completed_contacts(time("2026-11-02T00:00:00Z"), time("2026-11-03T00:00:00Z"), None).await

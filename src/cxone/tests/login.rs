@@ -8,9 +8,10 @@ use tokio::task::JoinSet;
 
 use super::fake::*;
 use crate::base::MasterId;
-use crate::cxone::{ApiErrorKind, Tenant, TenantSettings};
+use crate::cxone::{Tenant, TenantSettings};
+use crate::net::ApiErrorKind;
 
-async fn play(tenant: &Tenant) -> Result<(), crate::cxone::ApiError> {
+async fn play(tenant: &Tenant) -> Result<(), crate::net::ApiError> {
     tenant.playback(MasterId(1)).await.map(drop)
 }
 

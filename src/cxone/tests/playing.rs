@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::fake::*;
 use crate::base::MasterId;
-use crate::cxone::{ApiError, ApiErrorKind, Playback, PlaybackAnswer, Refusal, RefusalKind, Whose};
+use crate::cxone::{Playback, PlaybackAnswer, Refusal, RefusalKind, Whose};
+use crate::net::{ApiError, ApiErrorKind};
 
 const MASTER: MasterId = MasterId(701_000_000_122);
 

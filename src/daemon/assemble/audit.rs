@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::Clock;
-use crate::cli::failure::Failure;
+use crate::base::failure::Failure;
 use crate::fuse;
 use crate::ops::rotate::Rotation;
 use crate::ops::{AuditLog, AuditRecord};

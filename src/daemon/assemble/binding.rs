@@ -11,7 +11,7 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::cli::failure::Failure;
+use crate::base::failure::Failure;
 use crate::config::Config;
 use crate::cxone::TenantIdentity;
 

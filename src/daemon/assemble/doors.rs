@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::runtime::Handle;
 
-use super::super::failure::Failure;
-use super::super::report::DoorView;
+use crate::base::failure::Failure;
+use crate::daemon::report::DoorView;
 use crate::config::Config;
 use crate::fuse::{self, Mounted, NoticeQueue};
 use crate::tree::{self, Tree};

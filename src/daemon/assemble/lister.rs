@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::catalog::Lister;
-use crate::cxone::{
-    ApiError, Ask, Breaker, ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress, Probe, Service, Tenant,
-};
+use crate::cxone::{ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress, Service, Tenant};
+use crate::net::{ApiError, Ask, Breaker, Probe};
 use crate::ops::Trimmer;
 
 /// Lists days. Memory that a large day took goes back to the system.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::cli::failure::Failure;
+use crate::base::failure::Failure;
 use crate::config::Config;
-use crate::cxone::{ApiError, ApiErrorKind, Tenant};
+use crate::cxone::Tenant;
+use crate::net::{ApiError, ApiErrorKind};
 
 /// How long a mount that has something to show waits for the login: it must come up straight after boot, network or not.
 const LOGIN_WITHIN_IF_INDEXED: Duration = Duration::from_secs(3);
@@ -85,7 +86,7 @@ pub fn host(config: &Config) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::testing;
+    use crate::daemon::testing;
 
     #[test]
     fn only_what_waiting_will_not_mend_ends_an_indexed_mount() {

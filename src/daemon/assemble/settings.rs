@@ -2,7 +2,8 @@
 
 use crate::base::ResolveOn;
 use crate::config::{AlsoConfig, CacheConfig, Config, LimitsConfig, TenantConfig};
-use crate::cxone::{CallTimes, ClientCredentials, Credentials, LimiterSettings, TenantSettings, is_loopback};
+use crate::cxone::{CallTimes, ClientCredentials, Credentials, TenantSettings, is_loopback};
+use crate::net::LimiterSettings;
 use crate::media::{MediaReach, MediaSettings};
 use crate::tree::{DailyBudget, Ownership, ResolveLimits, Scanners, TreeSettings};
 
@@ -92,7 +93,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cli::testing;
+    use crate::daemon::testing;
 
     #[test]
     fn the_parts_are_told_what_the_configuration_says() {

@@ -178,7 +178,7 @@ async fn redirects_that_lead_nowhere_are_refused_without_another_signing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_to_a_host_that_is_not_named_is_not_followed() {
     let bench = Bench::with(MIB, |settings| {
-        settings.reach.hosts = vec![crate::base::HostPattern::parse("media.example").unwrap()];
+        settings.reach.hosts = vec![crate::net::HostPattern::parse("media.example").unwrap()];
     })
     .await;
     let error = bench.reader().read(0, 10).await.unwrap_err();

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::catalog::{Obstacle, ObstacleKind, Scope};
-use crate::cxone::{ApiError, Refusal, RefusalKind, Whose};
+use crate::cxone::{Refusal, RefusalKind, Whose};
+use crate::net::ApiError;
 use crate::media::{MediaError, StorageRefusal};
 
 /// A refusal changes when somebody changes a permission, a lock or the recording.
@@ -102,7 +103,7 @@ pub fn storage_remedy(kind: ObstacleKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cxone::ApiErrorKind;
+    use crate::net::ApiErrorKind;
 
     fn hours_to_wait(obstacle: &Obstacle) -> f64 {
         obstacle.again_at.duration_since(obstacle.said_at).as_secs_f64() / 3600.0

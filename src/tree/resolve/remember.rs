@@ -7,7 +7,8 @@ use super::role::{Consequence, Role};
 use super::{Resolver, lock, recording_key};
 use crate::base::MasterId;
 use crate::catalog::{Catalog, CatalogError, FileKind, Interaction, Obstacle, ObstacleKind, Scope, State};
-use crate::cxone::{ApiError, Refusal};
+use crate::cxone::Refusal;
+use crate::net::ApiError;
 use crate::media::{MediaError, Version};
 use crate::tree::error::{ErrorKind, TreeError};
 

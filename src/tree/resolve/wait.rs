@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::flight::Phase;
-use crate::cxone::Breaker;
+use crate::net::Breaker;
 use crate::tree::error::{ErrorKind, TreeError};
 
 /// Patience without end ends where no call was answered for so many windows, and at least for so long: then nothing goes through
@@ -85,7 +85,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::cxone::{ApiError, ApiErrorKind, Ask, Probe};
+    use crate::net::{ApiError, ApiErrorKind, Ask, Probe};
 
     const WINDOW: Duration = Duration::from_mins(5);
 

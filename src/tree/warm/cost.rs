@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::scope::{Recordings, Scope};
 use crate::base::{Day, MasterId};
 use crate::catalog::{FileKind, Interaction, Resolution};
-use crate::cxone::LimiterSnapshot;
+use crate::net::LimiterSnapshot;
 use crate::media::Version;
 use crate::tree::Tree;
 use crate::tree::children::{billed_children, needs_call};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
-use crate::cxone::{ApiError, ApiErrorKind};
+use crate::net::{ApiError, ApiErrorKind};
 use crate::tree::error::ErrorKind;
 use crate::tree::testing::{Fixture, caller, fixture};
 

@@ -15,7 +15,7 @@ use super::aside;
 use super::scope::{Recordings, Scope};
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Resolution, ResolvedFile};
-use crate::cxone::Priority;
+use crate::net::Priority;
 use crate::media::Version;
 use crate::tree::Tree;
 use crate::tree::audit::OpenEvent;

@@ -1,0 +1,22 @@
+//! Servers in general: what may be asked of one, how often, and what its silence means.
+//!
+//! Knows no tenant, no recording and no file: who is asked, and for what, is told by the caller.
+//!
+//! | module | what it decides |
+//! | --- | --- |
+//! | [`breaker`] | whether a server is worth asking at all |
+//! | [`limiter`] | when the next call may be made, and whose |
+//! | [`error`] | what can go wrong with a server, by what its caller should do about it |
+//! | [`host_pattern`] | which hosts a pattern names |
+//! | [`tls`] | whom a connection trusts |
+
+pub mod breaker;
+pub mod error;
+pub mod host_pattern;
+pub mod limiter;
+pub mod tls;
+
+pub use breaker::{Ask, Breaker, Probe, ServiceState};
+pub use error::{ApiError, ApiErrorKind};
+pub use host_pattern::HostPattern;
+pub use limiter::{Crowded, HeldBy, InFlight, Limiter, LimiterSettings, LimiterSnapshot, Permit, Priority};
