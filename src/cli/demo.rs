@@ -6,15 +6,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::args::DemoArgs;
-use crate::daemon::{self, Plan};
-use crate::base::failure::Failure;
 use super::mount::log_settings;
 use super::preflight;
 use super::simulator::{Simulator, Wanted};
 use super::workspace::Workspace;
 use crate::base::SystemClock;
+use crate::base::failure::Failure;
 use crate::config::env::Environment;
 use crate::config::{self, ConfigFile, Host, Sources};
+use crate::daemon::{self, Plan};
 use crate::ops::{logging, privacy};
 
 /// Interactions that are looked at for one with a recording. Among so many there is one.

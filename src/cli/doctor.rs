@@ -16,10 +16,10 @@ use serde_json::json;
 
 use super::args::DoctorArgs;
 use crate::base::failure::Failure;
-use crate::daemon::{self, assemble};
 use crate::base::{Clock, MasterId, SystemClock};
 use crate::config::{self, Config, Host};
 use crate::cxone::Tenant;
+use crate::daemon::{self, assemble};
 use check::{Check, Outcome};
 
 /// The longest that one call to the tenant may take here.

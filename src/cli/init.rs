@@ -10,14 +10,14 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::args::InitArgs;
-use crate::base::failure::Failure;
 use super::workspace;
-use crate::daemon::{self, assemble};
+use crate::base::failure::Failure;
 use crate::base::{Clock as _, SystemClock};
 use crate::config::env::Environment;
 use crate::config::template::{self, Given};
 use crate::config::{self, Assignment, ConfigFile, Host, Sources, env, locate, raw};
 use crate::cxone::Tenant;
+use crate::daemon::{self, assemble};
 
 const ACCESS_KEY_ID: &str = "tenant.access_key_id";
 const SECRET: &str = "tenant.access_key_secret";

@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::args::{LedgerArgs, LedgerBy};
-use crate::base::failure::Failure;
 use super::status;
-use crate::daemon;
+use crate::base::failure::Failure;
 use crate::base::{Clock, Day, SystemClock};
 use crate::catalog::{LedgerReader, LedgerRow};
 use crate::config::{self, Host, units};
+use crate::daemon;
 use crate::ops::control;
 use crate::ops::status::Status;
 use report::{Form, Report, Totals, Users};

@@ -1,8 +1,8 @@
 //! `cxonefs log-level`: shows or changes what a mount logs.
 
 use super::args::LogLevelArgs;
-use crate::base::failure::Failure;
 use super::status;
+use crate::base::failure::Failure;
 use crate::daemon;
 use crate::ops::control::{self, LogLevel};
 use crate::ops::logging;

@@ -33,8 +33,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command};
 use crate::base::failure::{FAILED, Failure};
+use args::{Cli, Command};
 
 /// Reads the command line, runs the command, and says how it went: 0 ok, 1 failure, 2 usage or configuration.
 pub fn main() -> ExitCode {

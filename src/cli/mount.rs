@@ -5,15 +5,15 @@ use std::path::PathBuf;
 
 use super::args::{LogArgs, MountArgs, SettingFlags};
 use super::background::{self, Side};
-use crate::daemon::{self, Plan};
-use crate::base::failure::Failure;
-use crate::daemon::keeping::LOG_FILE;
 use super::mount_helper::HelperRequest;
 use super::options::{MountOptions, Writer};
 use super::preflight;
-use crate::daemon::reload::Reload;
+use crate::base::failure::Failure;
 use crate::base::{Clock as _, SystemClock};
 use crate::config::{self, Assignment, Config, Host, Profile};
+use crate::daemon::keeping::LOG_FILE;
+use crate::daemon::reload::Reload;
+use crate::daemon::{self, Plan};
 use crate::ops::logging::{self, Format, LogSettings, Target};
 use crate::ops::privacy;
 

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::base::failure::Failure;
 use super::options::{MountOptions, Writer};
+use crate::base::failure::Failure;
 
 /// The name under which mount(8) looks for us.
 const NAME: &str = "mount.cxonefs";

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::args::RefreshArgs;
-use crate::base::failure::Failure;
 use super::{status, units, within};
+use crate::base::failure::Failure;
 use crate::daemon;
 use crate::ops::control::{self, RefreshRequest, Refreshed, Retried, RetryRequest};
 

@@ -3,12 +3,12 @@
 use std::io::Write;
 
 use super::args::SimulateArgs;
-use crate::daemon::{self, Signals};
-use crate::base::failure::Failure;
 use super::mount::log_settings;
 use super::simulator::{Simulator, Wanted};
 use super::workspace::{self, Workspace};
 use crate::base::SystemClock;
+use crate::base::failure::Failure;
+use crate::daemon::{self, Signals};
 use crate::ops::logging;
 
 /// Serves until SIGINT or SIGTERM.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{TenantArgs, TenantLimits};
-use crate::base::failure::Failure;
 use super::workspace::Workspace;
+use crate::base::failure::Failure;
 use crate::base::{Clock, Day, SystemClock};
 use crate::sim::{Credentials, Login, RunningSim, Sim, SimSettings};
 

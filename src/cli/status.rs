@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::StatusArgs;
-use crate::base::failure::Failure;
-use super::units::size;
 use super::mounts;
+use super::units::size;
+use crate::base::failure::Failure;
 use crate::daemon;
 use crate::ops::control::{self, ControlError};
 use crate::ops::status::Status;

@@ -10,9 +10,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::args::WarmArgs;
-use crate::base::failure::Failure;
-use super::within::{self, Within};
 use super::status;
+use super::within::{self, Within};
+use crate::base::failure::Failure;
 use crate::daemon;
 use crate::ops::control;
 use crate::ops::warm::{WarmCost, WarmProgress, WarmRequest, WarmState};

@@ -5,14 +5,14 @@
 use serde_json::Value;
 use url::Url;
 
-use crate::cxone::reporting::gather::Gather;
-use crate::cxone::playback::interaction;
-use crate::cxone::model::{ContactsAnswer, PlaybackAnswer};
-use crate::cxone::reporting::paging::{Next, PAGE_ROWS, PAGES_MAX, Paging, Position};
 use crate::cxone::address;
 use crate::cxone::instant;
+use crate::cxone::model::{ContactsAnswer, PlaybackAnswer};
+use crate::cxone::playback::interaction;
 use crate::cxone::playback::link;
+use crate::cxone::reporting::gather::Gather;
 use crate::cxone::reporting::page;
+use crate::cxone::reporting::paging::{Next, PAGE_ROWS, PAGES_MAX, Paging, Position};
 use crate::cxone::text;
 
 /// One page of a listing, and what it says of the others; `None` where it is refused.

@@ -12,12 +12,12 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use url::Url;
 
+use crate::base::Clock;
 use crate::cxone::address;
-use crate::net::error::{ApiError, ApiErrorKind};
 use crate::cxone::settings::{CallClass, CallTimes};
 use crate::cxone::tally::Tally;
 use crate::cxone::text;
-use crate::base::Clock;
+use crate::net::error::{ApiError, ApiErrorKind};
 
 /// Bytes of a login or discovery answer.
 pub(super) const LOGIN_BYTES_MAX: usize = 1024 * 1024;

@@ -38,13 +38,13 @@ mod tests;
 mod text;
 
 pub use address::is_loopback;
-pub use auth::session::LoginState;
 pub use auth::identity::TenantIdentity;
+pub use auth::session::LoginState;
 pub use model::{
     ChangesAnswer, ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer,
     PlaybackItem, Refusal, RefusalKind, SecretUrl, Whose,
 };
 pub use reporting::progress::ListingProgress;
-pub use settings::{CallTimes, ClientCredentials, Credentials, TenantSettings};
 pub use reporting::shape::RecordJson;
+pub use settings::{CallTimes, ClientCredentials, Credentials, TenantSettings};
 pub use tenant::{Service, Tenant};

@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use crate::cxone::reporting::shape::RecordJson;
-pub use crate::cxone::playback::verdict::Whose;
 use crate::base::{AgentId, ContactId, MasterId};
+pub use crate::cxone::playback::verdict::Whose;
+use crate::cxone::reporting::shape::RecordJson;
 
 /// One leg of an interaction, from `contacts/completed`.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,21 +12,21 @@ use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::cxone::auth::session::{Auth, LoginState, Session};
-use crate::cxone::auth::endpoints::Endpoints;
-use crate::net::error::{ApiError, ApiErrorKind};
-use crate::cxone::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
-use crate::cxone::auth::identity::TenantIdentity;
-use crate::net::limiter::{Limiter, LimiterSnapshot};
-use crate::cxone::model::{ChangesAnswer, ContactRecord, ContactsAnswer, PlaybackAnswer};
-use crate::cxone::reporting::progress::ListingProgress;
-use crate::cxone::reporting::listing::{Listings, Window};
-use crate::cxone::retry::RetryPolicy;
-use crate::cxone::settings::{CallClass, Credentials, TenantSettings};
+use crate::base::{Clock, MasterId};
 use crate::cxone::address;
+use crate::cxone::auth::endpoints::Endpoints;
+use crate::cxone::auth::identity::TenantIdentity;
+use crate::cxone::auth::session::{Auth, LoginState, Session};
+use crate::cxone::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
+use crate::cxone::model::{ChangesAnswer, ContactRecord, ContactsAnswer, PlaybackAnswer};
 use crate::cxone::playback::call as playback;
 use crate::cxone::reporting::listing as reporting;
-use crate::base::{Clock, MasterId};
+use crate::cxone::reporting::listing::{Listings, Window};
+use crate::cxone::reporting::progress::ListingProgress;
+use crate::cxone::retry::RetryPolicy;
+use crate::cxone::settings::{CallClass, Credentials, TenantSettings};
+use crate::net::error::{ApiError, ApiErrorKind};
+use crate::net::limiter::{Limiter, LimiterSnapshot};
 
 /// A tenant, logged in when first needed. Cheap to clone.
 #[derive(Clone)]

@@ -17,16 +17,15 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::Plan;
-use crate::base::failure::{Cause, Failure};
 use super::keeping::{Keeper, Live};
 use super::report::{DoorView, Report};
+use crate::base::failure::{Cause, Failure};
 use crate::base::{Clock, SystemClock};
 use crate::catalog::{Catalog, CatalogSettings, Indexer};
 use crate::config::Config;
 use crate::cxone::Tenant;
-use crate::net::{Breaker, Limiter};
-use crate::fuse;
 use crate::media::{Media, MediaError};
+use crate::net::{Breaker, Limiter};
 use crate::ops::Trimmer;
 use crate::ops::control::{self, Controlled as _};
 use crate::ops::keeping::Keeping;
@@ -118,29 +117,22 @@ fn attach(
     let listener = listener.map_err(|error| metrics_failure(plan, error))?;
     let log = Arc::clone(&audit.log);
     media.start_ageing();
-    let (kernel, notices) = fuse::notices();
     let parts = Parts {
         catalog: catalog.clone(),
         indexer: indexer.clone(),
         resolver,
         clock: Arc::clone(&clock),
         audit: Arc::new(audit),
-        kernel,
     };
     let first = Arc::new(Tree::new(tree_settings(config), parts));
-    let mut trees = vec![(Arc::clone(&first), notices, plan.mount_point.clone())];
+    let mut trees = vec![(Arc::clone(&first), plan.mount_point.clone())];
     for also in &config.mount.also {
-        let (kernel, notices) = fuse::notices();
-        let tree = first.beside(also_settings(config, also), also.waits_long, kernel);
-        trees.push((Arc::new(tree), notices, also.dir.clone()));
+        let tree = first.beside(also_settings(config, also), also.waits_long);
+        trees.push((Arc::new(tree), also.dir.clone()));
     }
     indexer.start_sweeping();
     let doors = doors::open(config, trees)?;
-    let live = Live {
-        trees: doors.iter().map(|door| Arc::clone(&door.tree)).collect(),
-        audit: log,
-        mount_point: doors[0].mounted.path().to_owned(),
-    };
+    let live = Live { tree: Arc::clone(&first), audit: log, mount_point: doors[0].mounted.path().to_owned() };
     let keeper = Keeper {
         media: media.clone(),
         cache_dir: config.cache.dir.clone(),
@@ -162,7 +154,7 @@ fn attach(
             indexer: indexer.clone(),
             limiter: limiter.clone(),
             media: media.clone(),
-            tree: Arc::clone(&door.tree),
+            door: Arc::clone(&door.kernel),
             keeper: Arc::clone(&keeper),
             reporting: reporting.clone(),
             clock: Arc::clone(&clock),
@@ -247,9 +239,9 @@ impl Served for ServedMount {
 
     fn reconfigure(&self, config: &Config) {
         for ServedDoor { door, .. } in &self.doors {
-            door.tree.set_scanners(Scanners::new(&config.mount.deny_processes));
+            door.kernel.tree().set_scanners(Scanners::new(&config.mount.deny_processes));
         }
-        let resolver = self.report.tree.resolver();
+        let resolver = self.report.door.tree().resolver();
         resolver.set_limits(resolve_limits(&config.limits));
         resolver.set_rate(rate(&config.limits));
         self.report.tenant.adopt_credentials(tenant_settings(config).credentials);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::base::failure::chain;
 use crate::base::MasterId;
+use crate::base::failure::chain;
 use crate::catalog::{Catalog, CatalogError, ErasedPlace, MAX_RECORDINGS};
 use crate::media::{Media, RecordingKey};
 use crate::ops::AuditLog;
@@ -22,8 +22,7 @@ pub const LOG_FILE: &str = "cxonefs.log";
 
 /// A tree that is in use, and its audit log.
 pub struct Live {
-    /// One for each door.
-    pub trees: Vec<Arc<Tree>>,
+    pub tree: Arc<Tree>,
     pub audit: Arc<AuditLog>,
     pub mount_point: PathBuf,
 }
@@ -165,9 +164,7 @@ impl Keeper {
             let agents = catalog.all_agents().map_err(say)?;
             catalog.erase_all().map_err(say)?;
             if let Some(live) = &self.live {
-                for tree in &live.trees {
-                    tree.forget_agents(&agents);
-                }
+                live.tree.forget_agents(&agents);
             }
             catalog.squeeze().map_err(say)?;
         }
@@ -212,9 +209,7 @@ impl Keeper {
 
     fn tell_the_tree(&self, masters: &[MasterId], places: &[ErasedPlace]) {
         if let Some(live) = &self.live {
-            for tree in &live.trees {
-                tree.forget_interactions(masters, places);
-            }
+            live.tree.forget_interactions(masters, places);
         }
     }
 }

@@ -17,13 +17,13 @@ use rustix::process::{Resource, Rlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use assemble::Served;
 use crate::base::failure::Failure;
-use reload::Reload;
 use crate::base::watchdog;
 use crate::config::Config;
 use crate::ops::descriptors;
 use crate::ops::notify::{self, State};
+use assemble::Served;
+use reload::Reload;
 
 /// How long open files keep a detached mount's daemon alive.
 const OPEN_FILES_WITHIN: Duration = Duration::from_secs(5);

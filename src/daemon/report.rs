@@ -13,9 +13,9 @@ use crate::base::{Clock, Day};
 use crate::catalog::{Catalog, Indexer};
 use crate::config::Config;
 use crate::cxone::{LoginState, Tenant};
-use crate::net::{Breaker, Limiter, Priority, ServiceState};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
+use crate::net::{Breaker, Limiter, Priority, ServiceState};
 use crate::ops::control::{Controlled, Peer, Refreshed, Retried, WarmLines};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
@@ -26,7 +26,7 @@ use crate::ops::status::{
 };
 use crate::ops::version;
 use crate::ops::warm::{WarmCost, WarmRequest};
-use crate::tree::{self, Tree};
+use crate::tree;
 
 /// The parts that are asked.
 pub struct Report {
@@ -40,7 +40,7 @@ pub struct Report {
     pub indexer: Indexer,
     pub limiter: Limiter,
     pub media: Media,
-    pub tree: Arc<Tree>,
+    pub door: Arc<fuse::Door>,
     pub keeper: Arc<dyn Keeping>,
     /// Whether Reporting answers.
     pub reporting: Breaker,
@@ -54,7 +54,7 @@ pub struct Report {
 #[derive(Clone)]
 pub struct DoorView {
     pub mount_point: PathBuf,
-    pub tree: Arc<Tree>,
+    pub door: Arc<fuse::Door>,
     pub passthrough: fuse::PassthroughBooks,
     /// False once it was unmounted.
     pub is_mounted: Arc<AtomicBool>,
@@ -62,10 +62,10 @@ pub struct DoorView {
 
 impl DoorView {
     fn status(&self) -> DoorStatus {
-        let (inodes, open_files) = self.tree.held_by_kernel();
+        let (inodes, open_files) = self.door.held_by_kernel();
         DoorStatus {
             mount_point: self.mount_point.display().to_string(),
-            resolve_on: self.tree.resolve_on().word().to_owned(),
+            resolve_on: self.door.tree().resolve_on().word().to_owned(),
             inodes: inodes as u64,
             open_files: open_files as u64,
             passthrough: passthrough(self.passthrough.state()),
@@ -76,8 +76,8 @@ impl DoorView {
 #[async_trait]
 impl Controlled for Report {
     fn status(&self) -> Status {
-        let (inodes, open_files) = self.tree.held_by_kernel();
-        let measured = self.tree.measured();
+        let (inodes, open_files) = self.door.held_by_kernel();
+        let measured = self.door.measured();
         Status {
             version: version::SHORT.to_owned(),
             pid: std::process::id(),
@@ -109,7 +109,7 @@ impl Controlled for Report {
                 passthrough: self.passthrough(),
             },
             doors: self.mounted_doors().map(DoorView::status).collect(),
-            reads: reads(&measured.reads, self.media.brought_bytes()),
+            reads: reads(&self.door.tree().reads(), self.media.brought_bytes()),
             slowest: measured.slowest.into_iter().map(slow).collect(),
             memory_bytes: resident_bytes(),
         }
@@ -129,7 +129,7 @@ impl Controlled for Report {
 
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed> {
         let days = if days.is_empty() { self.open_days() } else { days };
-        let shown = self.tree.days();
+        let shown = self.door.tree().days();
         let mut answers = Vec::with_capacity(days.len());
         for day in days {
             let error = match not_shown(day, shown) {
@@ -142,17 +142,17 @@ impl Controlled for Report {
     }
 
     async fn retry(&self, paths: Vec<String>, peer: Peer) -> Result<Retried, String> {
-        let forgotten = self.tree.retry(&paths).await.map_err(|error| crate::base::failure::chain(&error))?;
+        let forgotten = self.door.tree().retry(&paths).await.map_err(|error| crate::base::failure::chain(&error))?;
         tracing::info!(?paths, forgotten, uid = peer.uid, pid = peer.pid, "refusals were forgotten on request");
         Ok(Retried { forgotten })
     }
 
     async fn warm_cost(&self, request: WarmRequest) -> Result<WarmCost, String> {
-        warming::cost(&self.tree, &request).await
+        warming::cost(self.door.tree(), &request).await
     }
 
     async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String> {
-        warming::begin(&self.tree, &request, peer).await
+        warming::begin(self.door.tree(), &request, peer).await
     }
 }
 
@@ -177,7 +177,7 @@ fn unreadable((day, contacts): (Day, u64)) -> UnreadableStatus {
 
 impl Measured for Report {
     fn measures(&self) -> Measures {
-        let measured = self.tree.measured();
+        let (measured, reads) = (self.door.measured(), self.door.tree().reads());
         let words = Priority::ALL.map(Priority::word);
         Measures {
             status: self.status(),
@@ -188,8 +188,8 @@ impl Measured for Report {
                 .map(|(operation, kind, count)| (operation, fuse::errno_name(kind), count))
                 .collect(),
             api_calls: self.tenant.tally(),
-            waits: words.into_iter().zip(self.tree.resolver().waits()).collect(),
-            reads: (measured.reads.cache, measured.reads.network),
+            waits: words.into_iter().zip(self.door.tree().resolver().waits()).collect(),
+            reads: (reads.cache, reads.network),
         }
     }
 }
@@ -200,15 +200,15 @@ impl Report {
     }
 
     async fn refresh_everywhere(&self, day: Day) -> Result<(), tree::TreeError> {
-        self.tree.refresh(day).await?;
+        self.door.tree().refresh(day).await?;
         for door in self.mounted_doors().filter(|door| door.mount_point != self.mount_point) {
-            door.tree.show_refreshed(day).await?;
+            door.door.show_refreshed(day).await?;
         }
         Ok(())
     }
 
     fn services(&self) -> Vec<ServiceStatus> {
-        let tenant = [self.tree.resolver().service(), self.reporting.state()];
+        let tenant = [self.door.tree().resolver().service(), self.reporting.state()];
         tenant.into_iter().chain(self.media.hosts()).map(service).collect()
     }
 
@@ -225,14 +225,14 @@ impl Report {
     }
 
     fn tree(&self) -> TreeStatus {
-        let (first, last) = self.tree.days();
+        let (first, last) = self.door.tree().days();
         TreeStatus {
             first_day: first.to_string(),
             last_day: last.to_string(),
             days_indexed: self.catalog.days_indexed().unwrap_or(0),
             days_open: self.open_days().len() as u64,
             interactions: self.catalog.totals().map_or(0, |(interactions, _)| interactions),
-            resolve_on: self.tree.resolve_on().word().to_owned(),
+            resolve_on: self.door.tree().resolve_on().word().to_owned(),
             indexing: self.indexer.under_way().into_iter().map(indexing).collect(),
             unreadable: self.catalog.unreadable(first).unwrap_or_default().into_iter().map(unreadable).collect(),
         }
@@ -283,7 +283,7 @@ impl Report {
     fn work(&self) -> WorkStatus {
         let fetches = self.media.gate().hosts.iter().map(|used| used.connections + used.waiting).sum();
         WorkStatus {
-            resolving: self.tree.resolver().flights(),
+            resolving: self.door.tree().resolver().flights(),
             sizes: self.media.probes(),
             fetches,
             tasks: tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks()),
@@ -297,11 +297,11 @@ impl Report {
             0
         });
         // Not the configuration's, which may have been read again since.
-        BudgetStatus { limit: self.tree.resolver().budget().0, spent_today }
+        BudgetStatus { limit: self.door.tree().resolver().budget().0, spent_today }
     }
 
     fn open_days(&self) -> Vec<Day> {
-        self.catalog.open_days(self.tree.days().0).unwrap_or_default()
+        self.catalog.open_days(self.door.tree().days().0).unwrap_or_default()
     }
 }
 
@@ -339,8 +339,8 @@ fn reads(reads: &tree::Reads<u64>, fetched_bytes: u64) -> ReadStatus {
     }
 }
 
-fn slow(slow: tree::Slow) -> SlowRequest {
-    let tree::Slow { at, operation, path, took, error } = slow;
+fn slow(slow: fuse::Slow) -> SlowRequest {
+    let fuse::Slow { at, operation, path, took, error } = slow;
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let error = error.map(|kind| fuse::errno_name(kind).to_owned());
     SlowRequest { at: second(at), operation: operation.to_owned(), path, took_ms, error }

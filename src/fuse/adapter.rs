@@ -16,11 +16,13 @@ use tokio::sync::oneshot;
 
 use crate::base::watchdog;
 use crate::fuse::answer::{Asked, answer, answer_known, answer_now};
+use crate::fuse::attributes::Attr;
+use crate::fuse::door::{Door, Found, Opened, ROOT_INO};
 use crate::fuse::notices::KernelView;
 use crate::fuse::passthrough::{Mode, Modes};
 use crate::fuse::told::{Arrival, Shown, Verdict};
 use crate::media::Passthrough;
-use crate::tree::{Attr, ErrorKind, Found, Opened, ROOT_INO, Tree, TreeError};
+use crate::tree::{ErrorKind, TreeError};
 
 /// The books of passthrough, with the kernel's registrations.
 pub type BackingModes = Modes<BackingId, Passthrough>;
@@ -36,7 +38,7 @@ const REPEATED_WITHIN: Duration = Duration::from_secs(10);
 
 /// One mounted tree.
 pub struct Adapter {
-    tree: Arc<Tree>,
+    door: Arc<Door>,
     runtime: Handle,
     modes: Arc<BackingModes>,
     /// What passthrough claims of the kernel's levels of stacking.
@@ -51,14 +53,14 @@ pub struct Adapter {
 impl Adapter {
     /// `ended` is dropped when the kernel ends the session.
     pub fn new(
-        tree: Arc<Tree>,
+        door: Arc<Door>,
         runtime: Handle,
         modes: Arc<BackingModes>,
         stack_depth: u32,
         kernel: Arc<KernelView>,
         ended: oneshot::Sender<()>,
     ) -> Adapter {
-        Adapter { tree, runtime, modes, stack_depth, kernel, opens_no_directory: false, ended: Some(ended) }
+        Adapter { door, runtime, modes, stack_depth, kernel, opens_no_directory: false, ended: Some(ended) }
     }
 
     /// Closes what was opened for nobody.
@@ -66,7 +68,7 @@ impl Adapter {
         // Dropping a reader may stop fetches, which are tasks.
         let _context = self.runtime.enter();
         for opened in useless {
-            self.tree.release(opened.handle);
+            self.door.release(opened.handle);
         }
     }
 }
@@ -79,7 +81,7 @@ fn shown(attr: &Attr) -> Shown {
 /// again and to repeat it. Within a runtime.
 fn sized(
     kernel: &Arc<KernelView>,
-    tree: &Arc<Tree>,
+    door: &Arc<Door>,
     ino: u64,
     asker: (u32, Arrival),
     opened: Opened,
@@ -87,22 +89,22 @@ fn sized(
     let mut useless = Vec::new();
     let verdict = kernel.told.verdict(ino, opened, asker, || kernel.drop_attributes(ino), &mut useless);
     for opened in useless {
-        tree.release(opened.handle);
+        door.release(opened.handle);
     }
     match verdict {
         Verdict::Exact => Ok(Some(opened)),
         Verdict::TooLow { shown } => {
-            tree.release(opened.handle);
-            let (reason, size) = (tree.note_too_low(ino, true), opened.size);
+            door.release(opened.handle);
+            let (reason, size) = (door.note_too_low(ino, true), opened.size);
             Err(TreeError::new(ErrorKind::Io, format!("{reason} ({shown} was shown, it is {size})")))
         }
         Verdict::LookAgain => {
-            tree.note_too_low(ino, false);
-            let (kernel, tree) = (Arc::clone(kernel), Arc::clone(tree));
+            door.note_too_low(ino, false);
+            let (kernel, door) = (Arc::clone(kernel), Arc::clone(door));
             tokio::spawn(async move {
                 tokio::time::sleep(REPEATED_WITHIN).await;
                 if let Some(opened) = kernel.told.expire(ino, opened.handle) {
-                    tree.release(opened.handle);
+                    door.release(opened.handle);
                 }
             });
             Ok(None)
@@ -111,20 +113,21 @@ fn sized(
 }
 
 /// Answers an `open` in the mode that the kernel's rule and the state of the cache allow.
-fn reply_opened(modes: &BackingModes, tree: &Tree, ino: u64, flags: OpenFlags, opened: &Opened, reply: ReplyOpen) {
+fn reply_opened(modes: &BackingModes, door: &Door, ino: u64, flags: OpenFlags, opened: &Opened, reply: ReplyOpen) {
     let handle = FileHandle(opened.handle);
     // The kernel refuses passthrough with FOPEN_KEEP_CACHE: there are no pages to keep.
     let cached = if opened.keep_cache { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
-    let Some(version) = tree.recording_version(opened.handle) else { return reply.opened(handle, cached) };
-    let verified = || tree.verified_file(opened.handle).map(|verified| (verified.file, verified.guard));
+    let Some(file) = door.file(opened.handle) else { return reply.error(Errno::EIO) };
+    let Some(version) = file.version() else { return reply.opened(handle, cached) };
+    let verified = || file.verified_file().map(|verified| (verified.file, verified.guard));
     let past_pages = flags.0 & libc::O_DIRECT != 0;
-    match modes.open(ino, opened.handle, &version, past_pages, verified, |file| reply.open_backing(file)) {
+    match modes.open(ino, opened.handle, version, past_pages, verified, |file| reply.open_backing(file)) {
         Mode::Cached => reply.opened(handle, cached),
         Mode::Passthrough(backing) => reply.opened_passthrough(handle, FopenFlags::empty(), &backing.id),
         Mode::Direct => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO | cached),
         Mode::DirectBeside(backing) => reply.opened_passthrough(handle, FopenFlags::FOPEN_DIRECT_IO, &backing.id),
         Mode::OtherVersion => {
-            tree.release(opened.handle);
+            door.release(opened.handle);
             reply.error(Errno::ESTALE);
         }
     }
@@ -188,7 +191,7 @@ impl Filesystem for Adapter {
         }
         // A kernel before 5.1 would take ENOSYS for an error.
         let offered = config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
-        self.opens_no_directory = offered && self.tree.keeps_directories();
+        self.opens_no_directory = offered && self.door.keeps_directories();
         let _ = config.set_max_background(BACKGROUND_MAX);
         if self.modes.may_work() {
             let offered = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok();
@@ -206,18 +209,18 @@ impl Filesystem for Adapter {
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let asked = Asked::new("lookup", parent.0, request);
         let (kernel, arrival) = (Arc::clone(&self.kernel), self.kernel.told.arrived());
-        let known = || self.tree.lookup_known(parent.0, name);
+        let known = || self.door.lookup_known(parent.0, name);
         let principal = asked.principal.clone();
         let wait = || {
-            let (tree, name) = (self.tree.clone(), name.to_owned());
-            async move { tree.lookup(parent.0, &name, &principal).await }
+            let (door, name) = (self.door.clone(), name.to_owned());
+            async move { door.lookup(parent.0, &name, &principal).await }
         };
-        answer_known(&self.runtime, &self.tree, asked, known, wait, move |result| match result {
-            Ok(Found::Entry(entry)) => {
-                if !entry.attr.is_dir {
-                    kernel.told.looked_up(entry.attr.ino, shown(&entry.attr), arrival);
+        answer_known(&self.runtime, &self.door, asked, known, wait, move |result| match result {
+            Ok(Found::Entry(attr, ttl)) => {
+                if !attr.is_dir {
+                    kernel.told.looked_up(attr.ino, shown(&attr), arrival);
                 }
-                reply.entry_with_ttls(&entry.ttl.attr, &entry.ttl.entry, &file_attr(&entry.attr), Generation(0));
+                reply.entry_with_ttls(&ttl.attr, &ttl.entry, &file_attr(&attr), Generation(0));
             }
             // Inode number 0: there is no such name, and the kernel may keep that.
             Ok(Found::Absent(kept)) => reply.entry(&kept, &no_attr(), Generation(0)),
@@ -226,20 +229,20 @@ impl Filesystem for Adapter {
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
-        self.tree.forget(ino.0, nlookup);
+        self.door.forget(ino.0, nlookup);
         self.close(self.kernel.told.forget(ino.0, nlookup));
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
         let asked = Asked::new("getattr", ino.0, request);
         let (kernel, arrival) = (Arc::clone(&self.kernel), self.kernel.told.arrived());
-        let known = || self.tree.getattr_known(ino.0);
+        let known = || self.door.getattr_known(ino.0);
         let principal = asked.principal.clone();
         let wait = || {
-            let tree = self.tree.clone();
-            async move { tree.getattr(ino.0, &principal).await }
+            let door = self.door.clone();
+            async move { door.getattr(ino.0, &principal).await }
         };
-        answer_known(&self.runtime, &self.tree, asked, known, wait, move |result| match result {
+        answer_known(&self.runtime, &self.door, asked, known, wait, move |result| match result {
             Ok((attr, ttl)) => {
                 kernel.told.shown(ino.0, shown(&attr), arrival);
                 reply.attr(&ttl, &file_attr(&attr));
@@ -255,23 +258,23 @@ impl Filesystem for Adapter {
         let from = (request.pid(), self.kernel.told.arrived());
         match self.kernel.told.repeated(ino.0, from.0, from.1) {
             // It was counted and written down when it first came.
-            Some(Ok(opened)) => return reply_opened(&self.modes, &self.tree, ino.0, flags, &opened, reply),
+            Some(Ok(opened)) => return reply_opened(&self.modes, &self.door, ino.0, flags, &opened, reply),
             Some(Err(useless)) => self.close([useless]),
             None => {}
         }
         let asked = Asked::new("open", ino.0, request);
-        let (tree, principal, prepare) = (self.tree.clone(), asked.principal.clone(), self.modes.may_work());
+        let (door, principal, prepare) = (self.door.clone(), asked.principal.clone(), self.modes.may_work());
         let kernel = Arc::clone(&self.kernel);
         let future = async move {
-            let opened = tree.open(ino.0, &principal).await?;
-            if prepare {
-                tree.prepare_passthrough(opened.handle).await;
+            let opened = door.open(ino.0, &principal).await?;
+            if prepare && let Some(file) = door.file(opened.handle) {
+                file.prepare_passthrough().await;
             }
-            sized(&kernel, &tree, ino.0, from, opened)
+            sized(&kernel, &door, ino.0, from, opened)
         };
-        let (tree, modes) = (self.tree.clone(), self.modes.clone());
-        answer(&self.runtime, &self.tree, asked, future, move |result| match result {
-            Ok(Some(opened)) => reply_opened(&modes, &tree, ino.0, flags, &opened, reply),
+        let (door, modes) = (self.door.clone(), self.modes.clone());
+        answer(&self.runtime, &self.door, asked, future, move |result| match result {
+            Ok(Some(opened)) => reply_opened(&modes, &door, ino.0, flags, &opened, reply),
             Ok(None) => reply.error(Errno::ESTALE),
             Err(errno) => reply.error(errno),
         });
@@ -289,10 +292,10 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let asked = Asked::new("read", ino.0, request);
-        let (tree, kernel, principal) = (self.tree.clone(), Arc::clone(&self.kernel), asked.principal.clone());
+        let (door, kernel, principal) = (self.door.clone(), Arc::clone(&self.kernel), asked.principal.clone());
         let past_pages = flags.0 & libc::O_DIRECT != 0;
-        let future = async move { tree.read(handle.0, offset, size, &principal).await };
-        answer(&self.runtime, &self.tree, asked, future, move |result| match result {
+        let future = async move { door.read(handle.0, offset, size, &principal).await };
+        answer(&self.runtime, &self.door, asked, future, move |result| match result {
             Ok(bytes) => {
                 // A read past the kernel's pages leaves the size that it holds alone (fuse_direct_io).
                 if bytes.len() < size as usize && !past_pages {
@@ -317,7 +320,7 @@ impl Filesystem for Adapter {
         let _working = watchdog::working();
         let _context = self.runtime.enter();
         self.modes.release(ino.0, handle.0);
-        self.tree.release(handle.0);
+        self.door.release(handle.0);
         reply.ok();
     }
 
@@ -328,9 +331,9 @@ impl Filesystem for Adapter {
         }
         let asked = Asked::new("opendir", ino.0, request);
         answer_now(
-            &self.tree,
+            &self.door,
             &asked,
-            || self.tree.opendir(ino.0),
+            || self.door.opendir(ino.0),
             |result| match result {
                 Ok(keep) => {
                     // CACHE_DIR alone is dropped at the next opendir: both or none.
@@ -344,16 +347,16 @@ impl Filesystem for Adapter {
 
     fn readdir(&self, request: &Request, ino: INodeNo, _handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let asked = Asked::new("readdir", ino.0, request);
-        let (tree, principal) = (self.tree.clone(), asked.principal.clone());
+        let (door, principal) = (self.door.clone(), asked.principal.clone());
         let last = (offset > AFTER_DOTS).then_some(offset);
-        let future = async move { tree.readdir(ino.0, last, &principal).await };
-        answer(&self.runtime, &self.tree, asked, future, move |result| match result {
+        let future = async move { door.readdir(ino.0, last, &principal).await };
+        answer(&self.runtime, &self.door, asked, future, move |result| match result {
             Ok(page) => {
                 let dots =
                     [(ino.0, 1, "."), (ROOT_INO, AFTER_DOTS, "..")].into_iter().skip(offset.min(AFTER_DOTS) as usize);
                 let dots = dots.filter(|_| last.is_none()).map(|(ino, next, name)| (ino, next, true, name));
                 // The inode number says where the next request goes on: it stays, whatever appears meanwhile.
-                let named = page.entries().iter().map(|entry| (entry.ino, entry.ino, entry.is_dir, &*entry.name));
+                let named = page.entries().iter().map(|entry| (entry.id, entry.id, entry.is_dir, &*entry.name));
                 for (ino, next, is_dir, name) in dots.chain(named) {
                     if reply.add(INodeNo(ino), next, kind(is_dir), name) {
                         break;
@@ -376,9 +379,9 @@ impl Filesystem for Adapter {
         }
         let asked = Asked::new("getxattr", ino.0, request);
         answer_now(
-            &self.tree,
+            &self.door,
             &asked,
-            || self.tree.getxattr(ino.0, name),
+            || self.door.getxattr(ino.0, name),
             |result| match result {
                 Ok(value) => reply_xattr(reply, size, value.as_bytes()),
                 Err(errno) => reply.error(errno),
@@ -389,9 +392,9 @@ impl Filesystem for Adapter {
     fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         let asked = Asked::new("listxattr", ino.0, request);
         answer_now(
-            &self.tree,
+            &self.door,
             &asked,
-            || self.tree.listxattr(ino.0),
+            || self.door.listxattr(ino.0),
             |result| match result {
                 Ok(names) => {
                     let list: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
@@ -405,9 +408,9 @@ impl Filesystem for Adapter {
     fn statfs(&self, request: &Request, ino: INodeNo, reply: ReplyStatfs) {
         let asked = Asked::new("statfs", ino.0, request);
         answer_now(
-            &self.tree,
+            &self.door,
             &asked,
-            || self.tree.statfs(),
+            || self.door.statfs(),
             |result| match result {
                 Ok((files, bytes)) => {
                     let blocks = bytes.div_ceil(u64::from(BLOCK_BYTES));

@@ -14,10 +14,11 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
 use crate::base::watchdog;
+use crate::fuse::door::Door;
 use crate::fuse::errno::errno;
 use crate::fuse::parked;
 use crate::fuse::process;
-use crate::tree::{ErrorKind, Principal, Tree, TreeError};
+use crate::tree::{ErrorKind, Principal, TreeError};
 
 /// One request of the kernel: what is asked, of what, by whom.
 #[derive(Clone)]
@@ -39,7 +40,7 @@ impl Asked {
 
 /// Polls once in the kernel's thread, for nearly every request is answered from memory; otherwise whatever wakes it starts a task that
 /// goes on and replies, so that nobody waits here.
-pub fn answer<T, F, R>(runtime: &Handle, tree: &Arc<Tree>, asked: Asked, future: F, reply: R)
+pub fn answer<T, F, R>(runtime: &Handle, door: &Arc<Door>, asked: Asked, future: F, reply: R)
 where
     T: Send + 'static,
     F: Future<Output = Result<T, TreeError>> + Send + 'static,
@@ -48,11 +49,11 @@ where
     let _working = watchdog::working();
     let started = Instant::now();
     // A panic must not end the thread that serves the mount. In a task the reply would be dropped, which answers EIO.
-    let (watched, task_tree) = (AssertUnwindSafe(future).catch_unwind(), tree.clone());
+    let (watched, task_door) = (AssertUnwindSafe(future).catch_unwind(), door.clone());
     let principal = asked.principal.clone();
     let replied = async move {
         let result = watched.await.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-        reply(conclude(&task_tree, &asked, started, result));
+        reply(conclude(&task_door, &asked, started, result));
     };
     if !parked::run(runtime, replied) {
         // It waits: later the caller may be gone, and nobody could tell who asked.
@@ -64,7 +65,7 @@ where
 /// for a billed call is large: making, moving and polling it takes as long as all the rest of the answer to `stat`.
 pub fn answer_known<T, F, R>(
     runtime: &Handle,
-    tree: &Arc<Tree>,
+    door: &Arc<Door>,
     asked: Asked,
     known: impl FnOnce() -> Option<Result<T, TreeError>>,
     wait: impl FnOnce() -> F,
@@ -78,14 +79,14 @@ pub fn answer_known<T, F, R>(
     let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(known)).unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref()))));
     match result {
-        Some(result) => reply(conclude(tree, &asked, started, result)),
-        None => answer(runtime, tree, asked, wait(), reply),
+        Some(result) => reply(conclude(door, &asked, started, result)),
+        None => answer(runtime, door, asked, wait(), reply),
     }
 }
 
 /// The same for what never waits.
 pub fn answer_now<T>(
-    tree: &Tree,
+    door: &Door,
     asked: &Asked,
     work: impl FnOnce() -> Result<T, TreeError>,
     reply: impl FnOnce(Result<T, Errno>),
@@ -93,14 +94,14 @@ pub fn answer_now<T>(
     let _working = watchdog::working();
     let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-    reply(conclude(tree, asked, started, result));
+    reply(conclude(door, asked, started, result));
 }
 
 /// Counts the request and, if it failed, says so.
-fn conclude<T>(tree: &Tree, asked: &Asked, started: Instant, result: Result<T, TreeError>) -> Result<T, Errno> {
+fn conclude<T>(door: &Door, asked: &Asked, started: Instant, result: Result<T, TreeError>) -> Result<T, Errno> {
     let error = result.as_ref().err().map(TreeError::kind);
-    tree.note_request(asked.operation, asked.ino, started.elapsed(), error);
-    result.map_err(|error| report(tree, asked, &error))
+    door.note_request(asked.operation, asked.ino, started.elapsed(), error);
+    result.map_err(|error| report(door, asked, &error))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> TreeError {
@@ -110,7 +111,7 @@ fn panicked(panic: &(dyn Any + Send)) -> TreeError {
 }
 
 /// Logs an error, once, and says what the kernel is told.
-fn report(tree: &Tree, asked: &Asked, error: &TreeError) -> Errno {
+fn report(door: &Door, asked: &Asked, error: &TreeError) -> Errno {
     let code = errno(error.kind());
     let Asked { operation, ino, ref principal, unique } = *asked;
     match error.kind() {
@@ -119,18 +120,18 @@ fn report(tree: &Tree, asked: &Asked, error: &TreeError) -> Errno {
             tracing::trace!(operation, ino, unique, %error, "not there");
         }
         ErrorKind::Interrupted | ErrorKind::BudgetSpent => {
-            tracing::debug!(operation, path = tree.path_of(ino), unique, error = chain(error), "refused");
+            tracing::debug!(operation, path = door.path_of(ino), unique, error = chain(error), "refused");
         }
         // What is in the way had its line when it was met first.
         _ if error.is_hindered() => {
-            tracing::debug!(operation, path = tree.path_of(ino), unique, error = chain(error), "refused before");
+            tracing::debug!(operation, path = door.path_of(ino), unique, error = chain(error), "refused before");
         }
         // The outage itself has its line.
         _ if error.is_outage() => {
-            tracing::debug!(operation, path = tree.path_of(ino), unique, error = chain(error), "failed in an outage");
+            tracing::debug!(operation, path = door.path_of(ino), unique, error = chain(error), "failed in an outage");
         }
         _ => {
-            let (path, comm) = (tree.path_of(ino), principal.comm());
+            let (path, comm) = (door.path_of(ino), principal.comm());
             let (uid, pid) = (principal.user().uid, principal.pid());
             tracing::error!(
                 operation,

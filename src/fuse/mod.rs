@@ -2,10 +2,19 @@
 //!
 //! The only module that names a type of the `fuser` crate, whose next release changes several of them.
 
+mod absent;
 mod adapter;
 mod answer;
+mod attributes;
 mod device;
+mod door;
 mod errno;
+mod fresh;
+mod handles;
+mod inodes;
+mod kept;
+mod listings;
+mod meters;
 mod mount;
 mod notices;
 mod parked;
@@ -16,7 +25,11 @@ mod stacking;
 mod told;
 mod unmount;
 
+pub use attributes::Ownership;
+pub use door::Door;
 pub use errno::errno_name;
+pub use fresh::start_keeping_fresh;
+pub use meters::{Measured, Meters, OPERATIONS, Slow};
 pub use mount::{FuseError, MountOptions, Mounted, PassthroughBooks, SUBTYPE, mount};
 pub use notices::{NoticeQueue, notices};
 pub use passthrough::PassthroughState;

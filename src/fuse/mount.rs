@@ -14,12 +14,12 @@ use tokio::sync::oneshot;
 
 use crate::fuse::adapter::{Adapter, BackingModes};
 use crate::fuse::device::device_at;
+use crate::fuse::door::Door;
 use crate::fuse::notices::NoticeQueue;
 use crate::fuse::passthrough::PassthroughState;
 use crate::fuse::readahead;
 use crate::fuse::stacking;
 use crate::fuse::unmount::{Busy, unmount};
-use crate::tree::Tree;
 
 /// The type under which `/proc/mounts` shows the mount is `fuse.` and this.
 pub const SUBTYPE: &str = "cxonefs";
@@ -73,7 +73,7 @@ impl PassthroughBooks {
 
 /// Mounts the tree; the kernel's handshake is done when this returns. Futures of the tree run on `runtime`.
 pub fn mount(
-    tree: Arc<Tree>,
+    door: Arc<Door>,
     notices: NoticeQueue,
     path: &Path,
     options: &MountOptions,
@@ -85,7 +85,7 @@ pub fn mount(
     let state = if options.passthrough { PassthroughState::Untried } else { PassthroughState::TurnedOff };
     let modes = Arc::new(BackingModes::new(state));
     let (depth, kernel) = (stacking::depth_for(&options.cache_dir), Arc::clone(&notices.kernel));
-    let adapter = Adapter::new(tree, runtime.clone(), Arc::clone(&modes), depth, kernel, sender);
+    let adapter = Adapter::new(door, runtime.clone(), Arc::clone(&modes), depth, kernel, sender);
     let session = Session::new(adapter, &absolute, &config(options)).map_err(failed)?;
     notices.deliver_to(session.notifier());
     let session = session.spawn().map_err(failed)?;

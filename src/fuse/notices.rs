@@ -15,7 +15,7 @@ use fuser::{INodeNo, Notifier};
 use tokio::sync::oneshot;
 
 use crate::fuse::told::Told;
-use crate::tree::KernelCache;
+use crate::tree::Observer;
 
 /// A listing that was read before a change may reach the kernel's cache after the notice of it, so that is sent again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -64,23 +64,23 @@ struct NoticeSender {
 }
 
 #[async_trait]
-impl KernelCache for NoticeSender {
-    fn forget_attributes(&self, ino: u64) {
+impl Observer for NoticeSender {
+    fn attributes_changed(&self, ino: u64) {
         if !self.kernel.attributes_changed(ino) {
             let _ = self.queue.send(Notice::Attributes(ino));
         }
     }
 
     // A send fails only when the mount is gone, and with it what the kernel kept.
-    fn forget_directory(&self, ino: u64) {
+    fn listing_changed(&self, ino: u64) {
         let _ = self.queue.send(Notice::Directory(ino));
     }
 
-    fn forget_name(&self, directory: u64, name: &str) {
+    fn name_changed(&self, directory: u64, name: &str) {
         let _ = self.queue.send(Notice::Name(directory, name.into()));
     }
 
-    fn forget_estimates(&self) {
+    fn estimates_raised(&self) {
         let _ = self.queue.send(Notice::Estimates);
     }
 
@@ -99,7 +99,7 @@ pub struct NoticeQueue {
 }
 
 /// The tree's end and the mount's end of one queue.
-pub fn notices() -> (Arc<dyn KernelCache>, NoticeQueue) {
+pub fn notices() -> (Arc<dyn Observer>, NoticeQueue) {
     let (sender, receiver) = channel();
     let kernel = Arc::new(KernelView { told: Told::new(), notifier: OnceLock::new() });
     let ours = NoticeSender { queue: sender, kernel: Arc::clone(&kernel) };

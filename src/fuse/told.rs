@@ -18,7 +18,7 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::tree::Opened;
+use crate::fuse::door::Opened;
 
 /// Enough that two kernel threads rarely meet.
 const SHARDS: usize = 16;

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::sync::Arc;
 
 use crate::catalog::{CatalogError, IndexError, Obstacle, ObstacleKind};
-use crate::net::{ApiError, ApiErrorKind, Crowded};
 use crate::media::{MediaError, StorageRefusal};
+use crate::net::{ApiError, ApiErrorKind, Crowded};
 
 /// The kinds of design §5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

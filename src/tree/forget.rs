@@ -1,10 +1,8 @@
-//! What was erased goes from the tree and from what the kernel keeps of it: names, times, sizes, listings. Not pages of files: they cannot be
-//! dropped safely, are reached by no name, and go with the mount at the latest.
+//! What was erased goes from the tree, and whoever keeps something of it is told.
 
 use crate::base::MasterId;
-use crate::catalog::{AgentFolder, ErasedPlace, day_ino};
+use crate::catalog::{AgentFolder, ErasedPlace, ROOT_INO, day_ino};
 use crate::tree::Tree;
-use crate::tree::lookup::ROOT_INO;
 
 impl Tree {
     /// Interactions were erased that stood at these places. Links to them are forgotten too.
@@ -13,11 +11,11 @@ impl Tree {
             self.resolver().links().forget(*master);
         }
         for place in places {
-            self.kernel.forget_name(place.agent_ino, &place.folder_name);
-            self.kernel.forget_directory(place.agent_ino);
+            self.name_changed(place.agent_ino, &place.folder_name);
+            self.listing_changed(place.agent_ino);
             if !matches!(self.catalog.agent(place.day, place.agent), Ok(Some(_))) {
-                self.kernel.forget_name(day_ino(place.day), &place.agent_name);
-                self.kernel.forget_directory(day_ino(place.day));
+                self.name_changed(day_ino(place.day), &place.agent_name);
+                self.listing_changed(day_ino(place.day));
             }
         }
     }
@@ -26,10 +24,18 @@ impl Tree {
     pub fn forget_agents(&self, agents: &[(crate::base::Day, AgentFolder)]) {
         self.resolver().links().forget_all();
         for (day, agent) in agents {
-            self.kernel.forget_name(day_ino(*day), &agent.name);
-            self.kernel.forget_directory(agent.ino);
-            self.kernel.forget_directory(day_ino(*day));
+            self.name_changed(day_ino(*day), &agent.name);
+            self.listing_changed(agent.ino);
+            self.listing_changed(day_ino(*day));
         }
-        self.kernel.forget_directory(ROOT_INO);
+        self.listing_changed(ROOT_INO);
+    }
+
+    fn name_changed(&self, directory: u64, name: &str) {
+        self.observers().each(|observer| observer.name_changed(directory, name));
+    }
+
+    fn listing_changed(&self, id: u64) {
+        self.observers().each(|observer| observer.listing_changed(id));
     }
 }

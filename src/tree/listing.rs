@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::base::{AgentId, Day};
 use crate::catalog::{Resolution, contact_ino, day_ino, file_ino};
 use crate::net::Priority;
@@ -16,22 +18,33 @@ use crate::tree::resolve::Want;
 /// One name of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {
-    pub ino: u64,
+    /// As [`Stat::id`](super::Stat::id).
+    pub id: u64,
     pub is_dir: bool,
     pub name: Arc<str>,
 }
 
+/// What a directory holds.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// In the order of names, without `.` and `..`.
+    pub entries: Arc<[DirEntry]>,
+    /// From then on it may be another one, of which observers are not told.
+    pub until: Option<Timestamp>,
+}
+
 impl Tree {
-    /// The names below a directory, without `.` and `..`. Waits for the network only if the day was never indexed, or where
-    /// `resolve_on = "list"` wants an exact listing.
-    pub(super) async fn list(&self, node: Node, principal: &Principal) -> Result<Arc<[DirEntry]>, TreeError> {
-        match node {
-            Node::Root => Ok(self.list_days()),
-            Node::Day(day) => self.list_agents(day).await,
-            Node::Agent(day, agent) => self.list_folders(day, agent),
-            Node::Folder(place) => self.list_folder(place, principal).await,
-            Node::Contact(_) | Node::Shared(..) => Err(TreeError::new(ErrorKind::NotADirectory, "not a directory")),
-        }
+    pub(super) async fn list_patiently(&self, node: Node, principal: &Principal) -> Result<Listing, TreeError> {
+        let entries = match node {
+            Node::Root => self.list_days(),
+            Node::Day(day) => self.list_agents(day).await?,
+            Node::Agent(day, agent) => self.list_folders(day, agent)?,
+            Node::Folder(place) => return self.list_folder(place, principal).await,
+            Node::Contact(_) | Node::Shared(..) => {
+                return Err(TreeError::new(ErrorKind::NotADirectory, "not a directory"));
+            }
+        };
+        Ok(Listing { entries, until: None })
     }
 
     fn list_days(&self) -> Arc<[DirEntry]> {
@@ -39,7 +52,7 @@ impl Tree {
         let days = first.0..=last.0;
         days.map(|number| {
             let day = Day(number);
-            DirEntry { ino: day_ino(day), is_dir: true, name: day.to_string().into() }
+            DirEntry { id: day_ino(day), is_dir: true, name: day.to_string().into() }
         })
         .collect()
     }
@@ -47,15 +60,15 @@ impl Tree {
     async fn list_agents(&self, day: Day) -> Result<Arc<[DirEntry]>, TreeError> {
         self.ensure_day(day).await?;
         let agents = self.catalog.agents(day, &self.settings.channels)?;
-        Ok(agents.into_iter().map(|agent| DirEntry { ino: agent.ino, is_dir: true, name: agent.name }).collect())
+        Ok(agents.into_iter().map(|agent| DirEntry { id: agent.ino, is_dir: true, name: agent.name }).collect())
     }
 
     fn list_folders(&self, day: Day, agent: AgentId) -> Result<Arc<[DirEntry]>, TreeError> {
         let folders = self.catalog.interactions(day, agent, &self.settings.channels)?;
-        Ok(folders.into_iter().map(|folder| DirEntry { ino: folder.ino, is_dir: true, name: folder.name }).collect())
+        Ok(folders.into_iter().map(|folder| DirEntry { id: folder.ino, is_dir: true, name: folder.name }).collect())
     }
 
-    async fn list_folder(&self, place: Place, principal: &Principal) -> Result<Arc<[DirEntry]>, TreeError> {
+    async fn list_folder(&self, place: Place, principal: &Principal) -> Result<Listing, TreeError> {
         let Place { day, agent, master } = place;
         let folder = self.catalog.interaction_folder(day, agent, master)?.ok_or_else(TreeError::not_found)?;
         let mut interaction = self.catalog.interaction(master)?.ok_or_else(TreeError::not_found)?;
@@ -74,15 +87,16 @@ impl Tree {
                 Err(error) => tracing::debug!(%master, %error, "an interaction is listed as predicted"),
             }
         }
-        if let Resolution::Resolved { recheck_at: Some(at), .. } = interaction.resolution {
-            self.rechecks.note(at, folder.ino);
-        }
-        let mut entries = vec![DirEntry { ino: contact_ino(folder.ino), is_dir: false, name: CONTACT_JSON.into() }];
+        let until = match interaction.resolution {
+            Resolution::Resolved { recheck_at, .. } => recheck_at,
+            Resolution::Unresolved => None,
+        };
+        let mut entries = vec![DirEntry { id: contact_ino(folder.ino), is_dir: false, name: CONTACT_JSON.into() }];
         entries.extend(billed_children(&interaction, now).into_iter().map(|child| DirEntry {
-            ino: file_ino(interaction.ino_base, child.kind),
+            id: file_ino(interaction.ino_base, child.kind),
             is_dir: false,
             name: child.name,
         }));
-        Ok(entries.into())
+        Ok(Listing { entries: entries.into(), until })
     }
 }

@@ -1,17 +1,13 @@
-//! From names to nodes, and from nodes to attributes.
-
-use std::ffi::OsStr;
-use std::time::Duration;
+//! From names to nodes, and from nodes to what a look shows of them.
 
 use jiff::Timestamp;
 
-use crate::base::Day;
+use crate::base::{Day, ResolveOn};
 use crate::catalog::{
-    AgentFolder, FileKind, Interaction, InteractionFolder, Resolution, contact_ino, day_ino, file_ino,
+    AgentFolder, FileKind, Interaction, InteractionFolder, ROOT_INO, Resolution, contact_ino, day_ino, file_ino,
 };
 use crate::net::Priority;
 use crate::tree::Tree;
-use crate::tree::attr::{Attr, Ttl};
 use crate::tree::children::{CONTACT_JSON, Child, child_of_kind, find_child, needs_call};
 use crate::tree::error::{ErrorKind, TreeError};
 use crate::tree::estimate::{Unknown, estimate};
@@ -19,33 +15,26 @@ use crate::tree::node::{Node, Place};
 use crate::tree::policy::resolves;
 use crate::tree::principal::Principal;
 use crate::tree::resolve::Want;
+use crate::tree::stat::{Holds, Stat};
 
-/// The root's inode number, by the FUSE protocol.
-pub const ROOT_INO: u64 = 1;
-
-/// A node with what `stat` shows of it.
+/// A node with what a look shows of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     pub node: Node,
-    pub attr: Attr,
-    pub ttl: Ttl,
-}
-
-/// What a name stands for.
-#[derive(Clone, Copy, Debug)]
-pub enum Found {
-    Entry(Entry),
-    /// Nothing, and the kernel need not ask again for so long.
-    Absent(Duration),
+    pub stat: Stat,
 }
 
 impl Tree {
     /// What a name below a directory stands for.
-    pub(super) async fn find(&self, parent: Node, name: &OsStr, principal: &Principal) -> Result<Entry, TreeError> {
-        if let Some(entry) = self.known_name(parent, name)? {
+    pub(super) async fn find_patiently(
+        &self,
+        parent: Node,
+        name: &str,
+        principal: &Principal,
+    ) -> Result<Entry, TreeError> {
+        if let Some(entry) = self.find_known(parent, name)? {
             return Ok(entry);
         }
-        let name = utf8(name)?;
         match parent {
             Node::Day(day) => {
                 self.ensure_day(day).await?;
@@ -63,9 +52,8 @@ impl Tree {
         }
     }
 
-    /// The same without waiting; `None` where a day has to be listed or looked after first, or a billed call to be made.
-    pub(super) fn known_name(&self, parent: Node, name: &OsStr) -> Result<Option<Entry>, TreeError> {
-        let name = utf8(name)?;
+    /// [`Tree::find`] without waiting; `None` where a day has to be listed or looked after first, or a billed call to be made.
+    pub fn find_known(&self, parent: Node, name: &str) -> Result<Option<Entry>, TreeError> {
         match parent {
             Node::Root => {
                 let day: Day = name.parse().map_err(|_| TreeError::not_found())?;
@@ -73,7 +61,7 @@ impl Tree {
                 if day < first || day > last {
                     return Err(TreeError::not_found());
                 }
-                self.known_entry(Node::Day(day))
+                self.entry_known(Node::Day(day))
             }
             Node::Day(day) if !self.indexer.answers(day)? => Ok(None),
             Node::Day(day) => self.agent_named(day, name).map(Some),
@@ -85,7 +73,7 @@ impl Tree {
                 self.names.note_folder(place, &folder.name);
                 self.folder_entry(place, &folder).map(Some)
             }
-            Node::Folder(place) if name == CONTACT_JSON => self.known_entry(Node::Contact(place)),
+            Node::Folder(place) if name == CONTACT_JSON => self.entry_known(Node::Contact(place)),
             Node::Folder(place) => {
                 let interaction = self.interaction_to_show(place, |known, now| find_child(known, now, name))?;
                 interaction.map(|interaction| self.billed_named(place, &interaction, name)).transpose()
@@ -94,27 +82,29 @@ impl Tree {
         }
     }
 
-    /// A known node with its attributes.
-    pub(super) async fn entry(&self, node: Node, principal: &Principal) -> Result<Entry, TreeError> {
-        if let Some(entry) = self.known_entry(node)? {
-            return Ok(entry);
+    pub(super) async fn stat_patiently(&self, node: Node, principal: &Principal) -> Result<Stat, TreeError> {
+        if let Some(stat) = self.stat_known(node)? {
+            return Ok(stat);
         }
         // Everything else is known.
         let Node::Shared(kind, place) = node else { return Err(TreeError::not_found()) };
         let interaction = self.resolved(place, principal).await?;
-        self.billed_of_kind(place, &interaction, kind)
+        Ok(self.billed_of_kind(place, &interaction, kind)?.stat)
     }
 
-    /// The same without waiting; `None` where a billed call has to be made first.
-    pub(super) fn known_entry(&self, node: Node) -> Result<Option<Entry>, TreeError> {
+    /// [`Tree::stat`] without waiting; `None` where a billed call has to be made first.
+    pub fn stat_known(&self, node: Node) -> Result<Option<Stat>, TreeError> {
+        Ok(self.entry_known(node)?.map(|entry| entry.stat))
+    }
+
+    fn entry_known(&self, node: Node) -> Result<Option<Entry>, TreeError> {
         let entry = match node {
             Node::Root => {
                 let time = self.day_time(self.days().1);
-                Entry { node, attr: self.settings.ownership.directory(ROOT_INO, time), ttl: Ttl::OPEN_DAY }
+                Entry { node, stat: Stat::directory(ROOT_INO, time, Holds::UntilRefreshed) }
             }
             Node::Day(day) => {
-                let attr = self.settings.ownership.directory(day_ino(day), self.day_time(day));
-                Entry { node, attr, ttl: self.day_ttl(day)? }
+                Entry { node, stat: Stat::directory(day_ino(day), self.day_time(day), self.day_holds(day)?) }
             }
             Node::Agent(day, agent) => {
                 let folder = self.catalog.agent(day, agent)?.ok_or_else(TreeError::not_found)?;
@@ -123,10 +113,8 @@ impl Tree {
             Node::Folder(place) => self.folder_entry(place, &self.folder(place)?)?,
             Node::Contact(place) => {
                 let folder = self.folder(place)?;
-                let ino = contact_ino(folder.ino);
-                let attr = self.settings.ownership.file(ino, folder.contact_size, folder.contact_mtime, 1);
-                let ttl = if self.is_closed(place.day)? { Ttl::FINAL } else { Ttl::OPEN_DAY };
-                Entry { node, attr, ttl }
+                let (id, holds) = (contact_ino(folder.ino), self.day_holds(place.day)?);
+                Entry { node, stat: Stat::file(id, folder.contact_size, folder.contact_mtime, holds) }
             }
             Node::Shared(kind, place) => {
                 let interaction = self.interaction_to_show(place, |known, now| child_of_kind(known, now, kind))?;
@@ -185,21 +173,20 @@ impl Tree {
     }
 
     fn billed_entry(&self, place: Place, interaction: &Interaction, child: &Child) -> Result<Entry, TreeError> {
-        let (size, is_estimate, ttl) = match child.size {
-            Some(size) if child.certain => (size, false, Ttl::FINAL),
+        let (size, is_estimate, holds) = match child.size {
+            Some(size) if child.certain => (size, false, Holds::Forever),
             _ => {
                 let looking_resolves = resolves(self.settings.resolve_on, Priority::Stat);
                 if looking_resolves {
                     self.resolver.check_storage(interaction, child.kind)?;
                 }
-                let ttl = if looking_resolves { Ttl::UNKNOWN } else { Ttl::FINAL };
-                (self.estimated(interaction, child.kind)?, true, ttl)
+                let holds = if looking_resolves { Holds::ForNow } else { Holds::Forever };
+                (self.estimated(interaction, child.kind)?, true, holds)
             }
         };
-        let ino = file_ino(interaction.ino_base, child.kind);
-        let attr = self.settings.ownership.file(ino, size, interaction.mtime, interaction.places);
-        let attr = Attr { is_estimate, ..attr };
-        Ok(Entry { node: Node::Shared(child.kind, place), attr, ttl })
+        let stat = Stat::file(file_ino(interaction.ino_base, child.kind), size, interaction.mtime, holds);
+        let stat = Stat { is_estimate, places: interaction.places, ..stat };
+        Ok(Entry { node: Node::Shared(child.kind, place), stat })
     }
 
     fn estimated(&self, interaction: &Interaction, kind: FileKind) -> Result<u64, TreeError> {
@@ -215,14 +202,13 @@ impl Tree {
     }
 
     fn agent_entry(&self, day: Day, agent: &AgentFolder) -> Entry {
-        let ttl = self.day_ttl(day).unwrap_or(Ttl::OPEN_DAY);
-        let attr = self.settings.ownership.directory(agent.ino, agent.mtime);
-        Entry { node: Node::Agent(day, agent.agent_id), attr, ttl }
+        let holds = self.day_holds(day).unwrap_or(Holds::UntilRefreshed);
+        Entry { node: Node::Agent(day, agent.agent_id), stat: Stat::directory(agent.ino, agent.mtime, holds) }
     }
 
     fn folder_entry(&self, place: Place, folder: &InteractionFolder) -> Result<Entry, TreeError> {
-        let attr = self.settings.ownership.directory(folder.ino, folder.mtime);
-        Ok(Entry { node: Node::Folder(place), attr, ttl: self.day_ttl(place.day)? })
+        let stat = Stat::directory(folder.ino, folder.mtime, self.day_holds(place.day)?);
+        Ok(Entry { node: Node::Folder(place), stat })
     }
 
     /// The folder at a place.
@@ -237,31 +223,43 @@ impl Tree {
         day.start(&self.settings.timezone)
     }
 
-    /// Whether the kernel may keep that a name is not in a directory until it is told.
-    pub(super) fn absence_may_be_kept(&self, directory: Node) -> Result<bool, TreeError> {
+    /// Whether observers are told when a name appears in a directory that is not there now.
+    pub fn tells_of_new_names(&self, directory: Node) -> Result<bool, TreeError> {
         Ok(match directory {
             Node::Root | Node::Day(_) | Node::Agent(..) => true,
-            // Where a lookup may wait for a billed call, that call's end must not wait for the directory that the lookup holds.
+            // Where a look may wait for a billed call, that call's end must not wait for whoever looks.
             Node::Folder(_) if resolves(self.settings.resolve_on, Priority::Stat) => false,
-            Node::Folder(_) => self.may_be_kept(directory)?,
+            Node::Folder(_) => self.tells_of_changes(directory)?,
             Node::Contact(_) | Node::Shared(..) => false,
         })
     }
 
-    fn day_ttl(&self, day: Day) -> Result<Ttl, TreeError> {
-        let closed = self.is_closed(day)?;
-        Ok(if closed { Ttl::FINAL } else { Ttl::OPEN_DAY })
+    /// Whether observers are told when a directory's listing changes.
+    pub fn tells_of_changes(&self, directory: Node) -> Result<bool, TreeError> {
+        match directory {
+            // At midnight, and when a refresh brings something.
+            Node::Root | Node::Day(_) | Node::Agent(..) => Ok(true),
+            Node::Folder(Place { master, .. }) => {
+                let Some(interaction) = self.catalog.interaction(master)? else { return Ok(false) };
+                Ok(match interaction.resolution {
+                    // When it is resolved; but where listing resolves, every listing must reach us until then.
+                    Resolution::Unresolved => self.settings.resolve_on < ResolveOn::List,
+                    // What is missing now is shown again when it may be asked for again.
+                    Resolution::Resolved { recheck_at, .. } => recheck_at.is_none(),
+                })
+            }
+            Node::Contact(_) | Node::Shared(..) => Ok(false),
+        }
+    }
+
+    fn day_holds(&self, day: Day) -> Result<Holds, TreeError> {
+        Ok(if self.is_closed(day)? { Holds::Forever } else { Holds::UntilRefreshed })
     }
 
     /// Whether the day's listing is final.
     pub(super) fn is_closed(&self, day: Day) -> Result<bool, TreeError> {
         Ok(self.catalog.day(day)?.is_some_and(|state| state.closed))
     }
-}
-
-/// Every published name is UTF-8.
-fn utf8(name: &OsStr) -> Result<&str, TreeError> {
-    name.to_str().ok_or_else(TreeError::not_found)
 }
 
 fn all_sizes_known(interaction: &Interaction) -> bool {

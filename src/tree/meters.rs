@@ -1,52 +1,8 @@
-//! What was asked of the tree, how long it took and how it ended: for `status` and metrics. Decides nothing.
+//! Reads of recordings, counted by where their bytes came from. Decides nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-
-use crate::base::{Counted, Histogram};
-use crate::tree::Tree;
-use crate::tree::error::ErrorKind;
-
-/// Every operation that is answered.
-pub const OPERATIONS: [&str; 9] =
-    ["lookup", "getattr", "open", "read", "opendir", "readdir", "getxattr", "listxattr", "statfs"];
-/// Less is never among the slow ones.
-const SLOW_MIN: Duration = Duration::from_millis(100);
-/// How many of the slowest are remembered, and for how long.
-const SLOWEST_MAX: usize = 10;
-const RECENT: SignedDuration = SignedDuration::from_mins(15);
-
-/// One slow request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slow {
-    /// When it was answered.
-    pub at: Timestamp,
-    pub operation: &'static str,
-    /// Below the mount point.
-    pub path: String,
-    pub took: Duration,
-    /// How it failed, if it did.
-    pub error: Option<ErrorKind>,
-}
-
-#[derive(Default)]
-struct Operation {
-    took: Histogram,
-    errors: [AtomicU64; ErrorKind::ALL.len()],
-}
-
-/// Counters of one mount.
-#[derive(Default)]
-pub struct Meters {
-    operations: [Operation; OPERATIONS.len()],
-    reads: Reads<AtomicU64>,
-    slowest: Mutex<Vec<Slow>>,
-}
-
-/// Reads of recordings by where their bytes came from. What the kernel reads by passthrough is not among them.
+/// Reads of recordings by where their bytes came from. What a front end reads past the tree is not among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reads<T> {
     pub cache: T,
@@ -56,87 +12,29 @@ pub struct Reads<T> {
     pub network_bytes: T,
 }
 
-/// What the counters say.
-#[derive(Clone, Debug)]
-pub struct Measured {
-    pub operations: Vec<(&'static str, Counted)>,
-    /// Operation, kind, how many.
-    pub errors: Vec<(&'static str, ErrorKind, u64)>,
-    pub reads: Reads<u64>,
-    /// The slowest of the last quarter of an hour, slowest first.
-    pub slowest: Vec<Slow>,
-}
+/// The counters.
+#[derive(Default)]
+pub struct ReadCounters(Reads<AtomicU64>);
 
-impl Meters {
-    pub(super) fn note_read(&self, from_cache: bool, bytes: usize) {
-        let (reads, read) = if from_cache {
-            (&self.reads.cache, &self.reads.cache_bytes)
-        } else {
-            (&self.reads.network, &self.reads.network_bytes)
-        };
+impl ReadCounters {
+    /// One read.
+    pub fn note(&self, from_cache: bool, bytes: usize) {
+        let Reads { cache, cache_bytes, network, network_bytes } = &self.0;
+        let (reads, read) = if from_cache { (cache, cache_bytes) } else { (network, network_bytes) };
         reads.fetch_add(1, Ordering::Relaxed);
         read.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// True: it was slow.
-    fn note(&self, operation: &str, took: Duration, error: Option<ErrorKind>) -> bool {
-        if let Some(index) = OPERATIONS.iter().position(|known| *known == operation) {
-            self.operations[index].took.note(took);
-            if let Some(kind) = error {
-                self.operations[index].errors[kind as usize].fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        took >= SLOW_MIN
-    }
-
-    fn note_slow(&self, slow: Slow) {
-        let mut slowest = self.slowest.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = slow.at;
-        slowest.retain(|other| now.duration_since(other.at) <= RECENT);
-        slowest.push(slow);
-        slowest.sort_by_key(|slow| std::cmp::Reverse(slow.took));
-        slowest.truncate(SLOWEST_MAX);
-    }
-
-    fn measured(&self, now: Timestamp) -> Measured {
-        let mut errors = Vec::new();
-        for (name, operation) in OPERATIONS.into_iter().zip(&self.operations) {
-            for (kind, count) in ErrorKind::ALL.into_iter().zip(&operation.errors) {
-                let count = count.load(Ordering::Relaxed);
-                if count > 0 {
-                    errors.push((name, kind, count));
-                }
-            }
-        }
+    /// As of now.
+    pub fn counted(&self) -> Reads<u64> {
         let told = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Reads { cache, cache_bytes, network, network_bytes } = &self.reads;
-        let mut slowest = self.slowest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        slowest.retain(|slow| now.duration_since(slow.at) <= RECENT);
-        Measured {
-            operations: OPERATIONS.into_iter().zip(self.operations.iter().map(|known| known.took.counted())).collect(),
-            errors,
-            reads: Reads {
-                cache: told(cache),
-                cache_bytes: told(cache_bytes),
-                network: told(network),
-                network_bytes: told(network_bytes),
-            },
-            slowest,
+        let Reads { cache, cache_bytes, network, network_bytes } = &self.0;
+        Reads {
+            cache: told(cache),
+            cache_bytes: told(cache_bytes),
+            network: told(network),
+            network_bytes: told(network_bytes),
         }
-    }
-}
-
-impl Tree {
-    /// A request was answered.
-    pub fn note_request(&self, operation: &'static str, ino: u64, took: Duration, error: Option<ErrorKind>) {
-        if self.meters.note(operation, took, error) {
-            self.meters.note_slow(Slow { at: self.clock.now(), operation, path: self.path_of(ino), took, error });
-        }
-    }
-
-    /// What was asked of this tree since it was mounted.
-    pub fn measured(&self) -> Measured {
-        self.meters.measured(self.clock.now())
     }
 }
 
@@ -144,36 +42,11 @@ impl Tree {
 mod tests {
     use super::*;
 
-    fn slow(at: i64, millis: u64) -> Slow {
-        let took = Duration::from_millis(millis);
-        Slow { at: Timestamp::from_second(at).unwrap(), operation: "read", path: String::new(), took, error: None }
-    }
-
     #[test]
-    fn requests_are_counted_by_operation_and_error() {
-        let meters = Meters::default();
-        assert!(!meters.note("read", Duration::from_millis(1), None));
-        assert!(meters.note("open", Duration::from_secs(2), Some(ErrorKind::TimedOut)));
-        meters.note_read(true, 5);
-        meters.note_read(false, 7);
-        let measured = meters.measured(Timestamp::UNIX_EPOCH);
-        let count = |name| measured.operations.iter().find(|(known, _)| *known == name).unwrap().1.count();
-        assert_eq!((count("read"), count("open"), count("lookup")), (1, 1, 0));
-        assert_eq!(measured.errors, [("open", ErrorKind::TimedOut, 1)]);
-        assert_eq!(measured.reads, Reads { cache: 1, cache_bytes: 5, network: 1, network_bytes: 7 });
-    }
-
-    #[test]
-    fn the_slowest_of_the_last_quarter_of_an_hour_are_kept() {
-        let meters = Meters::default();
-        meters.note_slow(slow(0, 90_000));
-        for second in 0..30 {
-            meters.note_slow(slow(600 + second, 100 + second as u64));
-        }
-        let kept = |now| meters.measured(Timestamp::from_second(now).unwrap()).slowest;
-        assert_eq!(kept(700).len(), SLOWEST_MAX);
-        assert_eq!(kept(700)[0].took, Duration::from_secs(90));
-        assert_eq!(kept(1000)[0].took, Duration::from_millis(129));
-        assert!(kept(3000).is_empty());
+    fn reads_are_counted_by_where_their_bytes_came_from() {
+        let counters = ReadCounters::default();
+        counters.note(true, 5);
+        counters.note(false, 7);
+        assert_eq!(counters.counted(), Reads { cache: 1, cache_bytes: 5, network: 1, network_bytes: 7 });
     }
 }

@@ -1,70 +1,62 @@
-//! The tree: nodes, attributes, listings, open files, and the policy of what may cost a billed call.
+//! The tree: places, what a look shows of them, listings, open files, and the policy of what may cost a billed call.
 //!
-//! Knows no type of the `fuser` crate and no HTTP. Every operation is an `async fn` that finishes at its first poll unless it truly
-//! has to wait for the network, so that the adapter can answer from memory without spawning a task.
+//! Every front end shows this tree: `walk` or `find` gives a [`Node`], `list` and `stat` show it, `open` gives a [`File`]. Whoever asks is a
+//! [`Principal`]. What a front end keeps of what it was shown is its own matter; it hears of changes as an [`Observer`].
+//!
+//! Knows no inode table, no lifetime of an answer, no process and no HTTP. Every operation is an `async fn` that finishes at its first poll
+//! unless it truly has to wait for the network, so that a front end can answer from memory without spawning a task.
 
-mod absent;
 mod anticipate;
-mod attr;
 mod audit;
 mod children;
 mod documents;
 mod error;
 mod estimate;
+mod file;
 mod forget;
-mod fresh;
-mod handles;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
-mod kernel;
 mod links;
 mod listing;
-mod listings;
 mod lookup;
 mod meters;
 mod node;
 mod note;
+mod observers;
 mod open;
 mod paths;
 mod policy;
 mod principal;
 mod resolve;
+mod stat;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 pub mod warm;
 mod xattr;
 
-pub use attr::{Attr, Ownership, Ttl};
 pub use audit::{Audit, NoAudit, OpenEvent};
 pub use error::{ErrorKind, TreeError};
-pub use fresh::start_keeping_fresh;
-pub use kernel::{KernelCache, NoKernel};
-pub use listing::DirEntry;
-pub use listings::Page;
-pub use lookup::{Entry, Found, ROOT_INO};
-pub use meters::{Measured, OPERATIONS, Reads, Slow};
-pub use node::{InodeTable, Node, Place};
-pub use open::Opened;
+pub use file::File;
+pub use listing::{DirEntry, Listing};
+pub use lookup::Entry;
+pub use meters::Reads;
+pub use node::{Node, Place};
+pub use observers::{Observer, Observers};
 pub use policy::{DailyBudget, Scanners};
 pub use principal::{Origin, Presence, Principal, Program, User};
 pub use resolve::{Player, ResolveLimits, Resolver, Want, outcome_word, recording_key};
+pub use stat::{Holds, Stat};
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::base::{Channel, Channels, Clock, Day, MasterId, ResolveOn, Since};
-use crate::catalog::{Catalog, Indexer};
-use absent::{Absent, Before, Remembered};
-use attr::NAME_KEPT;
-use handles::{Handles, OpenFile};
-use listings::Listings;
+use crate::base::{AgentId, Channel, Channels, Clock, Day, MasterId, ResolveOn, Since};
+use crate::catalog::{AgentFolder, Catalog, Indexer, InteractionFolder};
 
 /// What of the tenant is shown, to whom, and what looking may cost.
 #[derive(Clone, Debug)]
@@ -76,16 +68,10 @@ pub struct TreeSettings {
     pub resolve_on: ResolveOn,
     /// Prepare what a complete backup reads next.
     pub anticipate: bool,
-    pub ownership: Ownership,
     pub scanners: Scanners,
     /// How long one request may take to list a day.
     pub deadline: Duration,
 }
-
-/// Why an open failed that found the truth above the estimate.
-const TOO_LOW: &str = "the size shown before was too low; open it again";
-/// Files of which that is remembered.
-const TOO_LOW_MAX: usize = 4096;
 
 /// How long a learned rate is used before it is looked up again; a folder's listing must not ask once per file.
 const RATE_KEPT: Duration = Duration::from_secs(10);
@@ -97,7 +83,6 @@ pub struct Parts {
     pub resolver: Resolver,
     pub clock: Arc<dyn Clock>,
     pub audit: Arc<dyn Audit>,
-    pub kernel: Arc<dyn KernelCache>,
 }
 
 /// The tree.
@@ -110,31 +95,18 @@ pub struct Tree {
     resolver: Resolver,
     clock: Arc<dyn Clock>,
     audit: Arc<dyn Audit>,
-    kernel: Arc<dyn KernelCache>,
-    inodes: InodeTable,
     names: paths::KnownNames,
-    files: Handles<OpenFile>,
-    listings: Listings,
-    absent: Arc<Absent>,
-    rechecks: fresh::Rechecks,
     rates: Mutex<HashMap<Channel, (Timestamp, Option<f64>)>>,
-    /// Recordings whose object changed at the source while mounted: the kernel may have pages of both for as long. There are few. All doors share
-    /// them.
+    /// Recordings whose object changed at the source since the start. There are few. All trees over the same parts share them.
     changed: Arc<Mutex<HashSet<(MasterId, u8)>>>,
     anticipation: anticipate::Anticipation,
-    /// All doors share them.
-    meters: Arc<meters::Meters>,
-    /// Files whose last open failed because an estimate had been too low. There are few.
-    too_low: Mutex<HashSet<u64>>,
+    /// All trees over the same parts share them.
+    read_counters: Arc<meters::ReadCounters>,
 }
 
 impl Tree {
     /// Touches no network.
     pub fn new(settings: TreeSettings, parts: Parts) -> Tree {
-        let absent = Arc::new(Absent::new());
-        let kernel: Arc<dyn KernelCache> =
-            Arc::new(kernel::WithAbsent { kernel: parts.kernel, absent: absent.clone() });
-        parts.resolver.tell(kernel.clone());
         Tree {
             scanners: RwLock::new(settings.scanners.clone()),
             settings,
@@ -143,191 +115,77 @@ impl Tree {
             resolver: parts.resolver,
             clock: parts.clock,
             audit: parts.audit,
-            kernel,
-            inodes: InodeTable::new(),
             names: paths::KnownNames::new(),
-            files: Handles::new(),
-            listings: Listings::new(),
-            absent,
-            rechecks: fresh::Rechecks::default(),
             rates: Mutex::new(HashMap::new()),
             changed: Arc::default(),
             anticipation: anticipate::Anticipation::new(),
-            meters: Arc::default(),
-            too_low: Mutex::new(HashSet::new()),
+            read_counters: Arc::default(),
         }
     }
 
-    /// The same tree through a further door, with rules of its own of what looking may cost: what is known, cached and counted is shared. Whoever
-    /// comes through it waits for the rate limit as long as calls still go through, if `waits_long`.
+    /// The same tree with other rules of what looking may cost: what is known, cached and counted is shared. Whoever comes through it waits for
+    /// the rate limit as long as calls still go through, if `waits_long`.
     #[must_use]
-    pub fn beside(&self, settings: TreeSettings, waits_long: bool, kernel: Arc<dyn KernelCache>) -> Tree {
+    pub fn beside(&self, settings: TreeSettings, waits_long: bool) -> Tree {
         let parts = Parts {
             catalog: self.catalog.clone(),
             indexer: self.indexer.clone(),
             resolver: self.resolver.waiting_long(waits_long),
             clock: Arc::clone(&self.clock),
             audit: Arc::clone(&self.audit),
-            kernel,
         };
-        let (changed, meters) = (Arc::clone(&self.changed), Arc::clone(&self.meters));
-        Tree { changed, meters, ..Tree::new(settings, parts) }
+        let (changed, read_counters) = (Arc::clone(&self.changed), Arc::clone(&self.read_counters));
+        Tree { changed, read_counters, ..Tree::new(settings, parts) }
     }
 
-    /// When looking through this door makes a billed call.
+    /// When a look makes a billed call.
     pub fn resolve_on(&self) -> ResolveOn {
         self.settings.resolve_on
     }
 
-    /// Answers a name, and counts the reference that the kernel takes with the answer.
-    pub async fn lookup(&self, parent: u64, name: &OsStr, principal: &Principal) -> Result<Found, TreeError> {
-        let directory = self.node(parent)?;
-        let before = self.absent.before();
-        let found = unless_given_up(principal, self.find(directory, name, principal)).await;
-        self.named(before, (parent, directory), name, found)
+    /// Who hears of changes.
+    pub fn observers(&self) -> &Observers {
+        self.resolver.observers()
     }
 
-    /// The same without waiting; `None` where [`Tree::lookup`] would have to wait.
-    pub fn lookup_known(&self, parent: u64, name: &OsStr) -> Option<Result<Found, TreeError>> {
-        let before = self.absent.before();
-        let known = self.node(parent).map(|directory| (directory, self.known_name(directory, name).transpose()));
-        match known {
-            Ok((directory, found)) => Some(self.named(before, (parent, directory), name, found?)),
-            Err(error) => Some(Err(error)),
+    /// The node at a path, whose names are separated by `/`; the root for none.
+    pub async fn walk(&self, path: &str, principal: &Principal) -> Result<Node, TreeError> {
+        let mut node = Node::Root;
+        for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
+            node = self.find(node, name, principal).await?.node;
         }
+        Ok(node)
     }
 
-    /// What a name turned out to be is answered, and with it noted what the kernel then knows.
-    fn named(
-        &self,
-        before: Before,
-        (parent, directory): (u64, Node),
-        name: &OsStr,
-        found: Result<Entry, TreeError>,
-    ) -> Result<Found, TreeError> {
-        match found {
-            Ok(entry) => {
-                self.inodes.remember(entry.attr.ino, entry.node);
-                Ok(Found::Entry(entry))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound && self.absence_may_be_kept(directory)? => {
-                // A name that is not UTF-8 never appears.
-                let Some(name) = name.to_str() else { return Ok(Found::Absent(NAME_KEPT)) };
-                match self.absent.remember(before, parent, name) {
-                    Remembered::No => Err(error),
-                    Remembered::Yes(pushed_out) => {
-                        if let Some((directory, name)) = pushed_out {
-                            self.kernel.forget_name(directory, &name);
-                        }
-                        Ok(Found::Absent(NAME_KEPT))
-                    }
-                }
-            }
-            Err(error) => Err(error),
-        }
+    /// What a name below a directory stands for.
+    pub async fn find(&self, parent: Node, name: &str, principal: &Principal) -> Result<Entry, TreeError> {
+        unless_given_up(principal, self.find_patiently(parent, name, principal)).await
     }
 
-    /// The kernel dropped references.
-    pub fn forget(&self, ino: u64, count: u64) {
-        self.inodes.forget(ino, count);
+    /// What a look shows of a node.
+    pub async fn stat(&self, node: Node, principal: &Principal) -> Result<Stat, TreeError> {
+        unless_given_up(principal, self.stat_patiently(node, principal)).await
     }
 
-    /// What `stat` shows.
-    pub async fn getattr(&self, ino: u64, principal: &Principal) -> Result<(Attr, Duration), TreeError> {
-        let node = self.node(ino)?;
-        let entry = unless_given_up(principal, self.entry(node, principal)).await?;
-        Ok((entry.attr, entry.ttl.attr))
+    /// The names below a directory. Waits for the network only if the day was never indexed, or where `resolve_on = "list"` wants an exact
+    /// listing.
+    pub async fn list(&self, node: Node, principal: &Principal) -> Result<Listing, TreeError> {
+        unless_given_up(principal, self.list_patiently(node, principal)).await
     }
 
-    /// The same without waiting; `None` where [`Tree::getattr`] would have to wait.
-    pub fn getattr_known(&self, ino: u64) -> Option<Result<(Attr, Duration), TreeError>> {
-        let entry = self.node(ino).and_then(|node| self.known_entry(node)).transpose()?;
-        Some(entry.map(|entry| (entry.attr, entry.ttl.attr)))
+    /// Interactions and bytes, as far as they are known.
+    pub fn totals(&self) -> Result<(u64, u64), TreeError> {
+        Ok(self.catalog.totals()?)
     }
 
-    /// Whether the kernel may keep every directory until it is told to drop it, and open none of them here.
-    pub fn keeps_directories(&self) -> bool {
-        // Where listing resolves, every listing of an interaction's folder must reach us until it is resolved.
-        self.settings.resolve_on < ResolveOn::List
+    /// What was read so far.
+    pub fn reads(&self) -> Reads<u64> {
+        self.read_counters.counted()
     }
 
-    /// Opens a directory, where [`Tree::keeps_directories`] is false: whether the kernel may keep this one's listing.
-    pub fn opendir(&self, ino: u64) -> Result<bool, TreeError> {
-        let node = self.node(ino)?;
-        if matches!(node, Node::Contact(_) | Node::Shared(..)) {
-            return Err(TreeError::new(ErrorKind::NotADirectory, "not a directory"));
-        }
-        self.may_be_kept(node)
-    }
-
-    /// The entries of a directory that follow the one with inode number `last`, without `.` and `..`; with `None` it is looked at anew.
-    pub async fn readdir(&self, ino: u64, last: Option<u64>, principal: &Principal) -> Result<Page, TreeError> {
-        if let Some(last) = last
-            && let Some(known) = self.listings.get(ino)
-        {
-            return Ok(Page::after(known, last));
-        }
-        let node = self.node(ino)?;
-        let listing = unless_given_up(principal, self.list(node, principal)).await?;
-        self.listings.put(ino, listing.clone());
-        Ok(last.map_or_else(|| Page::whole(listing.clone()), |last| Page::after(listing.clone(), last)))
-    }
-
-    /// Opens a file: resolves it if that was never done. Ends with `Interrupted` within a second of a signal that should end the wait.
-    pub async fn open(&self, ino: u64, principal: &Principal) -> Result<Opened, TreeError> {
-        self.open_node(self.node(ino)?, principal).await
-    }
-
-    /// Bytes of an open file; shorter than `len` only at its end.
-    pub async fn read(&self, handle: u64, offset: u64, len: u32, principal: &Principal) -> Result<Bytes, TreeError> {
-        let file = self.files.get(handle).ok_or_else(closed_handle)?;
-        self.read_file(&file, offset, len, principal).await
-    }
-
-    /// Closes a file. Within a runtime.
-    pub fn release(&self, handle: u64) {
-        if let Some(file) = self.files.remove(handle)
-            && let OpenFile::Recording(_) = &*file
-        {
-            // The last reader closes files of the cache, and may remove some.
-            tokio::task::spawn_blocking(move || drop(file));
-        }
-    }
-
-    /// The value of an extended attribute.
-    pub fn getxattr(&self, ino: u64, name: &OsStr) -> Result<String, TreeError> {
-        let no_such = || TreeError::new(ErrorKind::NoAttribute, "no such attribute");
-        let name = name.to_str().ok_or_else(no_such)?;
-        let is_too_low =
-            name == xattr::REASON && self.too_low.lock().unwrap_or_else(PoisonError::into_inner).contains(&ino);
-        if is_too_low { Ok(TOO_LOW.to_owned()) } else { self.xattr(self.node(ino)?, name) }
-    }
-
-    /// An open failed because the size that had been shown was too low, or did not. Gives the failure's sentence.
-    pub fn note_too_low(&self, ino: u64, is_too_low: bool) -> &'static str {
-        let mut files = self.too_low.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_too_low && files.len() < TOO_LOW_MAX {
-            files.insert(ino);
-        } else {
-            files.remove(&ino);
-        }
-        TOO_LOW
-    }
-
-    /// The names of the extended attributes.
-    pub fn listxattr(&self, ino: u64) -> Result<&'static [&'static str], TreeError> {
-        Ok(Tree::xattr_names(self.node(ino)?))
-    }
-
-    /// Interactions and bytes, as far as they are known; never no bytes, because `df` leaves out a file system without any.
-    pub fn statfs(&self) -> Result<(u64, u64), TreeError> {
-        let (interactions, bytes) = self.catalog.totals()?;
-        Ok((interactions, bytes.max(1)))
-    }
-
-    /// What the kernel holds: inodes, and open files.
-    pub fn held_by_kernel(&self) -> (usize, usize) {
-        (self.inodes.len(), self.files.count())
+    /// The time, as the tree has it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Who resolves: limits, budget, the state of the service.
@@ -340,15 +198,8 @@ impl Tree {
         *self.scanners.write().unwrap_or_else(PoisonError::into_inner) = scanners;
     }
 
-    fn node(&self, ino: u64) -> Result<Node, TreeError> {
-        if ino == ROOT_INO {
-            return Ok(Node::Root);
-        }
-        self.inodes.get(ino).ok_or_else(TreeError::not_found)
-    }
-
     /// The day in the index; waits for the network only if it was never indexed, and then no longer than a request may.
-    async fn ensure_day(&self, day: Day) -> Result<(), TreeError> {
+    pub async fn ensure_day(&self, day: Day) -> Result<(), TreeError> {
         let indexed = tokio::time::timeout(self.settings.deadline, self.indexer.ensure(day)).await;
         indexed.map_err(|_| TreeError::new(ErrorKind::TimedOut, "listing the day takes long; it goes on"))??;
         Ok(())
@@ -371,6 +222,43 @@ impl Tree {
         let rate = self.catalog.learned_rate(channel)?;
         self.rates.lock().unwrap_or_else(PoisonError::into_inner).insert(channel, (now, rate));
         Ok(rate)
+    }
+
+    /// Days whose listing changed, as they do.
+    pub fn changed_days(&self) -> tokio::sync::broadcast::Receiver<Day> {
+        self.indexer.changes()
+    }
+
+    /// Indexed days that are not final.
+    pub fn open_days(&self) -> Vec<Day> {
+        self.catalog.open_days(self.days().0).unwrap_or_default()
+    }
+
+    /// When a day ends here.
+    pub fn end_of(&self, day: Day) -> Timestamp {
+        day.next().start(&self.settings.timezone)
+    }
+
+    /// Begins to refresh an indexed day if that is due; answers at once.
+    pub async fn refresh_if_due(&self, day: Day) -> Result<(), TreeError> {
+        self.indexer.ensure(day).await?;
+        Ok(())
+    }
+
+    /// Lists a whole day again, also a final one.
+    pub async fn refresh(&self, day: Day) -> Result<(), TreeError> {
+        self.indexer.refresh(day).await?;
+        Ok(())
+    }
+
+    /// The agents of an indexed day, and the interactions of one, as they are shown.
+    pub fn agents(&self, day: Day) -> Result<Vec<AgentFolder>, TreeError> {
+        Ok(self.catalog.agents(day, &self.settings.channels)?)
+    }
+
+    /// The interactions of an agent's day, as they are shown.
+    pub fn interactions(&self, day: Day, agent: AgentId) -> Result<Vec<InteractionFolder>, TreeError> {
+        Ok(self.catalog.interactions(day, agent, &self.settings.channels)?)
     }
 
     /// A scanner may look, but never causes a billed call.
@@ -420,8 +308,4 @@ async fn unless_given_up<T>(
         result = work => result,
         () = principal.gave_up() => Err(TreeError::interrupted()),
     }
-}
-
-fn closed_handle() -> TreeError {
-    TreeError::new(ErrorKind::Io, "the handle is not open")
 }

@@ -1,36 +1,25 @@
-//! Opening: where an interaction is resolved and a handle made.
+//! Opening: where an interaction is resolved and a [`File`] made.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Obstacles};
+use crate::media::Version;
 use crate::net::Priority;
-use crate::media::{LinkSource, MediaError, VerifiedFile, Version};
 use crate::tree::audit::OpenEvent;
 use crate::tree::children::{Child, child_of_kind, open_needs_call};
 use crate::tree::error::{ErrorKind, TreeError};
 use crate::tree::estimate::expected;
-use crate::tree::handles::{OpenFile, OpenRecording};
+use crate::tree::file::{File, OpenRecording};
 use crate::tree::links::RecordingLinks;
 use crate::tree::node::{Node, Place};
 use crate::tree::principal::Principal;
 use crate::tree::resolve::{Reads, Want, recording_key};
 use crate::tree::{Tree, unless_given_up};
 
-/// A successful open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opened {
-    pub handle: u64,
-    /// Bytes that can be read.
-    pub size: u64,
-    /// The kernel may keep the pages that it has of this file.
-    pub keep_cache: bool,
-}
-
 impl Tree {
-    pub(super) async fn open_node(&self, node: Node, principal: &Principal) -> Result<Opened, TreeError> {
+    /// Opens a file: resolves it if that was never done. Ends with `Interrupted` within a second of a signal that should end the wait.
+    pub async fn open(self: &Arc<Self>, node: Node, principal: &Principal) -> Result<File, TreeError> {
         match node {
             Node::Contact(place) => self.open_contact(place),
             Node::Shared(kind, place) => self.open_shared(kind, place, principal).await,
@@ -40,16 +29,19 @@ impl Tree {
         }
     }
 
-    fn open_contact(&self, place: Place) -> Result<Opened, TreeError> {
+    fn open_contact(&self, place: Place) -> Result<File, TreeError> {
         let Place { day, agent, master } = place;
         let bytes = self.catalog.contact_json(day, agent, master)?.ok_or_else(TreeError::not_found)?;
-        // While its day is open a refresh may change it; pages of an older state must not survive a new open.
-        let keep_cache = self.is_closed(day)?;
-        let size = bytes.len() as u64;
-        Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache })
+        // While its day is open a refresh may change it.
+        Ok(File::document(bytes.into(), self.is_closed(day)?))
     }
 
-    async fn open_shared(&self, kind: FileKind, place: Place, principal: &Principal) -> Result<Opened, TreeError> {
+    async fn open_shared(
+        self: &Arc<Self>,
+        kind: FileKind,
+        place: Place,
+        principal: &Principal,
+    ) -> Result<File, TreeError> {
         let before = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
         let before = self.resolver.recalled(before).await?;
         let calls = open_needs_call(&before, self.clock.now(), kind);
@@ -66,15 +58,16 @@ impl Tree {
     }
 
     async fn open_billed(
-        &self,
+        self: &Arc<Self>,
         kind: FileKind,
         place: Place,
         principal: &Principal,
         before: &Interaction,
         calls: bool,
-    ) -> Result<Opened, TreeError> {
+    ) -> Result<File, TreeError> {
         let master = place.master;
-        let want = Want { priority: Priority::Open, principal: principal.clone(), reads: self.reads(kind, before)? };
+        let want =
+            Want { priority: Priority::Open, principal: principal.clone(), reads: self.next_read(kind, before)? };
         if calls {
             self.refuse_scanner(principal).await?;
             self.resolver.resolved(master, want.clone()).await?;
@@ -83,8 +76,7 @@ impl Tree {
         let child = self.certain_child(kind, place)?;
         let FileKind::Recording(index) = kind else {
             let bytes = self.catalog.document(master, kind)?.ok_or_else(TreeError::not_found)?;
-            let size = bytes.len() as u64;
-            return Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache: true });
+            return Ok(File::document(bytes.into(), true));
         };
         let version = if let Some(size) = child.size {
             let version = Version { size, validator: child.validator };
@@ -97,10 +89,8 @@ impl Tree {
         };
         let links = Arc::new(RecordingLinks { resolver: self.resolver.clone(), master, index, want });
         let reader = self.resolver.media().open_reader(&recording_key(master, index), &version, links).await?;
-        let recording = OpenRecording { index, place, reader };
-        let keep_cache = !self.has_changed(master, index);
-        let (handle, size) = (self.files.insert(OpenFile::Recording(recording)), version.size);
-        Ok(Opened { handle, size, keep_cache })
+        let recording = OpenRecording { tree: Arc::clone(self), index, place, reader };
+        Ok(File::recording(recording, version.size, !self.has_changed(master, index)))
     }
 
     /// Fails where bytes of a recording are missing and may not be had now: better than a reader that stops in the middle.
@@ -119,7 +109,7 @@ impl Tree {
 
     /// A recording that is opened is read next. How long it is thought to be counts only if it was learned from others of its channel:
     /// the default is too coarse to fetch by.
-    fn reads(&self, kind: FileKind, before: &Interaction) -> Result<Option<Reads>, TreeError> {
+    fn next_read(&self, kind: FileKind, before: &Interaction) -> Result<Option<Reads>, TreeError> {
         let FileKind::Recording(index) = kind else { return Ok(None) };
         let learned = self.learned_rate(before.channel)?;
         Ok(learned.map(|_| Reads { index, expected: expected(before.duration_s, learned) }))
@@ -130,93 +120,4 @@ impl Tree {
         let child = child_of_kind(&interaction, self.clock.now(), kind).filter(|child| child.certain);
         child.ok_or_else(|| TreeError::new(ErrorKind::NotFound, "this interaction has no such file"))
     }
-
-    pub(super) async fn read_file(
-        &self,
-        file: &OpenFile,
-        offset: u64,
-        len: u32,
-        principal: &Principal,
-    ) -> Result<Bytes, TreeError> {
-        match file {
-            OpenFile::Document(bytes) => Ok(slice(bytes, offset, len)),
-            OpenFile::Recording(recording) => {
-                if let Some(bytes) = recording.reader.read_cached(offset, len) {
-                    self.meters.note_read(true, bytes.len());
-                    return Ok(bytes);
-                }
-                let links = self.links_for(recording, principal);
-                let read = tokio::select! {
-                    biased;
-                    read = recording.reader.read_for(&links, offset, len) => read,
-                    () = principal.gone() => return Err(TreeError::interrupted()),
-                };
-                match read {
-                    Ok(bytes) => {
-                        self.resolver.note_media_success(recording.place.master, recording.index).await;
-                        self.meters.note_read(false, bytes.len());
-                        Ok(bytes)
-                    }
-                    Err(error) => {
-                        self.resolver.note_media_failure(recording.place.master, recording.index, &error).await;
-                        if let MediaError::Changed(version) = &error {
-                            self.recording_changed(recording, version).await?;
-                        }
-                        Err(error.into())
-                    }
-                }
-            }
-        }
-    }
-
-    /// Links for one read, signed in the name of the one who reads, who need not be the one who opened.
-    fn links_for(&self, recording: &OpenRecording, principal: &Principal) -> Arc<dyn LinkSource> {
-        let want = Want { priority: Priority::Open, principal: principal.clone(), reads: None };
-        let (master, index) = (recording.place.master, recording.index);
-        Arc::new(RecordingLinks { resolver: self.resolver.clone(), master, index, want })
-    }
-
-    /// The source has another object now: remember its size, and have the kernel drop what it knows at the next open.
-    async fn recording_changed(&self, recording: &OpenRecording, version: &Version) -> Result<(), TreeError> {
-        let (master, index) = (recording.place.master, recording.index);
-        // Before the new size is shown: whoever opens by it must not keep the old pages.
-        self.note_changed(master, index);
-        if self.resolver.publish_size(master, index, version).await? {
-            tracing::warn!(%master, recording = index, "a recording changed at the source; its old bytes are dropped");
-        }
-        Ok(())
-    }
-}
-
-impl Tree {
-    /// The version of the recording behind an open handle; `None` for documents.
-    pub fn recording_version(&self, handle: u64) -> Option<Version> {
-        match &*self.files.get(handle)? {
-            OpenFile::Recording(recording) => Some(recording.reader.version().clone()),
-            OpenFile::Document(_) => None,
-        }
-    }
-
-    /// Has what the cache holds of an open recording verified: at once if it is small, else in time for a later open.
-    pub async fn prepare_passthrough(&self, handle: u64) {
-        if let Some(file) = self.files.get(handle)
-            && let OpenFile::Recording(recording) = &*file
-        {
-            recording.reader.prepare_passthrough().await;
-        }
-    }
-
-    /// The data file of an open recording, if all of it is here and verified; the kernel may read it in our stead.
-    pub fn verified_file(&self, handle: u64) -> Option<VerifiedFile> {
-        match &*self.files.get(handle)? {
-            OpenFile::Recording(recording) => recording.reader.verified_file(),
-            OpenFile::Document(_) => None,
-        }
-    }
-}
-
-fn slice(bytes: &Bytes, offset: u64, len: u32) -> Bytes {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-    let end = start.saturating_add(len as usize).min(bytes.len());
-    bytes.slice(start..end)
 }

@@ -38,13 +38,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Tree {
-    /// Where an inode is in the tree.
-    pub fn path_of(&self, ino: u64) -> String {
-        self.node(ino).map_or_else(|_| format!("inode {ino}"), |node| self.path(node))
-    }
-
     /// Where a node is in the tree.
-    pub(super) fn path(&self, node: Node) -> String {
+    pub fn path(&self, node: Node) -> String {
         match node {
             Node::Root => String::from("."),
             Node::Day(day) => day.to_string(),

@@ -17,7 +17,7 @@ mod wait;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,12 +27,12 @@ use tokio::sync::watch;
 use crate::base::{Clock, Counted, Histogram, MasterId};
 use crate::catalog::{Catalog, FileKind, Interaction, NewResolution, Resolution};
 use crate::cxone::{PlaybackAnswer, Service};
-use crate::net::{ApiError, Breaker, Limiter, LimiterSettings, LimiterSnapshot, Priority, Probe, ServiceState};
 use crate::media::{LinkSource, Media, MediaError, RecordingKey, Version};
+use crate::net::{ApiError, Breaker, Limiter, LimiterSettings, LimiterSnapshot, Priority, Probe, ServiceState};
 use crate::tree::children::{billed_children, needs_call};
 use crate::tree::error::{ErrorKind, TreeError};
-use crate::tree::kernel::KernelCache;
 use crate::tree::links::{Links, RecordingLinks};
+use crate::tree::observers::Observers;
 use crate::tree::policy::DailyBudget;
 use crate::tree::principal::Principal;
 use flight::Flight;
@@ -144,9 +144,9 @@ struct Inner {
     /// Waiting for the rate limit, by class.
     waits: [Histogram; 4],
     signings: AtomicU64,
-    /// Who is told of listings and sizes that became exact: one for each door.
-    kernels: RwLock<Vec<Arc<dyn KernelCache>>>,
-    /// How often estimates were raised when the kernels were last told.
+    /// Who is told of listings and sizes that became exact.
+    observers: Observers,
+    /// How often estimates were raised when the observers were last told.
     raises: AtomicU64,
     /// The UTC day on which the spent budget was last logged.
     budget_logged_on: AtomicI64,
@@ -189,7 +189,7 @@ impl Resolver {
                 publishing: Publishing::new(),
                 answered: watch::channel(None).0,
                 signings: AtomicU64::new(0),
-                kernels: RwLock::new(Vec::new()),
+                observers: Observers::default(),
                 raises: AtomicU64::new(0),
                 budget_logged_on: AtomicI64::new(i64::MIN),
             }),
@@ -217,26 +217,20 @@ impl Resolver {
         Resolver { inner: Arc::clone(&self.inner), waits_long }
     }
 
-    /// Has a further kernel told when an interaction's listing, or a size, becomes exact.
-    pub(super) fn tell(&self, kernel: Arc<dyn KernelCache>) {
-        self.inner.kernels.write().unwrap_or_else(PoisonError::into_inner).push(kernel);
-    }
-
-    fn kernels(&self) -> Vec<Arc<dyn KernelCache>> {
-        self.inner.kernels.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Who is told when an interaction's listing, or a size, becomes exact.
+    pub fn observers(&self) -> &Observers {
+        &self.inner.observers
     }
 
     /// Something became known: estimates that were shown may be too low for others of its kind.
     fn estimates_may_be_raised(&self) {
         let raises = self.inner.catalog.highest_raises();
         if self.inner.raises.swap(raises, Ordering::SeqCst) != raises {
-            for kernel in self.kernels() {
-                kernel.forget_estimates();
-            }
+            self.observers().each(super::observers::Observer::estimates_raised);
         }
     }
 
-    /// Stores what a billed call said of an interaction that was shown as `before`; the kernel drops the sizes that it was told. Waits for
+    /// Stores what a billed call said of an interaction that was shown as `before`; observers are told that sizes changed. Waits for
     /// the disk.
     fn publish(&self, before: &Interaction, resolution: &NewResolution, now: Timestamp) -> Result<(), TreeError> {
         let _step = self.inner.publishing.step_here(before.master_id);
@@ -259,9 +253,8 @@ impl Resolver {
         Ok(())
     }
 
-    /// An interaction was shown as `before` and is another one now: the kernel drops names where they changed.
+    /// An interaction was shown as `before` and is another one now: observers are told where names changed.
     async fn shown_otherwise(&self, before: &Interaction) {
-        let kernels = self.kernels();
         let (catalog, master, now) = (&self.inner.catalog, before.master_id, self.inner.clock.now());
         let Ok(Some(after)) = catalog.interaction(master) else { return };
         let (old, new) = (billed_children(before, now), billed_children(&after, now));
@@ -270,13 +263,11 @@ impl Resolver {
         }
         for (day, agent) in catalog.places(master).unwrap_or_default() {
             if let Ok(Some(folder)) = catalog.interaction_folder(day, agent, master) {
-                for kernel in &kernels {
-                    kernel.forget_directory(folder.ino);
-                }
+                self.observers().each(|observer| observer.listing_changed(folder.ino));
             }
         }
         // Whoever waits for the flight must not find the old names after it.
-        futures_util::future::join_all(kernels.iter().map(|kernel| kernel.delivered())).await;
+        self.observers().delivered().await;
     }
 
     /// New limits from now on (a reload of the configuration).

@@ -13,12 +13,15 @@ use serde_json::json;
 use crate::base::clock::ManualClock;
 use crate::base::{AgentId, Channel, Channels, Clock, ContactId, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
-use crate::cxone::{ContactRecord, ContactsAnswer, ListingProgress, MediaLink, Playback, PlaybackAnswer, PlaybackItem, RecordJson, Refusal, SecretUrl};
-use crate::net::{ApiError, Limiter, LimiterSettings, Priority};
+use crate::cxone::{
+    ContactRecord, ContactsAnswer, ListingProgress, MediaLink, Playback, PlaybackAnswer, PlaybackItem, RecordJson,
+    Refusal, SecretUrl,
+};
 use crate::media::{Media, MediaReach, MediaSettings};
+use crate::net::{ApiError, Limiter, LimiterSettings, Priority};
 use crate::tree::{
-    DailyBudget, KernelCache, NoAudit, Origin, Ownership, Parts, Player, Presence, Principal, Program, ResolveLimits,
-    Resolver, Scanners, User, Tree, TreeSettings, Want,
+    DailyBudget, NoAudit, Observer, Origin, Parts, Player, Presence, Principal, Program, ResolveLimits, Resolver,
+    Scanners, Tree, TreeSettings, User, Want,
 };
 
 /// Noon of 2 November 2026 in New York.
@@ -109,16 +112,16 @@ impl FakeKernel {
 }
 
 #[async_trait]
-impl KernelCache for FakeKernel {
-    fn forget_attributes(&self, ino: u64) {
+impl Observer for FakeKernel {
+    fn attributes_changed(&self, ino: u64) {
         self.told.lock().unwrap().push(-(ino as i64));
     }
 
-    fn forget_directory(&self, ino: u64) {
+    fn listing_changed(&self, ino: u64) {
         self.told.lock().unwrap().push(ino as i64);
     }
 
-    fn forget_name(&self, directory: u64, name: &str) {
+    fn name_changed(&self, directory: u64, name: &str) {
         self.names.lock().unwrap().push((directory, name.to_owned()));
     }
 
@@ -234,17 +237,16 @@ pub async fn fixture_in_mode(calls: u32, budget: Option<u64>, resolve_on: Resolv
         resolve_on,
         anticipate: false,
         scanners: Scanners::default(),
-        ownership: Ownership { uid: 0, gid: 0, dir_mode: 0o550, file_mode: 0o440 },
         deadline: Duration::from_secs(30),
     };
     let parts = Parts {
         catalog: catalog.clone(),
         indexer,
-        resolver,
+        resolver: resolver.clone(),
         clock: clock.clone(),
         audit: Arc::new(NoAudit),
-        kernel: kernel.clone(),
     };
+    resolver.observers().add(kernel.clone());
     let tree = Arc::new(Tree::new(settings, parts));
     Fixture { tree, catalog, player, lister, kernel, clock, _dir: dir }
 }

@@ -35,7 +35,9 @@ fn no_file_is_long() {
 #[test]
 fn no_two_files_need_each_other() {
     let circles = sources().circles();
-    for c in &circles { println!("{} {}", c.len(), c.join(" ")); }
+    for c in &circles {
+        println!("{} {}", c.len(), c.join(" "));
+    }
     assert!(circles.is_empty(), "{circles:#?}");
 }
 

@@ -21,8 +21,6 @@ pub struct Source {
     names: BTreeSet<Module>,
     /// Names that the file gives to what is elsewhere.
     given: BTreeMap<String, Module>,
-    /// Where everything of these modules is given on.
-    all_of: Vec<Module>,
 }
 
 /// All files, by module.
@@ -44,13 +42,8 @@ impl Sources {
             let mut reader = Reader::new(module.clone());
             reader.visit_file(&file);
             for_tests.extend(reader.for_tests);
-            let source = Source {
-                lines: text.lines().count(),
-                is_for_tests: false,
-                names: reader.names,
-                given: reader.given,
-                all_of: reader.all_of,
-            };
+            let source =
+                Source { lines: text.lines().count(), is_for_tests: false, names: reader.names, given: reader.given };
             sources.insert(module, source);
         }
         for (module, source) in &mut sources {
@@ -97,7 +90,8 @@ impl Sources {
             }
             seen
         };
-        let reached: BTreeMap<&Module, BTreeSet<&Module>> = modules.iter().map(|module| (*module, reach(module))).collect();
+        let reached: BTreeMap<&Module, BTreeSet<&Module>> =
+            modules.iter().map(|module| (*module, reach(module))).collect();
         let mut circles = BTreeSet::new();
         for module in &modules {
             let circle: Vec<String> = modules
@@ -136,7 +130,6 @@ struct Reader {
     here: Module,
     names: BTreeSet<Module>,
     given: BTreeMap<String, Module>,
-    all_of: Vec<Module>,
     for_tests: BTreeSet<Module>,
     children: BTreeSet<String>,
     depth: usize,
@@ -148,7 +141,6 @@ impl Reader {
             here,
             names: BTreeSet::new(),
             given: BTreeMap::new(),
-            all_of: Vec::new(),
             for_tests: BTreeSet::new(),
             children: BTreeSet::new(),
             depth: 0,
@@ -186,7 +178,9 @@ impl Reader {
                 before.pop();
             }
             UseTree::Group(group) => group.items.iter().for_each(|item| self.note_use(item, before, is_given)),
-            UseTree::Name(name) if name.ident == "self" => self.note_name(before.clone(), before.last().cloned(), is_given),
+            UseTree::Name(name) if name.ident == "self" => {
+                self.note_name(before.clone(), before.last().cloned(), is_given)
+            }
             UseTree::Name(name) => {
                 let path = before.iter().cloned().chain([name.ident.to_string()]).collect();
                 self.note_name(path, Some(name.ident.to_string()), is_given);
@@ -196,12 +190,10 @@ impl Reader {
                 self.note_name(path, Some(rename.rename.to_string()), is_given);
             }
             UseTree::Glob(_) => {
-                let Some(path) = self.absolute(before) else { return };
-                if is_given {
-                    self.all_of.push(path);
-                } else {
-                    self.names.insert(path);
-                }
+                // A glob that gives names on would have to be followed; none does.
+                let path = self.absolute(before);
+                assert!(!is_given || path.is_none(), "{}: names are given on by a glob", self.here.join("::"));
+                self.names.extend(path);
             }
         }
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::args::Where;
 use crate::base::SystemClock;
-use crate::catalog::Catalog;
 use crate::base::failure::Failure;
-use crate::daemon::keeping::Keeper;
+use crate::catalog::Catalog;
 use crate::cli::status;
-use crate::daemon::{self, assemble};
 use crate::config::{self, Host, Stores};
+use crate::daemon::keeping::Keeper;
+use crate::daemon::{self, assemble};
 use crate::media::Media;
 use crate::ops::control::{self, ControlError};
 use crate::ops::keeping::Keeping;

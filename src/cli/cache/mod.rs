@@ -9,8 +9,8 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::daemon;
 use crate::base::failure::Failure;
+use crate::daemon;
 use crate::ops::control;
 use crate::ops::keeping::{CacheReport, Progress, PurgeReport, PurgeRequest, VerifyReport, What};
 pub use args::CacheArgs;

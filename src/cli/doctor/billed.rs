@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::check::Check;
+use crate::base::failure::{Failure, chain};
 use crate::base::{Clock, Day, MasterId};
 use crate::catalog::{Catalog, CatalogError, CatalogSettings, LedgerEntry};
-use crate::daemon::assemble;
-use crate::base::failure::{Failure, chain};
 use crate::cli::units::count;
 use crate::config::Config;
 use crate::cxone::{PlaybackAnswer, Refusal, RefusalKind, Tenant, Whose};
+use crate::daemon::assemble;
 use crate::net::{ApiErrorKind, Priority};
 use crate::tree::DailyBudget;
 

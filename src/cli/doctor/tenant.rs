@@ -7,10 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::check::Check;
 use crate::base::Clock;
-use crate::daemon::assemble;
 use crate::base::failure::{Failure, chain};
 use crate::config::Config;
 use crate::cxone::{Service, Tenant};
+use crate::daemon::assemble;
 use crate::net::{ApiError, ApiErrorKind};
 
 /// Signed links and tokens end by the tenant's clock; ours may differ by as much.

@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::cxone::address;
-use crate::net::error::{ApiError, ApiErrorKind};
-use crate::cxone::http::{Call, Http, LOGIN_BYTES_MAX};
 use crate::cxone::auth::jwt::Claims;
+use crate::cxone::http::{Call, Http, LOGIN_BYTES_MAX};
 use crate::cxone::lenient;
 use crate::cxone::settings::{CallClass, TenantSettings};
+use crate::net::error::{ApiError, ApiErrorKind};
 
 /// Bases of the two APIs.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +91,11 @@ impl Discovery {
 }
 
 /// The endpoints, with one discovery request where the configuration leaves something open.
-pub(in crate::cxone) async fn find(http: &Http, settings: &TenantSettings, claims: &Claims) -> Result<Endpoints, ApiError> {
+pub(in crate::cxone) async fn find(
+    http: &Http,
+    settings: &TenantSettings,
+    claims: &Claims,
+) -> Result<Endpoints, ApiError> {
     if let Some(endpoints) = configured(settings) {
         return Ok(endpoints);
     }

@@ -12,11 +12,11 @@ use zeroize::Zeroizing;
 
 use crate::cxone::address;
 use crate::cxone::auth::endpoints::Discovery;
-use crate::net::error::{ApiError, ApiErrorKind};
-use crate::cxone::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
 use crate::cxone::auth::jwt::Claims;
+use crate::cxone::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
 use crate::cxone::lenient;
 use crate::cxone::settings::{CallClass, ClientCredentials, Credentials, TenantSettings};
+use crate::net::error::{ApiError, ApiErrorKind};
 
 /// The life of a token that states none.
 const TOKEN_LIFE_DEFAULT: Duration = Duration::from_hours(1);

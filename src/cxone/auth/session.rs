@@ -10,15 +10,15 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
+use crate::base::Clock;
 use crate::cxone::address;
 use crate::cxone::auth::endpoints::{self, Endpoints};
-use crate::net::error::{ApiError, ApiErrorKind};
-use crate::cxone::http::Http;
 use crate::cxone::auth::identity::TenantIdentity;
 use crate::cxone::auth::login;
+use crate::cxone::http::Http;
 use crate::cxone::retry::RetryPolicy;
 use crate::cxone::settings::{Credentials, TenantSettings};
-use crate::base::Clock;
+use crate::net::error::{ApiError, ApiErrorKind};
 
 /// A token is renewed this long before its end, so that no call begins with one that ends under way.
 const RENEW_BEFORE: Duration = Duration::from_mins(5);

@@ -6,22 +6,26 @@ use reqwest::StatusCode;
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::base::MasterId;
 use crate::cxone::address;
 use crate::cxone::auth::endpoints::Endpoints;
-use crate::net::error::{ApiError, ApiErrorKind};
 use crate::cxone::http::{Answer, Call, PLAYBACK_BYTES_MAX};
+use crate::cxone::model::{Playback, PlaybackAnswer, Refusal, RefusalKind, Whose};
 use crate::cxone::playback::interaction;
 use crate::cxone::playback::link;
-use crate::cxone::model::{Playback, PlaybackAnswer, Refusal, RefusalKind, Whose};
+use crate::cxone::playback::verdict::{self, Said, Verdict};
 use crate::cxone::settings::CallClass;
 use crate::cxone::tenant::Inner;
-use crate::cxone::playback::verdict::{self, Said, Verdict};
-use crate::base::MasterId;
+use crate::net::error::{ApiError, ApiErrorKind};
 
 const PLAYBACK: Call = Call { operation: "media playback", class: CallClass::Billed, body_max: PLAYBACK_BYTES_MAX };
 
 /// One request. With `renew`, a refused token is renewed, and the error says so: a second request is another one under the rate limit.
-pub(in crate::cxone) async fn playback(inner: &Arc<Inner>, master: MasterId, renew: bool) -> Result<PlaybackAnswer, ApiError> {
+pub(in crate::cxone) async fn playback(
+    inner: &Arc<Inner>,
+    master: MasterId,
+    renew: bool,
+) -> Result<PlaybackAnswer, ApiError> {
     inner.ensure_playback_is_known().await?;
     let (answer, session) = match inner.get_once(PLAYBACK, |endpoints| url(endpoints, master)).await {
         Ok(answered) => answered,

@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use crate::cxone::text;
 use crate::base::MasterId;
+use crate::cxone::text;
 
 /// What decides about an answer that brings no document.
 #[derive(Clone, Copy, Debug)]

@@ -5,12 +5,12 @@
 
 use serde_json::{Map, Value};
 
-use crate::cxone::model::ContactRecord;
-use crate::cxone::reporting::shape::Shapes;
+use crate::base::{AgentId, Channel, ContactId, MasterId};
 use crate::cxone::instant;
 use crate::cxone::lenient;
+use crate::cxone::model::ContactRecord;
+use crate::cxone::reporting::shape::Shapes;
 use crate::cxone::text;
-use crate::base::{AgentId, Channel, ContactId, MasterId};
 
 /// Old names and the current ones.
 const RENAMED: [(&str, &str); 6] = [

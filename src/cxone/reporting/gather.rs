@@ -5,10 +5,10 @@ use std::collections::hash_map::Entry;
 
 use jiff::Timestamp;
 
-use crate::cxone::reporting::contact::Unreadable;
-use crate::cxone::model::{ContactRecord, ContactsAnswer};
-use crate::cxone::reporting::page::Page;
 use crate::base::ContactId;
+use crate::cxone::model::{ContactRecord, ContactsAnswer};
+use crate::cxone::reporting::contact::Unreadable;
+use crate::cxone::reporting::page::Page;
 
 /// Unreadable records of one listing that are logged one by one; the rest are only counted.
 const UNREADABLE_LOGGED_MAX: u64 = 20;

@@ -15,21 +15,21 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use url::Url;
 
+use crate::base::ContactId;
+use crate::cxone::address;
 use crate::cxone::auth::endpoints::Endpoints;
-use crate::net::error::{ApiError, ApiErrorKind};
-use crate::cxone::reporting::gather::{self, Gather};
 use crate::cxone::http::{Answer, Call};
-use crate::net::limiter::{InFlight, LimiterSettings, Priority};
+use crate::cxone::instant;
 use crate::cxone::model::{ChangesAnswer, ContactRecord, ContactsAnswer};
+use crate::cxone::reporting::gather::{self, Gather};
 use crate::cxone::reporting::page::{self, BadPage, PAGE_BYTES_MAX, Page};
 use crate::cxone::reporting::paging::{End, Next, PAGES_MAX, Paging, Position};
 use crate::cxone::reporting::progress::ListingProgress;
-use crate::cxone::settings::CallClass;
 use crate::cxone::reporting::slices::{self, Pace, Slice, Trouble};
+use crate::cxone::settings::CallClass;
 use crate::cxone::tenant::Inner;
-use crate::cxone::address;
-use crate::cxone::instant;
-use crate::base::ContactId;
+use crate::net::error::{ApiError, ApiErrorKind};
+use crate::net::limiter::{InFlight, LimiterSettings, Priority};
 
 /// Pages of one listing fetched at once.
 const PAGES_AT_ONCE: usize = 4;

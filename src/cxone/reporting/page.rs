@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
 
-use crate::cxone::reporting::contact::{self, Unreadable};
-use crate::cxone::model::ContactRecord;
-use crate::cxone::reporting::paging::PageFacts;
-use crate::cxone::reporting::shape::Shapes;
 use crate::cxone::instant;
 use crate::cxone::lenient;
+use crate::cxone::model::ContactRecord;
+use crate::cxone::reporting::contact::{self, Unreadable};
 use crate::cxone::reporting::mend;
+use crate::cxone::reporting::paging::PageFacts;
+use crate::cxone::reporting::shape::Shapes;
 
 /// Bytes of one page. 1,000 records take two million; a larger page is asked for again with fewer rows.
 pub(in crate::cxone) const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;

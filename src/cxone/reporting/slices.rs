@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::net::error::{ApiError, ApiErrorKind};
 use crate::cxone::reporting::paging::PAGE_ROWS;
+use crate::net::error::{ApiError, ApiErrorKind};
 
 /// No window is made shorter.
 const SPAN_MIN: SignedDuration = SignedDuration::from_mins(15);

@@ -8,8 +8,8 @@ use url::Url;
 use super::fake::*;
 use crate::base::MasterId;
 use crate::cxone::auth::endpoints;
-use crate::cxone::http::Http;
 use crate::cxone::auth::jwt::Claims;
+use crate::cxone::http::Http;
 use crate::cxone::{CallTimes, Tenant, TenantSettings};
 use crate::net::ApiErrorKind;
 

@@ -10,8 +10,8 @@ use base64::Engine as _;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::Catalog;
 use crate::base::failure::Failure;
+use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::cxone::TenantIdentity;
 

@@ -1,11 +1,12 @@
 //! What each part is told of the configuration. Pure.
 
 use crate::base::ResolveOn;
-use crate::config::{AlsoConfig, CacheConfig, Config, LimitsConfig, TenantConfig};
+use crate::config::{AlsoConfig, CacheConfig, Config, LimitsConfig, MountConfig, TenantConfig};
 use crate::cxone::{CallTimes, ClientCredentials, Credentials, TenantSettings, is_loopback};
-use crate::net::LimiterSettings;
+use crate::fuse::Ownership;
 use crate::media::{MediaReach, MediaSettings};
-use crate::tree::{DailyBudget, Ownership, ResolveLimits, Scanners, TreeSettings};
+use crate::net::LimiterSettings;
+use crate::tree::{DailyBudget, ResolveLimits, Scanners, TreeSettings};
 
 /// The rate of billed calls.
 pub fn rate(limits: &LimitsConfig) -> LimiterSettings {
@@ -33,12 +34,16 @@ pub fn tree_settings(config: &Config) -> TreeSettings {
         // What the profile for backups sets, and nobody sets for anything else.
         anticipate: mount.resolve_on == ResolveOn::List && config.limits.patience.is_none(),
         scanners: Scanners::new(&mount.deny_processes),
-        ownership: Ownership { uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode, file_mode: mount.file_mode },
         deadline: config.limits.deadline,
     }
 }
 
-/// The same for a further door.
+/// Who owns what is mounted.
+pub fn ownership(mount: &MountConfig) -> Ownership {
+    Ownership { uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode, file_mode: mount.file_mode }
+}
+
+/// [`tree_settings`] for a further door.
 pub fn also_settings(config: &Config, also: &AlsoConfig) -> TreeSettings {
     let anticipate = also.resolve_on == ResolveOn::List && (also.waits_long || config.limits.patience.is_none());
     TreeSettings { resolve_on: also.resolve_on, anticipate, ..tree_settings(config) }

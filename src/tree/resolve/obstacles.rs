@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::catalog::{Obstacle, ObstacleKind, Scope};
 use crate::cxone::{Refusal, RefusalKind, Whose};
-use crate::net::ApiError;
 use crate::media::{MediaError, StorageRefusal};
+use crate::net::ApiError;
 
 /// A refusal changes when somebody changes a permission, a lock or the recording.
 const REFUSED: Duration = Duration::from_hours(24);

@@ -1,5 +1,4 @@
-//! Publishing an exact size: what is known is compared and stored as one step, then the kernels drop what they were told. Which size each kernel
-//! holds when a file is opened is the doors' matter.
+//! Publishing an exact size: what is known is compared and stored as one step, then the observers are told.
 
 use std::sync::Arc;
 
@@ -61,14 +60,11 @@ impl Resolver {
         stored.await.map_err(|_| TreeError::new(ErrorKind::Io, "storing a size was interrupted"))?
     }
 
-    /// The kernel drops what it was told of these files.
+    /// Observers are told that the sizes of these files changed.
     pub(super) fn forget_guesses(&self, interaction: &Interaction, kinds: impl IntoIterator<Item = FileKind>) {
-        let kernels = self.kernels();
         for kind in kinds {
-            let ino = file_ino(interaction.ino_base, kind);
-            for kernel in &kernels {
-                kernel.forget_attributes(ino);
-            }
+            let id = file_ino(interaction.ino_base, kind);
+            self.observers().each(|observer| observer.attributes_changed(id));
         }
     }
 }

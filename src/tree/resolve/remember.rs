@@ -8,8 +8,8 @@ use super::{Resolver, lock, recording_key};
 use crate::base::MasterId;
 use crate::catalog::{Catalog, CatalogError, FileKind, Interaction, Obstacle, ObstacleKind, Scope, State};
 use crate::cxone::Refusal;
-use crate::net::ApiError;
 use crate::media::{MediaError, Version};
+use crate::net::ApiError;
 use crate::tree::error::{ErrorKind, TreeError};
 
 /// The role, in the catalog's facts.
@@ -229,7 +229,13 @@ impl Resolver {
         Ok(forgotten)
     }
 
-    async fn keep(&self, master: MasterId, file: Option<FileKind>, obstacle: Obstacle, role: Option<Role>) -> TreeError {
+    async fn keep(
+        &self,
+        master: MasterId,
+        file: Option<FileKind>,
+        obstacle: Obstacle,
+        role: Option<Role>,
+    ) -> TreeError {
         let (catalog, error) = (self.inner.catalog.clone(), TreeError::hindered(&obstacle));
         let kept = tokio::task::spawn_blocking(move || {
             catalog.put_obstacle(master, file, &obstacle)?;

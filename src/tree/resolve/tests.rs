@@ -1,6 +1,5 @@
 //! Resolving with doubles for the tenant, on a paused clock.
 
-use std::ffi::OsStr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,9 +11,8 @@ use super::*;
 use crate::base::{AgentId, Channel, Day};
 use crate::catalog::file_ino;
 use crate::cxone::ContactRecord;
-use crate::net::ApiErrorKind;
 use crate::media::{LinkSource, MediaError, StorageRefusal};
-use crate::tree::lookup::{Found, ROOT_INO};
+use crate::net::ApiErrorKind;
 use crate::tree::testing::{Fixture, caller, contact, fixture, mortal, open};
 
 mod refusals;
@@ -198,22 +196,16 @@ async fn what_is_known_opens_without_a_call_while_a_missing_recording_may_be_ask
     *fixture.player.down.lock().unwrap() = Some(refused());
     let folder = fixture.catalog.interaction_folder(day, agent, master(500)).unwrap().unwrap();
     let agent = fixture.catalog.agent(day, agent).unwrap().unwrap();
-    let path = [&*day.to_string(), &agent.name, &folder.name];
+    let path = format!("{day}/{}/{}", agent.name, folder.name);
     let open = async |name: &str| {
-        let mut ino = ROOT_INO;
-        for name in path.into_iter().chain([name]) {
-            let Found::Entry(entry) = fixture.tree.lookup(ino, OsStr::new(name), &caller()).await? else {
-                panic!("{name}")
-            };
-            ino = entry.attr.ino;
-        }
-        fixture.tree.open(ino, &caller()).await
+        let node = fixture.tree.walk(&format!("{path}/{name}"), &caller()).await?;
+        fixture.tree.open(node, &caller()).await
     };
     let metadata = open("metadata.json").await.unwrap();
-    assert!(!fixture.tree.read(metadata.handle, 0, 100, &caller()).await.unwrap().is_empty());
+    assert!(!metadata.read_at(0, 100, &caller()).await.unwrap().is_empty());
     assert_eq!(calls(&fixture), 1);
     // The recording may be there by now: that takes a call.
-    assert_eq!(open("recording.mp4").await.unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(open("recording.mp4").await.err().unwrap().kind(), ErrorKind::Io);
     assert!(calls(&fixture) > 1);
 }
 

@@ -59,7 +59,9 @@ impl Tree {
 }
 
 /// Looking at every interaction of a scope takes a while (5 µs for each): on a thread that others do not need.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, TreeError> + Send + 'static) -> Result<T, TreeError> {
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TreeError> + Send + 'static,
+) -> Result<T, TreeError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|_| Err(TreeError::new(ErrorKind::Io, "warming was interrupted")))
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::ResolveOn;
 use crate::cxone::{Refusal, RefusalKind, Whose};
+use crate::tree::node::Node;
 use crate::tree::testing::fixture_in_mode;
 
 const DAY_LONG: Duration = Duration::from_hours(24);
@@ -16,28 +17,25 @@ fn broken() -> ApiError {
     ApiError::new(ApiErrorKind::Unavailable, "503").with_status(503)
 }
 
-/// The inode number of a name in the folder of an interaction, and the folder's.
-async fn ino_of(fixture: &Fixture, number: i64, name: &str) -> Result<(u64, u64), ErrorKind> {
+/// What stands at a name in the folder of an interaction, and the folder.
+async fn node_of(fixture: &Fixture, number: i64, name: &str) -> Result<(Node, Node), ErrorKind> {
     let (day, agent) = fixture.catalog.places(master(number)).unwrap()[0];
     let folder = fixture.catalog.interaction_folder(day, agent, master(number)).unwrap().unwrap();
     let agent = fixture.catalog.agent(day, agent).unwrap().unwrap();
-    let (mut ino, mut parent) = (ROOT_INO, ROOT_INO);
-    for name in [&*day.to_string(), &agent.name, &folder.name, name] {
-        let found = fixture.tree.lookup(ino, OsStr::new(name), &caller()).await.map_err(|error| error.kind())?;
-        let Found::Entry(entry) = found else { return Err(ErrorKind::NotFound) };
-        (parent, ino) = (ino, entry.attr.ino);
-    }
-    Ok((ino, parent))
+    let path = format!("{day}/{}/{}", agent.name, folder.name);
+    let folder = fixture.tree.walk(&path, &caller()).await.map_err(|error| error.kind())?;
+    let found = fixture.tree.find(folder, name, &caller()).await.map_err(|error| error.kind())?;
+    Ok((found.node, folder))
 }
 
-async fn open(fixture: &Fixture, number: i64, name: &str) -> Result<u64, ErrorKind> {
-    let (ino, _) = ino_of(fixture, number, name).await?;
-    fixture.tree.open(ino, &caller()).await.map(|opened| opened.handle).map_err(|error| error.kind())
+async fn open(fixture: &Fixture, number: i64, name: &str) -> Result<(), ErrorKind> {
+    let (node, _) = node_of(fixture, number, name).await?;
+    fixture.tree.open(node, &caller()).await.map(drop).map_err(|error| error.kind())
 }
 
 async fn xattr(fixture: &Fixture, number: i64, name: &str) -> Result<String, ErrorKind> {
-    let (_, folder) = ino_of(fixture, number, "contact.json").await?;
-    fixture.tree.getxattr(folder, OsStr::new(name)).map_err(|error| error.kind())
+    let (_, folder) = node_of(fixture, number, "contact.json").await?;
+    fixture.tree.xattr(folder, name).map_err(|error| error.kind())
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,20 +172,20 @@ async fn where_listing_resolves_a_refused_folder_lists_and_its_files_say_why() {
         (2, RefusalKind::Archived, ErrorKind::Io),
     ] {
         refuse(&fixture, number, kind, Whose::Interaction);
-        let (_, folder) = ino_of(&fixture, number, "contact.json").await.unwrap();
-        let page = fixture.tree.readdir(folder, None, &caller()).await.unwrap();
-        let names: Vec<String> = page.entries().iter().map(|entry| entry.name.to_string()).collect();
+        let (_, folder) = node_of(&fixture, number, "contact.json").await.unwrap();
+        let listing = fixture.tree.list(folder, &caller()).await.unwrap();
+        let names: Vec<String> = listing.entries.iter().map(|entry| entry.name.to_string()).collect();
         assert_eq!(names, ["contact.json", "metadata.json"]);
         open(&fixture, number, "contact.json").await.unwrap();
-        assert_eq!(ino_of(&fixture, number, "metadata.json").await, Err(error));
-        assert_eq!(ino_of(&fixture, number, "desktop.ini").await, Err(ErrorKind::NotFound));
+        assert_eq!(node_of(&fixture, number, "metadata.json").await, Err(error));
+        assert_eq!(node_of(&fixture, number, "desktop.ini").await, Err(ErrorKind::NotFound));
     }
     assert_eq!(calls(&fixture), 3);
     // A spent budget, too.
     resolve(&fixture, 3).await.unwrap();
-    let (_, folder) = ino_of(&fixture, 4, "contact.json").await.unwrap();
-    assert_eq!(fixture.tree.readdir(folder, None, &caller()).await.unwrap().entries().len(), 2);
-    assert_eq!(ino_of(&fixture, 4, "metadata.json").await, Err(ErrorKind::BudgetSpent));
+    let (_, folder) = node_of(&fixture, 4, "contact.json").await.unwrap();
+    assert_eq!(fixture.tree.list(folder, &caller()).await.unwrap().entries.len(), 2);
+    assert_eq!(node_of(&fixture, 4, "metadata.json").await, Err(ErrorKind::BudgetSpent));
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,9 +236,9 @@ async fn a_media_host_that_refuses_fresh_links_is_remembered_of_the_one_recordin
     }
     open(&fixture, 500, "metadata.json").await.unwrap();
     assert_eq!(calls(&fixture), 1);
-    let (ino, _) = ino_of(&fixture, 500, "recording.mp4").await.unwrap();
-    let state = |ino| fixture.tree.getxattr(ino, OsStr::new("user.cxone.state")).unwrap();
-    assert_eq!(state(ino), "refused");
-    let (other, _) = ino_of(&fixture, 500, "recording_2.mp4").await.unwrap();
+    let (node, _) = node_of(&fixture, 500, "recording.mp4").await.unwrap();
+    let state = |node| fixture.tree.xattr(node, "user.cxone.state").unwrap();
+    assert_eq!(state(node), "refused");
+    let (other, _) = node_of(&fixture, 500, "recording_2.mp4").await.unwrap();
     assert_eq!(state(other), "resolved");
 }

@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::tree::lookup::Found;
+use crate::fuse::attributes::Ownership;
+use crate::fuse::door::Found;
+use crate::fuse::meters::Meters;
 use crate::tree::testing::{Fixture, caller, contact, fixture, zone};
 
 const REFRESH: Duration = Duration::from_mins(5);
@@ -17,13 +19,18 @@ async fn pass(fixture: &Fixture, time: Duration) {
     }
 }
 
+fn door(fixture: &Fixture) -> Arc<Door> {
+    let ownership = Ownership { uid: 0, gid: 0, dir_mode: 0o550, file_mode: 0o440 };
+    Arc::new(Door::new(fixture.tree.clone(), ownership, fixture.kernel.clone(), Arc::new(Meters::default())))
+}
+
 /// Looks a path up as the kernel would; gives the inode numbers on the way.
-async fn walk(tree: &Tree, names: &[&str]) -> Vec<u64> {
+async fn walk(door: &Door, names: &[&str]) -> Vec<u64> {
     let mut inodes = vec![ROOT_INO];
     for name in names {
-        let found = tree.lookup(inodes[inodes.len() - 1], OsStr::new(name), &caller()).await.unwrap();
-        let Found::Entry(entry) = found else { panic!("{name} is not there") };
-        inodes.push(entry.attr.ino);
+        let found = door.lookup(inodes[inodes.len() - 1], OsStr::new(name), &caller()).await.unwrap();
+        let Found::Entry(attr, _) = found else { panic!("{name} is not there") };
+        inodes.push(attr.ino);
     }
     inodes
 }
@@ -41,11 +48,12 @@ fn the_next_look_is_at_midnight_if_that_is_sooner() {
 #[tokio::test(start_paused = true)]
 async fn a_known_day_is_refreshed_and_what_changed_is_dropped() {
     let fixture = fixture(10, None).await;
-    start_keeping_fresh(&fixture.tree, REFRESH);
+    let door = door(&fixture);
+    start_keeping_fresh(&door, REFRESH);
     // Nobody looked at the day yet.
     pass(&fixture, REFRESH * 2).await;
     assert_eq!(fixture.lister.calls.load(Ordering::SeqCst), 1);
-    let inodes = walk(&fixture.tree, &["2026-11-02", "Keller_Rosa_7", "100000_digital_in_1000", "contact.json"]).await;
+    let inodes = walk(&door, &["2026-11-02", "Keller_Rosa_7", "100000_digital_in_1000", "contact.json"]).await;
     pass(&fixture, Duration::from_mins(1)).await;
     fixture.kernel.told();
     let calls = fixture.lister.calls.load(Ordering::SeqCst);
@@ -71,19 +79,20 @@ async fn a_known_day_is_refreshed_and_what_changed_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn a_new_day_appears_at_local_midnight() {
     let fixture = fixture(10, None).await;
-    start_keeping_fresh(&fixture.tree, REFRESH);
+    let door = door(&fixture);
+    start_keeping_fresh(&door, REFRESH);
     let midnight: Timestamp = "2026-11-03T05:00:00Z".parse().unwrap();
     let just_before = midnight.saturating_sub(Duration::from_secs(40)).unwrap();
-    fixture.clock.advance(Duration::try_from(just_before.duration_since(fixture.tree.clock.now())).unwrap());
+    fixture.clock.advance(Duration::try_from(just_before.duration_since(fixture.tree.now())).unwrap());
     pass(&fixture, Duration::from_secs(39)).await;
     assert_eq!(fixture.kernel.told(), [] as [i64; 0]);
-    let tomorrow = async || fixture.tree.lookup(ROOT_INO, OsStr::new("2026-11-03"), &caller()).await.unwrap();
+    let tomorrow = async || door.lookup(ROOT_INO, OsStr::new("2026-11-03"), &caller()).await.unwrap();
     assert!(matches!(tomorrow().await, Found::Absent(_)));
     pass(&fixture, Duration::from_secs(3)).await;
     assert_eq!(fixture.kernel.told(), [ROOT_INO as i64, -(ROOT_INO as i64)]);
     assert_eq!(*fixture.kernel.names.lock().unwrap(), [(ROOT_INO, String::from("2026-11-03"))]);
-    assert!(matches!(tomorrow().await, Found::Entry(_)));
-    assert_eq!(Day::of(fixture.tree.clock.now(), &zone()).to_string(), "2026-11-03");
+    assert!(matches!(tomorrow().await, Found::Entry(..)));
+    assert_eq!(Day::of(fixture.tree.now(), &zone()).to_string(), "2026-11-03");
 }
 
 #[test]
@@ -103,10 +112,11 @@ fn folders_without_a_recording_come_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_timer_ends_with_the_tree() {
+async fn the_timer_ends_with_the_door() {
     let fixture = fixture(10, None).await;
-    let timer = tokio::spawn(keep_fresh(Arc::downgrade(&fixture.tree), REFRESH));
+    let door = door(&fixture);
+    let timer = tokio::spawn(keep_fresh(Arc::downgrade(&door), REFRESH));
     tokio::task::yield_now().await;
-    drop(fixture);
+    drop(door);
     tokio::time::timeout(Duration::from_mins(1), timer).await.unwrap().unwrap();
 }

@@ -1,28 +1,8 @@
-//! Open files.
+//! Open files, by the numbers that the kernel names them by.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-
-use bytes::Bytes;
-
-use crate::media::Reader;
-use crate::tree::node::Place;
-
-/// One open file.
-pub enum OpenFile {
-    /// A document, as it was when opened.
-    Document(Bytes),
-    Recording(OpenRecording),
-}
-
-/// One open recording.
-pub struct OpenRecording {
-    /// Which of the interaction.
-    pub index: u8,
-    pub place: Place,
-    pub reader: Reader,
-}
 
 /// One table of handles; the numbers are never used twice.
 pub struct Handles<T> {

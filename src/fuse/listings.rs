@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 
-use crate::tree::listing::DirEntry;
+use crate::tree::DirEntry;
 
 /// Directories that are read at once, by the same or by different readers. One that is squeezed out is listed again.
 const DIRECTORIES_MAX: NonZeroUsize = NonZeroUsize::new(32).unwrap();
@@ -49,7 +49,7 @@ impl Page {
     /// What follows the entry with inode number `last`. Nothing if that entry is gone: only the few names of an interaction's folder
     /// ever go, and they are read at once.
     pub fn after(listing: Arc<[DirEntry]>, last: u64) -> Page {
-        let start = listing.iter().position(|entry| entry.ino == last).map_or(listing.len(), |position| position + 1);
+        let start = listing.iter().position(|entry| entry.id == last).map_or(listing.len(), |position| position + 1);
         Page { listing, start }
     }
 
@@ -64,11 +64,11 @@ mod tests {
     use super::*;
 
     fn listing(inos: &[u64]) -> Arc<[DirEntry]> {
-        inos.iter().map(|&ino| DirEntry { ino, is_dir: true, name: ino.to_string().into() }).collect()
+        inos.iter().map(|&ino| DirEntry { id: ino, is_dir: true, name: ino.to_string().into() }).collect()
     }
 
     fn inos(page: &Page) -> Vec<u64> {
-        page.entries().iter().map(|entry| entry.ino).collect()
+        page.entries().iter().map(|entry| entry.id).collect()
     }
 
     #[test]

@@ -10,12 +10,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::base::{Day, ResolveOn};
-use crate::catalog::{FileKind, Resolution, contact_ino, day_ino, file_ino};
-use crate::tree::Tree;
-use crate::tree::error::{ErrorKind, TreeError};
-use crate::tree::lookup::ROOT_INO;
-use crate::tree::node::{Node, Place};
+use crate::base::Day;
+use crate::catalog::{FileKind, contact_ino, day_ino, file_ino};
+use crate::fuse::door::{Door, ROOT_INO};
+use crate::tree::{ErrorKind, TreeError};
 
 /// How often it is looked whether a refresh is due, at most and at least; between them as often as refreshes are wanted. A look is a
 /// few index reads.
@@ -66,29 +64,29 @@ impl Rechecks {
     }
 }
 
-/// Runs until the tree is dropped. `refresh`: the age from which a listing is refreshed.
-async fn keep_fresh(weak: Weak<Tree>, refresh: Duration) {
+/// Runs until the door is dropped. `refresh`: the age from which a listing is refreshed.
+async fn keep_fresh(weak: Weak<Door>, refresh: Duration) {
     let look_every = refresh.clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX);
-    let Some(tree) = weak.upgrade() else { return };
-    let mut changes = tree.indexer.changes();
-    let mut shown = tree.days();
-    drop(tree);
+    let Some(door) = weak.upgrade() else { return };
+    let mut changes = door.tree.changed_days();
+    let mut shown = door.tree.days();
+    drop(door);
     loop {
-        let Some(pause) = weak.upgrade().map(|tree| tree.until_next_look(look_every)) else { return };
+        let Some(pause) = weak.upgrade().map(|door| door.until_next_look(look_every)) else { return };
         tokio::select! {
             () = tokio::time::sleep(pause) => {
-                let Some(tree) = weak.upgrade() else { return };
-                shown = tree.look(shown).await;
+                let Some(door) = weak.upgrade() else { return };
+                shown = door.look(shown).await;
             }
             heard = changes.recv() => {
-                let Some(tree) = weak.upgrade() else { return };
+                let Some(door) = weak.upgrade() else { return };
                 let days = match heard {
                     Ok(day) => vec![day],
-                    Err(RecvError::Lagged(_)) => tree.known_open_days(),
+                    Err(RecvError::Lagged(_)) => door.known_open_days(),
                     Err(RecvError::Closed) => return,
                 };
                 // Many rows of a large day are read: not on a worker that others need.
-                let told = tokio::task::spawn_blocking(move || days.iter().try_for_each(|day| tree.day_changed(*day)));
+                let told = tokio::task::spawn_blocking(move || days.iter().try_for_each(|day| door.day_changed(*day)));
                 if let Ok(Err(error)) = told.await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "the kernel may show a changed day as it was");
                 }
@@ -103,27 +101,27 @@ fn pause(now: Timestamp, midnight: Timestamp, look_every: Duration) -> Duration 
     (left + MIDNIGHT_MARGIN).min(look_every)
 }
 
-impl Tree {
+impl Door {
     fn until_next_look(&self, look_every: Duration) -> Duration {
-        pause(self.clock.now(), self.days().1.next().start(&self.settings.timezone), look_every)
+        pause(self.tree.now(), self.tree.end_of(self.tree.days().1), look_every)
     }
 
     /// Starts what refreshes are due, and notices a new day. Gives the days that are shown from now on.
     async fn look(&self, shown: (Day, Day)) -> (Day, Day) {
-        let days = self.days();
+        let days = self.tree.days();
         if days != shown {
-            self.kernel.forget_directory(ROOT_INO);
-            self.kernel.forget_attributes(ROOT_INO);
+            self.kernel.listing_changed(ROOT_INO);
+            self.kernel.attributes_changed(ROOT_INO);
             tracing::debug!(first = %days.0, last = %days.1, "another day");
         }
-        for ino in self.rechecks.take(self.clock.now()) {
+        for ino in self.rechecks.take(self.tree.now()) {
             if self.inodes.get(ino).is_some() {
-                self.kernel.forget_directory(ino);
+                self.kernel.listing_changed(ino);
             }
         }
         for day in self.known_open_days() {
             // Answers at once, for the day is in the index; a refresh runs behind, and says itself when it fails.
-            if let Err(error) = self.indexer.ensure(day).await {
+            if let Err(error) = self.tree.refresh_if_due(day).await {
                 tracing::debug!(%day, %error, "no refresh was begun");
             }
         }
@@ -132,8 +130,7 @@ impl Tree {
 
     /// Indexed days that are not final and that the kernel knows.
     fn known_open_days(&self) -> Vec<Day> {
-        let open = self.catalog.open_days(self.days().0).unwrap_or_default();
-        open.into_iter().filter(|day| self.inodes.get(day_ino(*day)).is_some()).collect()
+        self.tree.open_days().into_iter().filter(|day| self.inodes.get(day_ino(*day)).is_some()).collect()
     }
 
     /// Has the kernel drop what it keeps of a day whose listing changed: names of the day and of its agents, times and sizes of the
@@ -142,19 +139,19 @@ impl Tree {
         if self.inodes.get(day_ino(day)).is_none() {
             return Ok(());
         }
-        self.kernel.forget_directory(day_ino(day));
-        for agent in self.catalog.agents(day, &self.settings.channels)? {
+        self.kernel.listing_changed(day_ino(day));
+        for agent in self.tree.agents(day)? {
             if self.inodes.get(agent.ino).is_none() {
                 continue;
             }
-            self.kernel.forget_directory(agent.ino);
-            self.kernel.forget_attributes(agent.ino);
-            for folder in self.catalog.interactions(day, agent.agent_id, &self.settings.channels)? {
+            self.kernel.listing_changed(agent.ino);
+            self.kernel.attributes_changed(agent.ino);
+            for folder in self.tree.interactions(day, agent.agent_id)? {
                 // A further place of an interaction is a further link to its files.
                 let shared = KINDS.map(|kind| file_ino(folder.ino_base, kind));
                 for ino in [folder.ino, contact_ino(folder.ino)].into_iter().chain(shared) {
                     if self.inodes.get(ino).is_some() {
-                        self.kernel.forget_attributes(ino);
+                        self.kernel.attributes_changed(ino);
                     }
                 }
             }
@@ -162,44 +159,20 @@ impl Tree {
         Ok(())
     }
 
-    /// Lists a whole day again, also a final one. When this returns, it is also what the kernel shows.
-    pub async fn refresh(self: &Arc<Self>, day: Day) -> Result<(), TreeError> {
-        self.indexer.refresh(day).await?;
-        self.show_refreshed(day).await
-    }
-
     /// Has the kernel show a day as it is listed now, whoever had it listed again.
     pub async fn show_refreshed(self: &Arc<Self>, day: Day) -> Result<(), TreeError> {
-        let tree = Arc::clone(self);
-        let told = tokio::task::spawn_blocking(move || tree.day_changed(day)).await;
+        let door = Arc::clone(self);
+        let told = tokio::task::spawn_blocking(move || door.day_changed(day)).await;
         told.map_err(|_| TreeError::new(ErrorKind::Io, "telling the kernel was interrupted"))??;
         self.kernel.delivered().await;
         Ok(())
     }
-
-    /// Whether the kernel may keep a directory's listing until it is told to drop it.
-    pub(super) fn may_be_kept(&self, node: Node) -> Result<bool, TreeError> {
-        match node {
-            // Dropped at midnight, and when a refresh brings something.
-            Node::Root | Node::Day(_) | Node::Agent(..) => Ok(true),
-            Node::Folder(Place { master, .. }) => {
-                let Some(interaction) = self.catalog.interaction(master)? else { return Ok(false) };
-                Ok(match interaction.resolution {
-                    // Dropped when it is resolved; but where listing resolves, every listing must reach us until then.
-                    Resolution::Unresolved => self.settings.resolve_on < ResolveOn::List,
-                    // What is missing now is shown again when it may be asked for again.
-                    Resolution::Resolved { recheck_at, .. } => recheck_at.is_none(),
-                })
-            }
-            Node::Contact(_) | Node::Shared(..) => Ok(false),
-        }
-    }
 }
 
-/// Keeps the tree fresh, in a task of the current runtime, until it is dropped. `refresh`: the age from which an open day's listing
+/// Keeps what the kernel knows fresh, in a task of the current runtime, until the door is dropped. `refresh`: the age from which an open day's listing
 /// is refreshed (`tree.refresh`).
-pub fn start_keeping_fresh(tree: &Arc<Tree>, refresh: Duration) {
-    tokio::spawn(keep_fresh(Arc::downgrade(tree), refresh));
+pub fn start_keeping_fresh(door: &Arc<Door>, refresh: Duration) {
+    tokio::spawn(keep_fresh(Arc::downgrade(door), refresh));
 }
 
 #[cfg(test)]

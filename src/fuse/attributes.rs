@@ -1,12 +1,13 @@
-//! Attributes of the tree's files and directories, and how long the kernel may keep them.
+//! Attributes as the kernel shows them, and how long it may keep them.
 //!
-//! Pure. The rules come from measured tool behaviour: a size is never 0 while unknown (GNU tar would archive an empty file),
-//! `blocks` always matches the size (`tar -S` would store holes). An estimate may be kept like any other size: whoever tells it sees to it that
-//! no open file is read by it.
+//! Pure. `blocks` always matches the size (`tar -S` would store holes). An estimate may be kept like any other size: `told` sees to it that no
+//! open file is read by it.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+
+use crate::tree::{Holds, Stat};
 
 /// What `stat` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +51,17 @@ impl Ttl {
     pub const FINAL: Ttl = Ttl { attr: Duration::from_hours(1), entry: NAME_KEPT };
     /// What a refresh of an open day may change; the kernel is told of that, too.
     pub const OPEN_DAY: Ttl = Ttl { attr: Duration::from_mins(1), entry: NAME_KEPT };
-    /// A size that is a guess although looking should have made it known: the next look tries again.
-    pub const UNKNOWN: Ttl = Ttl { attr: Duration::ZERO, entry: Duration::ZERO };
+    /// Not at all.
+    pub const NONE: Ttl = Ttl { attr: Duration::ZERO, entry: Duration::ZERO };
+
+    /// For what holds so long.
+    pub fn of(holds: Holds) -> Ttl {
+        match holds {
+            Holds::Forever => Ttl::FINAL,
+            Holds::UntilRefreshed => Ttl::OPEN_DAY,
+            Holds::ForNow => Ttl::NONE,
+        }
+    }
 }
 
 /// Who owns the tree, and its modes.
@@ -65,32 +75,20 @@ pub struct Ownership {
     pub file_mode: u16,
 }
 
-impl Ownership {
-    /// A directory. Its link count is 1, "unknown": walkers that count subdirectories by it would need every day indexed.
-    pub fn directory(&self, ino: u64, time: Timestamp) -> Attr {
-        Attr {
-            ino,
-            is_dir: true,
-            size: 4096,
-            is_estimate: false,
-            time,
-            mode: self.dir_mode,
-            nlink: 1,
-            uid: self.uid,
-            gid: self.gid,
-        }
-    }
+/// What `ls` shows as the size of a directory.
+const DIRECTORY_BYTES: u64 = 4096;
 
-    /// A file that stands in `places` folders.
-    pub fn file(&self, ino: u64, size: u64, time: Timestamp, places: u32) -> Attr {
+impl Ownership {
+    /// What `stat` shows. A directory's link count is 1, "unknown": walkers that count subdirectories by it would need every day indexed.
+    pub fn attr(&self, stat: &Stat) -> Attr {
         Attr {
-            ino,
-            is_dir: false,
-            size,
-            is_estimate: false,
-            time,
-            mode: self.file_mode,
-            nlink: places.max(1),
+            ino: stat.id,
+            is_dir: stat.is_dir,
+            size: if stat.is_dir { DIRECTORY_BYTES } else { stat.size },
+            is_estimate: stat.is_estimate,
+            time: stat.time,
+            mode: if stat.is_dir { self.dir_mode } else { self.file_mode },
+            nlink: if stat.is_dir { 1 } else { stat.places.max(1) },
             uid: self.uid,
             gid: self.gid,
         }

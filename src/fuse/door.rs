@@ -1,0 +1,281 @@
+//! One mounted tree as the kernel sees it: inode numbers, open files by number, and what the kernel may keep.
+//!
+//! Between the tree, which knows neither, and the adapter, which only translates. Names no type of the `fuser` crate, so that it is tested
+//! without a mount.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::base::ResolveOn;
+use crate::fuse::absent::{Absent, Before, Remembered};
+use crate::fuse::attributes::{Attr, NAME_KEPT, Ownership, Ttl};
+use crate::fuse::fresh::Rechecks;
+use crate::fuse::handles::Handles;
+use crate::fuse::inodes::InodeTable;
+use crate::fuse::kept::Kept;
+use crate::fuse::listings::{Listings, Page};
+use crate::fuse::meters::Meters;
+use crate::tree::{Entry, ErrorKind, File, Node, Observer, Principal, Stat, Tree, TreeError};
+
+/// The root's inode number, by the FUSE protocol.
+pub const ROOT_INO: u64 = 1;
+
+/// Why an open failed that found the truth above the estimate.
+const TOO_LOW: &str = "the size shown before was too low; open it again";
+/// Files of which that is remembered.
+const TOO_LOW_MAX: usize = 4096;
+/// The attribute that says why a file's state is not a happy one.
+const REASON: &str = "user.cxone.reason";
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum Found {
+    Entry(Attr, Ttl),
+    /// Nothing, and the kernel need not ask again for so long.
+    Absent(Duration),
+}
+
+/// A successful open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    pub handle: u64,
+    /// Bytes that can be read.
+    pub size: u64,
+    /// The kernel may keep the pages that it has of this file.
+    pub keep_cache: bool,
+}
+
+/// One mounted tree.
+pub struct Door {
+    pub(super) tree: Arc<Tree>,
+    ownership: Ownership,
+    pub(super) inodes: InodeTable,
+    files: Handles<File>,
+    listings: Listings,
+    absent: Arc<Absent>,
+    /// The kernel, to be told what it must drop.
+    pub(super) kernel: Arc<dyn Observer>,
+    pub(super) rechecks: Rechecks,
+    /// All doors of a tree share them.
+    pub(super) meters: Arc<Meters>,
+    /// Files whose last open failed because an estimate had been too low. There are few.
+    too_low: Mutex<HashSet<u64>>,
+}
+
+impl Door {
+    /// A door whose kernel is told by `kernel` what it must drop.
+    pub fn new(tree: Arc<Tree>, ownership: Ownership, kernel: Arc<dyn Observer>, meters: Arc<Meters>) -> Door {
+        let absent = Arc::new(Absent::new());
+        let kernel: Arc<dyn Observer> = Arc::new(Kept { kernel, absent: Arc::clone(&absent) });
+        tree.observers().add(Arc::clone(&kernel));
+        Door {
+            tree,
+            ownership,
+            inodes: InodeTable::new(),
+            files: Handles::new(),
+            listings: Listings::new(),
+            absent,
+            kernel,
+            rechecks: Rechecks::default(),
+            meters,
+            too_low: Mutex::new(HashSet::new()),
+        }
+    }
+
+    /// The tree behind it.
+    pub fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
+    /// Answers a name, and counts the reference that the kernel takes with the answer.
+    pub async fn lookup(&self, parent: u64, name: &OsStr, principal: &Principal) -> Result<Found, TreeError> {
+        let directory = self.node(parent)?;
+        let before = self.absent.before();
+        let found = match name.to_str() {
+            Some(name) => self.tree.find(directory, name, principal).await,
+            None => Err(TreeError::not_found()),
+        };
+        self.named(before, (parent, directory), name, found)
+    }
+
+    /// The same without waiting; `None` where [`Door::lookup`] would have to wait.
+    pub fn lookup_known(&self, parent: u64, name: &OsStr) -> Option<Result<Found, TreeError>> {
+        let before = self.absent.before();
+        let directory = match self.node(parent) {
+            Ok(directory) => directory,
+            Err(error) => return Some(Err(error)),
+        };
+        let known = match name.to_str() {
+            Some(name) => self.tree.find_known(directory, name).transpose()?,
+            None => Err(TreeError::not_found()),
+        };
+        Some(self.named(before, (parent, directory), name, known))
+    }
+
+    /// What a name turned out to be is answered, and with it noted what the kernel then knows.
+    fn named(
+        &self,
+        before: Before,
+        (parent, directory): (u64, Node),
+        name: &OsStr,
+        found: Result<Entry, TreeError>,
+    ) -> Result<Found, TreeError> {
+        match found {
+            Ok(entry) => {
+                self.inodes.remember(entry.stat.id, entry.node);
+                let (attr, ttl) = self.shown(&entry.stat);
+                Ok(Found::Entry(attr, ttl))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && self.tree.tells_of_new_names(directory)? => {
+                // A name that is not UTF-8 never appears.
+                let Some(name) = name.to_str() else { return Ok(Found::Absent(NAME_KEPT)) };
+                match self.absent.remember(before, parent, name) {
+                    Remembered::No => Err(error),
+                    Remembered::Yes(pushed_out) => {
+                        if let Some((directory, name)) = pushed_out {
+                            self.kernel.name_changed(directory, &name);
+                        }
+                        Ok(Found::Absent(NAME_KEPT))
+                    }
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn shown(&self, stat: &Stat) -> (Attr, Ttl) {
+        (self.ownership.attr(stat), Ttl::of(stat.holds))
+    }
+
+    /// The kernel dropped references.
+    pub fn forget(&self, ino: u64, count: u64) {
+        self.inodes.forget(ino, count);
+    }
+
+    /// What `stat` shows.
+    pub async fn getattr(&self, ino: u64, principal: &Principal) -> Result<(Attr, Duration), TreeError> {
+        let (attr, ttl) = self.shown(&self.tree.stat(self.node(ino)?, principal).await?);
+        Ok((attr, ttl.attr))
+    }
+
+    /// The same without waiting; `None` where [`Door::getattr`] would have to wait.
+    pub fn getattr_known(&self, ino: u64) -> Option<Result<(Attr, Duration), TreeError>> {
+        let stat = self.node(ino).and_then(|node| self.tree.stat_known(node)).transpose()?;
+        Some(stat.map(|stat| {
+            let (attr, ttl) = self.shown(&stat);
+            (attr, ttl.attr)
+        }))
+    }
+
+    /// Whether the kernel may keep every directory until it is told to drop it, and open none of them here.
+    pub fn keeps_directories(&self) -> bool {
+        // Where listing resolves, every listing of an interaction's folder must reach us until it is resolved.
+        self.tree.resolve_on() < ResolveOn::List
+    }
+
+    /// Opens a directory, where [`Door::keeps_directories`] is false: whether the kernel may keep this one's listing.
+    pub fn opendir(&self, ino: u64) -> Result<bool, TreeError> {
+        let node = self.node(ino)?;
+        if !node.is_dir() {
+            return Err(TreeError::new(ErrorKind::NotADirectory, "not a directory"));
+        }
+        self.tree.tells_of_changes(node)
+    }
+
+    /// The entries of a directory that follow the one with inode number `last`, without `.` and `..`; with `None` it is looked at anew.
+    pub async fn readdir(&self, ino: u64, last: Option<u64>, principal: &Principal) -> Result<Page, TreeError> {
+        if let Some(last) = last
+            && let Some(known) = self.listings.get(ino)
+        {
+            return Ok(Page::after(known, last));
+        }
+        let listing = self.tree.list(self.node(ino)?, principal).await?;
+        if let Some(until) = listing.until {
+            self.rechecks.note(until, ino);
+        }
+        self.listings.put(ino, Arc::clone(&listing.entries));
+        Ok(match last {
+            Some(last) => Page::after(listing.entries, last),
+            None => Page::whole(listing.entries),
+        })
+    }
+
+    /// Opens a file.
+    pub async fn open(&self, ino: u64, principal: &Principal) -> Result<Opened, TreeError> {
+        let file = self.tree.open(self.node(ino)?, principal).await?;
+        let (size, keep_cache) = (file.size, file.is_settled);
+        Ok(Opened { handle: self.files.insert(file), size, keep_cache })
+    }
+
+    /// An open file.
+    pub fn file(&self, handle: u64) -> Option<Arc<File>> {
+        self.files.get(handle)
+    }
+
+    /// Bytes of an open file; shorter than `len` only at its end.
+    pub async fn read(&self, handle: u64, offset: u64, len: u32, principal: &Principal) -> Result<Bytes, TreeError> {
+        let closed = || TreeError::new(ErrorKind::Io, "the handle is not open");
+        self.files.get(handle).ok_or_else(closed)?.read_at(offset, len, principal).await
+    }
+
+    /// Closes a file. Within a runtime.
+    pub fn release(&self, handle: u64) {
+        if let Some(file) = self.files.remove(handle)
+            && file.closes_slowly()
+        {
+            // The last reader closes files of the cache, and may remove some.
+            tokio::task::spawn_blocking(move || drop(file));
+        }
+    }
+
+    /// The value of an extended attribute.
+    pub fn getxattr(&self, ino: u64, name: &OsStr) -> Result<String, TreeError> {
+        let no_such = || TreeError::new(ErrorKind::NoAttribute, "no such attribute");
+        let name = name.to_str().ok_or_else(no_such)?;
+        let is_too_low = name == REASON && self.too_low.lock().unwrap_or_else(PoisonError::into_inner).contains(&ino);
+        if is_too_low { Ok(TOO_LOW.to_owned()) } else { self.tree.xattr(self.node(ino)?, name) }
+    }
+
+    /// The names of the extended attributes.
+    pub fn listxattr(&self, ino: u64) -> Result<&'static [&'static str], TreeError> {
+        Ok(Tree::xattr_names(self.node(ino)?))
+    }
+
+    /// An open failed because the size that had been shown was too low, or did not. Gives the failure's sentence.
+    pub fn note_too_low(&self, ino: u64, is_too_low: bool) -> &'static str {
+        let mut files = self.too_low.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_too_low && files.len() < TOO_LOW_MAX {
+            files.insert(ino);
+        } else {
+            files.remove(&ino);
+        }
+        TOO_LOW
+    }
+
+    /// Interactions and bytes, as far as they are known; never no bytes, because `df` leaves out a file system without any.
+    pub fn statfs(&self) -> Result<(u64, u64), TreeError> {
+        let (interactions, bytes) = self.tree.totals()?;
+        Ok((interactions, bytes.max(1)))
+    }
+
+    /// What the kernel holds: inodes, and open files.
+    pub fn held_by_kernel(&self) -> (usize, usize) {
+        (self.inodes.len(), self.files.count())
+    }
+
+    /// Where an inode is in the tree.
+    pub fn path_of(&self, ino: u64) -> String {
+        self.node(ino).map_or_else(|_| format!("inode {ino}"), |node| self.tree.path(node))
+    }
+
+    fn node(&self, ino: u64) -> Result<Node, TreeError> {
+        if ino == ROOT_INO {
+            return Ok(Node::Root);
+        }
+        self.inodes.get(ino).ok_or_else(TreeError::not_found)
+    }
+}
