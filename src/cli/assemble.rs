@@ -72,6 +72,7 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
     let logged_in = login::log_in(&tenant, config, indexed > 0, bindings.know_login()).await?;
     let mut bytes = media_settings(&config.cache, &config.limits);
     bytes.reach = media_reach(&config.tenant);
+    bytes.ca = config.media.ca_file.clone();
     let media = Media::open_sealed(bytes, keys, Arc::clone(&clock)).map_err(cache_failure)?;
     if logged_in {
         let identity = tenant.identity().await.map_err(|error| login_failure(error, config))?;

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write;
 
+use crate::base::shown;
 use crate::config::ConfigError;
 use crate::ops::logging::LoggingError;
 use crate::ops::privacy::PrivacyError;
@@ -92,10 +93,10 @@ impl Failure {
 
     /// What stands on the user's terminal.
     pub fn render(&self) -> String {
-        let mut text = format!("cxonefs: {}\n", self.line());
+        let mut text = format!("cxonefs: {}\n", shown(&self.line()));
         for line in self.remedy.iter().flat_map(|remedy| remedy.lines()) {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {line}");
+            let _ = writeln!(text, "  {}", shown(line));
         }
         text
     }
@@ -146,5 +147,7 @@ mod tests {
         );
         assert_eq!(failure.code(), FAILED);
         assert_eq!(Failure::usage("a\nb").render(), "cxonefs: a b\n");
+        let hostile = Failure::usage("host \u{1b}[2J\u{202e}x").remedy("look at \u{7}y\nand z");
+        assert_eq!(hostile.render(), "cxonefs: host \u{fffd}[2J\u{fffd}x\n  look at \u{fffd}y\n  and z\n");
     }
 }

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::args::InitArgs;
 use super::failure::Failure;
 use super::{assemble, daemon, workspace};
-use crate::base::{Clock as _, SystemClock};
+use crate::base::{Clock as _, SystemClock, shown};
 use crate::config::env::Environment;
 use crate::config::template::{self, Given};
 use crate::config::{self, Assignment, ConfigFile, Host, Sources, env, locate, raw};
@@ -165,7 +165,7 @@ fn test(draft: &Draft, host: &Host, only_settle: bool) -> Result<(), Failure> {
     let failed = |error| assemble::login_failure(error, &config);
     let tenant = Tenant::new(assemble::tenant_settings(&config), Arc::new(SystemClock)).map_err(failed)?;
     let (api, playback) = daemon::runtime()?.block_on(tenant.endpoints()).map_err(failed)?;
-    println!("the login works: reporting at {api}, playback at {playback}");
+    println!("the login works: reporting at {}, playback at {}", shown(&api), shown(&playback));
     Ok(())
 }
 

@@ -9,6 +9,8 @@ use super::args::StatusArgs;
 use super::failure::Failure;
 use super::units::size;
 use super::{daemon, mounts};
+use crate::base::shown;
+use crate::base::shown::shown_json;
 use crate::ops::control::{self, ControlError};
 use crate::ops::status::Status;
 
@@ -39,7 +41,7 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
             (true, [state]) => serde_json::to_string_pretty(state),
             _ => serde_json::to_string_pretty(&states),
         };
-        println!("{}", text.map_err(Failure::failed)?);
+        println!("{}", shown_json(&text.map_err(Failure::failed)?));
     } else {
         print!("{}", tables(&states));
     }
@@ -105,7 +107,7 @@ async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failur
             Ok(state) => states.push(state),
             // A daemon that was killed leaves its socket behind.
             Err(ControlError::NoDaemon { .. }) if !named => {}
-            Err(error @ ControlError::Silent { .. }) if !named => eprintln!("cxonefs: {error}"),
+            Err(error @ ControlError::Silent { .. }) if !named => eprintln!("cxonefs: {}", shown(&error.to_string())),
             Err(error) => return Err(not_answered(error)),
         }
     }
@@ -113,10 +115,10 @@ async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failur
 }
 
 fn table(state: &Status) -> String {
-    let mut text = format!("{} (cxonefs {}, pid {})\n", state.mount_point, state.version, state.pid);
+    let mut text = format!("{} (cxonefs {}, pid {})\n", shown(&state.mount_point), shown(&state.version), state.pid);
     let mut row = |name: &str, value: String| {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {name:<14} {value}");
+        let _ = writeln!(text, "  {:<14} {}", shown(name), shown(&value));
     };
     let (tree, playback, budget) = (&state.tree, &state.playback, &state.budget);
     row("tenant", format!("{} as {}", state.tenant.host, state.tenant.access_key_id));

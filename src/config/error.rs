@@ -7,6 +7,7 @@ use super::keys::{self, Preset};
 use super::suggest::Suggestion;
 use super::units::UnitError;
 use super::value::Origin;
+use crate::net::CaError;
 
 /// A configuration that cannot be used. All of these are exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,9 @@ pub enum ConfigError {
     #[error("{place}: {key}: {} {problem}", path.display())]
     SecretUnsafe { place: Origin, key: Box<str>, path: PathBuf, problem: String, remedy: String },
 
+    #[error("{place}: {key}: {} {source}", path.display())]
+    CaFile { place: Origin, key: String, path: PathBuf, source: CaError, remedy: Option<String> },
+
     #[error("{place}: expected section.key=value, found {found:?}{suggestion}")]
     NotAnAssignment { place: Origin, found: String, suggestion: Suggestion },
 
@@ -108,6 +112,10 @@ impl ConfigError {
                 Some(default) => format!("correct it, or leave it out: the default is {default:?}"),
                 None => String::from("correct it; docs/CONFIGURATION.md describes every key"),
             }),
+            ConfigError::CaFile { remedy: Some(remedy), .. } => Some(remedy.clone()),
+            ConfigError::CaFile { key, .. } => Some(format!(
+                "{key} names a file of certificates in PEM form, one after the other; leave it out where the system's authorities are enough"
+            )),
             ConfigError::NoHome { key } => Some(format!("set {key}, or HOME")),
             ConfigError::UnknownKey { .. } | ConfigError::UnknownVariable { .. } => {
                 Some(String::from("every key is listed in docs/CONFIGURATION.md"))

@@ -164,6 +164,11 @@ keys! {
     MEDIA_HOSTS: Vec<HostPattern> = "tenant"."media_hosts", HOSTS,
         Described("any with a public address");
     "The only hosts that recordings are fetched from: names, `*.` and the end of a name, or addresses. A host with a private or link-local address must be named."
+    LOGIN_HOSTS: Vec<HostPattern> = "tenant"."login_hosts", HOSTS,
+        Described("those that `issuer`, `auth_endpoint` and discovery lead to");
+    "The only hosts that the access key and its secret are sent to, written as in `media_hosts`. A login at another host is refused before anything is sent."
+    TENANT_CA_FILE: PathBuf = "tenant"."ca_file", PATH, Described("none: the system's authorities alone");
+    "Certificates (PEM, any number) of authorities that are trusted beside the system's when the tenant is asked: those of a company whose proxy opens TLS. Refused if others can change the file."
     REPORTING_VERSION: String = "tenant"."reporting_version", VERSION, Is("v30.0");
     "Version of the Reporting API that is asked for."
 
@@ -194,6 +199,9 @@ keys! {
         Is("updatedb*,mlocate,plocate,baloo_file*,tracker-*,localsearch*,*thumbnail*,tumblerd,mds*,mdworker*,\
             clamd*,clamscan,clamonacc,wdavdaemon,falcon-sensor,recollindex,kioworker");
     "Programs (by `/proc/PID/exe`, `argv[0]` or `comm`; a pattern with a slash goes by the whole path) that get EACCES where a billed call would be needed."
+
+    MEDIA_CA_FILE: PathBuf = "media"."ca_file", PATH, Described("none: the system's authorities alone");
+    "The same for hosts that recordings are fetched from; `tenant.ca_file` does not hold for them."
 
     CACHE_DIR: PathBuf = "cache"."dir", PATH,
         Described("`$XDG_CACHE_HOME/cxonefs`; `/var/cache/cxonefs` for root"), flag "--cache-dir";
@@ -276,6 +284,6 @@ mod tests {
 
     #[test]
     fn sections_are_contiguous() {
-        assert_eq!(sections(), ["tenant", "tree", "mount", "cache", "state", "limits"]);
+        assert_eq!(sections(), ["tenant", "tree", "mount", "media", "cache", "state", "limits"]);
     }
 }

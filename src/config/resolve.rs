@@ -14,12 +14,14 @@ use super::keys::{self, Info, Key, Preset};
 use super::raw::{self, Assignment, ConfigFile, Layer};
 use super::secrets;
 use super::settings::{
-    AlsoConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, Stores,
-    TenantConfig, TreeConfig,
+    AlsoConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MediaConfig, MountConfig, Profile, StateConfig,
+    Stores, TenantConfig, TreeConfig,
 };
+use super::trust;
 use super::value::{Origin, Setting, Value};
 use crate::base::ResolveOn;
 use crate::base::crypt::{Keys, MasterKey};
+use crate::net::{CaBundle, CaError};
 
 /// Everything that may say something.
 #[derive(Default)]
@@ -74,6 +76,7 @@ pub fn resolve(sources: &Sources, host: &Host) -> Result<Config, ConfigError> {
         tenant,
         tree,
         mount: resolver.mount()?,
+        media: MediaConfig { ca_file: resolver.ca_file(&keys::MEDIA_CA_FILE)? },
         cache: resolver.cache()?,
         state: StateConfig { dir: resolver.directory(&keys::STATE_DIR, host.state_dir())? },
         limits: resolver.limits()?,
@@ -164,6 +167,8 @@ impl Resolver<'_> {
             api_endpoint: self.optional(&keys::API_ENDPOINT)?,
             playback_endpoint: self.optional(&keys::PLAYBACK_ENDPOINT)?,
             media_hosts: self.optional(&keys::MEDIA_HOSTS)?.unwrap_or_default(),
+            login_hosts: self.optional(&keys::LOGIN_HOSTS)?.unwrap_or_default(),
+            ca_file: self.ca_file(&keys::TENANT_CA_FILE)?,
             reporting_version: self.required(&keys::REPORTING_VERSION)?,
         })
     }
@@ -191,6 +196,28 @@ impl Resolver<'_> {
     fn secret_file(&self, path: &Path, key: &Key<PathBuf>, origin: &Origin) -> Result<SecretString, ConfigError> {
         let path = self.absolute(path, origin, &key.info)?;
         secrets::read_file(&path, self.host.euid, &key.info.path(), origin)
+    }
+
+    /// A file of certificates that nobody else may change: whoever can, can pose as the tenant.
+    fn ca_file(&self, key: &Key<PathBuf>) -> Result<Option<CaBundle>, ConfigError> {
+        let Some((path, place)) = self.get(key)? else { return Ok(None) };
+        let path = self.absolute(&path, &place, &key.info)?;
+        let refused = |source, remedy| ConfigError::CaFile {
+            place: place.clone(),
+            key: key.info.path(),
+            path: path.clone(),
+            source,
+            remedy,
+        };
+        let (bundle, file) = CaBundle::read(&path).map_err(|error| refused(error, None))?;
+        let metadata = file.metadata().map_err(|error| refused(CaError::Unreadable(error), None))?;
+        match trust::check(&path, &metadata, self.host.euid) {
+            Ok(()) => Ok(Some(bundle)),
+            Err(distrust) => {
+                let why = format!("{} {}", distrust.path.display(), distrust.problem);
+                Err(refused(CaError::Untrusted(why), Some(distrust.remedy)))
+            }
+        }
     }
 
     fn tree(&self, warnings: &mut Vec<String>) -> Result<TreeConfig, ConfigError> {

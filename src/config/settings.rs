@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::base::crypt::Keys;
 use crate::base::{Channels, Day, HostPattern, ResolveOn, Since};
+use crate::net::CaBundle;
 
 /// A bundle of settings for one purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,7 @@ pub struct Config {
     pub tenant: TenantConfig,
     pub tree: TreeConfig,
     pub mount: MountConfig,
+    pub media: MediaConfig,
     pub cache: CacheConfig,
     pub state: StateConfig,
     pub limits: LimitsConfig,
@@ -75,6 +77,10 @@ pub struct TenantConfig {
     pub playback_endpoint: Option<Url>,
     /// The only hosts that recordings are fetched from; none: any with a public address.
     pub media_hosts: Vec<HostPattern>,
+    /// The only hosts that key and password are sent to; none: where configuration and discovery lead.
+    pub login_hosts: Vec<HostPattern>,
+    /// Trusted beside the system's authorities.
+    pub ca_file: Option<CaBundle>,
     pub reporting_version: String,
 }
 
@@ -122,6 +128,13 @@ pub struct AlsoConfig {
     pub resolve_on: ResolveOn,
     /// Whoever comes through it waits for the rate limit as long as calls still go through, whatever `limits.patience` says.
     pub waits_long: bool,
+}
+
+/// `[media]`
+#[derive(Clone, Debug)]
+pub struct MediaConfig {
+    /// Trusted beside the system's authorities.
+    pub ca_file: Option<CaBundle>,
 }
 
 /// `[cache]`

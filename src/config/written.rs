@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use url::Url;
 
 use crate::base::{Channels, HostPattern, ResolveOn, Since};
+use crate::net::CaBundle;
 
 /// A value that a key can have. What is written is read back as the same value.
 pub trait Written {
@@ -83,6 +84,12 @@ macro_rules! as_option {
 }
 
 as_option!(String, Url);
+
+impl Written for Option<CaBundle> {
+    fn written(&self) -> String {
+        self.as_ref().map_or_else(String::new, |bundle| bundle.path().display().to_string())
+    }
+}
 
 impl Written for PathBuf {
     fn written(&self) -> String {

@@ -169,6 +169,8 @@ mod tests {
             api_endpoint: None,
             playback_endpoint: None,
             reporting_version: "v30.0".into(),
+            login_hosts: Vec::new(),
+            ca: None,
             times: CallTimes::with_billed(Duration::from_secs(1)),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -12,6 +13,12 @@ use crate::base::ContactId;
 
 /// Unreadable records of one listing that are logged one by one; the rest are only counted.
 const UNREADABLE_LOGGED_MAX: u64 = 20;
+
+/// What a record takes in memory, about. Its names count as far as it shares them with no other.
+fn bytes_of(record: &ContactRecord) -> usize {
+    let shape = &record.json.shape;
+    size_of::<ContactRecord>() + record.json.values.len() + shape.len() / Arc::strong_count(shape).max(1)
+}
 
 /// Collects the rows of one listing.
 #[derive(Default)]
@@ -31,7 +38,7 @@ impl Gather {
     }
 
     fn keep(&mut self, record: ContactRecord) {
-        let bytes = record.json.values.len();
+        let bytes = bytes_of(&record);
         match self.legs.entry(record.contact_id) {
             Entry::Vacant(vacant) => {
                 vacant.insert(record);

@@ -56,6 +56,7 @@ mod tenant;
 mod tests;
 mod text;
 mod verdict;
+mod weight;
 
 pub use address::is_loopback;
 pub use auth::LoginState;

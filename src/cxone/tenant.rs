@@ -23,7 +23,7 @@ use super::progress::ListingProgress;
 use super::reporting::{Listings, Window};
 use super::retry::RetryPolicy;
 use super::settings::{CallClass, Credentials, TenantSettings};
-use super::{address, playback, reporting};
+use super::{address, login, playback, reporting};
 use crate::base::{Clock, MasterId};
 
 /// A tenant, logged in when first needed. Cheap to clone.
@@ -62,7 +62,7 @@ impl Tenant {
         login: RetryPolicy,
     ) -> Result<Tenant, ApiError> {
         check(&settings)?;
-        let http = Arc::new(Http::new(settings.times, clock.clone())?);
+        let http = Arc::new(Http::new(settings.times, settings.ca.as_ref(), clock.clone())?);
         http.check(&settings.issuer)?;
         let settings = Arc::new(settings);
         let wall = clock.now();
@@ -287,6 +287,10 @@ fn check(settings: &TenantSettings) -> Result<(), ApiError> {
         ("tenant.api_endpoint", &settings.api_endpoint),
         ("tenant.playback_endpoint", &settings.playback_endpoint),
     ];
+    // The other hosts of a login are known only when it is made.
+    if let Some(url) = &settings.auth_endpoint {
+        login::check_host(settings, url)?;
+    }
     for (key, url) in optional {
         if let Some(url) = url {
             address::check_configured(key, url)?;

@@ -12,6 +12,7 @@ use std::sync::{Once, OnceLock};
 
 use async_trait::async_trait;
 
+use crate::base::shown;
 use crate::vfs::{Origin, Presence, Principal, Program, User};
 
 /// The identity of a caller that the kernel names by a thread. 0: it lives outside our pid namespace.
@@ -125,7 +126,8 @@ fn short(tid: u32, file: &str) -> Option<String> {
     // 15 bytes of a name or ten digits, and a line end, in one piece.
     let mut bytes = [0; 64];
     let read = std::fs::File::open(format!("/proc/{tid}/{file}")).and_then(|mut file| file.read(&mut bytes)).ok()?;
-    Some(String::from_utf8_lossy(&bytes[..read]).trim_end_matches('\n').to_owned())
+    // A process chooses its name itself; it is shown in logs, tables and the audit log.
+    Some(shown(String::from_utf8_lossy(&bytes[..read]).trim_end_matches('\n')).into_owned())
 }
 
 /// `u32::MAX` means unset.
@@ -138,7 +140,7 @@ fn number_in(pid: u32, file: &str) -> Option<u32> {
 fn executable(pid: u32) -> Option<String> {
     let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?.to_string_lossy().into_owned();
     // What was replaced by an update while it ran.
-    Some(path.strip_suffix(" (deleted)").map_or(path.clone(), str::to_owned))
+    Some(shown(path.strip_suffix(" (deleted)").unwrap_or(&path)).into_owned())
 }
 
 /// The first word of the command line. Waits for the process's memory.
@@ -178,7 +180,7 @@ fn name_of(pid: u32) -> Option<String> {
     // SAFETY: the length is that of the buffer.
     let read = unsafe { libc::proc_name(pid.try_into().ok()?, bytes.as_mut_ptr().cast(), bytes.len() as u32) };
     let name = bytes.get(..usize::try_from(read).ok()?).filter(|name| !name.is_empty())?;
-    Some(String::from_utf8_lossy(name).into_owned())
+    Some(shown(&String::from_utf8_lossy(name)).into_owned())
 }
 
 #[cfg(not(target_os = "linux"))]

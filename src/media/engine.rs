@@ -75,7 +75,7 @@ impl Engine {
             waiting: AtomicUsize::new(0),
             signings: Signings::default(),
             verifying: tokio::sync::Semaphore::new(1),
-            source: Source::new(settings.connections, settings.reach.clone())?,
+            source: Source::new(settings.connections, settings.reach.clone(), settings.ca.as_ref())?,
             gate: Gate::new(settings.connections, settings.memory),
             patience: Patience::within(settings.deadline),
             closed: watch::Sender::new(false),

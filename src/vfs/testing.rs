@@ -212,6 +212,7 @@ pub async fn fixture_in_mode(calls: u32, budget: Option<u64>, resolve_on: Resolv
         connections: 2,
         memory: 1 << 24,
         reach: MediaReach { hosts: Vec::new(), loopback: true },
+        ca: None,
         deadline: Duration::from_secs(30),
     };
     let media = Media::open(media, clock.clone()).unwrap();

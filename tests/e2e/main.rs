@@ -19,6 +19,7 @@ mod kills;
 mod limits;
 mod media_tools;
 mod names;
+mod networks;
 mod ops;
 mod privacy;
 mod programs;

@@ -62,6 +62,8 @@ pub fn tenant_settings(config: &Config) -> TenantSettings {
         api_endpoint: tenant.api_endpoint.clone(),
         playback_endpoint: tenant.playback_endpoint.clone(),
         reporting_version: tenant.reporting_version.clone(),
+        login_hosts: tenant.login_hosts.clone(),
+        ca: tenant.ca_file.clone(),
         times: CallTimes::with_billed(config.limits.call_timeout),
     }
 }
@@ -77,6 +79,7 @@ pub fn media_settings(cache: &CacheConfig, limits: &LimitsConfig) -> MediaSettin
         connections: limits.media_connections,
         memory: limits.memory,
         reach: MediaReach::default(),
+        ca: None,
         deadline: limits.deadline,
     }
 }

@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::base::Day;
+use crate::base::shown::shown_json;
+use crate::base::{Day, shown};
 use crate::catalog::{ERASED_COMM, ERASED_UID, LedgerRow};
 use crate::cli::args::LedgerBy;
 
@@ -122,7 +123,7 @@ impl Report {
                     "time": row.at.to_string(), "interaction": interaction, "why": row.reason, "uid": uid,
                     "user": user, "program": row.comm, "pid": pid, "outcome": row.outcome, "billed": row.is_billed(),
                 });
-                writeln!(output, "{object}")
+                writeln!(output, "{}", shown_json(&object.to_string()))
             }
         }
     }
@@ -192,7 +193,7 @@ impl Report {
                     object.insert(String::from("billed"), totals.billed.into());
                     object.insert(String::from("found"), totals.found.into());
                     object.insert(String::from("not_billed"), totals.unbilled.into());
-                    writeln!(output, "{}", Value::Object(object))?;
+                    writeln!(output, "{}", shown_json(&Value::Object(object).to_string()))?;
                 }
                 Ok(())
             }
@@ -220,7 +221,7 @@ fn in_words(totals: &Totals) -> String {
 
 /// Safe for a terminal.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    shown(text).into_owned()
 }
 
 /// One line as RFC 4180 has it. A field that a spreadsheet would take for a formula is marked as text.
@@ -305,7 +306,7 @@ mod tests {
             "2026-11-01 22:59:59    701000000122  open  rosa          restic                42  found"
         );
         assert!(lines[2].ends_with("throttled (not billed)"));
-        assert!(lines[3].contains("77 ") && lines[3].contains("evil?[2J") && lines[3].ends_with("unknown"));
+        assert!(lines[3].contains("77 ") && lines[3].contains("evil\u{fffd}[2J") && lines[3].ends_with("unknown"));
         assert_eq!(lines[5], "3 calls billed, 1 call not");
     }
 

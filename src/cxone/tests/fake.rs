@@ -167,6 +167,8 @@ impl Fake {
             api_endpoint: None,
             playback_endpoint: None,
             reporting_version: "v30.0".into(),
+            login_hosts: Vec::new(),
+            ca: None,
             times: CallTimes::with_billed(Duration::from_secs(5)),
         }
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use url::Url;
 
 use super::fake::*;
-use crate::base::MasterId;
+use crate::base::{HostPattern, MasterId};
 use crate::cxone::{ApiErrorKind, Tenant, TenantSettings};
 
 async fn play(tenant: &Tenant) -> Result<(), crate::cxone::ApiError> {
@@ -120,6 +121,57 @@ async fn an_area_does_not_take_the_login_off_loopback() {
     let fake = Fake::start(|_| None).await;
     tenant(TenantSettings { area: Some("na1".into()), ..fake.settings() }).login().await.unwrap();
     assert_eq!(fake.seen(LOGIN).len(), 1);
+}
+
+fn only(hosts: &[&str], settings: TenantSettings) -> TenantSettings {
+    let login_hosts = hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect();
+    TenantSettings { login_hosts, ..settings }
+}
+
+/// The same server under another name.
+fn as_localhost(url: &Url) -> Url {
+    let mut url = url.clone();
+    url.set_host(Some("localhost")).unwrap();
+    url
+}
+
+#[tokio::test]
+async fn where_login_hosts_are_named_key_and_password_go_nowhere_else() {
+    let issuer = Fake::start(|_| None).await;
+    let error = tenant(only(&["auth.example"], issuer.settings())).login().await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Configuration);
+    let text = whole_text(&error);
+    assert!(text.contains("127.0.0.1 is not in tenant.login_hosts") && text.contains("add it"), "{text}");
+    assert!(issuer.seen(LOGIN).is_empty());
+    tenant(only(&["*.example", "127.0.0.1"], issuer.settings())).login().await.unwrap();
+    assert_eq!(issuer.seen(LOGIN).len(), 1);
+}
+
+#[tokio::test]
+async fn discovery_may_lead_to_a_login_host_that_is_named() {
+    let auth = Fake::start(|_| None).await;
+    let named = as_localhost(&auth.url);
+    let issuer = Fake::start(move |seen| {
+        (seen.path == DISCOVERY).then(|| {
+            Reply::json(&json!({"api_endpoint": named.as_str(), "auth_endpoint": named.as_str(), "area": "na1"}))
+        })
+    })
+    .await;
+    tenant(only(&["localhost"], issuer.settings())).login().await.unwrap();
+    assert_eq!((issuer.seen(LOGIN).len(), auth.seen(LOGIN).len()), (0, 1), "the issuer is not named");
+    let error = tenant(only(&["127.0.0.2"], issuer.settings())).login().await.unwrap_err();
+    assert!(error.to_string().contains("localhost is not in tenant.login_hosts"), "{error}");
+    assert_eq!((issuer.seen(LOGIN).len(), auth.seen(LOGIN).len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_token_endpoint_elsewhere_gets_no_password() {
+    let fake = Fake::start(|_| None).await;
+    let error = tenant(only(&["auth.example"], with_client(&fake))).login().await.unwrap_err();
+    assert!(error.kind == ApiErrorKind::Configuration && fake.seen(TOKEN).is_empty(), "{error}");
+    let configured = TenantSettings { auth_endpoint: Some(fake.url.clone()), ..fake.settings() };
+    let Err(error) = Tenant::new(only(&["auth.example"], configured), clock()) else { panic!("accepted") };
+    assert!(error.to_string().contains("tenant.login_hosts"), "{error}");
 }
 
 fn with_client(fake: &Fake) -> TenantSettings {

@@ -6,6 +6,7 @@
 //! ```
 
 mod bytes;
+mod corporate;
 mod descriptors;
 #[allow(dead_code, reason = "what the themes do not need yet")]
 mod double;
@@ -24,6 +25,7 @@ mod tree;
 mod waiting;
 
 pub use self::bytes::{assert_same_bytes, read_at, true_bytes};
+pub use self::corporate::{Authority, Connecting, listen, read_head};
 pub use self::descriptors::Descriptors;
 #[allow(unused_imports, reason = "what the themes do not need yet")]
 pub use self::double::{
@@ -32,7 +34,7 @@ pub use self::double::{
 pub use self::drive::Drive;
 pub use self::faketime::FakeTime;
 pub use self::http::request;
-pub use self::mount::{Ended, Mount, cxonefs, daemons_of, mount_at};
+pub use self::mount::{Ended, Environment, Mount, cxonefs, daemons_of, mount_at};
 pub use self::proxy::{Proxy, Weather};
 pub use self::sandbox::Sandbox;
 pub use self::schema::assert_matches;
