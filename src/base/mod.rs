@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of HTTP, SQLite, files or FUSE.
 
+pub mod accounts;
 pub mod channel;
 pub mod choices;
 pub mod clock;

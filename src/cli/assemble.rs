@@ -34,6 +34,7 @@ use crate::vfs::{Parts, Resolver, Scanners, Vfs};
 use audit::AuditSink;
 use binding::Bindings;
 use doors::Door;
+pub use doors::source;
 use lister::{ReportingProbe, TenantLister};
 pub use login::{host, login_failure};
 use settings::{also_settings, rate, resolve_limits, vfs_settings};
@@ -136,6 +137,7 @@ fn attach(
     }
     indexer.start_sweeping();
     let doors = doors::open(config, trees)?;
+    doors::give_up_rights(&doors, plan.service_unmounts);
     let live = Live {
         trees: doors.iter().map(|door| Arc::clone(&door.vfs)).collect(),
         audit: log,

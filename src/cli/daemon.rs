@@ -33,6 +33,8 @@ pub struct Plan {
     pub reload: Option<Reload>,
     /// Where metrics are served, if they are.
     pub metrics: Option<SocketAddr>,
+    /// The service manager takes the mount away before it ends us.
+    pub service_unmounts: bool,
 }
 
 /// Mounts, calls `ready` with the mount point, and serves until it is unmounted or a signal ends it.

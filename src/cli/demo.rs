@@ -40,7 +40,11 @@ pub fn run(args: DemoArgs) -> Result<(), Failure> {
         if let Err(error) = privacy::no_core_dumps() {
             tracing::warn!(error = &error as &dyn std::error::Error, "core dumps cannot be turned off");
         }
-        daemon::serve(Plan { config, mount_point: absolute, reload: None, metrics: None }, introduce).await
+        daemon::serve(
+            Plan { config, mount_point: absolute, reload: None, metrics: None, service_unmounts: false },
+            introduce,
+        )
+        .await
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result

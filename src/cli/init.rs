@@ -49,12 +49,23 @@ pub fn run(args: &InitArgs) -> Result<(), Failure> {
         given.entry(key.clone()).or_insert_with(|| setting.value.to_string().trim_matches('"').to_owned());
     }
     ask_for_the_rest(&mut given)?;
+    write_down_directories(&mut given, &path, &host);
     let secret = secret(args, &path, &mut given, &environment)?;
     let draft = Draft { path, given, secret };
     test(&draft, &host, args.no_test)?;
     write(&draft)?;
     print!("{}", next(&draft.path, &host));
     Ok(())
+}
+
+/// Directories are written down, so that whatever is asked of this configuration finds the same ones: a mount, a service, `ledger`, `cache purge`.
+fn write_down_directories(given: &mut Given, path: &Path, host: &Host) {
+    let (state, cache) = config::default_dirs(path, host);
+    for (key, dir) in [("state.dir", state), ("cache.dir", cache)] {
+        if let Some(dir) = dir {
+            given.entry(key.to_owned()).or_insert_with(|| dir.display().to_string());
+        }
+    }
 }
 
 /// What `--set` gives, under the rules that hold for a mount: what is refused there must not be left out of the file here.
@@ -225,6 +236,25 @@ mod tests {
         let text = template::toml(&assignments(&set).unwrap());
         let written = raw::parse_file(&ConfigFile { path: "/x.toml".into(), text }).unwrap();
         assert_eq!(written.len(), set.len(), "{:?}", written.keys());
+    }
+
+    #[test]
+    fn the_directories_of_a_service_are_its_own_and_written_down() {
+        let root = Host { home: Some("/root".into()), ..Host::default() };
+        let given = |path: &str, host: &Host| {
+            let mut given = Given::new();
+            write_down_directories(&mut given, Path::new(path), host);
+            (given["state.dir"].clone(), given["cache.dir"].clone())
+        };
+        let of = |state: &str, cache: &str| (state.to_owned(), cache.to_owned());
+        assert_eq!(given("/etc/cxonefs/calls.toml", &root), of("/var/lib/cxonefs/calls", "/var/cache/cxonefs/calls"));
+        assert_eq!(given("/etc/cxonefs/config.toml", &root), of("/var/lib/cxonefs", "/var/cache/cxonefs"));
+        let user = Host { euid: 1000, home: Some("/home/u".into()), ..Host::default() };
+        let of_user = of("/home/u/.local/state/cxonefs", "/home/u/.cache/cxonefs");
+        assert_eq!(given("/etc/cxonefs/calls.toml", &user), of_user);
+        let mut chosen = Given::from([("state.dir".to_owned(), "/s".to_owned())]);
+        write_down_directories(&mut chosen, Path::new("/x.toml"), &user);
+        assert_eq!(chosen["state.dir"], "/s");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use super::args::{LedgerArgs, LedgerBy};
 use super::failure::Failure;
 use super::{daemon, status};
-use crate::base::{Clock, Day, SystemClock};
+use crate::base::{Clock, Day, SystemClock, accounts};
 use crate::catalog::{LedgerReader, LedgerRow};
 use crate::config::{self, Host, units};
 use crate::ops::control;
@@ -28,7 +28,7 @@ pub fn run(args: &LedgerArgs) -> Result<(), Failure> {
         None => Timestamp::MIN,
     };
     let ledger = LedgerReader::open(&dir).map_err(|error| no_ledger(error, &dir))?;
-    let users = Users::read(&std::fs::read_to_string("/etc/passwd").unwrap_or_default());
+    let users = Users::new(accounts::user_name);
     let form = match (args.json, args.csv) {
         (true, _) => Form::Json,
         (_, true) => Form::Csv,

@@ -67,14 +67,30 @@ pub enum ConfigError {
     #[error("{place}: {key}: {} {problem}", path.display())]
     SecretUnsafe { place: Origin, key: Box<str>, path: PathBuf, problem: String, remedy: String },
 
-    #[error("{place}: {key}: {} {source}", path.display())]
-    CaFile { place: Origin, key: String, path: PathBuf, source: CaError, remedy: Option<String> },
+    #[error("{place}: {key}: {bad}")]
+    CaFile {
+        place: Origin,
+        key: String,
+        #[source]
+        bad: Box<BadCaFile>,
+    },
 
     #[error("{place}: expected section.key=value, found {found:?}{suggestion}")]
     NotAnAssignment { place: Origin, found: String, suggestion: Suggestion },
 
     #[error("{key}: no home directory to put its default in")]
     NoHome { key: String },
+}
+
+/// A file of certificates that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{} {why}", path.display())]
+pub struct BadCaFile {
+    pub path: PathBuf,
+    #[source]
+    pub why: CaError,
+    /// Where the usual one does not fit.
+    pub remedy: Option<String>,
 }
 
 impl ConfigError {
@@ -112,10 +128,9 @@ impl ConfigError {
                 Some(default) => format!("correct it, or leave it out: the default is {default:?}"),
                 None => String::from("correct it; docs/CONFIGURATION.md describes every key"),
             }),
-            ConfigError::CaFile { remedy: Some(remedy), .. } => Some(remedy.clone()),
-            ConfigError::CaFile { key, .. } => Some(format!(
+            ConfigError::CaFile { key, bad, .. } => Some(bad.remedy.clone().unwrap_or_else(|| format!(
                 "{key} names a file of certificates in PEM form, one after the other; leave it out where the system's authorities are enough"
-            )),
+            ))),
             ConfigError::NoHome { key } => Some(format!("set {key}, or HOME")),
             ConfigError::UnknownKey { .. } | ConfigError::UnknownVariable { .. } => {
                 Some(String::from("every key is listed in docs/CONFIGURATION.md"))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use super::kinds::{self, Kind, NumericId};
+use super::kinds::{self, Account, Kind};
 use super::units::UnitError;
 use super::value::Value;
 use crate::base::{Channels, HostPattern, ResolveOn, Since};
@@ -187,10 +187,10 @@ keys! {
     "Lets other users in; the kernel then checks owner and mode. Needs root, or `user_allow_other` in `/etc/fuse.conf`."
     PASSTHROUGH: bool = "mount"."passthrough", SWITCH, Is("true");
     "Lets the kernel read complete recordings straight from the cache where it can."
-    UID: NumericId = "mount"."uid", ID, Described("the mounting user");
-    "Owner of everything in the tree."
-    GID: NumericId = "mount"."gid", ID, Described("the mounting user's group");
-    "Group of everything in the tree."
+    UID: Account = "mount"."uid", ACCOUNT, Described("the mounting user");
+    "Owner of everything in the tree: a number, or a name that `getent passwd` knows."
+    GID: Account = "mount"."gid", ACCOUNT, Described("the mounting user's group");
+    "Group of everything in the tree: a number, or a name that `getent group` knows."
     DIR_MODE: u16 = "mount"."dir_mode", MODE, Is("0550");
     "Mode of directories."
     FILE_MODE: u16 = "mount"."file_mode", MODE, Is("0440");
@@ -204,7 +204,7 @@ keys! {
     "The same for hosts that recordings are fetched from; `tenant.ca_file` does not hold for them."
 
     CACHE_DIR: PathBuf = "cache"."dir", PATH,
-        Described("`$XDG_CACHE_HOME/cxonefs`; `/var/cache/cxonefs` for root"), flag "--cache-dir";
+        Described("`$XDG_CACHE_HOME/cxonefs`; for root `/var/cache/cxonefs`, with `/etc/cxonefs/NAME.toml` `/var/cache/cxonefs/NAME`"), flag "--cache-dir";
     "Where bytes of recordings are kept. Mode 0700."
     CACHE_SIZE: u64 = "cache"."size", SIZE, Is("10GiB"), flag "--cache-size";
     "What the cache may occupy on disk, at most."
@@ -220,7 +220,7 @@ keys! {
     "The key before `encryption_key_file`, while that is being replaced: at the next mount the state is encrypted anew and the cache begun anew. Without `encryption_key_file`, the state is decrypted."
 
     STATE_DIR: PathBuf = "state"."dir", PATH,
-        Described("`$XDG_STATE_HOME/cxonefs`; `/var/lib/cxonefs` for root"), flag "--state-dir";
+        Described("`$XDG_STATE_HOME/cxonefs`; for root `/var/lib/cxonefs`, with `/etc/cxonefs/NAME.toml` `/var/lib/cxonefs/NAME`"), flag "--state-dir";
     "Where the index, the resolved sizes, the ledger and the audit log are kept. Not a cache: losing it costs billed calls. Mode 0700."
 
     PLAYBACK_REQUESTS: u32 = "limits"."playback_requests", COUNT, Is("150");

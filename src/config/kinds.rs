@@ -20,9 +20,13 @@ pub struct Kind<T> {
     pub read: fn(&Value) -> Result<T, UnitError>,
 }
 
-/// The numeric id of a user or group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NumericId(pub u32);
+/// A user or a group, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Account {
+    Number(u32),
+    /// To be looked up.
+    Name(String),
+}
 
 fn wrong_type() -> UnitError {
     UnitError(String::from("it is of the wrong type"))
@@ -187,15 +191,33 @@ pub static SWITCH: Kind<bool> = Kind {
     },
 };
 
-pub static ID: Kind<NumericId> = Kind {
-    word: "number",
-    expected: "the number of a user or group",
+pub static ACCOUNT: Kind<Account> = Kind {
+    word: "number or name",
+    expected: "the number or name of a user or group",
     read: |value| {
-        let number = u32::try_from(number_of(value)?).map_err(|_| UnitError(String::from("it is out of range")))?;
+        let number = match value {
+            Value::Plain(text) | Value::Text(text) => {
+                let text = text.trim();
+                match text.parse::<u64>() {
+                    Ok(number) => number,
+                    Err(_) if is_account_name(text) => return Ok(Account::Name(text.to_owned())),
+                    Err(_) => return Err(UnitError(String::from("it is neither a number nor a name"))),
+                }
+            }
+            _ => number_of(value)?,
+        };
+        let number = u32::try_from(number).ok();
         // The kernel reads all ones as "leave it as it is".
-        if number == u32::MAX { Err(UnitError(String::from("it is out of range"))) } else { Ok(NumericId(number)) }
+        let number = number.filter(|number| *number != u32::MAX);
+        number.map(Account::Number).ok_or_else(|| UnitError(String::from("it is out of range")))
     },
 };
+
+/// Whether a name service may know it: directories of companies also have `DOMAIN\\user` and `user@domain`.
+fn is_account_name(text: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || "._-@+$\\ ".contains(c);
+    text.starts_with(|c: char| c.is_alphanumeric() || c == '_') && text.len() <= 256 && text.chars().all(is_part)
+}
 
 pub static MODE: Kind<u16> = Kind {
     word: "octal text",

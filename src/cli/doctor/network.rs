@@ -50,14 +50,9 @@ fn of_proxy(variable: Option<&str>, usual: Option<Proxy>, ways: &BTreeMap<String
         hosts.join(", ")
     };
     let (by, directly) = (told(true), told(false));
-    let mut detail = format!("{usual}");
-    if !by.is_empty() {
-        detail.push_str(&format!(" for {by}"));
-    }
-    if !directly.is_empty() {
-        detail.push_str(&format!("; directly to {directly}"));
-    }
-    Check::ok(PROXY, format!("{detail}; recordings by the proxy, too, but for hosts of NO_PROXY"))
+    let by = if by.is_empty() { by } else { format!(" for {by}") };
+    let directly = if directly.is_empty() { directly } else { format!("; directly to {directly}") };
+    Check::ok(PROXY, format!("{usual}{by}{directly}; recordings by the proxy, too, but for hosts of NO_PROXY"))
 }
 
 /// The hosts that are known now, and the proxy to each.
@@ -122,15 +117,15 @@ mod tests {
     use super::*;
     use crate::cli::testing;
 
-    fn some(scheme: &str) -> Option<Proxy> {
+    fn proxy_of(scheme: &str) -> Proxy {
         let (host, scheme) = ("proxy.corp.example".to_owned(), scheme.to_owned());
-        Some(Proxy { host, port: 3128, scheme, authenticated: true })
+        Proxy { host, port: 3128, scheme, authenticated: true }
     }
 
     #[test]
     fn it_is_said_who_goes_by_the_proxy_and_who_does_not() {
-        let ways = [("cxone.example".to_owned(), some("http")), ("media.example".to_owned(), None)].into();
-        let check = of_proxy(Some("HTTPS_PROXY"), some("http"), &ways);
+        let ways = [("cxone.example".to_owned(), Some(proxy_of("http"))), ("media.example".to_owned(), None)].into();
+        let check = of_proxy(Some("HTTPS_PROXY"), Some(proxy_of("http")), &ways);
         assert_eq!(check.outcome, Outcome::Ok);
         let expected =
             "http://proxy.corp.example:3128 with a name and a password for cxone.example; directly to media.example";
@@ -141,7 +136,7 @@ mod tests {
     #[test]
     fn a_proxy_that_cannot_be_used_is_a_failure_with_a_remedy() {
         for check in [
-            of_proxy(Some("ALL_PROXY"), some("socks5h"), &BTreeMap::new()),
+            of_proxy(Some("ALL_PROXY"), Some(proxy_of("socks5h")), &BTreeMap::new()),
             of_proxy(Some("HTTPS_PROXY"), None, &BTreeMap::new()),
         ] {
             assert_eq!(check.outcome, Outcome::Failed);

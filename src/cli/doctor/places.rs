@@ -27,8 +27,12 @@ pub fn checks(config: &Config, host: &Host) -> Vec<Check> {
 fn directory(name: &'static str, dir: &Path, host: &Host) -> Check {
     let shown = dir.display();
     let Ok(metadata) = std::fs::metadata(dir) else { return missing(name, dir) };
-    if metadata.is_dir() && metadata.uid() == host.euid && metadata.mode() & 0o077 != 0 && is_empty(dir) {
-        return Check::ok(name, format!("{shown} is empty and will be closed to others"));
+    if metadata.is_dir()
+        && metadata.uid() == host.euid
+        && metadata.mode() & 0o077 != 0
+        && privacy::holds_nothing_for_others(dir).unwrap_or(false)
+    {
+        return Check::ok(name, format!("{shown} holds nothing for others and will be closed to them"));
     }
     match privacy::private_dir(dir) {
         Ok(()) => Check::ok(name, format!("{shown}, mode {:04o}", metadata.mode() & 0o7777)),
@@ -47,10 +51,6 @@ fn missing(name: &'static str, dir: &Path) -> Check {
             format!("as root: install -d -m 700 -o $USER {}; or choose another directory", dir.display()),
         ),
     }
-}
-
-fn is_empty(dir: &Path) -> bool {
-    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// The directory itself, or the nearest one above it that is there.

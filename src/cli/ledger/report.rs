@@ -2,6 +2,7 @@
 //!
 //! Names of processes are chosen by whoever runs them: nothing in them reaches a terminal or a spreadsheet as more than text.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
@@ -21,23 +22,21 @@ pub enum Form {
     Csv,
 }
 
-/// Names of users by their ids.
-pub struct Users(HashMap<u32, String>);
+/// Names of users by their ids, each asked for once.
+pub struct Users {
+    look_up: fn(u32) -> Option<String>,
+    known: RefCell<HashMap<u32, String>>,
+}
 
 impl Users {
-    /// From the text of `/etc/passwd`.
-    pub fn read(passwd: &str) -> Users {
-        let entry = |line: &str| {
-            let mut fields = line.split(':');
-            let name = fields.next()?.to_owned();
-            Some((fields.nth(1)?.parse().ok()?, name))
-        };
-        Users(passwd.lines().filter_map(entry).collect())
+    pub fn new(look_up: fn(u32) -> Option<String>) -> Users {
+        Users { look_up, known: RefCell::default() }
     }
 
     /// The user's name, else the number.
     fn name(&self, uid: u32) -> String {
-        self.0.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
+        let mut known = self.known.borrow_mut();
+        known.entry(uid).or_insert_with(|| (self.look_up)(uid).unwrap_or_else(|| uid.to_string())).clone()
     }
 }
 
@@ -258,7 +257,11 @@ mod tests {
         Report {
             form,
             zone,
-            users: Users::read("root:x:0:0:root:/root:/bin/sh\nrosa:x:1000:1000::/home/rosa:/bin/sh\n#odd"),
+            users: Users::new(|uid| match uid {
+                0 => Some("root".into()),
+                1000 => Some("rosa".into()),
+                _ => None,
+            }),
         }
     }
 

@@ -104,7 +104,7 @@ pub struct Connecting {
 
 impl Connecting {
     /// Knows these names and no other, and the addresses of this machine; wants `Authorization` as given.
-    pub fn start(names: Vec<(&'static str, SocketAddr)>, password: Option<&'static str>) -> Connecting {
+    pub fn start(known: Vec<(&'static str, SocketAddr)>, password: Option<&'static str>) -> Connecting {
         let asked: Arc<Mutex<Asked>> = Arc::default();
         let noted = Arc::clone(&asked);
         let address = listen(move |mut client| {
@@ -117,7 +117,7 @@ impl Connecting {
             }
             *noted.lock().unwrap().connects.entry(target.clone()).or_default() += 1;
             let host = target.rsplit_once(':').map_or("", |(host, _)| host);
-            let named = names.iter().find(|(name, _)| *name == host).map(|(_, address)| *address);
+            let named = known.iter().find(|(name, _)| *name == host).map(|(_, address)| *address);
             let Some(server) =
                 named.or_else(|| target.parse().ok()).and_then(|address| TcpStream::connect(address).ok())
             else {

@@ -6,3 +6,4 @@ mod erasing;
 mod keeping;
 mod leaks;
 mod local_users;
+mod rights;
