@@ -137,7 +137,6 @@ fn attach(
     }
     indexer.start_sweeping();
     let doors = doors::open(config, trees)?;
-    doors::give_up_rights(&doors, plan.service_unmounts);
     let live = Live {
         trees: doors.iter().map(|door| Arc::clone(&door.vfs)).collect(),
         audit: log,
@@ -183,7 +182,10 @@ fn attach(
         let control = control(report, door.mounted.path());
         ServedDoor { door, _control: control }
     });
-    Ok(Box::new(ServedMount { doors: doors.collect(), report, _metrics: metrics }))
+    let served = ServedMount { doors: doors.collect(), report, _metrics: metrics };
+    let doors: Vec<&Door> = served.doors.iter().map(|served| &served.door).collect();
+    doors::give_up_rights(&doors, plan.service_unmounts);
+    Ok(Box::new(served))
 }
 
 fn metrics_failure(plan: &Plan, error: std::io::Error) -> Failure {

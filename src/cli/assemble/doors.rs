@@ -22,8 +22,8 @@ pub struct Door {
 }
 
 /// Gives up the right to mount, where nothing takes it any more and the mounts can be taken away without it.
-pub fn give_up_rights(doors: &[Door], unmounted_by_others: bool) {
-    let passthrough = |door: &Door| {
+pub fn give_up_rights(doors: &[&Door], unmounted_by_others: bool) {
+    let passthrough = |door: &&Door| {
         let state = door.mounted.passthrough().state();
         matches!(state, PassthroughState::Untried | PassthroughState::Working { .. })
     };

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::daemon;
 use super::failure::Failure;
+use crate::base::shown::{shown_json, shown_lines};
 use crate::ops::control;
 use crate::ops::keeping::{CacheReport, Progress, PurgeReport, PurgeRequest, VerifyReport, What};
 pub use args::CacheArgs;
@@ -110,6 +111,7 @@ fn at(bar: &ProgressBar, progress: Progress) {
 
 fn print<T: serde::Serialize>(json: bool, report: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failure> {
     let text = if json { serde_json::to_string_pretty(report).map_err(Failure::failed)? + "\n" } else { table(report) };
+    let text = if json { shown_json(&text) } else { shown_lines(&text) };
     match io::stdout().write_all(text.as_bytes()) {
         // Whoever read the other end has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -123,7 +125,7 @@ fn confirm(question: &str) -> Result<(), Failure> {
         return Err(Failure::usage("nobody can be asked here, and nothing was removed")
             .remedy("--yes removes without asking, --dry-run only tells"));
     }
-    eprint!("{question} [y/N] ");
+    eprint!("{} [y/N] ", shown_lines(question));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| Failure::failed(error).while_doing("reading the answer"))?;

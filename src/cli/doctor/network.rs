@@ -32,7 +32,8 @@ fn of_proxy(variable: Option<&str>, usual: Option<Proxy>, ways: &BTreeMap<String
     let usual = match (variable, usual) {
         (None, _) => return Check::ok(PROXY, "none: every host is connected to directly"),
         (Some(name), None) => {
-            let all = std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy")).is_ok_and(|no| no.trim() == "*");
+            let no_proxy = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| std::env::var(name).ok());
+            let all = no_proxy.is_some_and(|hosts| hosts.trim() == "*");
             return if all {
                 Check::ok(PROXY, "NO_PROXY is *: every host is connected to directly")
             } else {
