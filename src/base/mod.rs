@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, SQLite, files or FUSE.
 
 pub mod accounts;
+pub mod cause;
 pub mod channel;
 pub mod choices;
 pub mod clock;
@@ -12,10 +13,13 @@ pub mod host_pattern;
 pub mod ids;
 pub mod lock;
 pub mod shown;
+pub mod span;
 pub mod tls;
 pub mod user;
+pub mod user_name;
 pub mod watchdog;
 
+pub use cause::chain;
 pub use channel::{Channel, Channels};
 pub use choices::{ResolveOn, Since};
 pub use clock::{Clock, SystemClock};
@@ -24,3 +28,4 @@ pub use host_pattern::HostPattern;
 pub use ids::{AgentId, ContactId, Day, MasterId};
 pub use shown::{shown, shown_lines};
 pub use user::UserKey;
+pub use user_name::user_words;

@@ -15,6 +15,7 @@ use super::error::CatalogError;
 use super::schema::{self, Found};
 use super::statedir::{self, StateDir};
 use super::{erase, salvage};
+use crate::base::chain;
 
 const FILE_NAME: &str = "cxonefs.db";
 /// Stands beside the database after SQLite called it damaged in use; the next opening then checks all of it.
@@ -55,10 +56,11 @@ impl Db {
                 let _ = std::fs::remove_file(statedir::with_suffix(&path, SUSPECT_SUFFIX));
                 let mut writer = open_writer(&path)?;
                 let rows = salvage::copy(&aside, &mut writer);
+                let error = chain(&error);
                 tracing::warn!(
-                    error = %error, cause = std::error::Error::source(&error).map(tracing::field::display),
-                    moved_to = %aside.display(), salvaged_rows = rows,
-                    "the state database could not be used: a new one was begun"
+                    error, moved_to = %aside.display(), salvaged_rows = rows,
+                    "the state database could not be used ({error}): it was moved to {}, {rows} rows of it were salvaged, and a new one was begun",
+                    aside.display()
                 );
                 writer
             }
@@ -119,7 +121,7 @@ impl Db {
         {
             let suspect = statedir::with_suffix(&self.path, SUSPECT_SUFFIX);
             if !suspect.exists() && statedir::private_file(&suspect).is_ok() {
-                tracing::error!(path = %self.path.display(), "the state database is damaged: restart, and what is readable is kept");
+                tracing::error!(path = %self.path.display(), "the state database {} is damaged: restart the mount, and what is readable is kept", self.path.display());
             }
         }
         result

@@ -232,7 +232,7 @@ fn remove_asides(db: &Db) -> Result<(), CatalogError> {
         let path = entry.map_err(CatalogError::io("list", dir))?.path();
         let is_aside = path.file_name().is_some_and(|name| name.to_string_lossy().contains(DAMAGED_MARK));
         if is_aside {
-            tracing::info!(path = %path.display(), "a damaged database that was kept aside is removed: it may hold what was erased");
+            tracing::info!(path = %path.display(), "removing {}, a damaged database that was kept aside: it may hold what was erased", path.display());
             remove(&path)?;
         }
     }

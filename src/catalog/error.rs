@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// SQLite refused; the source says why.
-    #[error("state database failed")]
+    #[error("the state database cannot be used")]
     Sqlite(#[from] rusqlite::Error),
     /// The state directory or a file in it could not be used.
     #[error("cannot {doing} {}", path.display())]
@@ -44,7 +44,7 @@ pub enum CatalogError {
     #[error("a value could not be encrypted")]
     Crypt(#[from] crate::base::crypt::CryptError),
     /// A stored value makes no sense.
-    #[error("the state database holds nonsense: {0}")]
+    #[error("the state database is damaged: {0}")]
     Damaged(&'static str),
     /// The caller asked for something that cannot be stored.
     #[error("cannot be stored: {0}")]

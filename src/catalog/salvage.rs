@@ -37,7 +37,7 @@ pub(super) fn copy(damaged: &Path, into: &mut Connection) -> usize {
         }
     }
     if let Err(error) = forget_incomplete(into, files_from) {
-        tracing::warn!(%error, "what was salvaged could not be checked");
+        tracing::warn!(%error, "what was salvaged of the damaged state database could not be checked: {error}");
     }
     copied
 }

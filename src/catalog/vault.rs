@@ -199,7 +199,12 @@ pub(super) fn adopt(db: &Db, keys: &Keys) -> Result<Vault, CatalogError> {
     if rows > 0 {
         // What was overwritten must not linger in free pages or in the write-ahead log.
         erase::rewrite(db)?;
-        tracing::warn!(rows, encrypted = vault.is_sealed(), "the encryption of the state database was changed");
+        let now = if vault.is_sealed() { "encrypted with the configured key" } else { "no longer encrypted" };
+        tracing::warn!(
+            rows,
+            encrypted = vault.is_sealed(),
+            "the state database is {now}: {rows} rows were written anew"
+        );
     }
     Ok(vault)
 }

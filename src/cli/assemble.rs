@@ -20,7 +20,7 @@ use super::daemon::Plan;
 use super::failure::{Cause, Failure};
 use super::keeping::{Keeper, Live};
 use super::report::{DoorView, Report};
-use crate::base::{Clock, SystemClock};
+use crate::base::{Clock, SystemClock, user_words};
 use crate::catalog::{Catalog, CatalogSettings, Indexer};
 use crate::config::Config;
 use crate::cxone::{Breaker, Limiter, Tenant};
@@ -179,8 +179,8 @@ fn attach(
     };
     let doors = doors.into_iter().zip(reports);
     let doors = doors.map(|(door, report)| {
-        let control = control(report, door.mounted.path());
-        ServedDoor { door, _control: control }
+        let (control, members) = (control(Arc::clone(&report), door.mounted.path()), members(report, &door, config));
+        ServedDoor { door, _control: control, _members: members }
     });
     let served = ServedMount { doors: doors.collect(), report, _metrics: metrics };
     let doors: Vec<&Door> = served.doors.iter().map(|served| &served.door).collect();
@@ -201,17 +201,44 @@ fn control(report: Arc<Report>, mount_point: &std::path::Path) -> Option<control
     match control::serve(&socket, report) {
         Ok(server) => Some(server),
         Err(error) => {
-            let cause = &error as &dyn std::error::Error;
-            tracing::warn!(error = cause, "no control socket: cxonefs status will not find this mount");
+            let error = crate::base::chain(&error);
+            tracing::warn!(
+                error,
+                "the mount has no control socket ({error}): cxonefs status, warm and refresh do not reach it"
+            );
             None
         }
     }
 }
 
-/// A place at which the tree is mounted, and the socket by which it is asked.
+/// Where others may read the mount, they may ask about it, too.
+fn members(report: Arc<Report>, door: &Door, config: &Config) -> Option<control::Members> {
+    let mount = &config.mount;
+    if !mount.allow_other {
+        return None;
+    }
+    let owner = rustix::process::geteuid().as_raw();
+    let access = control::Access { owner, uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode };
+    match control::serve_members(door.mounted.path(), report, access) {
+        Ok(members) => Some(members),
+        Err(error) => {
+            let error = crate::base::chain(&error);
+            tracing::warn!(
+                error,
+                "the door for other users of {} could not be opened ({error}): cxonefs status, warm and ledger work for {} alone",
+                door.mounted.path().display(),
+                user_words(owner)
+            );
+            None
+        }
+    }
+}
+
+/// A place at which the tree is mounted, and the sockets by which it is asked.
 struct ServedDoor {
     door: Door,
     _control: Option<control::Server>,
+    _members: Option<control::Members>,
 }
 
 struct ServedMount {
@@ -239,14 +266,17 @@ impl Served for ServedMount {
             served.door.view.is_mounted.store(false, Ordering::Relaxed);
             if others > 0 {
                 let mount_point = served.door.mounted.path().display();
-                tracing::info!(%mount_point, others, "unmounted from outside; the tree stays mounted elsewhere");
+                tracing::info!(%mount_point, others, "{mount_point} was unmounted from outside; the tree stays mounted at {others} more places");
             }
         }
     }
 
     fn tell_status(&self) {
-        let status = serde_json::to_string(&self.report.status()).unwrap_or_default();
-        tracing::info!(status, "status");
+        let mut status = self.report.status();
+        // Their paths hold agents' names, which stay out of logs.
+        status.slowest.clear();
+        let status = serde_json::to_string(&status).unwrap_or_default();
+        tracing::info!(status, "the state of the mount, as SIGUSR1 asked for: {status}");
     }
 
     fn reconfigure(&self, config: &Config) {

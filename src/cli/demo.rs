@@ -38,7 +38,8 @@ pub fn run(args: DemoArgs) -> Result<(), Failure> {
         let config = config::resolve(&sources, &host)?;
         let absolute = preflight::check(&mount_point.path, &config, &host)?;
         if let Err(error) = privacy::no_core_dumps() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "core dumps cannot be turned off");
+            let error = crate::base::chain(&error);
+            tracing::warn!(error, "core dumps cannot be turned off ({error}): a crash could write secrets to the disk");
         }
         daemon::serve(
             Plan { config, mount_point: absolute, reload: None, metrics: None, service_unmounts: false },

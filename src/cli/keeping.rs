@@ -81,7 +81,13 @@ impl Keeping for Keeper {
         report.dry_run = request.dry_run;
         if !request.dry_run {
             // Not what it was: the log must not know it either.
-            tracing::info!(interactions = report.interactions, bytes = report.bytes, "purged");
+            tracing::info!(
+                interactions = report.interactions,
+                bytes = report.bytes,
+                "purged {} interactions and {} bytes of recordings",
+                report.interactions,
+                report.bytes
+            );
         }
         Ok(report)
     }

@@ -92,7 +92,11 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let said = info.payload_as_str().unwrap_or("no message");
     if tracing::dispatcher::has_been_set() {
         let thread = std::thread::current();
-        tracing::error!(place, thread = thread.name().unwrap_or("?"), "internal error: {said}");
+        tracing::error!(
+            place,
+            thread = thread.name().unwrap_or("?"),
+            "internal error at {place}: {said}; please report it"
+        );
     } else {
         eprintln!("cxonefs: internal error at {place}: {said}\n  this is a defect; please report it");
     }

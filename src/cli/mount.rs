@@ -180,7 +180,8 @@ fn is_there(mount_point: &Path, config: &Config) -> bool {
 fn serve(plan: Plan, log: &LogSettings, ready: impl FnOnce() -> std::io::Result<()>) -> Result<(), Failure> {
     logging::start(log)?;
     if let Err(error) = privacy::no_core_dumps() {
-        tracing::warn!(error = &error as &dyn std::error::Error, "core dumps cannot be turned off");
+        let error = crate::base::chain(&error);
+        tracing::warn!(error, "core dumps cannot be turned off ({error}): a crash could write secrets to the disk");
     }
     for warning in plan.config.warnings_at(SystemClock.now()) {
         tracing::warn!("{warning}");

@@ -63,13 +63,23 @@ pub fn changes(before: &Config, after: &Config) -> Vec<Change> {
 /// Says what changed.
 pub fn log(changes: &[Change]) {
     if changes.is_empty() {
-        tracing::info!("configuration read again: nothing changed");
+        tracing::info!("the configuration was read again: nothing changed");
     }
     for Change { key, before, after, holds } in changes {
         if *holds {
-            tracing::info!(key, before, after, "changed");
+            tracing::info!(
+                key,
+                before,
+                after,
+                "the configuration was read again: {key} was {before} and is {after} from now on"
+            );
         } else {
-            tracing::warn!(key, before, after, "changed in the configuration; holds from the next mount on");
+            tracing::warn!(
+                key,
+                before,
+                after,
+                "the configuration was read again: {key} was {before} and is {after} from the next mount on"
+            );
         }
     }
 }

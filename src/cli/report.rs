@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::warming;
-use crate::base::{Clock, Day};
-use crate::catalog::{Catalog, Indexer};
+use crate::base::{Clock, Day, user_words};
+use crate::catalog::{Catalog, Indexer, LedgerRow};
 use crate::config::Config;
 use crate::cxone::{Breaker, Limiter, LoginState, Priority, ServiceState, Tenant};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
-use crate::ops::control::{Controlled, Peer, Refreshed, Retried, WarmLines};
+use crate::ops::control::{Controlled, LedgerLine, Peer, Refreshed, Retried, WarmLines};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
@@ -142,8 +142,30 @@ impl Controlled for Report {
 
     async fn retry(&self, paths: Vec<String>, peer: Peer) -> Result<Retried, String> {
         let forgotten = self.vfs.retry(&paths).await.map_err(|error| super::failure::chain(&error))?;
-        tracing::info!(?paths, forgotten, uid = peer.uid, pid = peer.pid, "refusals were forgotten on request");
+        tracing::info!(
+            places = paths.len(),
+            forgotten,
+            uid = peer.uid,
+            pid = peer.pid,
+            "{forgotten} refusals were forgotten, as {} asked (cxonefs refresh --retry)",
+            user_words(peer.uid)
+        );
         Ok(Retried { forgotten })
+    }
+
+    fn ledger_of(&self, uid: u32, since: &str) -> Result<Vec<LedgerLine>, String> {
+        let since = if since.is_empty() {
+            Timestamp::MIN
+        } else {
+            since.parse().map_err(|_| format!("{since:?} is no time as RFC 3339 has it"))?
+        };
+        let mut lines = Vec::new();
+        let rows = self.catalog.ledger_rows(since, |row| {
+            if row.uid == uid {
+                lines.push(ledger_line(row));
+            }
+        });
+        rows.map(|()| lines).map_err(|error| super::failure::chain(&error))
     }
 
     async fn warm_cost(&self, request: WarmRequest) -> Result<WarmCost, String> {
@@ -153,6 +175,11 @@ impl Controlled for Report {
     async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String> {
         warming::begin(&self.vfs, &request, peer).await
     }
+}
+
+fn ledger_line(row: LedgerRow) -> LedgerLine {
+    let LedgerRow { id, at, master_id, reason, uid, pid, comm, outcome } = row;
+    LedgerLine { id: id.0, at: at.to_string(), master_contact: master_id.0, reason, uid, pid, comm, outcome }
 }
 
 /// To the second: nobody needs more of it.
@@ -184,7 +211,7 @@ impl Measured for Report {
             errors: measured
                 .errors
                 .into_iter()
-                .map(|(operation, kind, count)| (operation, fuse::errno_name(kind), count))
+                .map(|(operation, kind, count)| (operation, kind.name(), count))
                 .collect(),
             api_calls: self.tenant.tally(),
             waits: words.into_iter().zip(self.vfs.resolver().waits()).collect(),
@@ -292,7 +319,8 @@ impl Report {
     fn budget(&self) -> BudgetStatus {
         let today = Day::of(self.clock.now(), &TimeZone::UTC).start(&TimeZone::UTC);
         let spent_today = self.catalog.ledger_count(today).unwrap_or_else(|error| {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot read the ledger");
+            let error = crate::base::chain(&error);
+            tracing::warn!(error, "the ledger cannot be read for the status ({error}): it shows no spending");
             0
         });
         // Not the configuration's, which may have been read again since.
@@ -341,7 +369,7 @@ fn reads(reads: &vfs::Reads<u64>, fetched_bytes: u64) -> ReadStatus {
 fn slow(slow: vfs::Slow) -> SlowRequest {
     let vfs::Slow { at, operation, path, took, error } = slow;
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let error = error.map(|kind| fuse::errno_name(kind).to_owned());
+    let error = error.map(|kind| kind.name().to_owned());
     SlowRequest { at: second(at), operation: operation.to_owned(), path, took_ms, error }
 }
 

@@ -75,6 +75,8 @@ fn ask(socket: &Path, lazy: bool) -> Result<Asked, Failure> {
         Ok(Err(ControlError::Refused(why))) if why.contains("busy") => Asked::Busy(why),
         Ok(Err(
             ControlError::Refused(_)
+            | ControlError::Request(_)
+            | ControlError::NotForUs { .. }
             | ControlError::NoDaemon { .. }
             | ControlError::Silent { .. }
             | ControlError::Stranger { .. },

@@ -18,7 +18,7 @@ use super::identity::TenantIdentity;
 use super::login;
 use super::retry::RetryPolicy;
 use super::settings::{Credentials, TenantSettings};
-use crate::base::Clock;
+use crate::base::{Clock, chain, span};
 
 /// A token is renewed this long before its end, so that no call begins with one that ends under way.
 const RENEW_BEFORE: Duration = Duration::from_mins(5);
@@ -186,12 +186,21 @@ impl Auth {
                 state.failure = Some((now, error.clone()));
                 if error.kind == ApiErrorKind::Denied {
                     state.refusals = state.refusals.saturating_add(1);
-                    let again_in_s = refusal_stands(state.refusals).as_secs();
-                    tracing::warn!(%error, again_in_s, "the login is refused: not repeated before; SIGHUP repeats it at once");
+                    let again = span::words(refusal_stands(state.refusals));
+                    let (again_in_s, error) = (refusal_stands(state.refusals).as_secs(), chain(&error));
+                    tracing::warn!(
+                        error,
+                        again_in_s,
+                        "the login is refused ({error}): not repeated before {again} have passed; correct the key, or the secret's file, and SIGHUP repeats it at once"
+                    );
                 }
                 match (&state.session, need) {
                     (Some(session), Need::Fresh) if error.is_transient() && now < session.ends_at => {
-                        tracing::warn!(%error, "renewing the login failed; the token is good for a while");
+                        let error = chain(&error);
+                        tracing::warn!(
+                            error,
+                            "the login could not be renewed ({error}): the present token is used as long as it is good"
+                        );
                         Ok(session.clone())
                     }
                     _ => Err(error),
@@ -210,7 +219,7 @@ impl Auth {
             _ => self.retry.run(jitter, || endpoints::find(&self.http, &settings, &token.claims)).await?,
         };
         let serial = previous.map_or(1, |previous| previous.serial + 1);
-        tracing::info!(serial, life_s = token.life.as_secs(), api = %endpoints.api, playback = %endpoints.playback, "logged in");
+        tracing::info!(serial, life_s = token.life.as_secs(), api = %endpoints.api, playback = %endpoints.playback, "logged in for {}: reporting at {}, playback at {}", span::words(token.life), endpoints.api, endpoints.playback);
         let after = |span: Duration| obtained_at.saturating_add(span).unwrap_or(Timestamp::MAX);
         let identity = TenantIdentity {
             tenant_id: token.claims.tenant_id,

@@ -91,7 +91,9 @@ impl Gather {
             tracing::warn!(
                 skipped = self.skipped,
                 legs = self.legs.len(),
-                "contact records that cannot be read are not shown"
+                "{} of {} contact records cannot be read and are not shown; cxonefs status counts them by day",
+                self.skipped,
+                self.skipped + self.legs.len() as u64
             );
         }
         let mut contacts: Vec<ContactRecord> = self.legs.into_values().collect();
@@ -103,7 +105,7 @@ impl Gather {
 /// Logs why records cannot be read, unless so many were logged `before`.
 pub(super) fn note_unreadable(described: &[Unreadable], before: u64) {
     for (unreadable, _) in described.iter().zip(before..UNREADABLE_LOGGED_MAX) {
-        tracing::warn!(why = unreadable.why, keys = ?unreadable.keys, "a contact record cannot be read; skipped");
+        tracing::warn!(why = unreadable.why, keys = ?unreadable.keys, "a contact record cannot be read and is not shown ({}); its fields are {:?}", unreadable.why, unreadable.keys);
     }
 }
 

@@ -99,7 +99,7 @@ fn item(element: &Value, plain_loopback: bool) -> PlaybackItem {
     let media = url.and_then(|url| match link::read(&url, plain_loopback) {
         Ok(link) => Some(link),
         Err(bad) => {
-            tracing::warn!(%bad, "a recording is left out");
+            tracing::warn!(%bad, "a recording of an answer is left out, because its link may not be fetched: {bad}");
             None
         }
     });

@@ -144,7 +144,8 @@ async fn token_endpoint(http: &Http, settings: &TenantSettings) -> Result<Url, A
     match (ask.await, &settings.auth_endpoint) {
         (Ok(url), _) => Ok(url),
         (Err(error), Some(base)) => {
-            tracing::warn!(%error, "openid discovery failed; using the configured auth_endpoint");
+            let error = crate::base::chain(&error);
+            tracing::warn!(error, "OpenID discovery failed ({error}): the login goes to tenant.auth_endpoint");
             Ok(address::join(base, "auth/token"))
         }
         (Err(error), None) => Err(error),

@@ -98,7 +98,8 @@ pub(super) async fn completed_contacts(
                 let smaller =
                     slices::trouble(&error).and_then(|trouble| Some((slices::smaller(&slice, trouble)?, trouble)));
                 let Some((smaller, trouble)) = smaller else { return Err(error) };
-                tracing::info!(start = %start, slices = smaller.len(), top = smaller[0].top, %error, "listing in smaller parts");
+                let error = crate::base::chain(&error);
+                tracing::info!(start = %start, slices = smaller.len(), top = smaller[0].top, error, "the listing from {start} goes on in smaller parts ({error})");
                 instead_of = Some(trouble);
                 todo.extend(smaller.into_iter().rev());
                 continue;
@@ -116,12 +117,12 @@ pub(super) async fn completed_contacts(
         if part.end == End::Repeats
             && let Some(smaller) = slices::smaller(&slice, Trouble::TooLong)
         {
-            tracing::info!(start = %start, "the tenant repeats its first page; listing in smaller parts");
+            tracing::info!(start = %start, "the tenant repeats its first page: the listing from {start} goes on in smaller parts");
             todo.extend(smaller.into_iter().rev());
             continue;
         }
         if part.end == End::Repeats {
-            tracing::warn!(start = %start, "the tenant sends the same page again and again: contacts may be missing");
+            tracing::warn!(start = %start, "the tenant sends the same page of the listing from {start} again and again: contacts may be missing");
         }
         whole &= part.whole;
     }
@@ -169,7 +170,12 @@ async fn changes(
     }
     answer.whole = pages.end == Some(End::Whole);
     if !answer.whole {
-        tracing::warn!(since = ?slice.updated_since, pages = pages.paging.pages(), "not all changes could be listed");
+        let since = slice.updated_since.map_or_else(|| String::from("the beginning"), |since| since.to_string());
+        tracing::warn!(
+            since,
+            pages = pages.paging.pages(),
+            "not all changes since {since} could be listed: the rest is asked for at the next look"
+        );
     }
     Ok(answer)
 }
@@ -213,17 +219,17 @@ async fn part(inner: &Arc<Inner>, slice: Slice, progress: &ListingProgress) -> R
         if part.seen == 0 {
             return Err(contradiction("it counts records and sends none"));
         }
-        let (total, seen) = (part.total, part.seen);
+        let (total, seen) = (part.total.unwrap_or_default(), part.seen);
         if found_no_more && part.whole {
             inner.listings.counts_too_many.store(true, Ordering::Relaxed);
             tracing::warn!(
                 total,
                 seen,
-                "the tenant counts more contacts than it sends, and a second look found no more: its count is not believed"
+                "the tenant counts {total} contacts and sends {seen}, and a second look found no more: its count is not believed"
             );
         } else {
             part.whole = false;
-            tracing::warn!(start = ?slice.span.map(|span| span.0), total, seen, "the tenant sends fewer contacts than it counts");
+            tracing::warn!(start = ?slice.span.map(|span| span.0), total, seen, "the tenant counts {total} contacts and sends {seen}: the day is listed again at the next look");
         }
     }
     Ok(part)
@@ -339,7 +345,7 @@ impl Pages {
 fn note_progress(progress: &ListingProgress, slice: Slice, rows: u64) {
     let (is_quarter, (rows, total)) = (progress.add(rows), progress.get());
     if is_quarter && total > LARGE_ROWS {
-        tracing::info!(start = ?slice.span.map(|span| span.0), rows, total, "listing");
+        tracing::info!(start = ?slice.span.map(|span| span.0), rows, total, "listing: {rows} of {total} contacts have arrived");
     }
 }
 

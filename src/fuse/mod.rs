@@ -16,7 +16,6 @@ mod stacking;
 mod told;
 mod unmount;
 
-pub use errno::errno_name;
 pub use mount::{FuseError, MountOptions, Mounted, PassthroughBooks, SUBTYPE, mount};
 pub use notices::{NoticeQueue, notices};
 pub use passthrough::PassthroughState;

@@ -141,7 +141,7 @@ impl Mounted {
     pub fn detach(&self) -> Result<(), FuseError> {
         let is_there = device_at(&self.path).map_or(true, |there| there == self.device);
         if self.device.is_some() && !is_there {
-            tracing::info!("it was taken out of the tree before");
+            tracing::info!("{} was unmounted before", self.path.display());
             return Ok(());
         }
         unmount(&self.path, Busy::Detach).map_err(|source| FuseError::Unmount { path: self.path.clone(), source })

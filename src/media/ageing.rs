@@ -28,7 +28,10 @@ async fn age(lifeline: Weak<Lifeline>) {
         let pause = look_every(media.lifeline.engine.settings.max_age);
         let dropped = tokio::task::spawn_blocking(move || media.drop_expired()).await.unwrap_or(0);
         if dropped > 0 {
-            tracing::info!(recordings = dropped, "dropped from the cache: older than cache.max_age");
+            tracing::info!(
+                recordings = dropped,
+                "{dropped} recordings were dropped from the cache: they are older than cache.max_age"
+            );
         }
         tokio::time::sleep(pause).await;
     }

@@ -76,7 +76,13 @@ impl Cache {
         for found in found {
             space.add_cold(found.hash, found.bytes);
         }
-        tracing::info!(recordings, bytes = space.used(), limit, "cache opened");
+        tracing::info!(
+            recordings,
+            bytes = space.used(),
+            limit,
+            "the cache is open: it holds {recordings} recordings in {} of {limit} bytes",
+            space.used()
+        );
         Ok(Cache {
             store,
             clock,
@@ -195,7 +201,7 @@ impl Cache {
     pub fn changed(&self, recording: &Arc<Recording>, version: &Version) {
         let mut registry = lock(&self.registry);
         if registry.by_id.contains_key(&recording.id) {
-            tracing::info!(recording = ?recording.hash, "the recording changed at the source");
+            tracing::info!(recording = ?recording.hash, "the recording {:?} changed at the media host: what the cache held of it is dropped", recording.hash);
             self.replace(&mut registry, recording, version);
         }
     }
@@ -351,11 +357,11 @@ impl Cache {
 
     pub(super) fn unlink(&self, hash: &KeyHash) {
         if let Err(error) = self.store.unlink(hash) {
-            tracing::warn!(recording = ?hash, %error, "cannot remove a cache file");
+            tracing::warn!(recording = ?hash, %error, "a file of the cache cannot be removed: recording {hash:?}: {}", chain(&error));
         }
     }
 }
 
 fn warn_touched(recording: &Recording) {
-    tracing::warn!(recording = ?recording.hash, "a cache file was changed by another program; its checksums are compared again");
+    tracing::warn!(recording = ?recording.hash, "another program changed a file of the cache: the checksums of recording {:?} are compared again", recording.hash);
 }

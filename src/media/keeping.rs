@@ -184,11 +184,13 @@ impl Cache {
             Ok(loaded) => loaded,
             Err(Unusable::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Err(Cold::Gone),
             Err(error) if error.may_pass() => {
-                tracing::warn!(recording = ?hash, error = %super::error::chain(&error), "cannot look at a cache file");
+                let error = super::error::chain(&error);
+                tracing::warn!(recording = ?hash, error, "a file of the cache cannot be looked at now ({error}): recording {hash:?}");
                 return Err(Cold::Gone);
             }
             Err(error) => {
-                tracing::warn!(recording = ?hash, error = %super::error::chain(&error), "dropping a damaged cache file");
+                let error = super::error::chain(&error);
+                tracing::warn!(recording = ?hash, error, "a damaged file of the cache is dropped ({error}): recording {hash:?} will be fetched again");
                 self.purge(hash);
                 return Err(Cold::Useless);
             }

@@ -130,7 +130,9 @@ impl Drop for AuditLog {
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
-            tracing::error!("the audit log's writer panicked");
+            tracing::error!(
+                "internal error: the audit log's writer ended; no line is written any more; please report it"
+            );
         }
     }
 }
@@ -189,13 +191,17 @@ impl Writer {
         match result {
             Ok(()) => {
                 if self.failing {
-                    tracing::info!("the audit log is being written again");
+                    tracing::info!("the audit log can be written again");
                 }
                 self.failing = false;
             }
             Err(error) => {
                 if !self.failing {
-                    tracing::error!(error = &error as &dyn std::error::Error, "cannot write the audit log");
+                    let error = crate::base::chain(&error);
+                    tracing::error!(
+                        error,
+                        "the audit log cannot be written ({error}): see to the state directory; what is lost is counted in the next line"
+                    );
                 }
                 self.failing = true;
             }

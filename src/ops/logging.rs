@@ -104,7 +104,7 @@ pub fn set_filter(text: &str) -> Result<(), LoggingError> {
     let control = CONTROL.get().ok_or(LoggingError::NotYet)?;
     let mut known = control.filter.lock().unwrap_or_else(PoisonError::into_inner);
     control.handle.reload(filter).map_err(|_| LoggingError::NotYet)?;
-    tracing::info!(before = *known, after = text, "what is logged was changed");
+    tracing::info!(before = *known, after = text, "the log level was {known} and is {text} from now on");
     text.clone_into(&mut known);
     Ok(())
 }

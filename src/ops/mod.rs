@@ -14,6 +14,8 @@ pub mod privacy;
 pub mod privileges;
 pub mod redact;
 pub mod rotate;
+#[cfg(test)]
+mod sentences;
 pub mod status;
 pub mod syslog;
 pub mod version;

@@ -62,7 +62,7 @@ fn found(master: MasterId, playback: &Playback) -> Vec<(ResolvedFile, Option<Vec
     }
     let unnamed = emails.skip(usize::from(MAX_EMAILS)).count();
     if unnamed > 0 {
-        tracing::warn!(%master, emails = unnamed, "more emails than files can be shown for: the rest is in metadata.json only");
+        tracing::warn!(%master, emails = unnamed, "{unnamed} emails of master contact {master} are in its metadata.json only: there are more than files are shown for");
     }
     let links = playback.items.iter().filter_map(|item| item.media.as_ref());
     for (index, link) in (0u8..).zip(links.take(RECORDINGS_MAX)) {

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::catalog::{CatalogError, IndexError, Obstacle, ObstacleKind};
 use crate::cxone::{ApiError, ApiErrorKind, Crowded};
 use crate::media::{MediaError, StorageRefusal};
@@ -42,6 +44,30 @@ impl ErrorKind {
         ErrorKind::ReadOnly,
         ErrorKind::Io,
     ];
+
+    /// Its name in logs and the audit log, which is that of the error that a program is told.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::NotFound => "ENOENT",
+            ErrorKind::NotADirectory => "ENOTDIR",
+            ErrorKind::NoAttribute => "ENODATA",
+            ErrorKind::Denied => "EACCES",
+            ErrorKind::Busy => "EBUSY",
+            ErrorKind::BudgetSpent => "EDQUOT",
+            ErrorKind::Crowded => "EAGAIN",
+            ErrorKind::TimedOut => "ETIMEDOUT",
+            ErrorKind::Interrupted => "EINTR",
+            ErrorKind::Changed => "ESTALE",
+            ErrorKind::ReadOnly => "EROFS",
+            ErrorKind::Io => "EIO",
+        }
+    }
+}
+
+/// Nobody needs more of a time that is hours away.
+pub(super) fn to_the_second(at: Timestamp) -> Timestamp {
+    at.round(jiff::Unit::Second).unwrap_or(at)
 }
 
 type Cause = Arc<dyn Error + Send + Sync>;
@@ -82,7 +108,7 @@ impl VfsError {
             ObstacleKind::Restoring => ErrorKind::Busy,
             ObstacleKind::Refused | ObstacleKind::Archived | ObstacleKind::Failed => ErrorKind::Io,
         };
-        let message = format!("{}; not asked again before {}", obstacle.reason, obstacle.again_at);
+        let message = format!("{}; not asked again before {}", obstacle.reason, to_the_second(obstacle.again_at));
         VfsError { hindered: true, ..VfsError::new(kind, message) }
     }
 
@@ -165,7 +191,7 @@ impl From<Crowded> for VfsError {
 
 impl From<CatalogError> for VfsError {
     fn from(error: CatalogError) -> VfsError {
-        VfsError::because(ErrorKind::Io, "reading or writing the state database failed", Arc::new(error))
+        VfsError::because(ErrorKind::Io, "reading or writing what is known failed", Arc::new(error))
     }
 }
 

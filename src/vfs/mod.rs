@@ -45,6 +45,7 @@ pub use lookup::{Entry, Found, ROOT_INO};
 pub use meters::{Measured, OPERATIONS, Reads, Slow};
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
+pub use paths::Subject;
 pub use policy::{DailyBudget, Scanners};
 pub use principal::{Origin, Presence, Principal, Program, User};
 pub use resolve::{Player, ResolveLimits, Resolver, Want, outcome_word, recording_key};
@@ -349,8 +350,14 @@ impl Vfs {
 
     /// The day in the index; waits for the network only if it was never indexed, and then no longer than a request may.
     async fn ensure_day(&self, day: Day) -> Result<(), VfsError> {
-        let indexed = tokio::time::timeout(self.settings.deadline, self.indexer.ensure(day)).await;
-        indexed.map_err(|_| VfsError::new(ErrorKind::TimedOut, "listing the day takes long; it goes on"))??;
+        let deadline = self.settings.deadline;
+        let indexed = tokio::time::timeout(deadline, self.indexer.ensure(day)).await;
+        indexed.map_err(|_| {
+            let deadline = crate::base::span::words(deadline);
+            let message =
+                format!("listing the day takes longer than {deadline} (limits.deadline); it goes on: look again later");
+            VfsError::new(ErrorKind::TimedOut, message)
+        })??;
         Ok(())
     }
 

@@ -158,7 +158,8 @@ impl Vfs {
                         Ok(bytes)
                     }
                     Err(error) => {
-                        self.resolver.note_media_failure(recording.place.master, recording.index, &error).await;
+                        let (master, index) = (recording.place.master, recording.index);
+                        self.resolver.note_media_failure(master, index, &error, principal).await;
                         if let MediaError::Changed(version) = &error {
                             self.recording_changed(recording, version).await?;
                         }
@@ -182,7 +183,7 @@ impl Vfs {
         // Before the new size is shown: whoever opens by it must not keep the old pages.
         self.note_changed(master, index);
         if self.resolver.publish_size(master, index, version).await? {
-            tracing::warn!(%master, recording = index, "a recording changed at the source; its old bytes are dropped");
+            tracing::warn!(%master, recording = index, "recording {} of master contact {master} changed at the media host: its old bytes are dropped, and open readers get ESTALE", index + 1);
         }
         Ok(())
     }

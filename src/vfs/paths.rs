@@ -7,10 +7,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
-use crate::base::{AgentId, Day};
+use crate::base::{AgentId, Day, MasterId};
+use crate::catalog::FileKind;
 use crate::vfs::Vfs;
 use crate::vfs::children::{self, child_of_kind};
 use crate::vfs::node::{Node, Place};
+
+/// What a log line is about. Paths hold agents' names, which do not belong into logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// In words, as in `recording.mp4 of master contact 701000000122`.
+    pub words: String,
+    /// The interaction, if it is about one.
+    pub master: Option<MasterId>,
+    /// The day, if it is about one.
+    pub day: Option<Day>,
+}
 
 const AGENTS_KEPT: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 const FOLDERS_KEPT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
@@ -41,6 +53,26 @@ impl Vfs {
     /// Where an inode is in the tree.
     pub fn path_of(&self, ino: u64) -> String {
         self.node(ino).map_or_else(|_| format!("inode {ino}"), |node| self.path(node))
+    }
+
+    /// What an inode is, for logs: by ids, without the names of people.
+    pub fn subject_of(&self, ino: u64) -> Subject {
+        let about = |words: String, master, day| Subject { words, master, day };
+        let of = |what: &str, place: Place| {
+            about(format!("{what} of master contact {}", place.master), Some(place.master), Some(place.day))
+        };
+        match self.node(ino) {
+            Ok(Node::Root) => about(String::from("the top folder"), None, None),
+            Ok(Node::Day(day)) => about(format!("the day {day}"), None, Some(day)),
+            Ok(Node::Agent(day, agent)) => about(format!("the day {day} of agent {agent}"), None, Some(day)),
+            Ok(Node::Folder(place)) => of("the folder", place),
+            Ok(Node::Contact(place)) => of(children::CONTACT_JSON, place),
+            Ok(Node::Shared(FileKind::Recording(index @ 1..), place)) => {
+                of(&format!("recording_{}", u32::from(index) + 1), place)
+            }
+            Ok(Node::Shared(kind, place)) => of(children::predicted_name(kind), place),
+            Err(_) => about(format!("inode {ino}"), None, None),
+        }
     }
 
     /// Where a node is in the tree.

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::base::{user_name, user_words};
+
 /// How often a waiting caller is looked at: a blocked process must end within 1 s of Ctrl-C.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
 /// The longest wait for the name under which a program was started.
@@ -107,6 +109,18 @@ impl Principal {
     /// Learns now what records need later. To be called before a request waits: afterwards the caller may be gone.
     pub fn identify(&self) {
         let _ = self.program();
+        user_name::learn(self.0.user.uid);
+    }
+
+    /// Who asks, as messages say it: `user 1000 (anna), program rsync (process 4242)`.
+    pub fn words(&self) -> String {
+        let user = user_words(self.0.user.uid);
+        match self.program() {
+            Some(program) if !program.comm.is_empty() => {
+                format!("{user}, program {} (process {})", program.comm, program.pid)
+            }
+            _ => format!("{user}, an unknown program"),
+        }
     }
 
     /// The name under which the program was started.
@@ -212,6 +226,7 @@ mod tests {
         assert_eq!(mortal.0.load(Ordering::SeqCst), 0);
         principal.clone().identify();
         assert_eq!((principal.pid(), principal.comm()), (7, "cat"));
+        assert!(principal.words().ends_with("program cat (process 7)"), "{}", principal.words());
         assert_eq!(mortal.0.load(Ordering::SeqCst), 1);
     }
 
@@ -231,6 +246,7 @@ mod tests {
     async fn nothing_is_made_up_of_a_caller_who_cannot_be_seen() {
         let principal = Principal::unidentified(USER);
         assert_eq!((principal.program(), principal.pid(), principal.comm()), (None, 0, ""));
+        assert!(principal.words().ends_with("an unknown program"));
         assert!(tokio::time::timeout(Duration::from_hours(1), principal.gone()).await.is_err());
     }
 }

@@ -353,6 +353,7 @@ impl Resolver {
         let deadline = lock(&self.inner.limits).deadline;
         let deadline = deadline.saturating_sub(sizes_grace(deadline));
         let reads = want.reads.filter(|reads| reads.index == index);
+        let principal = want.principal.clone();
         let links = Arc::new(RecordingLinks { resolver: self.clone(), master, index, want });
         self.check_reachable(&self.interaction(master)?, index)?;
         // Under limits of its own: waiting for the rate limit is no work of the media host's.
@@ -369,7 +370,7 @@ impl Resolver {
             .map_err(|_| VfsError::new(ErrorKind::TimedOut, "the media host did not answer in time"))?;
         match &probed {
             Ok(_) => self.note_media_success(master, index).await,
-            Err(error) => self.note_media_failure(master, index, error).await,
+            Err(error) => self.note_media_failure(master, index, error, &principal).await,
         }
         let version = probed?;
         self.publish_size(master, index, &version).await?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::base::Clock;
 use crate::cli::failure::Failure;
-use crate::fuse;
 use crate::ops::rotate::Rotation;
 use crate::ops::{AuditLog, AuditRecord};
 use crate::vfs::{Audit, OpenEvent};
@@ -41,7 +40,7 @@ impl Audit for AuditSink {
             path: if self.names { event.path.clone() } else { nameless(&event.path) },
             master_contact: event.master,
             billed: event.billed,
-            outcome: event.outcome.map_or_else(|kind| fuse::errno_name(kind).to_owned(), |()| String::from("ok")),
+            outcome: event.outcome.map_or_else(|kind| kind.name().to_owned(), |()| String::from("ok")),
         });
     }
 }

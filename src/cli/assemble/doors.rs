@@ -79,7 +79,11 @@ pub fn open(config: &Config, trees: Vec<(Arc<Vfs>, NoticeQueue, PathBuf)>) -> Re
             Err(error) => {
                 for door in &doors {
                     if let Err(error) = door.mounted.detach() {
-                        tracing::error!(error = &error as &dyn std::error::Error, "a mount stays behind");
+                        let error = crate::base::chain(&error);
+                        tracing::error!(
+                            error,
+                            "one place of this mount stays mounted ({error}): detach it with umount --lazy"
+                        );
                     }
                 }
                 return Err(Failure::failed(error).while_doing("mounting"));

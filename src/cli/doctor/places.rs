@@ -47,7 +47,7 @@ fn missing(name: &'static str, dir: &Path) -> Check {
         Ok(_) => Check::ok(name, format!("{} will be created", dir.display())),
         Err(error) => Check::failed(
             name,
-            format!("{} cannot be created in {}: {error}", dir.display(), above.display()),
+            format!("{} cannot be created in {}: {}", dir.display(), above.display(), crate::base::chain(&error)),
             format!("as root: install -d -m 700 -o $USER {}; or choose another directory", dir.display()),
         ),
     }
@@ -84,7 +84,7 @@ fn cache_room(config: &Config, free: Option<u64>) -> Check {
             "lower cache.size, or choose a cache.dir with more room",
         );
     }
-    Check::ok(NAME, format!("{} free for at most {}", size(free), size(wanted)))
+    Check::ok(NAME, format!("{} free; the cache takes up to {} of it (cache.size)", size(free), size(wanted)))
 }
 
 /// Bytes on disk below a directory of ours, two levels deep as the cache is.

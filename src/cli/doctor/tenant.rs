@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::check::Check;
 use super::network;
-use crate::base::Clock;
+use crate::base::{Clock, span};
 use crate::cli::assemble;
 use crate::cli::failure::{Failure, chain};
 use crate::config::Config;
@@ -73,7 +73,7 @@ async fn name(config: &Config) -> Check {
             Some(address) => return Check::ok(NAME, format!("{host} is {}", address.ip())),
             None => String::from("no address"),
         },
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => chain(&error),
         Err(_) => String::from("no answer"),
     };
     Check::failed(
@@ -96,13 +96,14 @@ fn skew(told: Option<Timestamp>, now: Timestamp) -> Check {
     const NAME: &str = "clock";
     let Some(told) = told else { return Check::skipped(NAME, "the tenant does not tell its time") };
     let skew = now.duration_since(told);
+    let apart = Duration::from_secs(skew.as_secs().unsigned_abs());
     if skew.abs() <= SKEW_MAX {
-        return Check::ok(NAME, format!("{} s from the tenant's", skew.as_secs().abs()));
+        return Check::ok(NAME, format!("{} from the tenant's", span::words(apart)));
     }
     let direction = if skew.is_positive() { "ahead of" } else { "behind" };
     Check::failed(
         NAME,
-        format!("this machine is {} s {direction} the tenant", skew.as_secs().abs()),
+        format!("this machine's clock is {} {direction} the tenant's", span::words(apart)),
         "set the clock: timedatectl set-ntp true",
     )
 }
@@ -172,10 +173,11 @@ mod tests {
         assert_eq!(skew(None, now).outcome, Outcome::Skipped);
         let ahead = at(-3600);
         assert!(
-            ahead.detail.contains("3600 s ahead of") && ahead.remedy.unwrap().contains("timedatectl"),
+            ahead.detail.contains("1 h ahead of") && ahead.remedy.unwrap().contains("timedatectl"),
             "{}",
             ahead.detail
         );
+        assert!(at(-40 * 86_400).detail.contains("40 days ahead of"), "{}", at(-40 * 86_400).detail);
         assert!(at(3600).detail.contains("behind"));
     }
 

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::base::{Clock, UserKey};
+use crate::base::{Clock, UserKey, span};
 use adaptive::Adaptive;
 use queue::{Queue, Ticket};
 use slow_start::SlowStart;
@@ -338,7 +338,14 @@ impl InFlight {
         drop(state);
         if let Some(pause) = pause {
             let (service, pause_s) = (self.shared.service, pause.as_secs_f32());
-            tracing::warn!(service, pause_s, accepted, limit, "the tenant throttles: no calls during the pause");
+            let pause = span::words(pause);
+            tracing::warn!(
+                service,
+                pause_s,
+                accepted,
+                limit,
+                "the tenant throttles {service}: no calls for {pause}, and at most {limit} in a window after it"
+            );
         }
     }
 

@@ -93,7 +93,7 @@ fn drop_formats(dir: &Path, is_dropped: impl Fn(&str) -> bool) -> io::Result<()>
         let name = name.to_string_lossy();
         let is_format = name.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
         if is_format && is_dropped(&name) && entry.file_type()?.is_dir() {
-            tracing::warn!(format = %name, "dropping a cache of another format or key; recordings will be fetched again");
+            tracing::warn!(format = %name, "a cache of another format or key ({name}) is dropped: recordings will be fetched again");
             fs::remove_dir_all(entry.path())?;
         }
     }

@@ -175,7 +175,7 @@ impl Resolver {
     /// Waits until the call may be made. `None` if everybody left; then the flight is off the board.
     async fn queue(&self, master: MasterId, flight: &Flight) -> Result<Option<(Permit, Admitted)>, VfsError> {
         let mut turn = flight.turn.subscribe();
-        self.check_budget(&turn.borrow().user)?;
+        self.check_budget(master, flight)?;
         let admitted = self.inner.breaker.admit().await.map_err(|error| VfsError::from(Arc::new(error)))?;
         let begun = Instant::now();
         loop {
@@ -259,9 +259,13 @@ impl Resolver {
         self.land(under_way, &answer);
         let outcome = outcome_word(&answer);
         let stored = match answer {
-            Ok(PlaybackAnswer::Refused(refusal)) => Err(Failure::Final(self.remember_refusal(master, &refusal).await)),
+            Ok(PlaybackAnswer::Refused(refusal)) => {
+                Err(Failure::Final(self.remember_refusal(master, &refusal, &payer).await))
+            }
             Ok(answer) => self.store(master, &answer).await.map_err(Failure::Final),
-            Err(error) if is_failure(&error) => Err(Failure::Final(self.remember_failure(master, &error).await)),
+            Err(error) if is_failure(&error) => {
+                Err(Failure::Final(self.remember_failure(master, &error, &payer).await))
+            }
             Err(error) => Err(failure(error)),
         };
         let catalog = self.inner.catalog.clone();
@@ -322,7 +326,7 @@ impl Resolver {
         let allowed = self.allowed();
         let row = self.inner.purse.spend(entry, allowed).await;
         if row.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent) {
-            self.log_spent_budget(allowed);
+            self.log_spent_budget(allowed, master, payer);
         }
         row
     }
@@ -334,17 +338,19 @@ impl Resolver {
     }
 
     /// Says no before the queue; what decides is [`Purse::spend`](super::purse::Purse::spend), after it.
-    fn check_budget(&self, user: &UserKey) -> Result<(), VfsError> {
-        let allowed = self.allowed();
-        let spent = allowed.check(&self.inner.catalog, self.inner.clock.now(), user);
-        if spent.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent) {
-            self.log_spent_budget(allowed);
+    fn check_budget(&self, master: MasterId, flight: &Flight) -> Result<(), VfsError> {
+        let (allowed, user) = (self.allowed(), flight.turn.borrow().user.clone());
+        let spent = allowed.check(&self.inner.catalog, self.inner.clock.now(), &user);
+        if spent.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent)
+            && let Some(payer) = flight.payer()
+        {
+            self.log_spent_budget(allowed, master, &payer);
         }
         spent
     }
 
     /// Once a day; that of one user is said to that user.
-    fn log_spent_budget(&self, allowed: Allowed) {
+    fn log_spent_budget(&self, allowed: Allowed, master: MasterId, payer: &Principal) {
         let now = self.inner.clock.now();
         if spent_on_day_of(&self.inner.catalog, now).is_ok_and(|spent| allowed.budget.allows(spent)) {
             return;
@@ -352,7 +358,17 @@ impl Resolver {
         let today = Day::of(now, &jiff::tz::TimeZone::UTC);
         if self.inner.budget_logged_on.swap(i64::from(today.0), Ordering::Relaxed) != i64::from(today.0) {
             let limit = allowed.budget.0.unwrap_or(u64::MAX);
-            tracing::warn!(limit, utc_day = %today, "daily budget of billed calls is spent; raise limits.daily_budget to go on");
+            tracing::warn!(
+                limit,
+                utc_day = %today,
+                %master,
+                uid = payer.user().uid,
+                pid = payer.pid(),
+                comm = payer.comm(),
+                "master contact {master} cannot be had now: EDQUOT for {}: the daily budget of {limit} billed calls is spent for the UTC day {today}; raise \
+                 limits.daily_budget and reload (SIGHUP) to go on today; further refusals of today are not logged",
+                payer.words()
+            );
         }
     }
 }

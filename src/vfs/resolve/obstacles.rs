@@ -78,13 +78,11 @@ pub fn remedy(kind: ObstacleKind, scope: Scope) -> &'static str {
         (ObstacleKind::Refused, _) => {
             "check tenant.playback_endpoint and what stands between this machine and CXone; then: cxonefs refresh DIR --retry"
         }
-        (ObstacleKind::Restoring, _) => "wait until CXone has restored it; it is asked for again in an hour",
+        (ObstacleKind::Restoring, _) => "wait until CXone has restored it",
         (ObstacleKind::Archived, _) => {
             "have it restored from the archive in CXone; then: cxonefs refresh DIR --retry PATH"
         }
-        (ObstacleKind::Failed, _) => {
-            "nothing; it is asked for again after a pause. At once: cxonefs refresh DIR --retry PATH"
-        }
+        (ObstacleKind::Failed, _) => "to ask again before that: cxonefs refresh DIR --retry PATH",
     }
 }
 

@@ -9,7 +9,8 @@ use crate::base::MasterId;
 use crate::catalog::{Catalog, CatalogError, FileKind, Interaction, Obstacle, ObstacleKind, Scope, State};
 use crate::cxone::{ApiError, Refusal};
 use crate::media::{MediaError, Version};
-use crate::vfs::error::{ErrorKind, VfsError};
+use crate::vfs::error::{ErrorKind, VfsError, to_the_second};
+use crate::vfs::principal::Principal;
 
 /// The role, in the catalog's facts.
 const ROLE_FACT: &str = "playback_role";
@@ -44,7 +45,7 @@ impl Resolver {
             (role.clone(), is_other)
         };
         if is_other {
-            tracing::info!("another access key: what was refused under the one before is asked for again");
+            tracing::info!("the access key is another one: what was refused under the one before is asked for again");
             self.inner.catalog.clear_obstacles_in(Scope::Shared)?;
             self.inner.catalog.clear_obstacles_in(Scope::Settled)?;
         }
@@ -72,27 +73,28 @@ impl Resolver {
     }
 
     /// Keeps a refusal; the error that its askers get.
-    pub(super) async fn remember_refusal(&self, master: MasterId, refusal: &Refusal) -> VfsError {
+    pub(super) async fn remember_refusal(&self, master: MasterId, refusal: &Refusal, payer: &Principal) -> VfsError {
         let now = self.inner.clock.now();
         let obstacle = obstacles::of_refusal(refusal, now);
         let mut role = None;
         if obstacle.scope == Scope::Shared {
             let mut known = lock(&self.inner.role);
             if known.note_refusal(master, &obstacle, now) {
+                let (reason, remedy) = (&*obstacle.reason, remedy(obstacle.kind, Scope::Shared));
                 tracing::warn!(
-                    reason = &*obstacle.reason,
-                    remedy = remedy(obstacle.kind, Scope::Shared),
-                    "Media Playback refuses whatever is asked for; one call in five minutes finds out whether it still does"
+                    reason,
+                    remedy,
+                    "Media Playback refuses whatever is asked for ({reason}); one call in five minutes finds out whether it still does; {remedy}"
                 );
             }
             role = Some(known.clone());
         }
-        tell(master, None, &obstacle, refusal.correlation_id.as_deref());
+        tell(master, None, &obstacle, refusal.correlation_id.as_deref(), payer);
         self.keep(master, None, obstacle, role).await
     }
 
     /// Keeps that a billed call was not answered; the error that its askers get.
-    pub(super) async fn remember_failure(&self, master: MasterId, error: &ApiError) -> VfsError {
+    pub(super) async fn remember_failure(&self, master: MasterId, error: &ApiError, payer: &Principal) -> VfsError {
         let now = self.inner.clock.now();
         let before = match self.interaction(master) {
             Ok(interaction) => interaction.obstacles.playback,
@@ -106,7 +108,7 @@ impl Resolver {
             }
             failing.outage |= self.inner.breaker.state().down_for.is_some();
         }
-        tell(master, None, &obstacle, error.correlation_id.as_deref());
+        tell(master, None, &obstacle, error.correlation_id.as_deref(), payer);
         let kept = self.keep(master, None, obstacle, None).await;
         kept.because_of(error)
     }
@@ -144,7 +146,13 @@ impl Resolver {
     }
 
     /// Keeps what a media host said of a recording, where that lasts: no other link would be better.
-    pub(in crate::vfs) async fn note_media_failure(&self, master: MasterId, index: u8, error: &MediaError) {
+    pub(in crate::vfs) async fn note_media_failure(
+        &self,
+        master: MasterId,
+        index: u8,
+        error: &MediaError,
+        principal: &Principal,
+    ) {
         let Some(obstacle) = obstacles::of_media(error, self.inner.clock.now()) else { return };
         let kind = FileKind::Recording(index);
         let holds =
@@ -152,7 +160,7 @@ impl Resolver {
         if self.interaction(master).is_ok_and(|known| holds(&known)) {
             return;
         }
-        tell(master, Some(index), &obstacle, None);
+        tell(master, Some(index), &obstacle, None, principal);
         self.keep(master, Some(kind), obstacle, None).await;
     }
 
@@ -252,16 +260,32 @@ fn keep_role(catalog: &Catalog, role: &Role) -> Result<(), CatalogError> {
 }
 
 /// The one line about an obstacle; who meets it later is told by the errno and the attribute `reason`.
-fn tell(master: MasterId, recording: Option<u8>, obstacle: &Obstacle, correlation_id: Option<&str>) {
+fn tell(
+    master: MasterId,
+    recording: Option<u8>,
+    obstacle: &Obstacle,
+    correlation_id: Option<&str>,
+    principal: &Principal,
+) {
     let state = State::Hindered(obstacle.clone()).word();
+    let remedy =
+        if recording.is_some() { storage_remedy(obstacle.kind) } else { remedy(obstacle.kind, obstacle.scope) };
+    let what = recording.map_or_else(String::new, |index| format!("recording {} of ", u32::from(index) + 1));
+    let (errno, reason) = (VfsError::hindered(obstacle).kind().name(), &*obstacle.reason);
+    let again_at = to_the_second(obstacle.again_at);
     tracing::warn!(
         %master,
         recording,
         state,
-        reason = &*obstacle.reason,
-        asked_again_at = %obstacle.again_at,
+        reason,
+        asked_again_at = %again_at,
         correlation_id,
-        remedy = if recording.is_some() { storage_remedy(obstacle.kind) } else { remedy(obstacle.kind, obstacle.scope) },
-        "an interaction cannot be had now"
+        remedy,
+        uid = principal.user().uid,
+        pid = principal.pid(),
+        comm = principal.comm(),
+        "{what}master contact {master} cannot be had now: {errno} for {}: {reason} (state {state}); it is not asked for again before \
+         {again_at}; {remedy}",
+        principal.words()
     );
 }

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::aside;
 use super::scope::{Recordings, Scope};
-use crate::base::MasterId;
+use crate::base::{MasterId, chain};
 use crate::catalog::{FileKind, Interaction, Resolution, ResolvedFile};
 use crate::cxone::Priority;
 use crate::media::Version;
@@ -219,6 +219,7 @@ impl Job {
     }
 
     async fn fetch(&self, master: MasterId, index: u8, version: &Version, want: Want) -> Result<(), VfsError> {
+        let principal = want.principal.clone();
         let links = Arc::new(RecordingLinks { resolver: self.vfs.resolver.clone(), master, index, want });
         let reader = self.vfs.resolver.media().open_reader(&recording_key(master, index), version, links).await?;
         let mut offset = 0;
@@ -226,7 +227,7 @@ impl Job {
             let bytes = match reader.read(offset, PIECE_BYTES).await {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    self.vfs.resolver.note_media_failure(master, index, &error).await;
+                    self.vfs.resolver.note_media_failure(master, index, &error, &principal).await;
                     return Err(error.into());
                 }
             };
@@ -289,16 +290,4 @@ fn files(interaction: &Interaction) -> Arc<[ResolvedFile]> {
 fn has_metadata(interaction: &Interaction) -> Result<(), ErrorKind> {
     let found = files(interaction).iter().any(|file| file.kind == FileKind::Metadata);
     if found { Ok(()) } else { Err(ErrorKind::NotFound) }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &VfsError) -> String {
-    let mut line = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }

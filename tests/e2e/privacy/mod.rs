@@ -6,4 +6,5 @@ mod erasing;
 mod keeping;
 mod leaks;
 mod local_users;
+mod members;
 mod rights;

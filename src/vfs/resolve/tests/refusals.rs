@@ -229,7 +229,12 @@ async fn a_media_host_that_refuses_fresh_links_is_remembered_of_the_one_recordin
     fixture
         .vfs
         .resolver()
-        .note_media_failure(master(500), 0, &MediaError::Refused(crate::media::StorageRefusal::Denied))
+        .note_media_failure(
+            master(500),
+            0,
+            &MediaError::Refused(crate::media::StorageRefusal::Denied),
+            &crate::vfs::Principal::unidentified(crate::vfs::User { uid: 1, gid: 1 }),
+        )
         .await;
     // As if they had ended: with a link at hand, asking again costs nothing.
     fixture.vfs.resolver().links().forget(master(500));
