@@ -178,13 +178,10 @@ fn kind(is_dir: bool) -> FileType {
 
 impl Filesystem for Adapter {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // What an older kernel lacks only costs speed. Except AUTO_INVAL_DATA: with it a read first asks for attributes that the
-        // kernel may not keep. Without it, who reads without `fstat` after `open` reads by the size that was guessed before, and the
-        // kernel, racing with its own readahead, then pads the end with zeros.
-        for wanted in [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_AUTO_INVAL_DATA] {
-            if let Err(missing) = config.add_capabilities(wanted) {
-                tracing::debug!(?missing, "kernel capabilities not offered");
-            }
+        // What an older kernel lacks only costs speed. Not FUSE_AUTO_INVAL_DATA: the size that the kernel holds is exact before any byte is
+        // read, and with it a read asks for attributes again, and drops pages, whenever their time is up.
+        if let Err(missing) = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS) {
+            tracing::debug!(?missing, "kernel capabilities not offered");
         }
         // A kernel before 5.1 would take ENOSYS for an error.
         let offered = config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();

@@ -24,7 +24,7 @@ use crate::vfs::Opened;
 /// Enough that two kernel threads rarely meet.
 const SHARDS: usize = 16;
 
-/// How long a program that only tried a file with its first open is told of a low estimate.
+/// How long a program that only tried a file with its first open is told of a low estimate when it opens it to read.
 const TOLD_AGAIN_FOR: Duration = Duration::from_secs(2);
 
 /// When a request was taken from the kernel, in relation to notices and answers.
@@ -38,13 +38,13 @@ pub struct Caller<P> {
     /// Gives its process, 0 if that cannot be seen.
     pub process: P,
     pub arrival: Arrival,
-    /// With `O_NONBLOCK`, which means nothing to a file: programs that look for holes or for the kind of a file open it so, take no notice if
-    /// that fails, and then open it once more to read by the size that they saw before.
+    /// With `O_NONBLOCK`, which means nothing to a file: a program that looks for holes first opens it so, takes no notice if that fails, and then
+    /// opens it without to read by the size that it saw before.
     pub only_tries: bool,
     pub now: Instant,
 }
 
-/// A process that was told of a low estimate when it only tried the file, and is told again for a while.
+/// A process that was told of a low estimate when it only tried the file.
 struct Tried {
     process: u32,
     shown: u64,
@@ -310,7 +310,7 @@ impl Told {
         if let Some(tried) = shard.tried.get(&ino) {
             if now >= tried.until {
                 shard.tried.remove(&ino);
-            } else if (caller.process)() == tried.process {
+            } else if !caller.only_tries && (caller.process)() == tried.process {
                 return Verdict::TooLow { shown: tried.shown };
             }
         }

@@ -82,6 +82,7 @@ fn a_program_that_only_tried_a_file_is_told_again_when_it_means_to_read() {
     assert_eq!(by(1, true, 0, 1), Verdict::TooLow { shown: 40 });
     assert_eq!(by(1, false, 0, 2), Verdict::TooLow { shown: 40 });
     assert_eq!(by(2, false, 0, 3), Verdict::LookAgain, "another process");
+    assert_eq!(by(1, true, 0, 6), Verdict::Exact, "a server that opens everything so");
     assert_eq!(by(1, false, 1, 4), Verdict::TooLow { shown: 40 }, "the size that it saw is too low still");
     assert_eq!(by(1, false, 2, 5), Verdict::Exact, "long enough");
 }
