@@ -228,9 +228,9 @@ def call_boto3(source, target):
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
     s3 = boto3.client("s3", endpoint_url=os.environ["U"], config=config, **keys)
     key = f"{os.getpid()}"
-    s3.create_bucket(Bucket="b")
-    s3.upload_file(source, "b", key)
-    s3.download_file("b", key, target)
+    s3.create_bucket(Bucket="bucket")
+    s3.upload_file(source, "bucket", key)
+    s3.download_file("bucket", key, target)
 
 
 def call_flight(source, target):

@@ -89,9 +89,13 @@ impl Cell {
 /// Runs it: the worst verdict, and what is wrong with the cell.
 pub fn run(lane: &mut Lane, cell: &Cell) -> (Verdict, Result<(), String>) {
     let (place, dir) = lane.next();
-    let says = match lane.needed(cell.program.needs) {
-        Ok(says) => says,
-        Err(why) => return (Verdict::Loud(why.clone()), Err(why)),
+    if let Err(why) = lane.needed(cell.program.needs) {
+        return (Verdict::Loud(why.clone()), Err(why));
+    }
+    // What it needs may have ended with an error of the file before.
+    let judge = |lane: &mut Lane, subject: &Subject, dir: &Path| match lane.needed(cell.program.needs) {
+        Ok(says) => judged(cell, &says, subject, dir),
+        Err(why) => Verdict::Wrong(why),
     };
     let folder = lane.root().join(&place.path);
     let relative = |name: &str| place.path.join(name);
@@ -111,13 +115,13 @@ pub fn run(lane: &mut Lane, cell: &Cell) -> (Verdict, Result<(), String>) {
     let before = lane.drive.counters().playback_calls;
     let (mut worst, mut objections) = (Verdict::Exact, Vec::new());
     for (number, subject) in subjects.iter().enumerate() {
-        let verdict = judged(cell, &says, subject, &dir.join(number.to_string()));
+        let verdict = judge(lane, subject, &dir.join(number.to_string()));
         let was_opened = lane.drive.counters().playback_calls > 0;
         objections.extend(cell.objection(&verdict, was_opened));
         let may_again = cell.program.class == Class::Exact && cell.may_fail_once();
         if matches!(verdict, Verdict::Loud(_)) && may_again {
             // Now the size is known.
-            match judged(cell, &says, subject, &dir.join(format!("{number}-again"))) {
+            match judge(lane, subject, &dir.join(format!("{number}-again"))) {
                 Verdict::Exact => {}
                 other => objections.push(format!("again: {other:?}")),
             }

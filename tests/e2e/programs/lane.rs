@@ -133,8 +133,10 @@ impl Lane {
 
     /// The lines of shell that tell where it is; it is started if it was not.
     pub fn needed(&mut self, needs: Needs) -> Result<String, String> {
-        if !self.started.contains_key(&needs) {
-            let dir = self.drive.sandbox.dir(&format!("{needs:?}"));
+        let is_gone = |started: &mut Result<Started, String>| started.as_mut().is_ok_and(|started| !started.is_there());
+        if self.started.get_mut(&needs).is_none_or(is_gone) {
+            self.started.remove(&needs);
+            let dir = self.drive.sandbox.dir(&format!("{needs:?}-{}", self.cells));
             std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
             let root = self.root().to_owned();
             self.started.insert(needs, servers::start(needs, &root, &dir));

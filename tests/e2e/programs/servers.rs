@@ -48,6 +48,13 @@ pub struct Started {
     running: Option<Running>,
 }
 
+impl Started {
+    /// Whether it can be used still: some servers end with the first error of a file.
+    pub fn is_there(&mut self) -> bool {
+        self.running.as_mut().is_none_or(|running| running.0.try_wait().is_ok_and(|ended| ended.is_none()))
+    }
+}
+
 impl Drop for Started {
     fn drop(&mut self) {
         if let Some(path) = &self.mounted {
