@@ -1,6 +1,6 @@
 //! What each part is told of the configuration. Pure.
 
-use crate::base::ResolveOn;
+use crate::base::{ResolveOn, accounts};
 use crate::config::{AlsoConfig, CacheConfig, Config, LimitsConfig, TenantConfig};
 use crate::cxone::{CallTimes, ClientCredentials, Credentials, LimiterSettings, TenantSettings, is_loopback};
 use crate::media::{MediaReach, MediaSettings};
@@ -32,15 +32,10 @@ pub fn vfs_settings(config: &Config) -> VfsSettings {
         // What the profile for backups sets, and nobody sets for anything else.
         anticipate: mount.resolve_on == ResolveOn::List && config.limits.patience.is_none(),
         scanners: ProgramPatterns::new(&mount.deny_processes),
-        exact_for: Callers::new(&mount.resolve_on_stat_for, uid_of),
+        exact_for: Callers::new(&mount.resolve_on_stat_for, accounts::user_id),
         ownership: Ownership { uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode, file_mode: mount.file_mode },
         deadline: config.limits.deadline,
     }
-}
-
-/// Asks the system who is meant by a user's name.
-fn uid_of(name: &str) -> Option<u32> {
-    uzers::get_user_by_name(name).map(|user| user.uid())
 }
 
 /// The same for a further door.
