@@ -12,6 +12,6 @@ pub use client::{ControlError, Lines, daemon_of, get, lines, post};
 pub use long::follow;
 pub use place::{find_socket, own_runtime_dir, own_sockets, socket_of};
 pub use server::{
-    Controlled, LogLevel, Peer, RefreshRequest, Refreshed, Retried, RetryRequest, Server, UnmountRequest, WarmLines,
-    serve,
+    Controlled, LogLevel, Peer, RefreshRequest, Refreshed, Retried, RetryRequest, Server, UnmountRequest, Unmounted,
+    WarmLines, serve,
 };

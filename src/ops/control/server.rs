@@ -68,7 +68,7 @@ pub trait Controlled: Send + Sync + 'static {
     async fn retry(&self, paths: Vec<String>, peer: Peer) -> Result<Retried, String>;
 
     /// Takes the mount out of the tree: only if nothing in it is in use, or, lazily, in any case. An error is in words for the user.
-    async fn unmount(&self, lazy: bool) -> Result<(), String>;
+    async fn unmount(&self, lazy: bool) -> Result<Unmounted, String>;
 
     /// Who looks after what this mount keeps on disk.
     fn keeper(&self) -> Arc<dyn Keeping>;
@@ -106,6 +106,13 @@ pub struct RetryRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retried {
     pub forgotten: u64,
+}
+
+/// What a daemon does after a mount of its was taken away.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Unmounted {
+    /// It serves the tree at further places.
+    pub goes_on: bool,
 }
 
 /// How to unmount.
@@ -218,7 +225,7 @@ async fn unmount(
 ) -> Response {
     tracing::info!(lazy = request.lazy, uid = peer.uid, pid = peer.pid, "asked to unmount");
     match controlled.unmount(request.lazy).await {
-        Ok(()) => Json(serde_json::Value::Null).into_response(),
+        Ok(unmounted) => Json(unmounted).into_response(),
         Err(why) => refused(why),
     }
 }
