@@ -30,7 +30,7 @@ use crate::ops::Trimmer;
 use crate::ops::control::{self, Controlled as _};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics;
-use crate::vfs::{Parts, Resolver, Scanners, Vfs};
+use crate::vfs::{Parts, ProgramPatterns, Resolver, Vfs};
 use audit::AuditSink;
 use binding::Bindings;
 use doors::Door;
@@ -281,7 +281,7 @@ impl Served for ServedMount {
 
     fn reconfigure(&self, config: &Config) {
         for ServedDoor { door, .. } in &self.doors {
-            door.vfs.set_scanners(Scanners::new(&config.mount.deny_processes));
+            door.vfs.set_scanners(ProgramPatterns::new(&config.mount.deny_processes));
         }
         let resolver = self.report.vfs.resolver();
         resolver.set_limits(resolve_limits(&config.limits));

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::cxone::{Breaker, Limiter, LoginState, Priority, ServiceState, Tenant};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
-use crate::ops::control::{Controlled, LedgerLine, Peer, Refreshed, Retried, WarmLines};
+use crate::ops::control::{Controlled, LedgerLine, Peer, Refreshed, Retried, Unmounted, WarmLines};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
@@ -118,12 +118,13 @@ impl Controlled for Report {
         Arc::clone(&self.keeper)
     }
 
-    async fn unmount(&self, lazy: bool) -> Result<(), String> {
+    async fn unmount(&self, lazy: bool) -> Result<Unmounted, String> {
         let mount_point = self.mount_point.clone();
         let busy = if lazy { fuse::Busy::Detach } else { fuse::Busy::Refuse };
         // Not in a worker: the helper is waited for.
         let done = tokio::task::spawn_blocking(move || fuse::unmount(&mount_point, busy)).await;
-        done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        Ok(Unmounted { goes_on: self.mounted_doors().any(|door| door.mount_point != self.mount_point) })
     }
 
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed> {

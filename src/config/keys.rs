@@ -199,6 +199,8 @@ keys! {
         Is("updatedb*,mlocate,plocate,baloo_file*,tracker-*,localsearch*,*thumbnail*,tumblerd,mds*,mdworker*,\
             clamd*,clamscan,clamonacc,wdavdaemon,falcon-sensor,recollindex,kioworker");
     "Programs (by `/proc/PID/exe`, `argv[0]` or `comm`; a pattern with a slash goes by the whole path) that get EACCES where a billed call would be needed."
+    RESOLVE_ON_STAT_FOR: Vec<String> = "mount"."resolve_on_stat_for", CALLERS, Described("nobody");
+    "Programs (told as those of `deny_processes`) and users (by name or number) for whom `stat` makes the billed call and shows the exact size, while it stays free for everybody else. A text that is both a program's and a user's name means both."
 
     MEDIA_CA_FILE: PathBuf = "media"."ca_file", PATH, Described("none: the system's authorities alone");
     "The same for hosts that recordings are fetched from; `tenant.ca_file` does not hold for them."

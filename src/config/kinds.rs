@@ -275,6 +275,31 @@ pub static PATTERNS: Kind<Vec<String>> = Kind {
     },
 };
 
+pub static CALLERS: Kind<Vec<String>> = Kind {
+    word: "list of programs and users",
+    expected: "a list of programs' names, * and ? allowed, and of users by name or number, such as [\"bsdtar\", \"backup\", 1000]",
+    read: |value| {
+        let words = match value {
+            Value::Mixed(words) => words.clone(),
+            _ => words_of(value)?,
+        };
+        for word in &words {
+            let is_number = word.strip_prefix('-').unwrap_or(word).bytes().all(|byte| byte.is_ascii_digit());
+            match word.parse::<u32>() {
+                _ if word.is_empty() => return Err(UnitError(String::from("an empty name matches nothing"))),
+                Err(_) | Ok(u32::MAX) if is_number => {
+                    return Err(UnitError(format!("{word} is no user's number: it is out of range")));
+                }
+                _ => {}
+            }
+        }
+        if words.len() > 256 {
+            return Err(UnitError(String::from("more than 256 are too many")));
+        }
+        Ok(words)
+    },
+};
+
 pub static HOSTS: Kind<Vec<HostPattern>> = Kind {
     word: "list of hosts",
     expected: "a list of hosts, such as [\"*.s3.us-west-2.amazonaws.com\", \"10.1.2.3\"]",
@@ -339,6 +364,19 @@ mod tests {
         assert!((BUDGET.read)(&Value::Integer(-1)).is_err());
         assert_eq!((PATIENCE.read)(&plain("unlimited")), Ok(None));
         assert!((DURATION.read)(&plain("0s")).is_err());
+    }
+
+    #[test]
+    fn callers_are_names_and_numbers() {
+        let mixed = Value::Mixed(vec!["tar*".into(), "1000".into()]);
+        assert_eq!((CALLERS.read)(&mixed), Ok(vec!["tar*".to_owned(), "1000".to_owned()]));
+        assert_eq!((CALLERS.read)(&plain("tar*, 1000")), (CALLERS.read)(&mixed));
+        assert_eq!((CALLERS.read)(&plain("")), Ok(vec![]));
+        for bad in ["-1", "4294967295", "99999999999"] {
+            assert!((CALLERS.read)(&plain(bad)).is_err(), "{bad}");
+        }
+        assert!((CALLERS.read)(&Value::List(vec![String::new()])).is_err());
+        assert!((PATTERNS.read)(&mixed).is_err(), "elsewhere a list is of text alone");
     }
 
     #[test]

@@ -116,6 +116,8 @@ pub struct MountConfig {
     pub file_mode: u16,
     /// Patterns for `/proc/PID/comm`; `*` and `?` stand for other characters.
     pub deny_processes: Vec<String>,
+    /// Programs, as `deny_processes` names them, and users by name or number, for whom `stat` resolves.
+    pub resolve_on_stat_for: Vec<String>,
     /// Further places at which the tree is mounted.
     pub also: Vec<AlsoConfig>,
 }

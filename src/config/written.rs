@@ -168,6 +168,7 @@ mod tests {
         assert_eq!(again(&keys::MEDIA_TYPES, "call,chat"), "call,chat");
         assert_eq!(again(&keys::MEDIA_HOSTS, "*.S3.example, 10.0.0.1"), "*.s3.example,10.0.0.1");
         assert_eq!(again(&keys::DENY_PROCESSES, "updatedb, mds*"), "updatedb,mds*");
+        assert_eq!(again(&keys::RESOLVE_ON_STAT_FOR, "tar*, 1000"), "tar*,1000");
     }
 
     proptest! {

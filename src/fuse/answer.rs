@@ -64,7 +64,7 @@ pub fn answer_known<T, F, R>(
     runtime: &Handle,
     vfs: &Arc<Vfs>,
     asked: Asked,
-    known: impl FnOnce() -> Option<Result<T, VfsError>>,
+    known: impl FnOnce(&Principal) -> Option<Result<T, VfsError>>,
     wait: impl FnOnce() -> F,
     reply: R,
 ) where
@@ -74,7 +74,8 @@ pub fn answer_known<T, F, R>(
 {
     let _working = watchdog::working();
     let started = Instant::now();
-    let result = catch_unwind(AssertUnwindSafe(known)).unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref()))));
+    let result = catch_unwind(AssertUnwindSafe(|| known(&asked.principal)))
+        .unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref()))));
     match result {
         Some(result) => reply(conclude(vfs, &asked, started, result)),
         None => answer(runtime, vfs, asked, wait(), reply),

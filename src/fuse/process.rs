@@ -310,7 +310,7 @@ mod tests {
         }
         caller.identify();
         assert!(!caller.has_gone());
-        assert_eq!(caller.argv0().await.as_deref(), Some("sleep"));
+        assert_eq!(caller.argv0().await, Some("sleep"));
         sleeper.kill().unwrap();
         let remains = || matches!(std::fs::read_to_string(format!("/proc/{}/stat", sleeper.id())), Ok(stat) if started_in(&stat).is_some());
         while remains() {

@@ -46,7 +46,7 @@ pub use meters::{Measured, OPERATIONS, Reads, Slow};
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
 pub use paths::Subject;
-pub use policy::{DailyBudget, Scanners};
+pub use policy::{Callers, DailyBudget, ProgramPatterns};
 pub use principal::{Origin, Presence, Principal, Program, User};
 pub use resolve::{Player, ResolveLimits, Resolver, Want, outcome_word, recording_key};
 
@@ -78,7 +78,10 @@ pub struct VfsSettings {
     /// Prepare what a complete backup reads next.
     pub anticipate: bool,
     pub ownership: Ownership,
-    pub scanners: Scanners,
+    /// Programs that may look but never cause a billed call.
+    pub scanners: ProgramPatterns,
+    /// For whom a look resolves, whatever `resolve_on` says.
+    pub exact_for: Callers,
     /// How long one request may take to list a day.
     pub deadline: Duration,
 }
@@ -105,7 +108,7 @@ pub struct Parts {
 pub struct Vfs {
     settings: VfsSettings,
     /// May change while the tree is in use.
-    scanners: RwLock<Scanners>,
+    scanners: RwLock<ProgramPatterns>,
     catalog: Catalog,
     indexer: Indexer,
     resolver: Resolver,
@@ -189,9 +192,10 @@ impl Vfs {
     }
 
     /// The same without waiting; `None` where [`Vfs::lookup`] would have to wait.
-    pub fn lookup_known(&self, parent: u64, name: &OsStr) -> Option<Result<Found, VfsError>> {
+    pub fn lookup_known(&self, parent: u64, name: &OsStr, principal: &Principal) -> Option<Result<Found, VfsError>> {
         let before = self.absent.before();
-        let known = self.node(parent).map(|directory| (directory, self.known_name(directory, name).transpose()));
+        let known =
+            self.node(parent).map(|directory| (directory, self.known_name(directory, name, principal).transpose()));
         match known {
             Ok((directory, found)) => Some(self.named(before, (parent, directory), name, found?)),
             Err(error) => Some(Err(error)),
@@ -241,8 +245,8 @@ impl Vfs {
     }
 
     /// The same without waiting; `None` where [`Vfs::getattr`] would have to wait.
-    pub fn getattr_known(&self, ino: u64) -> Option<Result<(Attr, Duration), VfsError>> {
-        let entry = self.node(ino).and_then(|node| self.known_entry(node)).transpose()?;
+    pub fn getattr_known(&self, ino: u64, principal: &Principal) -> Option<Result<(Attr, Duration), VfsError>> {
+        let entry = self.node(ino).and_then(|node| self.known_entry(node, principal)).transpose()?;
         Some(entry.map(|entry| (entry.attr, entry.ttl.attr)))
     }
 
@@ -276,7 +280,23 @@ impl Vfs {
 
     /// Opens a file: resolves it if that was never done. Ends with `Interrupted` within a second of a signal that should end the wait.
     pub async fn open(&self, ino: u64, principal: &Principal) -> Result<Opened, VfsError> {
-        self.open_node(self.node(ino)?, principal).await
+        self.open_as(ino, principal, async |opened| Ok(opened)).await
+    }
+
+    /// The same for a door that may refuse what was opened: the audit log says what came of `answer`.
+    pub async fn open_as<T, F: Future<Output = Result<T, VfsError>>>(
+        &self,
+        ino: u64,
+        principal: &Principal,
+        answer: impl FnOnce(Opened) -> F,
+    ) -> Result<T, VfsError> {
+        match self.node(ino)? {
+            Node::Contact(place) => answer(self.open_contact(place)?).await,
+            Node::Shared(kind, place) => self.open_shared(kind, place, principal, answer).await,
+            Node::Root | Node::Day(_) | Node::Agent(..) | Node::Folder(_) => {
+                Err(VfsError::new(ErrorKind::Io, "a directory cannot be opened as a file"))
+            }
+        }
     }
 
     /// Bytes of an open file; shorter than `len` only at its end.
@@ -337,7 +357,7 @@ impl Vfs {
     }
 
     /// Other scanners from now on.
-    pub fn set_scanners(&self, scanners: Scanners) {
+    pub fn set_scanners(&self, scanners: ProgramPatterns) {
         *self.scanners.write().unwrap_or_else(PoisonError::into_inner) = scanners;
     }
 
@@ -382,11 +402,10 @@ impl Vfs {
 
     /// A scanner may look, but never causes a billed call.
     async fn refuse_scanner(&self, principal: &Principal) -> Result<(), VfsError> {
-        let by_program = self.scanner(principal);
-        let scanner = match by_program {
+        let scanner = match self.known_scanner(principal) {
             Some(name) => Some(name),
             // A name that the program may have chosen, in its own memory.
-            None => principal.argv0().await.filter(|name| self.scanners().matches(name)),
+            None => principal.argv0().await.filter(|name| self.scanners().matches(name)).map(str::to_owned),
         };
         let Some(name) = scanner else { return Ok(()) };
         let message = format!("{name} is in mount.deny_processes and may not cause a billed call");
@@ -394,16 +413,11 @@ impl Vfs {
     }
 
     /// The name by which a program is known as a scanner, as far as that can be told without waiting for it.
-    fn scanner(&self, principal: &Principal) -> Option<String> {
-        let program = principal.program()?;
-        let scanners = self.scanners();
-        // A scanner may have named the thread that asks otherwise than itself.
-        let mut cut = [Some(&program.comm), program.thread.as_ref()].into_iter().flatten();
-        let exe = program.exe.as_ref().filter(|exe| scanners.matches(exe));
-        exe.or_else(|| cut.find(|comm| scanners.matches_comm(comm))).cloned()
+    fn known_scanner(&self, principal: &Principal) -> Option<String> {
+        self.scanners().name_of(principal.program()?)
     }
 
-    fn scanners(&self) -> std::sync::RwLockReadGuard<'_, Scanners> {
+    fn scanners(&self) -> std::sync::RwLockReadGuard<'_, ProgramPatterns> {
         self.scanners.read().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,5 +1,6 @@
 //! Opening: where an interaction is resolved and a handle made.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,17 +31,7 @@ pub struct Opened {
 }
 
 impl Vfs {
-    pub(super) async fn open_node(&self, node: Node, principal: &Principal) -> Result<Opened, VfsError> {
-        match node {
-            Node::Contact(place) => self.open_contact(place),
-            Node::Shared(kind, place) => self.open_shared(kind, place, principal).await,
-            Node::Root | Node::Day(_) | Node::Agent(..) | Node::Folder(_) => {
-                Err(VfsError::new(ErrorKind::Io, "a directory cannot be opened as a file"))
-            }
-        }
-    }
-
-    fn open_contact(&self, place: Place) -> Result<Opened, VfsError> {
+    pub(super) fn open_contact(&self, place: Place) -> Result<Opened, VfsError> {
         let Place { day, agent, master } = place;
         let bytes = self.catalog.contact_json(day, agent, master)?.ok_or_else(VfsError::not_found)?;
         // While its day is open a refresh may change it; pages of an older state must not survive a new open.
@@ -49,11 +40,21 @@ impl Vfs {
         Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache })
     }
 
-    async fn open_shared(&self, kind: FileKind, place: Place, principal: &Principal) -> Result<Opened, VfsError> {
+    pub(super) async fn open_shared<T, F: Future<Output = Result<T, VfsError>>>(
+        &self,
+        kind: FileKind,
+        place: Place,
+        principal: &Principal,
+        answer: impl FnOnce(Opened) -> F,
+    ) -> Result<T, VfsError> {
         let before = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
         let before = self.resolver.recalled(before).await?;
         let calls = open_needs_call(&before, self.clock.now(), kind);
-        let result = unless_given_up(principal, self.open_billed(kind, place, principal, &before, calls)).await;
+        let opened = unless_given_up(principal, self.open_billed(kind, place, principal, &before, calls)).await;
+        let result = match opened {
+            Ok(opened) => answer(opened).await,
+            Err(error) => Err(error),
+        };
         self.audit.opened(&OpenEvent {
             principal: principal.clone(),
             path: self.path(Node::Shared(kind, place)),

@@ -71,6 +71,7 @@ pub struct Principal(Arc<Inner<dyn Origin>>);
 struct Inner<O: ?Sized> {
     user: User,
     program: OnceLock<Option<Program>>,
+    argv0: OnceLock<Option<String>>,
     gone: AtomicBool,
     origin: O,
 }
@@ -78,7 +79,8 @@ struct Inner<O: ?Sized> {
 impl Principal {
     /// A caller of whom `origin` tells. Asks it nothing yet.
     pub fn new(user: User, origin: impl Origin) -> Principal {
-        Principal(Arc::new(Inner { user, program: OnceLock::new(), gone: AtomicBool::new(false), origin }))
+        let (program, argv0) = (OnceLock::new(), OnceLock::new());
+        Principal(Arc::new(Inner { user, program, argv0, gone: AtomicBool::new(false), origin }))
     }
 
     /// A caller of whom nothing but the user can be known.
@@ -123,9 +125,18 @@ impl Principal {
         }
     }
 
-    /// The name under which the program was started.
-    pub async fn argv0(&self) -> Option<String> {
-        tokio::time::timeout(ARGV0_WAIT_MAX, self.0.origin.argv0()).await.ok().flatten()
+    /// The name under which the program was started, looked up once.
+    pub async fn argv0(&self) -> Option<&str> {
+        if self.known_argv0().is_none() {
+            let name = tokio::time::timeout(ARGV0_WAIT_MAX, self.0.origin.argv0()).await.ok().flatten();
+            let _ = self.0.argv0.set(name);
+        }
+        self.known_argv0().flatten()
+    }
+
+    /// The same, if it was looked up.
+    pub fn known_argv0(&self) -> Option<Option<&str>> {
+        self.0.argv0.get().map(Option::as_deref)
     }
 
     /// Whether the caller has gone by now. Once gone, gone.

@@ -19,8 +19,8 @@ use crate::cxone::{
 };
 use crate::media::{Media, MediaReach, MediaSettings};
 use crate::vfs::{
-    DailyBudget, KernelCache, NoAudit, Origin, Ownership, Parts, Player, Presence, Principal, Program, ResolveLimits,
-    Resolver, Scanners, User, Vfs, VfsSettings, Want,
+    Callers, DailyBudget, KernelCache, NoAudit, Origin, Ownership, Parts, Player, Presence, Principal, Program,
+    ProgramPatterns, ResolveLimits, Resolver, User, Vfs, VfsSettings, Want,
 };
 
 /// Noon of 2 November 2026 in New York.
@@ -236,7 +236,8 @@ pub async fn fixture_in_mode(calls: u32, budget: Option<u64>, resolve_on: Resolv
         channels: Channels::ALL,
         resolve_on,
         anticipate: false,
-        scanners: Scanners::default(),
+        scanners: ProgramPatterns::default(),
+        exact_for: Callers::default(),
         ownership: Ownership { uid: 0, gid: 0, dir_mode: 0o550, file_mode: 0o440 },
         deadline: Duration::from_secs(30),
     };

@@ -185,10 +185,93 @@ fn an_estimate_that_is_too_low_fails_one_open_and_never_a_byte() {
         assert_same_bytes(&std::fs::read(&path).unwrap(), &truth, &path);
         assert_eq!(reason(), "");
     }
+    // The audit log is written behind.
+    eventually("each open is in the audit log", std::time::Duration::from_secs(10), || {
+        let audit = std::fs::read_to_string(drive.sandbox.state().join("audit.log")).unwrap_or_default();
+        let opens = |outcome: &str| audit.matches(&format!("\"outcome\":\"{outcome}\"")).count();
+        (opens("EIO"), opens("ok")) == (drive.tree.recorded().count(), drive.tree.recorded().count())
+    });
     let said = drive.mount.stderr();
     let lines = said.lines().filter(|line| line.contains("the size shown before was too low"));
     assert_eq!(lines.count(), drive.tree.recorded().count(), "{said}");
     assert_eq!(drive.counters().playback_billed, drive.tree.recorded().count() as u64);
+}
+
+/// Archives each file that standard input names, by the size that `stat` shows before it is opened, and unpacks it again.
+const ARCHIVE: &str = r"
+import sys, tarfile
+for line in sys.stdin:
+    name, to = line.split()
+    with tarfile.open(to + '.tar', 'w') as archive: archive.add(name, 'it')
+    with tarfile.open(to + '.tar') as archive, open(to, 'wb') as out: out.write(archive.extractfile('it').read())
+";
+
+#[test]
+fn looking_is_exact_for_listed_programs_and_users_and_free_for_others() {
+    // The second is longer than what the kernel keeps of a program's name.
+    let listed = "mount.resolve_on_stat_for=archiver,a-name-of-many-letters,started-as,65534";
+    let modes = ["--set", "mount.dir_mode=0555", "--set", "mount.file_mode=0444"];
+    let drive = Drive::with(plain(2, 10), &[&["--allow-other", "--set", listed], &modes[..]].concat());
+    let root = drive.sandbox.root();
+    std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    for _ in 0..2 {
+        // The kernel may keep no estimate: it would answer the listed programs, too.
+        sh("ls -lR").in_dir(drive.path()).ok();
+        drive.assert_nothing_was_paid("looking by a program that is not listed");
+    }
+    let files: Vec<(PathBuf, i64)> = drive
+        .tree
+        .recorded()
+        .map(|place| (drive.at(&place.path).join("recording.mp4"), place.master))
+        .take(14)
+        .collect();
+    let truth = |master: i64| drive.tree.truth(master).media[0].bytes;
+    let is_shown = |shown: &str, master: i64| shown.trim() == truth(master).to_string();
+    let stat = |file: &Path| tool("stat").args(["-c", "%s"]).arg(file).ok().stdout;
+    let mut paid = 0;
+
+    let python = root.join("archiver");
+    std::fs::copy("/usr/bin/python3", &python).unwrap();
+    let line = |number: usize| format!("{} {}\n", files[number].0.display(), root.join(number.to_string()).display());
+    std::fs::write(root.join("list"), (0..10).map(line).collect::<String>()).unwrap();
+    let archive = |python: &Path| {
+        let line =
+            format!("PYTHONHOME=/usr '{}' -c \"$ARCHIVE\" < '{}'", python.display(), root.join("list").display());
+        sh(&line).env("ARCHIVE", ARCHIVE).run()
+    };
+    assert_ne!(archive(Path::new("/usr/bin/python3")).code(), 0, "it goes by the estimate");
+    drive.tenant.reset_counters();
+    paid += 9;
+    assert_eq!(archive(&python).code(), 0);
+    for (number, (file, master)) in files.iter().enumerate().take(10) {
+        let bytes = true_bytes(&drive.tenant, *master, drive.tree.truth(*master).media[0].number);
+        assert_same_bytes(&std::fs::read(root.join(number.to_string())).unwrap(), &bytes, file);
+    }
+    assert_eq!(drive.counters().playback_billed, paid, "the first was resolved by the program that failed");
+    let ledger = cxonefs(&drive.sandbox.home()).arg("ledger").arg("--config").arg(drive.sandbox.config());
+    assert_eq!(ledger.arg("--json").ok().stdout.matches("\"stat\"").count(), 9, "what it was for");
+
+    // By a long name of the file, which the kernel cuts; by the name that it was started as; by the user.
+    let (cut, as_cut) = (&files[10], root.join("a-name-of-many-letters"));
+    std::fs::copy("/usr/bin/stat", &as_cut).unwrap();
+    let shown = tool(&as_cut).args(["-c", "%s"]).arg(&cut.0).ok().stdout;
+    assert!(is_shown(&shown, cut.1), "{shown}");
+    let named = &files[11];
+    let shown = sh("exec -a started-as stat -c %s \"$F\"").env("F", &named.0).ok().stdout;
+    assert!(is_shown(&shown, named.1), "{shown}");
+    let of_user = &files[12];
+    let user = ["--reuid=65534", "--regid=65534", "--clear-groups", "stat", "-c", "%s"];
+    let shown = tool("setpriv").args(user).arg(&of_user.0).ok().stdout;
+    assert!(is_shown(&shown, of_user.1), "{shown}");
+    paid += 3;
+    assert_eq!(drive.counters().playback_billed, paid);
+
+    let other = &files[13];
+    assert!(!is_shown(&stat(&other.0), other.1));
+    for (file, master) in &files[..13] {
+        assert!(is_shown(&stat(file), *master), "what was learned is shown to everybody");
+    }
+    assert_eq!(drive.counters().playback_billed, paid);
 }
 
 /// A drive that is also mounted beside, with exact sizes.
@@ -241,8 +324,8 @@ fn two_doors_of_one_daemon_have_rules_of_their_own() {
 #[test]
 fn a_door_is_unmounted_by_itself_and_the_daemon_ends_with_the_last() {
     let (mut drive, exact) = with_exact_door(plain(1, 3));
-    let umount = |path: &Path| cxonefs(&drive.sandbox.home()).arg("umount").arg(path).ok();
-    umount(drive.path());
+    let umount = |path: &Path| cxonefs(&drive.sandbox.home()).arg("umount").arg(path).ok().stderr;
+    assert_eq!(umount(drive.path()), "", "nobody waits for a daemon that serves another door");
     assert_eq!(mount_at(drive.path()), None);
     let place = &drive.tree.places[0];
     let recording = exact.join(&place.path).join("recording.mp4");

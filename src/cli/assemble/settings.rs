@@ -1,10 +1,10 @@
 //! What each part is told of the configuration. Pure.
 
-use crate::base::ResolveOn;
+use crate::base::{ResolveOn, accounts};
 use crate::config::{AlsoConfig, CacheConfig, Config, LimitsConfig, TenantConfig};
 use crate::cxone::{CallTimes, ClientCredentials, Credentials, LimiterSettings, TenantSettings, is_loopback};
 use crate::media::{MediaReach, MediaSettings};
-use crate::vfs::{DailyBudget, Ownership, ResolveLimits, Scanners, VfsSettings};
+use crate::vfs::{Callers, DailyBudget, Ownership, ProgramPatterns, ResolveLimits, VfsSettings};
 
 /// The rate of billed calls.
 pub fn rate(limits: &LimitsConfig) -> LimiterSettings {
@@ -31,7 +31,8 @@ pub fn vfs_settings(config: &Config) -> VfsSettings {
         resolve_on: mount.resolve_on,
         // What the profile for backups sets, and nobody sets for anything else.
         anticipate: mount.resolve_on == ResolveOn::List && config.limits.patience.is_none(),
-        scanners: Scanners::new(&mount.deny_processes),
+        scanners: ProgramPatterns::new(&mount.deny_processes),
+        exact_for: Callers::new(&mount.resolve_on_stat_for, accounts::user_id),
         ownership: Ownership { uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode, file_mode: mount.file_mode },
         deadline: config.limits.deadline,
     }

@@ -16,5 +16,5 @@ pub use members::{Access, Members, serve as serve_members};
 pub use place::{find_socket, members_socket, own_runtime_dir, own_sockets, owner_behind, socket_of};
 pub use server::{
     Controlled, LedgerLine, LedgerRequest, LogLevel, Peer, RefreshRequest, Refreshed, Retried, RetryRequest, Server,
-    UnmountRequest, WarmLines, serve,
+    UnmountRequest, Unmounted, WarmLines, serve,
 };

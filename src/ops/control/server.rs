@@ -71,7 +71,7 @@ pub trait Controlled: Send + Sync + 'static {
     fn ledger_of(&self, uid: u32, since: &str) -> Result<Vec<LedgerLine>, String>;
 
     /// Takes the mount out of the tree: only if nothing in it is in use, or, lazily, in any case. An error is in words for the user.
-    async fn unmount(&self, lazy: bool) -> Result<(), String>;
+    async fn unmount(&self, lazy: bool) -> Result<Unmounted, String>;
 
     /// Who looks after what this mount keeps on disk.
     fn keeper(&self) -> Arc<dyn Keeping>;
@@ -130,6 +130,13 @@ pub struct LedgerLine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retried {
     pub forgotten: u64,
+}
+
+/// What a daemon does after a mount of its was taken away.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Unmounted {
+    /// It serves the tree at further places.
+    pub goes_on: bool,
 }
 
 /// How to unmount.
@@ -270,7 +277,7 @@ async fn unmount(
         user_words(peer.uid)
     );
     match controlled.unmount(request.lazy).await {
-        Ok(()) => Json(serde_json::Value::Null).into_response(),
+        Ok(unmounted) => Json(unmounted).into_response(),
         Err(why) => refused(why),
     }
 }

@@ -15,6 +15,7 @@ mod faketime;
 mod http;
 mod leaks;
 mod mount;
+pub mod packages;
 mod proxy;
 mod sandbox;
 mod schema;

@@ -42,11 +42,12 @@ fn all_are_exact(line: &str, is_root: bool, opens: u32) {
     drive.assert_nothing_was_paid("ls -lR");
     let mut pairs = String::new();
     for place in &places {
-        writeln!(pairs, "{} {}", drive.at(&place.path).join("recording.mp4").display(), place.master).unwrap();
+        writeln!(pairs, "{}\t{}", drive.at(&place.path).join("recording.mp4").display(), place.master).unwrap();
     }
     std::fs::write(out.join("pairs"), pairs).unwrap();
     let user: &[&str] = if is_root { &[] } else { &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] };
-    let script = format!("call() {{ \"$PYTHON\" \"$CALLS\" \"$@\"; }}\n{line}\n");
+    // Names may have spaces.
+    let script = format!("call() {{ \"$PYTHON\" \"$CALLS\" \"$@\"; }}\nIFS=$'\\t\\n'; set -f\n{line}\n");
     let run = tool("env").args(user).args(["bash", "-euc", &script]).env("PYTHON", servers::python());
     let run = run.env("CALLS", servers::calls()).in_dir(&out).within(std::time::Duration::from_mins(10)).ok();
     assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""), "it is seen");
