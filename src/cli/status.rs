@@ -12,7 +12,7 @@ use super::{daemon, mounts};
 use crate::base::shown;
 use crate::base::shown::shown_json;
 use crate::ops::control::{self, ControlError};
-use crate::ops::status::Status;
+use crate::ops::status::{HinderedStatus, Status};
 
 /// Between two looks of `--watch`.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -142,6 +142,9 @@ fn table(state: &Status) -> String {
             format!("{contacts} contacts whose records cannot be read: {}{more} (see the log)", days.join(", ")),
         );
     }
+    if let Some(hindered) = hindered(tree.hindered) {
+        row("not to be had", hindered);
+    }
     row("resolve on", tree.resolve_on.clone());
     let window = format!("{} of {} calls in {} s", playback.used, playback.learned_limit, playback.window_s);
     let learned = if playback.learned_limit < playback.limit {
@@ -200,6 +203,21 @@ fn table(state: &Status) -> String {
     text
 }
 
+/// How many interactions and recordings cannot be had now, by state; `None` where all can.
+fn hindered(counts: HinderedStatus) -> Option<String> {
+    let HinderedStatus { refused, restoring, archived, failed, withdrawn } = counts;
+    let states = [
+        (refused, "refused"),
+        (restoring, "restoring"),
+        (archived, "archived"),
+        (failed, "failed"),
+        (withdrawn, "withdrawn"),
+    ];
+    let said: Vec<String> =
+        states.iter().filter(|(count, _)| *count > 0).map(|(count, state)| format!("{count} {state}")).collect();
+    (!said.is_empty()).then(|| format!("{} (getfattr -n user.cxone.reason FILE)", said.join(", ")))
+}
+
 /// What throttling there was, if any.
 fn refused(times: u64, paused_for_s: f64) -> String {
     match (times, paused_for_s > 0.0) {
@@ -212,6 +230,13 @@ fn refused(times: u64, paused_for_s: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn states_are_counted_where_there_are_any() {
+        assert_eq!(hindered(HinderedStatus::default()), None);
+        let said = hindered(HinderedStatus { refused: 40, failed: 1, ..HinderedStatus::default() }).unwrap();
+        assert!(said.starts_with("40 refused, 1 failed ("), "{said}");
+    }
 
     #[test]
     fn a_mount_that_is_not_there_is_said_with_a_remedy() {

@@ -13,6 +13,7 @@ mod error;
 mod estimate;
 mod forget;
 mod fresh;
+mod guard;
 mod handles;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
@@ -52,7 +53,7 @@ pub use resolve::{Player, ResolveLimits, Resolver, Want, outcome_word, recording
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,6 +64,7 @@ use crate::base::{Channel, Channels, Clock, Day, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, Indexer};
 use absent::{Absent, Before, Remembered};
 use attr::NAME_KEPT;
+use guard::Guard;
 use handles::{Handles, OpenFile};
 use listings::Listings;
 
@@ -103,8 +105,7 @@ pub struct Parts {
 /// The tree.
 pub struct Vfs {
     settings: VfsSettings,
-    /// May change while the tree is in use.
-    scanners: RwLock<Scanners>,
+    guard: Guard,
     catalog: Catalog,
     indexer: Indexer,
     resolver: Resolver,
@@ -136,7 +137,7 @@ impl Vfs {
             Arc::new(kernel::WithAbsent { kernel: parts.kernel, absent: absent.clone() });
         parts.resolver.tell(kernel.clone());
         Vfs {
-            scanners: RwLock::new(settings.scanners.clone()),
+            guard: Guard::new(settings.scanners.clone()),
             settings,
             catalog: parts.catalog,
             indexer: parts.indexer,
@@ -337,7 +338,7 @@ impl Vfs {
 
     /// Other scanners from now on.
     pub fn set_scanners(&self, scanners: Scanners) {
-        *self.scanners.write().unwrap_or_else(PoisonError::into_inner) = scanners;
+        self.guard.set(scanners);
     }
 
     fn node(&self, ino: u64) -> Result<Node, VfsError> {
@@ -350,7 +351,11 @@ impl Vfs {
     /// The day in the index; waits for the network only if it was never indexed, and then no longer than a request may.
     async fn ensure_day(&self, day: Day) -> Result<(), VfsError> {
         let indexed = tokio::time::timeout(self.settings.deadline, self.indexer.ensure(day)).await;
-        indexed.map_err(|_| VfsError::new(ErrorKind::TimedOut, "listing the day takes long; it goes on"))??;
+        indexed.map_err(|_| {
+            let message =
+                format!("listing {day} takes longer than limits.deadline; it goes on: look again in a minute");
+            VfsError::new(ErrorKind::TimedOut, message)
+        })??;
         Ok(())
     }
 
@@ -371,33 +376,6 @@ impl Vfs {
         let rate = self.catalog.learned_rate(channel)?;
         self.rates.lock().unwrap_or_else(PoisonError::into_inner).insert(channel, (now, rate));
         Ok(rate)
-    }
-
-    /// A scanner may look, but never causes a billed call.
-    async fn refuse_scanner(&self, principal: &Principal) -> Result<(), VfsError> {
-        let by_program = self.scanner(principal);
-        let scanner = match by_program {
-            Some(name) => Some(name),
-            // A name that the program may have chosen, in its own memory.
-            None => principal.argv0().await.filter(|name| self.scanners().matches(name)),
-        };
-        let Some(name) = scanner else { return Ok(()) };
-        let message = format!("{name} is in mount.deny_processes and may not cause a billed call");
-        Err(VfsError::new(ErrorKind::Denied, message).uncalled())
-    }
-
-    /// The name by which a program is known as a scanner, as far as that can be told without waiting for it.
-    fn scanner(&self, principal: &Principal) -> Option<String> {
-        let program = principal.program()?;
-        let scanners = self.scanners();
-        // A scanner may have named the thread that asks otherwise than itself.
-        let mut cut = [Some(&program.comm), program.thread.as_ref()].into_iter().flatten();
-        let exe = program.exe.as_ref().filter(|exe| scanners.matches(exe));
-        exe.or_else(|| cut.find(|comm| scanners.matches_comm(comm))).cloned()
-    }
-
-    fn scanners(&self) -> std::sync::RwLockReadGuard<'_, Scanners> {
-        self.scanners.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note_changed(&self, master: MasterId, index: u8) {

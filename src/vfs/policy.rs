@@ -29,6 +29,11 @@ impl Scanners {
         Scanners { patterns: patterns.iter().map(|pattern| pattern.to_lowercase()).collect() }
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// Whether a program that goes by `name`, or was started from that path, is one of them.
     pub fn matches(&self, name: &str) -> bool {
         let path = name.to_lowercase();

@@ -323,6 +323,7 @@ impl InFlight {
         let (now, begun) = (Instant::now(), self.begun);
         let mut state = self.end();
         let accepted = state.window.accepted(now);
+        let configured = state.settings.calls;
         state.window.finish(false, now);
         state.no_longer_young(begun);
         state.refused += 1;
@@ -339,6 +340,16 @@ impl InFlight {
         if let Some(pause) = pause {
             let (service, pause_s) = (self.shared.service, pause.as_secs_f32());
             tracing::warn!(service, pause_s, accepted, limit, "the tenant throttles: no calls during the pause");
+            if accepted < configured {
+                let remedy = "share it: lower limits.playback_requests here, or run the other program at another time";
+                tracing::warn!(
+                    service,
+                    accepted,
+                    configured,
+                    remedy,
+                    "fewer calls were made than the limit allows: another program of the tenant spends it, or the tenant allows less"
+                );
+            }
         }
     }
 

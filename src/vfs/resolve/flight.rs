@@ -3,6 +3,7 @@
 //!
 //! Order of writes: ledger row (synced), call, documents and listing (synced), ledger outcome.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -297,9 +298,14 @@ impl Resolver {
         };
         let links = by_recording(items, recordings(&known.resolution));
         let serial = self.inner.signings.fetch_add(1, Ordering::Relaxed) + 1;
+        let has_link = |index: u8| links.get(usize::from(index)).is_some_and(Option::is_some);
+        let is_known = !needs_call(&known.resolution, now);
+        if is_known {
+            self.note_links(&known, has_link).await?;
+        }
         self.inner.links.store(master, links, serial, now);
         // A new link is all that a resolved interaction takes from another call: what was published stays put.
-        if needs_call(&known.resolution, now) {
+        if !is_known {
             let mut resolution = documents::resolution(master, known.channel, known.mtime, answer, now);
             keep_sizes(&mut resolution, &known);
             let (resolver, before) = (self.clone(), known.clone());
@@ -322,7 +328,7 @@ impl Resolver {
         let allowed = self.allowed();
         let row = self.inner.purse.spend(entry, allowed).await;
         if row.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent) {
-            self.log_spent_budget(allowed);
+            self.log_spent_budget(allowed, &UserKey::Uid(uid));
         }
         row
     }
@@ -338,15 +344,27 @@ impl Resolver {
         let allowed = self.allowed();
         let spent = allowed.check(&self.inner.catalog, self.inner.clock.now(), user);
         if spent.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent) {
-            self.log_spent_budget(allowed);
+            self.log_spent_budget(allowed, user);
         }
         spent
     }
 
-    /// Once a day; that of one user is said to that user.
-    fn log_spent_budget(&self, allowed: Allowed) {
+    fn log_spent_user_budget(&self, allowed: Allowed, user: &UserKey, today: Day) {
+        let mut logged = lock(&self.inner.user_budgets_logged);
+        if logged.0 != today {
+            *logged = (today, HashSet::new());
+        }
+        if logged.1.insert(user.clone()) {
+            let (limit, utc_day) = (allowed.user_budget.0.unwrap_or(u64::MAX), today);
+            tracing::warn!(limit, %utc_day, "the daily budget of billed calls of {user} is spent; raise limits.daily_budget_per_user to go on");
+        }
+    }
+
+    /// Once a day, and once for each user.
+    fn log_spent_budget(&self, allowed: Allowed, user: &UserKey) {
         let now = self.inner.clock.now();
         if spent_on_day_of(&self.inner.catalog, now).is_ok_and(|spent| allowed.budget.allows(spent)) {
+            self.log_spent_user_budget(allowed, user, Day::of(now, &jiff::tz::TimeZone::UTC));
             return;
         }
         let today = Day::of(now, &jiff::tz::TimeZone::UTC);
