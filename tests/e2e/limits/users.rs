@@ -31,7 +31,7 @@ fn shared(files_each: u32, flags: &[&str]) -> (Drive, Vec<PathBuf>) {
 
 #[test]
 fn three_hundred_threads_of_one_user_leave_the_other_its_turn() {
-    let (drive, files) = shared(64, &["--set", "limits.daily_budget_per_user=100000"]);
+    let (drive, files) = shared(64, &[]);
     let (others, flooded) = files.split_at(3);
     let (is_over, crowded, other_errors) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     let waiting = || drive.mount.status()["playback"]["waiting"]["open"].as_u64().unwrap();
