@@ -241,6 +241,13 @@ impl Indexer {
             landing.inner.note_outcome(day, mode, &answer);
             // Off the map first: who comes now finds the index, or tries again.
             drop(landing);
+            if let Err(error) = &answer
+                && !matches!(mode, Mode::Behind(_))
+                && sender.receiver_count() == 0
+            {
+                let cause = std::error::Error::source(error).map(tracing::field::display);
+                tracing::warn!(%day, %error, cause, "a day could not be listed, and whoever waited has left; the next look tries again");
+            }
             sender.send_replace(Some(answer));
         });
         flight

@@ -20,6 +20,7 @@ use super::daemon::Plan;
 use super::failure::{Cause, Failure};
 use super::keeping::{Keeper, Live};
 use super::report::{DoorView, Report};
+use super::secret_files::SecretFiles;
 use crate::base::{Clock, SystemClock, user_words};
 use crate::catalog::{Catalog, CatalogSettings, Indexer};
 use crate::config::Config;
@@ -62,6 +63,9 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let tenant =
         Tenant::new(tenant_settings(config), Arc::clone(&clock)).map_err(|error| login_failure(error, config))?;
+    if let Some(files) = plan.reload.clone().and_then(|reload| SecretFiles::of(config, reload)) {
+        tenant.watch_credentials(Arc::new(files));
+    }
     let keys = &config.cache.keys;
     // Both before either is touched.
     Media::check_key(&config.cache.dir, keys).map_err(|error| Failure::usage(error).while_doing("cache.dir"))?;
@@ -287,6 +291,16 @@ impl Served for ServedMount {
         resolver.set_limits(resolve_limits(&config.limits));
         resolver.set_rate(rate(&config.limits));
         self.report.tenant.adopt_credentials(tenant_settings(config).credentials);
+        let (resolver, key) = (resolver.clone(), config.tenant.access_key_id.clone());
+        // Flushes the database where the key is another one.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = resolver.use_key(&key) {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "refusals under the access key before are kept"
+                );
+            }
+        });
     }
 }
 

@@ -24,6 +24,7 @@ mod preflight;
 mod refresh;
 mod reload;
 mod report;
+mod secret_files;
 mod simulate;
 mod simulator;
 mod status;

@@ -19,9 +19,9 @@ use crate::ops::control::{Controlled, LedgerLine, Peer, Refreshed, Retried, Unmo
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
-    BudgetStatus, CacheStatus, DoorStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus,
-    PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, StateStatus, Status,
-    TenantStatus, TreeStatus, UnreadableStatus, Waiting, WorkStatus,
+    BudgetStatus, CacheStatus, DoorStatus, HinderedStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus,
+    MediaStatus, PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest,
+    StateStatus, Status, TenantStatus, TreeStatus, UnreadableStatus, Waiting, WorkStatus,
 };
 use crate::ops::version;
 use crate::ops::warm::{WarmCost, WarmRequest};
@@ -262,7 +262,14 @@ impl Report {
             resolve_on: self.vfs.resolve_on().word().to_owned(),
             indexing: self.indexer.under_way().into_iter().map(indexing).collect(),
             unreadable: self.catalog.unreadable(first).unwrap_or_default().into_iter().map(unreadable).collect(),
+            hindered: self.hindered(),
         }
+    }
+
+    fn hindered(&self) -> HinderedStatus {
+        let [denied, refused, restoring, archived, failed, withdrawn] =
+            self.catalog.obstacle_counts(self.clock.now()).unwrap_or_default();
+        HinderedStatus { refused: denied + refused, restoring, archived, failed, withdrawn }
     }
 
     fn playback(&self) -> PlaybackStatus {

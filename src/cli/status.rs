@@ -11,7 +11,7 @@ use super::{daemon, mounts};
 use crate::base::shown::shown_json;
 use crate::base::{shown, span, user_name, user_words};
 use crate::ops::control::{self, ControlError};
-use crate::ops::status::Status;
+use crate::ops::status::{HinderedStatus, Status};
 
 /// Between two looks of `--watch`.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -179,6 +179,9 @@ fn table(state: &Status) -> String {
             format!("{contacts} contacts whose records cannot be read: {}{more} (see the log)", days.join(", ")),
         );
     }
+    if let Some(hindered) = hindered(tree.hindered) {
+        row("not to be had", hindered);
+    }
     row("resolve on", tree.resolve_on.clone());
     let window = format!("{} of {} calls in {}", playback.used, playback.learned_limit, seconds(playback.window_s));
     let learned = if playback.learned_limit < playback.limit {
@@ -252,6 +255,21 @@ fn seconds(seconds: f64) -> String {
     span::words(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
+/// How many interactions and recordings cannot be had now, by state; `None` where all can.
+fn hindered(counts: HinderedStatus) -> Option<String> {
+    let HinderedStatus { refused, restoring, archived, failed, withdrawn } = counts;
+    let states = [
+        (refused, "refused"),
+        (restoring, "restoring"),
+        (archived, "archived"),
+        (failed, "failed"),
+        (withdrawn, "withdrawn"),
+    ];
+    let said: Vec<String> =
+        states.iter().filter(|(count, _)| *count > 0).map(|(count, state)| format!("{count} {state}")).collect();
+    (!said.is_empty()).then(|| format!("{} (getfattr -n user.cxone.reason FILE)", said.join(", ")))
+}
+
 /// What throttling there was, if any.
 fn refused(times: u64, paused_for_s: f64) -> String {
     match (times, paused_for_s > 0.0) {
@@ -277,6 +295,13 @@ mod tests {
         assert_eq!(columns[0], columns[1], "{text}");
         assert!(columns[2] > columns[0] && columns[0] < Some(40), "{text}");
         assert_eq!(refused(3, 0.2), ", refused 3 times, paused for 1 s");
+    }
+
+    #[test]
+    fn states_are_counted_where_there_are_any() {
+        assert_eq!(hindered(HinderedStatus::default()), None);
+        let said = hindered(HinderedStatus { refused: 40, failed: 1, ..HinderedStatus::default() }).unwrap();
+        assert!(said.starts_with("40 refused, 1 failed ("), "{said}");
     }
 
     #[test]

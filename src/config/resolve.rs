@@ -164,10 +164,12 @@ impl Resolver<'_> {
     }
 
     fn tenant(&self) -> Result<TenantConfig, ConfigError> {
-        let access_key_secret = self.secret(&keys::ACCESS_KEY_SECRET, &keys::ACCESS_KEY_SECRET_FILE)?;
+        let mut secret_files = Vec::new();
+        let access_key_secret =
+            self.secret(&keys::ACCESS_KEY_SECRET, &keys::ACCESS_KEY_SECRET_FILE, &mut secret_files)?;
         let client = match self.optional(&keys::CLIENT_ID)? {
             Some(client_id) => {
-                let client_secret = self.secret(&keys::CLIENT_SECRET, &keys::CLIENT_SECRET_FILE)?;
+                let client_secret = self.secret(&keys::CLIENT_SECRET, &keys::CLIENT_SECRET_FILE, &mut secret_files)?;
                 let client_secret = client_secret.ok_or_else(|| missing_secret(&keys::CLIENT_SECRET.info))?;
                 Some(ClientConfig { client_id, client_secret })
             }
@@ -177,6 +179,7 @@ impl Resolver<'_> {
             issuer: self.required(&keys::ISSUER)?,
             access_key_id: self.required(&keys::ACCESS_KEY_ID)?,
             access_key_secret: access_key_secret.ok_or_else(|| missing_secret(&keys::ACCESS_KEY_SECRET.info))?,
+            secret_files,
             client,
             area: self.optional(&keys::AREA)?,
             auth_endpoint: self.optional(&keys::AUTH_ENDPOINT)?,
@@ -190,12 +193,22 @@ impl Resolver<'_> {
     }
 
     /// In order: a file named by a flag, the environment, a file named elsewhere, systemd's credentials directory.
-    fn secret(&self, key: &Key<String>, file_key: &Key<PathBuf>) -> Result<Option<SecretString>, ConfigError> {
+    fn secret(
+        &self,
+        key: &Key<String>,
+        file_key: &Key<PathBuf>,
+        files: &mut Vec<PathBuf>,
+    ) -> Result<Option<SecretString>, ConfigError> {
+        let mut read = |path: &Path, origin: &Origin| {
+            let path = self.absolute(path, origin, &file_key.info)?;
+            files.push(path.clone());
+            secrets::read_file(&path, self.host.euid, &file_key.info.path(), origin)
+        };
         let file = self.get(file_key)?;
         let from_environment = self.sources.environment.secrets.get(&key.info.path());
         match (file, from_environment) {
-            (Some((path, origin)), None) => self.secret_file(&path, file_key, &origin).map(Some),
-            (Some((path, origin)), Some(_)) if origin.is_flag() => self.secret_file(&path, file_key, &origin).map(Some),
+            (Some((path, origin)), None) => read(&path, &origin).map(Some),
+            (Some((path, origin)), Some(_)) if origin.is_flag() => read(&path, &origin).map(Some),
             (_, Some(secret)) => Ok(Some(secret.clone())),
             (None, None) => {
                 let Some(directory) = &self.host.credentials else { return Ok(None) };
@@ -204,14 +217,9 @@ impl Resolver<'_> {
                     return Ok(None);
                 }
                 let origin = Origin::Environment(String::from("CREDENTIALS_DIRECTORY"));
-                self.secret_file(&path, file_key, &origin).map(Some)
+                read(&path, &origin).map(Some)
             }
         }
-    }
-
-    fn secret_file(&self, path: &Path, key: &Key<PathBuf>, origin: &Origin) -> Result<SecretString, ConfigError> {
-        let path = self.absolute(path, origin, &key.info)?;
-        secrets::read_file(&path, self.host.euid, &key.info.path(), origin)
     }
 
     /// A file of certificates that nobody else may change: whoever can, can pose as the tenant.

@@ -69,6 +69,8 @@ pub struct TenantConfig {
     pub issuer: Url,
     pub access_key_id: String,
     pub access_key_secret: SecretString,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<PathBuf>,
     /// With a client, the OIDC password grant is used.
     pub client: Option<ClientConfig>,
     pub area: Option<String>,

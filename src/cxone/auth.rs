@@ -42,6 +42,12 @@ pub(super) struct Session {
     ends_at: Timestamp,
 }
 
+/// Where credentials come from that may change while they are in use.
+pub trait CredentialsSource: Send + Sync + 'static {
+    /// Other ones than it gave before, if there are any. Asked where a login is due; may wait for the disk.
+    fn renewed(&self) -> Option<Credentials>;
+}
+
 /// How the login is, for `status`.
 #[derive(Clone, Debug)]
 pub enum LoginState {
@@ -75,6 +81,7 @@ enum Need {
 
 pub(super) struct Auth {
     settings: Mutex<Arc<TenantSettings>>,
+    source: Mutex<Option<Arc<dyn CredentialsSource>>>,
     http: Arc<Http>,
     clock: Arc<dyn Clock>,
     retry: RetryPolicy,
@@ -84,7 +91,15 @@ pub(super) struct Auth {
 
 impl Auth {
     pub fn new(settings: Arc<TenantSettings>, http: Arc<Http>, clock: Arc<dyn Clock>, retry: RetryPolicy) -> Auth {
-        Auth { settings: Mutex::new(settings), http, clock, retry, turn: Semaphore::new(1), state: Mutex::default() }
+        Auth {
+            settings: Mutex::new(settings),
+            source: Mutex::new(None),
+            http,
+            clock,
+            retry,
+            turn: Semaphore::new(1),
+            state: Mutex::default(),
+        }
     }
 
     /// The session, after a login if there is none or it is due for renewal.
@@ -98,6 +113,11 @@ impl Auth {
     }
 
     async fn obtain(&self, need: Need) -> Result<Arc<Session>, ApiError> {
+        let usable = self.at_hand(&self.state(), need);
+        match usable {
+            Some(Ok(session)) => return Ok(session),
+            Some(Err(_)) | None => self.look_for_others().await,
+        }
         let seen = {
             let state = self.state();
             if let Some(outcome) = self.at_hand(&state, need) {
@@ -120,6 +140,20 @@ impl Auth {
         };
         let outcome = self.log_in(previous.as_deref()).await;
         self.conclude(need, outcome)
+    }
+
+    /// Has credentials looked for at `source` whenever a login is due.
+    pub fn watch(&self, source: Arc<dyn CredentialsSource>) {
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    }
+
+    /// Takes over credentials that have changed.
+    async fn look_for_others(&self) {
+        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(source) = source else { return };
+        if let Ok(Some(credentials)) = tokio::task::spawn_blocking(move || source.renewed()).await {
+            self.adopt(credentials);
+        }
     }
 
     /// Logs in with these from now on, and forgets that a login was refused.
@@ -191,7 +225,7 @@ impl Auth {
                     tracing::warn!(
                         error,
                         again_in_s,
-                        "the login is refused ({error}): not repeated before {again} have passed; correct the key, or the secret's file, and SIGHUP repeats it at once"
+                        "the login is refused ({error}): not repeated before {again} have passed; a changed secret's file, or SIGHUP, repeats it at once"
                     );
                 }
                 match (&state.session, need) {

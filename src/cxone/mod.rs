@@ -59,7 +59,7 @@ mod verdict;
 mod weight;
 
 pub use address::is_loopback;
-pub use auth::LoginState;
+pub use auth::{CredentialsSource, LoginState};
 pub use breaker::{Ask, Breaker, Probe, ServiceState};
 pub use error::{ApiError, ApiErrorKind};
 pub use identity::TenantIdentity;

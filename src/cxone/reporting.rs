@@ -48,6 +48,9 @@ const DESCRIBED_BYTES_MAX: usize = 64 * 1024;
 
 const LISTING: Call = Call { operation: "listing contacts", class: CallClass::Page, body_max: PAGE_BYTES_MAX };
 
+/// The least of a listing, in the time of a probe.
+const SOUNDING: Call = Call { class: CallClass::Login, ..LISTING };
+
 /// What is shared by all listings of a tenant.
 pub(super) struct Listings {
     held: Semaphore,
@@ -95,11 +98,17 @@ pub(super) async fn completed_contacts(
         let part = match part(inner, slice, progress).await {
             Ok(part) => part,
             Err(error) => {
-                let smaller =
-                    slices::trouble(&error).and_then(|trouble| Some((slices::smaller(&slice, trouble)?, trouble)));
-                let Some((smaller, trouble)) = smaller else { return Err(error) };
+                let Some(trouble) = slices::trouble(&error) else { return Err(error) };
+                let smaller = slices::smaller(&slice, trouble);
+                let answers = trouble != Trouble::Slow || answers_at_all(inner, &slice).await;
+                let Some(smaller) = smaller.filter(|_| answers) else {
+                    let (words, id) = (trouble.words(), error.correlation_id.as_deref());
+                    let error_words = crate::base::chain(&error);
+                    tracing::warn!(start = %start, error = error_words, correlation_id = id, remedy = words.remedy, "the listing from {start} is not complete: {} ({error_words})", words.lost);
+                    return Err(error);
+                };
                 let error = crate::base::chain(&error);
-                tracing::info!(start = %start, slices = smaller.len(), top = smaller[0].top, error, "the listing from {start} goes on in smaller parts ({error})");
+                tracing::info!(start = %start, slices = smaller.len(), top = smaller[0].top, error, "the listing from {start} goes on in smaller parts: {} ({error})", trouble.words().mended);
                 instead_of = Some(trouble);
                 todo.extend(smaller.into_iter().rev());
                 continue;
@@ -132,6 +141,14 @@ pub(super) async fn completed_contacts(
     }
     tracing::debug!(%start, %end, legs = all.len(), "listed");
     Ok(all.finish(whole, last_poll))
+}
+
+/// Whether a listing that was not answered in time is answered where hardly anything is asked for. If not, nothing smaller is worth its time-outs.
+async fn answers_at_all(inner: &Arc<Inner>, slice: &Slice) -> bool {
+    let (version, least) = (&inner.settings.reporting_version, slices::least(slice));
+    let url_of = |endpoints: &Endpoints| page_url(&endpoints.api, version, &least, 0);
+    let answered = fetch_once(inner, SOUNDING, urgency(slice), url_of).await;
+    !answered.is_err_and(|error| slices::trouble(&error) == Some(Trouble::Slow))
 }
 
 /// Legs that changed since, whenever they started, page by page, for as long as somebody takes them.
@@ -356,12 +373,20 @@ async fn fetch(inner: Arc<Inner>, slice: Slice, position: Position) -> Result<Pa
         Position::Link(url) => url.clone(),
         Position::Row(skip) => page_url(&endpoints.api, version, &slice, *skip),
     };
-    // A refresh is made behind an answer from the index; nobody waits for it.
-    let urgency = if slice.updated_since.is_some() { Priority::Warm } else { Priority::Open };
-    inner.retry.run(|| inner.http.jitter(), || fetch_once(&inner, urgency, url_of)).await
+    inner.retry.run(|| inner.http.jitter(), || fetch_once(&inner, LISTING, urgency(&slice), url_of)).await
 }
 
-async fn fetch_once(inner: &Inner, urgency: Priority, url_of: impl Fn(&Endpoints) -> Url) -> Result<Page, ApiError> {
+/// A refresh is made behind an answer from the index; nobody waits for it.
+fn urgency(slice: &Slice) -> Priority {
+    if slice.updated_since.is_some() { Priority::Warm } else { Priority::Open }
+}
+
+async fn fetch_once(
+    inner: &Inner,
+    call: Call,
+    urgency: Priority,
+    url_of: impl Fn(&Endpoints) -> Url,
+) -> Result<Page, ApiError> {
     let permit = tokio::time::timeout(inner.settings.times.page, inner.reporting.acquire(urgency)).await;
     let permit = permit.map_err(|_| {
         let message = format!("{}: its rate limit leaves no room", LISTING.operation);
@@ -369,7 +394,7 @@ async fn fetch_once(inner: &Inner, urgency: Priority, url_of: impl Fn(&Endpoints
     })?;
     let _held = inner.listings.held.acquire().await;
     let under_way = permit.spend();
-    let answer = inner.get(LISTING, url_of).await.and_then(|(answer, _session)| answer.ok());
+    let answer = inner.get(call, url_of).await.and_then(|(answer, _session)| answer.ok());
     conclude(under_way, &answer);
     let answer = answer?;
     if answer.is_empty() {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::auth::{Auth, LoginState, Session};
+use super::auth::{Auth, CredentialsSource, LoginState, Session};
 use super::endpoints::Endpoints;
 use super::error::{ApiError, ApiErrorKind};
 use super::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
@@ -155,6 +155,11 @@ impl Tenant {
     /// Exactly one HTTP request. With `renew`, a 401 forces a new login, and the error says that another request may succeed.
     pub async fn playback_once(&self, master: MasterId, renew: bool) -> Result<PlaybackAnswer, ApiError> {
         playback::playback(&self.inner, master, renew).await
+    }
+
+    /// Has credentials looked for at `source` whenever a login is due.
+    pub fn watch_credentials(&self, source: Arc<dyn CredentialsSource>) {
+        self.inner.auth.watch(source);
     }
 
     /// Logs in with these from now on; a refused login is repeated when it is needed next.

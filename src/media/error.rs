@@ -30,7 +30,10 @@ pub enum MediaError {
     /// The time for it was up.
     #[error("the media host did not answer in time")]
     Timeout,
-    /// Anything else, after retries.
+    /// The media host answered with an error, cut, or said what no GET is answered with, after retries.
+    #[error("{0}")]
+    Failed(Arc<str>),
+    /// Anything else, on this side.
     #[error("{0}")]
     Source(Arc<str>),
 }
@@ -63,6 +66,17 @@ impl MediaError {
             MediaError::Refused(refusal) => Some(*refusal),
             _ => None,
         }
+    }
+
+    /// Whether the media host gave no bytes for no reason that it told: asking again may help, later.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(self, MediaError::Failed(_) | MediaError::Timeout)
+    }
+
+    /// [`MediaError::Failed`] with a text.
+    pub(crate) fn failed(text: impl Into<Arc<str>>) -> MediaError {
+        MediaError::Failed(text.into())
     }
 
     /// [`MediaError::Source`] with a text.

@@ -200,7 +200,7 @@ impl Claim {
                     let size = self.recording.version.size;
                     // Nothing tells whose bytes they are.
                     if total.is_none() && (validator.is_empty() || self.recording.version.validator.is_empty()) {
-                        return Err(MediaError::source(
+                        return Err(MediaError::failed(
                             "the media host sends it all, and tells neither size nor version",
                         ));
                     }

@@ -82,6 +82,20 @@ pub struct TreeStatus {
     /// Days of which contacts are not shown, because their records cannot be read.
     #[serde(default)]
     pub unreadable: Vec<UnreadableStatus>,
+    /// Interactions and files that cannot be had now, by their state (`user.cxone.state`).
+    #[serde(default)]
+    pub hindered: HinderedStatus,
+}
+
+/// What cannot be had now: interactions, and single recordings of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HinderedStatus {
+    pub refused: u64,
+    pub restoring: u64,
+    pub archived: u64,
+    pub failed: u64,
+    /// Recordings that CXone gave once and does not give out any more.
+    pub withdrawn: u64,
 }
 
 /// A day of which contacts are not shown.
@@ -302,6 +316,7 @@ pub fn example() -> Status {
             resolve_on: "open".into(),
             indexing: vec![IndexingStatus { day: "2026-11-02".into(), rows: 1000, total: Some(20_000) }],
             unreadable: vec![UnreadableStatus { day: "2026-11-02".into(), contacts: 3 }],
+            hindered: HinderedStatus { refused: 5, restoring: 1, archived: 2, failed: 3, withdrawn: 4 },
         },
         playback: PlaybackStatus {
             limit: 150,

@@ -106,6 +106,7 @@ impl VfsError {
         let kind = match obstacle.kind {
             ObstacleKind::Denied => ErrorKind::Denied,
             ObstacleKind::Restoring => ErrorKind::Busy,
+            ObstacleKind::Withdrawn => ErrorKind::NotFound,
             ObstacleKind::Refused | ObstacleKind::Archived | ObstacleKind::Failed => ErrorKind::Io,
         };
         let message = format!("{}; not asked again before {}", obstacle.reason, to_the_second(obstacle.again_at));
@@ -218,9 +219,11 @@ impl From<MediaError> for VfsError {
             MediaError::Refused(StorageRefusal::Denied) => ErrorKind::Denied,
             MediaError::Refused(StorageRefusal::Restoring) => ErrorKind::Busy,
             MediaError::Timeout => ErrorKind::TimedOut,
-            MediaError::Refused(_) | MediaError::Unsigned | MediaError::Source(_) | MediaError::Down(_) => {
-                ErrorKind::Io
-            }
+            MediaError::Refused(_)
+            | MediaError::Unsigned
+            | MediaError::Failed(_)
+            | MediaError::Source(_)
+            | MediaError::Down(_) => ErrorKind::Io,
         };
         let outage = matches!(error, MediaError::Down(_));
         VfsError::because(kind, "reading the recording failed", Arc::new(error)).during_outage(outage)

@@ -62,7 +62,7 @@ impl Vfs {
         let now = self.clock.now();
         if resolves(self.settings.resolve_on, Priority::List) && needs_call(&interaction.resolution, now) {
             let want = Want { priority: Priority::List, principal: principal.clone(), reads: None };
-            let resolved = match self.refuse_scanner(principal).await {
+            let resolved = match self.guard.admit(principal).await {
                 Ok(()) => self.resolver.resolved(master, want).await,
                 Err(refused) => Err(refused),
             };

@@ -191,7 +191,7 @@ impl Vfs {
 
     /// The interaction after its billed call.
     async fn resolved(&self, place: Place, principal: &Principal) -> Result<Interaction, VfsError> {
-        self.refuse_scanner(principal).await?;
+        self.guard.admit(principal).await?;
         let want = Want { priority: Priority::Stat, principal: principal.clone(), reads: None };
         self.resolver.resolved(place.master, want).await
     }

@@ -13,6 +13,7 @@ mod error;
 mod estimate;
 mod forget;
 mod fresh;
+mod guard;
 mod handles;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
@@ -53,7 +54,7 @@ pub use resolve::{Player, ResolveLimits, Resolver, Want, outcome_word, recording
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -64,6 +65,7 @@ use crate::base::{Channel, Channels, Clock, Day, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, Indexer};
 use absent::{Absent, Before, Remembered};
 use attr::NAME_KEPT;
+use guard::Guard;
 use handles::{Handles, OpenFile};
 use listings::Listings;
 
@@ -107,8 +109,7 @@ pub struct Parts {
 /// The tree.
 pub struct Vfs {
     settings: VfsSettings,
-    /// May change while the tree is in use.
-    scanners: RwLock<ProgramPatterns>,
+    guard: Guard,
     catalog: Catalog,
     indexer: Indexer,
     resolver: Resolver,
@@ -140,7 +141,7 @@ impl Vfs {
             Arc::new(kernel::WithAbsent { kernel: parts.kernel, absent: absent.clone() });
         parts.resolver.tell(kernel.clone());
         Vfs {
-            scanners: RwLock::new(settings.scanners.clone()),
+            guard: Guard::new(settings.scanners.clone()),
             settings,
             catalog: parts.catalog,
             indexer: parts.indexer,
@@ -358,7 +359,7 @@ impl Vfs {
 
     /// Other scanners from now on.
     pub fn set_scanners(&self, scanners: ProgramPatterns) {
-        *self.scanners.write().unwrap_or_else(PoisonError::into_inner) = scanners;
+        self.guard.set(scanners);
     }
 
     fn node(&self, ino: u64) -> Result<Node, VfsError> {
@@ -374,8 +375,9 @@ impl Vfs {
         let indexed = tokio::time::timeout(deadline, self.indexer.ensure(day)).await;
         indexed.map_err(|_| {
             let deadline = crate::base::span::words(deadline);
-            let message =
-                format!("listing the day takes longer than {deadline} (limits.deadline); it goes on: look again later");
+            let message = format!(
+                "listing {day} takes longer than {deadline} (limits.deadline); it goes on: look again in a minute"
+            );
             VfsError::new(ErrorKind::TimedOut, message)
         })??;
         Ok(())
@@ -398,27 +400,6 @@ impl Vfs {
         let rate = self.catalog.learned_rate(channel)?;
         self.rates.lock().unwrap_or_else(PoisonError::into_inner).insert(channel, (now, rate));
         Ok(rate)
-    }
-
-    /// A scanner may look, but never causes a billed call.
-    async fn refuse_scanner(&self, principal: &Principal) -> Result<(), VfsError> {
-        let scanner = match self.known_scanner(principal) {
-            Some(name) => Some(name),
-            // A name that the program may have chosen, in its own memory.
-            None => principal.argv0().await.filter(|name| self.scanners().matches(name)).map(str::to_owned),
-        };
-        let Some(name) = scanner else { return Ok(()) };
-        let message = format!("{name} is in mount.deny_processes and may not cause a billed call");
-        Err(VfsError::new(ErrorKind::Denied, message).uncalled())
-    }
-
-    /// The name by which a program is known as a scanner, as far as that can be told without waiting for it.
-    fn known_scanner(&self, principal: &Principal) -> Option<String> {
-        self.scanners().name_of(principal.program()?)
-    }
-
-    fn scanners(&self) -> std::sync::RwLockReadGuard<'_, ProgramPatterns> {
-        self.scanners.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note_changed(&self, master: MasterId, index: u8) {

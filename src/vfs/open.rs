@@ -77,7 +77,7 @@ impl Vfs {
         let master = place.master;
         let want = Want { priority: Priority::Open, principal: principal.clone(), reads: self.reads(kind, before)? };
         if calls {
-            self.refuse_scanner(principal).await?;
+            self.guard.admit(principal).await?;
             self.resolver.resolved(master, want.clone()).await?;
         }
         // What it is now: a prediction may have come out otherwise.
@@ -93,10 +93,10 @@ impl Vfs {
             version
         } else {
             // May cost a call, if the link is gone.
-            self.refuse_scanner(principal).await?;
+            self.guard.admit(principal).await?;
             self.resolver.size(master, index, want.clone()).await?
         };
-        let links = Arc::new(RecordingLinks { resolver: self.resolver.clone(), master, index, want });
+        let links = Arc::new(self.recording_links(master, index, want));
         let reader = self.resolver.media().open_reader(&recording_key(master, index), &version, links).await?;
         let recording = OpenRecording { index, place, reader };
         let keep_cache = !self.has_changed(master, index);
@@ -146,6 +146,11 @@ impl Vfs {
                     self.meters.note_read(true, bytes.len());
                     return Ok(bytes);
                 }
+                let (master, index) = (recording.place.master, recording.index);
+                if !self.resolver.links().lasts(master, index, self.clock.now()) {
+                    // Before it waits beside those who may have a link signed.
+                    self.guard.admit(principal).await?;
+                }
                 let links = self.links_for(recording, principal);
                 let read = tokio::select! {
                     biased;
@@ -154,12 +159,11 @@ impl Vfs {
                 };
                 match read {
                     Ok(bytes) => {
-                        self.resolver.note_media_success(recording.place.master, recording.index).await;
+                        self.resolver.note_media_success(master, index).await;
                         self.meters.note_read(false, bytes.len());
                         Ok(bytes)
                     }
                     Err(error) => {
-                        let (master, index) = (recording.place.master, recording.index);
                         self.resolver.note_media_failure(master, index, &error, principal).await;
                         if let MediaError::Changed(version) = &error {
                             self.recording_changed(recording, version).await?;
@@ -175,7 +179,11 @@ impl Vfs {
     fn links_for(&self, recording: &OpenRecording, principal: &Principal) -> Arc<dyn LinkSource> {
         let want = Want { priority: Priority::Open, principal: principal.clone(), reads: None };
         let (master, index) = (recording.place.master, recording.index);
-        Arc::new(RecordingLinks { resolver: self.resolver.clone(), master, index, want })
+        Arc::new(self.recording_links(master, index, want))
+    }
+
+    fn recording_links(&self, master: MasterId, index: u8, want: Want) -> RecordingLinks {
+        RecordingLinks { guard: self.guard.clone(), ..RecordingLinks::admitted(&self.resolver, master, index, want) }
     }
 
     /// The source has another object now: remember its size, and have the kernel drop what it knows at the next open.

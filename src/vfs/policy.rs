@@ -38,6 +38,11 @@ impl ProgramPatterns {
         exe.or_else(|| cut.find(|comm| self.matches_comm(comm))).cloned()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// Whether a program that goes by `name`, or was started from that path, is one of them.
     pub fn matches(&self, name: &str) -> bool {
         let path = name.to_lowercase();

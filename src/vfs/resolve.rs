@@ -15,7 +15,7 @@ mod role;
 mod tests;
 mod wait;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::base::{Clock, Counted, Histogram, MasterId};
+use crate::base::{Clock, Counted, Day, Histogram, MasterId, UserKey};
 use crate::catalog::{Catalog, FileKind, Interaction, NewResolution, Resolution};
 use crate::cxone::{
     ApiError, Breaker, Limiter, LimiterSettings, LimiterSnapshot, PlaybackAnswer, Priority, Probe, Service,
@@ -142,7 +142,8 @@ struct Inner {
     purse: Purse,
     /// What is known of the role that calls are made in.
     role: Mutex<Role>,
-    failing: Mutex<Failing>,
+    failing: Mutex<Failing<MasterId>>,
+    failing_media: Mutex<Failing<(MasterId, FileKind)>>,
     /// Waiting for the rate limit, by class.
     waits: [Histogram; 4],
     signings: AtomicU64,
@@ -152,6 +153,8 @@ struct Inner {
     raises: AtomicU64,
     /// The UTC day on which the spent budget was last logged.
     budget_logged_on: AtomicI64,
+    /// The UTC day, and the users whose spent budget was logged on it.
+    user_budgets_logged: Mutex<(Day, HashSet<UserKey>)>,
 }
 
 /// Resolves interactions. Cheap to clone.
@@ -179,6 +182,7 @@ impl Resolver {
                 purse: Purse::new(catalog.clone()),
                 role: Mutex::new(remember::role_before(&catalog)),
                 failing: Mutex::default(),
+                failing_media: Mutex::default(),
                 waits: Default::default(),
                 player,
                 catalog,
@@ -194,6 +198,7 @@ impl Resolver {
                 kernels: RwLock::new(Vec::new()),
                 raises: AtomicU64::new(0),
                 budget_logged_on: AtomicI64::new(i64::MIN),
+                user_budgets_logged: Mutex::new((Day(i32::MIN), HashSet::new())),
             }),
         }
     }
@@ -335,7 +340,7 @@ impl Resolver {
             let (resolver, want) = (self.clone(), want.clone());
             async move {
                 // Signed only as long as the asker waits.
-                RecordingLinks { resolver: resolver.clone(), master, index, want: want.clone() }.link(None).await?;
+                RecordingLinks::admitted(&resolver, master, index, want.clone()).link(None).await?;
                 // A task, so that a size is learned and stored even if the asker stops waiting.
                 let learned = tokio::spawn(async move { resolver.size(master, index, want).await });
                 learned.await.unwrap_or_else(|_| Err(VfsError::new(ErrorKind::Io, "learning a size was interrupted")))
@@ -354,7 +359,7 @@ impl Resolver {
         let deadline = deadline.saturating_sub(sizes_grace(deadline));
         let reads = want.reads.filter(|reads| reads.index == index);
         let principal = want.principal.clone();
-        let links = Arc::new(RecordingLinks { resolver: self.clone(), master, index, want });
+        let links = Arc::new(RecordingLinks::admitted(self, master, index, want));
         self.check_reachable(&self.interaction(master)?, index)?;
         // Under limits of its own: waiting for the rate limit is no work of the media host's.
         links.link(None).await?;
@@ -365,9 +370,7 @@ impl Resolver {
                 None => self.inner.media.probe(&key, links).await,
             }
         };
-        let probed = tokio::time::timeout(deadline, probe)
-            .await
-            .map_err(|_| VfsError::new(ErrorKind::TimedOut, "the media host did not answer in time"))?;
+        let probed = tokio::time::timeout(deadline, probe).await.unwrap_or(Err(MediaError::Timeout));
         match &probed {
             Ok(_) => self.note_media_success(master, index).await,
             Err(error) => self.note_media_failure(master, index, error, &principal).await,

@@ -323,6 +323,7 @@ impl InFlight {
         let (now, begun) = (Instant::now(), self.begun);
         let mut state = self.end();
         let accepted = state.window.accepted(now);
+        let configured = state.settings.calls;
         state.window.finish(false, now);
         state.no_longer_young(begun);
         state.refused += 1;
@@ -346,6 +347,16 @@ impl InFlight {
                 limit,
                 "the tenant throttles {service}: no calls for {pause}, and at most {limit} in a window after it"
             );
+            if accepted < configured {
+                let remedy = "share it: lower limits.playback_requests here, or run the other program at another time";
+                tracing::warn!(
+                    service,
+                    accepted,
+                    configured,
+                    remedy,
+                    "fewer calls were made than the limit allows: another program of the tenant spends it, or the tenant allows less"
+                );
+            }
         }
     }
 

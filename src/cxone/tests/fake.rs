@@ -190,6 +190,7 @@ pub fn tenant(settings: TenantSettings) -> Tenant {
 pub fn tenant_at(settings: TenantSettings, clock: Arc<ManualClock>) -> Tenant {
     let quick = RetryPolicy {
         tries: 4,
+        silent_tries: 1,
         pause: Duration::from_millis(2),
         pause_max: Duration::from_millis(4),
         total: Duration::from_secs(5),

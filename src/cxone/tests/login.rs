@@ -1,5 +1,6 @@
 //! Both logins, their detours, and that one login serves all.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -9,7 +10,7 @@ use url::Url;
 
 use super::fake::*;
 use crate::base::{HostPattern, MasterId};
-use crate::cxone::{ApiErrorKind, Tenant, TenantSettings};
+use crate::cxone::{ApiErrorKind, Credentials, CredentialsSource, Tenant, TenantSettings};
 
 async fn play(tenant: &Tenant) -> Result<(), crate::cxone::ApiError> {
     tenant.playback(MasterId(1)).await.map(drop)
@@ -367,5 +368,41 @@ async fn refused_logins_back_off_up_to_a_quarter_of_an_hour_until_there_is_a_new
     let mut credentials = fake.settings().credentials;
     credentials.access_key_secret = "renewed".into();
     tenant.adopt_credentials(credentials);
+    tenant.login().await.unwrap();
+}
+
+/// A secret's file.
+struct Changes(Mutex<Option<Credentials>>);
+
+impl CredentialsSource for Changes {
+    fn renewed(&self) -> Option<Credentials> {
+        self.0.lock().unwrap().take()
+    }
+}
+
+#[tokio::test]
+async fn another_secret_ends_the_pause_of_a_refused_login_by_itself() {
+    let fake = Fake::start(|seen| {
+        let body = String::from_utf8_lossy(&seen.body).into_owned();
+        (seen.path == LOGIN && !body.contains("renewed")).then(|| Reply::status(401))
+    })
+    .await;
+    let tenant = fake.tenant();
+    let changes = Arc::new(Changes(Mutex::new(None)));
+    tenant.watch_credentials(changes.clone());
+    let renew = |secret: &str| {
+        let credentials = Credentials { access_key_secret: secret.into(), ..fake.settings().credentials };
+        *changes.0.lock().unwrap() = Some(credentials);
+    };
+    for _ in 0..3 {
+        assert!(tenant.login().await.is_err());
+    }
+    assert_eq!(fake.seen(LOGIN).len(), 1);
+    renew("wrong too");
+    for _ in 0..3 {
+        assert!(tenant.login().await.is_err());
+    }
+    assert_eq!(fake.seen(LOGIN).len(), 2, "once per change");
+    renew("renewed");
     tenant.login().await.unwrap();
 }

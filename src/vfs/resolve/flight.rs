@@ -3,6 +3,7 @@
 //!
 //! Order of writes: ledger row (synced), call, documents and listing (synced), ledger outcome.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -262,7 +263,7 @@ impl Resolver {
             Ok(PlaybackAnswer::Refused(refusal)) => {
                 Err(Failure::Final(self.remember_refusal(master, &refusal, &payer).await))
             }
-            Ok(answer) => self.store(master, &answer).await.map_err(Failure::Final),
+            Ok(answer) => self.store(master, &answer, &payer).await.map_err(Failure::Final),
             Err(error) if is_failure(&error) => {
                 Err(Failure::Final(self.remember_failure(master, &error, &payer).await))
             }
@@ -291,7 +292,7 @@ impl Resolver {
         }
     }
 
-    async fn store(&self, master: MasterId, answer: &PlaybackAnswer) -> Result<(), VfsError> {
+    async fn store(&self, master: MasterId, answer: &PlaybackAnswer, payer: &Principal) -> Result<(), VfsError> {
         let now = self.inner.clock.now();
         let known = self.interaction(master)?;
         self.forget_after_answer(&known).await?;
@@ -301,9 +302,14 @@ impl Resolver {
         };
         let links = by_recording(items, recordings(&known.resolution));
         let serial = self.inner.signings.fetch_add(1, Ordering::Relaxed) + 1;
+        let has_link = |index: u8| links.get(usize::from(index)).is_some_and(Option::is_some);
+        let is_known = !needs_call(&known.resolution, now);
+        if is_known {
+            self.note_links(&known, has_link, payer).await?;
+        }
         self.inner.links.store(master, links, serial, now);
         // A new link is all that a resolved interaction takes from another call: what was published stays put.
-        if needs_call(&known.resolution, now) {
+        if !is_known {
             let mut resolution = documents::resolution(master, known.channel, known.mtime, answer, now);
             keep_sizes(&mut resolution, &known);
             let (resolver, before) = (self.clone(), known.clone());
@@ -349,10 +355,24 @@ impl Resolver {
         spent
     }
 
-    /// Once a day; that of one user is said to that user.
+    fn log_spent_user_budget(&self, allowed: Allowed, payer: &Principal, today: Day) {
+        let user = UserKey::Uid(payer.user().uid);
+        let mut logged = lock(&self.inner.user_budgets_logged);
+        if logged.0 != today {
+            *logged = (today, HashSet::new());
+        }
+        if logged.1.insert(user) {
+            let (limit, utc_day) = (allowed.user_budget.0.unwrap_or(u64::MAX), today);
+            let (uid, words) = (payer.user().uid, payer.words());
+            tracing::warn!(limit, %utc_day, uid, "the daily budget of billed calls of {words} is spent: EDQUOT until 00:00 UTC; raise limits.daily_budget_per_user to go on");
+        }
+    }
+
+    /// Once a day, and once for each user.
     fn log_spent_budget(&self, allowed: Allowed, master: MasterId, payer: &Principal) {
         let now = self.inner.clock.now();
         if spent_on_day_of(&self.inner.catalog, now).is_ok_and(|spent| allowed.budget.allows(spent)) {
+            self.log_spent_user_budget(allowed, payer, Day::of(now, &jiff::tz::TimeZone::UTC));
             return;
         }
         let today = Day::of(now, &jiff::tz::TimeZone::UTC);

@@ -6,9 +6,10 @@ use super::obstacles::{self, remedy, storage_remedy};
 use super::role::{Consequence, Role};
 use super::{Resolver, lock, recording_key};
 use crate::base::MasterId;
-use crate::catalog::{Catalog, CatalogError, FileKind, Interaction, Obstacle, ObstacleKind, Scope, State};
+use crate::catalog::{Catalog, CatalogError, FileKind, Interaction, Obstacle, ObstacleKind, Resolution, Scope, State};
 use crate::cxone::{ApiError, Refusal};
 use crate::media::{MediaError, Version};
+use crate::vfs::documents;
 use crate::vfs::error::{ErrorKind, VfsError, to_the_second};
 use crate::vfs::principal::Principal;
 
@@ -21,12 +22,33 @@ pub(super) fn role_before(catalog: &Catalog) -> Role {
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
-/// Interactions whose calls failed one after the other.
-#[derive(Debug, Default)]
-pub(super) struct Failing {
-    masters: Vec<MasterId>,
+/// Whose calls failed one after the other.
+#[derive(Debug)]
+pub(super) struct Failing<T> {
+    whose: Vec<T>,
     /// The service was down meanwhile: they were not to blame.
     outage: bool,
+}
+
+impl<T> Default for Failing<T> {
+    fn default() -> Failing<T> {
+        Failing { whose: Vec::new(), outage: false }
+    }
+}
+
+impl<T: PartialEq> Failing<T> {
+    fn note(&mut self, whose: Option<T>, outage: bool) {
+        self.outage |= outage;
+        if let Some(whose) = whose.filter(|whose| !self.whose.contains(whose) && self.whose.len() < FAILING_MAX) {
+            self.whose.push(whose);
+        }
+    }
+
+    /// Something succeeded: those who were not to blame.
+    fn take(&mut self) -> Vec<T> {
+        let failing = std::mem::take(self);
+        if failing.outage { failing.whose } else { Vec::new() }
+    }
 }
 
 /// Failures in a row that are remembered; a service is down long before.
@@ -101,13 +123,7 @@ impl Resolver {
             Err(error) => return error,
         };
         let obstacle = obstacles::of_failure(error, before.as_deref(), now);
-        {
-            let mut failing = lock(&self.inner.failing);
-            if failing.masters.len() < FAILING_MAX && !failing.masters.contains(&master) {
-                failing.masters.push(master);
-            }
-            failing.outage |= self.inner.breaker.state().down_for.is_some();
-        }
+        lock(&self.inner.failing).note(Some(master), self.inner.breaker.state().down_for.is_some());
         tell(master, None, &obstacle, error.correlation_id.as_deref(), payer);
         let kept = self.keep(master, None, obstacle, None).await;
         kept.because_of(error)
@@ -119,11 +135,7 @@ impl Resolver {
             let mut role = lock(&self.inner.role);
             (role.note_answer(), role.clone())
         };
-        let mut masters = {
-            let mut failing = lock(&self.inner.failing);
-            let failing = std::mem::take(&mut *failing);
-            if failing.outage { failing.masters } else { Vec::new() }
-        };
+        let mut masters = lock(&self.inner.failing).take();
         if known.obstacles.playback.is_some() {
             masters.push(known.master_id);
         }
@@ -145,7 +157,7 @@ impl Resolver {
         Ok(forgotten.await.map_err(|_| interrupted())??)
     }
 
-    /// Keeps what a media host said of a recording, where that lasts: no other link would be better.
+    /// Keeps what a media host said of a recording, or that it failed, where that lasts: no other link would be better.
     pub(in crate::vfs) async fn note_media_failure(
         &self,
         master: MasterId,
@@ -153,28 +165,65 @@ impl Resolver {
         error: &MediaError,
         principal: &Principal,
     ) {
-        let Some(obstacle) = obstacles::of_media(error, self.inner.clock.now()) else { return };
-        let kind = FileKind::Recording(index);
-        let holds =
-            |known: &Interaction| known.obstacles.of_file(kind).is_some_and(|known| known.holds(obstacle.said_at));
-        if self.interaction(master).is_ok_and(|known| holds(&known)) {
+        let (kind, now) = (FileKind::Recording(index), self.inner.clock.now());
+        let is_outage = matches!(error, MediaError::Down(_));
+        if is_outage || error.is_failure() {
+            lock(&self.inner.failing_media).note((!is_outage).then_some((master, kind)), is_outage);
+        }
+        let Ok(known) = self.interaction(master) else { return };
+        let before = known.obstacles.of_file(kind);
+        let Some(obstacle) = obstacles::of_media(error, before, now) else { return };
+        if before.is_some_and(|before| before.holds(now)) {
             return;
         }
         tell(master, Some(index), &obstacle, None, principal);
         self.keep(master, Some(kind), obstacle, None).await;
     }
 
-    /// A media host gave bytes of a recording: what it said before does not hold any more.
+    /// A media host gave bytes of a recording: what it said before does not hold any more, nor do the failures of others for which it was down.
     pub(in crate::vfs) async fn note_media_success(&self, master: MasterId, index: u8) {
         let kind = FileKind::Recording(index);
-        if self.interaction(master).is_ok_and(|known| known.obstacles.of_file(kind).is_none()) {
+        let mut files = lock(&self.inner.failing_media).take();
+        if self.interaction(master).is_ok_and(|known| known.obstacles.of_file(kind).is_some()) {
+            files.push((master, kind));
+        }
+        if files.is_empty() {
             return;
         }
         let catalog = self.inner.catalog.clone();
-        let cleared = tokio::task::spawn_blocking(move || catalog.clear_obstacle(master, Some(kind))).await;
-        if let Ok(Err(error)) = cleared {
+        let cleared = tokio::task::spawn_blocking(move || {
+            files.iter().try_for_each(|(master, kind)| catalog.clear_obstacle(*master, Some(*kind)))
+        });
+        if let Ok(Err(error)) = cleared.await {
             tracing::debug!(%master, %error, "an obstacle that is gone is still noted");
         }
+    }
+
+    /// A billed call for a resolved interaction brought links to some of its recordings, which `has_link` tells: that the others were withdrawn is
+    /// kept, because the next call would say the same.
+    pub(super) async fn note_links(
+        &self,
+        known: &Interaction,
+        has_link: impl Fn(u8) -> bool,
+        payer: &Principal,
+    ) -> Result<(), VfsError> {
+        let Resolution::Resolved { files, .. } = &known.resolution else { return Ok(()) };
+        let (master, now) = (known.master_id, self.inner.clock.now());
+        for file in files.iter() {
+            let FileKind::Recording(index) = file.kind else { continue };
+            let before = known.obstacles.of_file(file.kind);
+            let is_withdrawn = before.is_some_and(|before| before.kind == ObstacleKind::Withdrawn);
+            if !has_link(index) {
+                let obstacle = obstacles::of_absence(documents::recheck_at(known.mtime, now), now);
+                tell(master, Some(index), &obstacle, None, payer);
+                self.keep(master, Some(file.kind), obstacle, None).await;
+            } else if is_withdrawn {
+                let (catalog, kind) = (self.inner.catalog.clone(), file.kind);
+                let cleared = tokio::task::spawn_blocking(move || catalog.clear_obstacle(master, Some(kind)));
+                cleared.await.map_err(|_| interrupted())??;
+            }
+        }
+        Ok(())
     }
 
     /// Fails where a media host said of a recording that it may not be had now.

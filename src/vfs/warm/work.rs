@@ -220,7 +220,7 @@ impl Job {
 
     async fn fetch(&self, master: MasterId, index: u8, version: &Version, want: Want) -> Result<(), VfsError> {
         let principal = want.principal.clone();
-        let links = Arc::new(RecordingLinks { resolver: self.vfs.resolver.clone(), master, index, want });
+        let links = Arc::new(RecordingLinks::admitted(&self.vfs.resolver, master, index, want));
         let reader = self.vfs.resolver.media().open_reader(&recording_key(master, index), version, links).await?;
         let mut offset = 0;
         while offset < version.size {
