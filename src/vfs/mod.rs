@@ -35,7 +35,7 @@ pub mod warm;
 mod xattr;
 
 pub use attr::{Attr, Ownership, Ttl};
-pub use audit::{Audit, NoAudit, OpenEvent};
+pub use audit::{Act, Audit, NoAudit, NotAudited, OpenEvent};
 pub use error::{ErrorKind, VfsError};
 pub use fresh::start_keeping_fresh;
 pub use kernel::{KernelCache, NoKernel};
@@ -69,6 +69,8 @@ use listings::Listings;
 /// What of the tenant is shown, to whom, and what looking may cost.
 #[derive(Clone, Debug)]
 pub struct VfsSettings {
+    /// What this door is called in records: its mount point.
+    pub door: Arc<str>,
     pub timezone: TimeZone,
     pub since: Since,
     /// Interactions on other channels are not shown.

@@ -8,7 +8,7 @@ use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Obstacles};
 use crate::cxone::Priority;
 use crate::media::{LinkSource, MediaError, VerifiedFile, Version};
-use crate::vfs::audit::OpenEvent;
+use crate::vfs::audit::{Act, OpenEvent};
 use crate::vfs::children::{Child, child_of_kind, open_needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::estimate::expected;
@@ -32,8 +32,18 @@ pub struct Opened {
 impl Vfs {
     pub(super) async fn open_node(&self, node: Node, principal: &Principal) -> Result<Opened, VfsError> {
         match node {
-            Node::Contact(place) => self.open_contact(place),
-            Node::Shared(kind, place) => self.open_shared(kind, place, principal).await,
+            Node::Contact(place) => {
+                self.audit.check()?;
+                let result = self.open_contact(place);
+                self.audited(Act::Open, node, place.master, principal, false, result).await
+            }
+            Node::Shared(kind, place) => {
+                self.audit.check()?;
+                let (billed, result) = self.open_shared(kind, place, principal).await;
+                let result = self.audited(Act::Open, node, place.master, principal, billed, result).await;
+                self.anticipate(place, principal);
+                result
+            }
             Node::Root | Node::Day(_) | Node::Agent(..) | Node::Folder(_) => {
                 Err(VfsError::new(ErrorKind::Io, "a directory cannot be opened as a file"))
             }
@@ -49,20 +59,60 @@ impl Vfs {
         Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache })
     }
 
-    async fn open_shared(&self, kind: FileKind, place: Place, principal: &Principal) -> Result<Opened, VfsError> {
-        let before = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
-        let before = self.resolver.recalled(before).await?;
+    /// Also tells whether it needed a billed call.
+    async fn open_shared(
+        &self,
+        kind: FileKind,
+        place: Place,
+        principal: &Principal,
+    ) -> (bool, Result<Opened, VfsError>) {
+        let before = match self.catalog.interaction(place.master) {
+            Ok(Some(before)) => self.resolver.recalled(before).await,
+            Ok(None) => Err(VfsError::not_found()),
+            Err(error) => Err(error.into()),
+        };
+        let before = match before {
+            Ok(before) => before,
+            Err(error) => return (false, Err(error)),
+        };
         let calls = open_needs_call(&before, self.clock.now(), kind);
         let result = unless_given_up(principal, self.open_billed(kind, place, principal, &before, calls)).await;
-        self.audit.opened(&OpenEvent {
-            principal: principal.clone(),
-            path: self.path(Node::Shared(kind, place)),
-            master: place.master,
-            billed: calls && !result.as_ref().is_err_and(VfsError::is_uncalled),
-            outcome: result.as_ref().map(|_| ()).map_err(VfsError::kind),
-        });
-        self.anticipate(place, principal);
-        result
+        (calls && !result.as_ref().is_err_and(VfsError::is_uncalled), result)
+    }
+
+    /// What was done, once it is on record as far as it must be. What is not on record did not happen: the handle is closed again.
+    pub(super) async fn audited(
+        &self,
+        act: Act,
+        node: Node,
+        master: MasterId,
+        principal: &Principal,
+        billed: bool,
+        result: Result<Opened, VfsError>,
+    ) -> Result<Opened, VfsError> {
+        let outcome = result.as_ref().map(|_| ()).map_err(VfsError::kind);
+        match self.audit.opened(self.event(act, node, master, principal, billed, outcome)).await {
+            Ok(()) => result,
+            Err(refused) => {
+                if let Ok(opened) = result {
+                    self.release(opened.handle);
+                }
+                Err(refused.into())
+            }
+        }
+    }
+
+    pub(super) fn event(
+        &self,
+        act: Act,
+        node: Node,
+        master: MasterId,
+        principal: &Principal,
+        billed: bool,
+        outcome: Result<(), ErrorKind>,
+    ) -> OpenEvent {
+        let (principal, door, path) = (principal.clone(), Arc::clone(&self.settings.door), self.path(node));
+        OpenEvent { act, principal, door, path, master, billed, outcome }
     }
 
     async fn open_billed(
