@@ -21,7 +21,7 @@ pub mod watchdog;
 
 pub use cause::chain;
 pub use channel::{Channel, Channels};
-pub use choices::{ResolveOn, Since};
+pub use choices::{Export, ResolveOn, Since};
 pub use clock::{Clock, SystemClock};
 pub use histogram::{Counted, Histogram};
 pub use host_pattern::HostPattern;

@@ -98,6 +98,20 @@ impl Db {
         self.noting_damage(done)
     }
 
+    /// Runs one small statement whose effect outlives the process and need not outlive a loss of power until something else is written, and on
+    /// which nothing depends that [`Db::generation`] tells of.
+    pub(super) fn write_loosely(
+        &self,
+        f: impl FnOnce(&Connection) -> Result<(), CatalogError>,
+    ) -> Result<(), CatalogError> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.pragma_update(None, "synchronous", "NORMAL")?;
+        let done = f(&writer);
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        drop(writer);
+        self.noting_damage(done)
+    }
+
     /// Runs `f` with the writer's connection in no transaction, and the database's path. Writing waits until it ends.
     pub(super) fn exclusively<T>(
         &self,

@@ -10,6 +10,7 @@
 //! | `plan`, `record`, `beginnings` | writing a day: what is to be stored (pure), storing it, what began the day before |
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `highest`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
+//! | `audit_chain` | where the chain of the audit log begins and ends |
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
 //! | `vault` | encryption of what is said of people |
 //! | `erase` | forgetting an interaction so that nothing of it stays in the file |
@@ -19,6 +20,7 @@
 //!
 //! Invariants: a published name, inode number or time never changes; a folder never disappears, unless somebody erases it; what was paid for outlives the index.
 
+mod audit_chain;
 mod beginnings;
 mod contact_json;
 mod convert;
@@ -64,6 +66,7 @@ use vault::Vault;
 
 use crate::base::crypt::Keys;
 
+pub use audit_chain::{ChainEnds, ChainPlace, read_audit_chain};
 pub use days::Unreadable;
 pub use erase::{AllHoldings, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;

@@ -23,7 +23,7 @@ pub(super) enum Found {
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Step n leads from schema n to schema n + 1. A published step is never edited.
-const MIGRATIONS: [&str; 4] = [V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES];
+const MIGRATIONS: &[&str] = &[V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES, AUDIT_CHAIN];
 
 /// How many of a day's contacts cannot be shown.
 const UNREADABLE_CONTACTS: &str = "ALTER TABLE days ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;";
@@ -201,9 +201,20 @@ CREATE TABLE obstacles(
 );
 ";
 
+/// Where the chain of the audit log begins and ends.
+const AUDIT_CHAIN: &str = "
+CREATE TABLE audit_chain(
+    id INTEGER PRIMARY KEY CHECK(id = 1),
+    start_number INTEGER NOT NULL,
+    start_hash BLOB NOT NULL,
+    head_number INTEGER NOT NULL,
+    head_hash BLOB NOT NULL
+);
+";
+
 /// Tables that hold what was paid for, learned or published, in the order in which they can be copied into another database.
-pub(super) const WORTH_SALVAGING: [&str; 8] =
-    ["ledger", "facts", "interactions", "files", "documents", "rates", "highest", "obstacles"];
+pub(super) const WORTH_SALVAGING: [&str; 9] =
+    ["ledger", "facts", "interactions", "files", "documents", "rates", "highest", "obstacles", "audit_chain"];
 
 /// Reads whose database it is. Fails where the file is no database.
 pub(super) fn identify(connection: &Connection) -> rusqlite::Result<Found> {

@@ -12,6 +12,7 @@ mod tests;
 
 use clap::{Parser, Subcommand};
 
+use super::audit::AuditArgs;
 use super::cache::CacheArgs;
 use crate::ops::version;
 pub use mount::{LogArgs, MountArgs, SettingFlags, UmountArgs};
@@ -49,6 +50,7 @@ pub enum Command {
     Ledger(LedgerArgs),
     Status(StatusArgs),
     Refresh(RefreshArgs),
+    Audit(AuditArgs),
     Cache(CacheArgs),
     Warm(WarmArgs),
     LogLevel(LogLevelArgs),

@@ -3,7 +3,7 @@
 //! `doors` mounts the tree at each of its places, `login` decides whether a login that fails ends it, `settings` what each part is told, `audit` and `lister` fit parts that do not know each
 //! other.
 
-mod audit;
+pub mod audit;
 mod binding;
 mod doors;
 mod lister;
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use super::daemon::Plan;
 use super::failure::{Cause, Failure};
-use super::keeping::{Keeper, Live};
+use super::keeping::{Books, Keeper, Live};
 use super::report::{DoorView, Report};
 use super::secret_files::SecretFiles;
 use crate::base::{Clock, SystemClock, user_words};
@@ -50,8 +50,8 @@ pub trait Served: Send {
     /// Waits until the kernel ended the session.
     async fn ended(&mut self);
 
-    /// Takes over what may change while it is mounted: see `reload`.
-    fn reconfigure(&self, config: &Config);
+    /// Takes over what may change while it is mounted: see `reload`. `changed` is for the audit log.
+    fn reconfigure(&self, config: &Config, changed: Option<String>);
 
     /// Writes its state to the log.
     fn tell_status(&self);
@@ -117,11 +117,12 @@ fn attach(
     let zone = config.tree.timezone.clone();
     let indexer = Indexer::with_refresh(catalog.clone(), lister, Arc::clone(&clock), zone, config.tree.refresh);
     let indexer = indexer.showing(config.tree.since);
-    let audit = AuditSink::open(&config.state.dir, keys.current.is_none(), Arc::clone(&clock))?;
+    let log = Arc::new(audit::open(&config.state.dir, &config.audit, &catalog, Arc::clone(&clock))?);
+    let names = keys.current.is_none();
+    let audit = Arc::new(AuditSink { log: Arc::clone(&log), clock: Arc::clone(&clock), names });
     // Before anything is mounted: an address that cannot be had is said at once.
     let listener = plan.metrics.map(metrics::Listener::bind).transpose();
     let listener = listener.map_err(|error| metrics_failure(plan, error))?;
-    let log = Arc::clone(&audit.log);
     media.start_ageing();
     let (kernel, notices) = fuse::notices();
     let parts = Parts {
@@ -129,10 +130,10 @@ fn attach(
         indexer: indexer.clone(),
         resolver,
         clock: Arc::clone(&clock),
-        audit: Arc::new(audit),
+        audit: Arc::clone(&audit) as Arc<dyn crate::vfs::Audit>,
         kernel,
     };
-    let first = Arc::new(Vfs::new(vfs_settings(config), parts));
+    let first = Arc::new(Vfs::new(vfs_settings(config, &plan.mount_point), parts));
     let mut trees = vec![(Arc::clone(&first), notices, plan.mount_point.clone())];
     for also in &config.mount.also {
         let (kernel, notices) = fuse::notices();
@@ -143,7 +144,6 @@ fn attach(
     let doors = doors::open(config, trees)?;
     let live = Live {
         trees: doors.iter().map(|door| Arc::clone(&door.vfs)).collect(),
-        audit: log,
         mount_point: doors[0].mounted.path().to_owned(),
     };
     let keeper = Keeper {
@@ -152,6 +152,7 @@ fn attach(
         max_age: config.cache.max_age,
         catalog: Some(catalog.clone()),
         state_dir: config.state.dir.clone(),
+        audit: Books::Open(log),
         live: Some(live),
     };
     let views: Arc<[DoorView]> = doors.iter().map(|door| door.view.clone()).collect();
@@ -173,10 +174,14 @@ fn attach(
             clock: Arc::clone(&clock),
             passthrough: door.mounted.passthrough(),
             doors: Arc::clone(&views),
+            audit: Arc::clone(&audit),
         })
     });
     let reports: Vec<Arc<Report>> = reports.collect();
     let report = Arc::clone(&reports[0]);
+    for door in &doors {
+        report.audit_own("mount", door.mounted.path(), Some(report.identities()));
+    }
     let metrics = match listener {
         Some(listener) => Some(listener.serve(report.clone()).map_err(|error| metrics_failure(plan, error))?),
         None => None,
@@ -256,6 +261,10 @@ struct ServedMount {
 impl Served for ServedMount {
     fn detach(&self) -> Result<(), Cause> {
         let detached: Vec<_> = self.doors.iter().map(|served| served.door.mounted.detach()).collect();
+        for served in &self.doors {
+            served.door.view.is_mounted.store(false, Ordering::Relaxed);
+            self.report.audit_own("umount", served.door.mounted.path(), None);
+        }
         Ok(detached.into_iter().collect::<Result<(), _>>()?)
     }
 
@@ -267,7 +276,10 @@ impl Served for ServedMount {
                 (index, others.len())
             };
             let served = self.doors.remove(index);
-            served.door.view.is_mounted.store(false, Ordering::Relaxed);
+            // What was detached by us is on record already.
+            if served.door.view.is_mounted.swap(false, Ordering::Relaxed) {
+                self.report.audit_own("umount", served.door.mounted.path(), None);
+            }
             if others > 0 {
                 let mount_point = served.door.mounted.path().display();
                 tracing::info!(%mount_point, others, "{mount_point} was unmounted from outside; the tree stays mounted at {others} more places");
@@ -283,7 +295,7 @@ impl Served for ServedMount {
         tracing::info!(status, "the state of the mount, as SIGUSR1 asked for: {status}");
     }
 
-    fn reconfigure(&self, config: &Config) {
+    fn reconfigure(&self, config: &Config, changed: Option<String>) {
         for ServedDoor { door, .. } in &self.doors {
             door.vfs.set_scanners(ProgramPatterns::new(&config.mount.deny_processes));
         }
@@ -301,6 +313,7 @@ impl Served for ServedMount {
                 );
             }
         });
+        self.report.audit_own("reload", &self.report.mount_point, changed);
     }
 }
 

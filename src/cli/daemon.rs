@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit};
+use secrecy::ExposeSecret as _;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -127,8 +128,11 @@ fn reload_into(plan: &mut Plan, served: &dyn Served) {
     };
     match source.read() {
         Ok(config) => {
-            reload::log(&reload::changes(&plan.config, &config));
-            served.reconfigure(&config);
+            let changes = reload::changes(&plan.config, &config);
+            reload::log(&changes);
+            let is_new_secret =
+                plan.config.tenant.access_key_secret.expose_secret() != config.tenant.access_key_secret.expose_secret();
+            served.reconfigure(&config, reload::named(&changes, is_new_secret));
             plan.config = config;
         }
         Err(failure) => {
@@ -229,7 +233,7 @@ mod tests {
             Ok(())
         }
 
-        fn reconfigure(&self, _config: &Config) {}
+        fn reconfigure(&self, _config: &Config, _changed: Option<String>) {}
 
         fn tell_status(&self) {}
 

@@ -1,6 +1,6 @@
 //! `cxonefs ledger`: what was billed, from the state directory, read-only, while a mount may use it.
 
-mod report;
+pub mod report;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -116,7 +116,7 @@ fn no_ledger(error: crate::catalog::CatalogError, dir: &Path) -> Failure {
 }
 
 /// Reads `--since`.
-fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failure> {
+pub fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failure> {
     let text = text.trim();
     if let Ok(day) = text.parse::<Day>() {
         return Ok(day.start(zone));

@@ -2,6 +2,7 @@
 
 mod args;
 mod assemble;
+mod audit;
 mod background;
 mod cache;
 mod completions;
@@ -77,6 +78,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Ledger(args) => ledger::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Refresh(args) => refresh::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Cache(args) => cache::run(&args),
         Command::Warm(args) => warm::run(&args),
         Command::LogLevel(args) => log_level::run(&args),

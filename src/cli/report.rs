@@ -1,6 +1,6 @@
 //! What a mount tells of itself through its control socket: gathers from the parts, decides nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::assemble::{self, audit::AuditSink};
 use super::warming;
 use crate::base::{Clock, Day, user_words};
 use crate::catalog::{Catalog, Indexer, LedgerRow};
@@ -15,11 +16,15 @@ use crate::config::Config;
 use crate::cxone::{Breaker, Limiter, LoginState, Priority, ServiceState, Tenant};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
-use crate::ops::control::{Controlled, LedgerLine, Peer, Refreshed, Retried, Unmounted, WarmLines};
+use crate::ops::AuditRecord;
+use crate::ops::audit::Actor;
+use crate::ops::control::{
+    AuditHead, Command, Controlled, LedgerLine, Peer, Refreshed, Retried, Unmounted, WarmLines,
+};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
-    BudgetStatus, CacheStatus, DoorStatus, HinderedStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus,
+    AuditStatus, BudgetStatus, CacheStatus, DoorStatus, HinderedStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus,
     MediaStatus, PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest,
     StateStatus, Status, TenantStatus, TreeStatus, UnreadableStatus, Waiting, WorkStatus,
 };
@@ -47,6 +52,7 @@ pub struct Report {
     pub passthrough: fuse::PassthroughBooks,
     /// Every place at which the tree was mounted, the first one first.
     pub doors: Arc<[DoorView]>,
+    pub audit: Arc<AuditSink>,
 }
 
 /// One place at which the tree is mounted, or was.
@@ -102,6 +108,7 @@ impl Controlled for Report {
                 trouble: self.media.cache_trouble(),
             },
             state: StateStatus { dir: self.config.state.dir.display().to_string() },
+            audit: self.audit_status(),
             kernel: KernelStatus {
                 inodes: inodes as u64,
                 open_files: open_files as u64,
@@ -139,6 +146,32 @@ impl Controlled for Report {
             answers.push(Refreshed { day: day.to_string(), error });
         }
         answers
+    }
+
+    fn caller(&self, peer: Peer) -> Actor {
+        assemble::audit::actor(&fuse::principal(peer.uid, peer.gid, peer.pid))
+    }
+
+    fn audit_check(&self) -> Result<(), String> {
+        self.audit.log.check().map_err(|error| error.to_string())
+    }
+
+    async fn audit(&self, caller: Actor, command: Command, outcome: &'static str) -> Result<(), String> {
+        let record = AuditRecord {
+            actor: Some(caller),
+            door: Some(self.mount_point.to_string_lossy().into()),
+            outcome: Some(outcome.into()),
+            detail: command.detail,
+            contacts: command.contacts,
+            paths: command.paths.iter().map(|path| self.audit.path(path)).collect(),
+            ..AuditRecord::new(command.event, self.audit.now())
+        };
+        self.audit.log.command(record).await.map_err(|error| error.to_string())
+    }
+
+    fn audit_head(&self) -> Option<AuditHead> {
+        let head = self.audit.log.flush()?;
+        Some(AuditHead { number: head.number, hash: head.hash.to_string() })
     }
 
     async fn retry(&self, paths: Vec<String>, peer: Peer) -> Result<Retried, String> {
@@ -222,6 +255,44 @@ impl Measured for Report {
 }
 
 impl Report {
+    /// Puts on record what this process itself does.
+    pub fn audit_own(&self, event: &'static str, door: &Path, detail: Option<String>) {
+        self.audit.log.note(AuditRecord {
+            actor: Some(assemble::audit::ourselves()),
+            door: Some(door.to_string_lossy().into()),
+            detail,
+            outcome: Some("ok".into()),
+            ..AuditRecord::new(event, self.audit.now())
+        });
+    }
+
+    /// With which keys it is mounted, so that a change shows.
+    pub fn identities(&self) -> String {
+        let sealed = if self.encrypted() { "encrypted" } else { "not encrypted" };
+        format!("access key {}; {sealed}", self.config.tenant.access_key_id)
+    }
+
+    fn audit_status(&self) -> AuditStatus {
+        let (figures, settings) = (self.audit.log.figures(), self.audit.log.settings());
+        let (keep_s, now) = (settings.keep.as_secs_f64(), self.clock.now());
+        AuditStatus {
+            number: figures.number,
+            written: figures.written,
+            lost: figures.lost,
+            not_exported: figures.not_exported,
+            required: settings.required,
+            export: settings.export.word().to_owned(),
+            keep_s,
+            files: figures.files,
+            bytes: figures.bytes,
+            need_bytes: figures.need_bytes(keep_s, now),
+            free_bytes: figures.free_bytes,
+            oldest: figures.oldest.map(second),
+            warning: figures.warning(keep_s, now),
+            trouble: figures.trouble,
+        }
+    }
+
     fn mounted_doors(&self) -> impl Iterator<Item = &DoorView> {
         self.doors.iter().filter(|door| door.is_mounted.load(Ordering::Relaxed))
     }

@@ -223,6 +223,20 @@ fn table(state: &Status) -> String {
     if let Some(trouble) = &state.cache.trouble {
         row("", format!("reading uncached: {trouble}"));
     }
+    let audit = &state.audit;
+    let lost = if audit.lost > 0 { format!(", {} events LOST", audit.lost) } else { String::new() };
+    let need = audit.need_bytes.map_or_else(String::new, |need| format!(", about {} within audit.keep", size(need)));
+    let required = if audit.required { ", required" } else { "" };
+    row("audit log", format!("{} lines, {}{need}{required}{lost}", audit.number, size(audit.bytes)));
+    if audit.not_exported > 0 {
+        row("", format!("{} lines were not taken by {}", audit.not_exported, audit.export));
+    }
+    if let Some(trouble) = &audit.trouble {
+        row("", format!("cannot be written: {trouble}"));
+    }
+    if let Some(warning) = &audit.warning {
+        row("", warning.clone());
+    }
     row("kernel holds", format!("{} inodes, {} open files", state.kernel.inodes, state.kernel.open_files));
     let passthrough = &state.kernel.passthrough;
     let why = passthrough.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();

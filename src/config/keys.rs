@@ -12,7 +12,7 @@ use url::Url;
 use super::kinds::{self, Account, Kind};
 use super::units::UnitError;
 use super::value::Value;
-use crate::base::{Channels, HostPattern, ResolveOn, Since};
+use crate::base::{Channels, Export, HostPattern, ResolveOn, Since};
 
 /// What holds where nobody says anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,6 +225,13 @@ keys! {
         Described("`$XDG_STATE_HOME/cxonefs`; for root `/var/lib/cxonefs`, with `/etc/cxonefs/NAME.toml` `/var/lib/cxonefs/NAME`"), flag "--state-dir";
     "Where the index, the resolved sizes, the ledger and the audit log are kept. Not a cache: losing it costs billed calls. Mode 0700."
 
+    AUDIT_KEEP: Duration = "audit"."keep", DURATION, Is("400d");
+    "How long lines of the audit log are kept. They go by age alone, never by how much there is; `cxonefs status` and `doctor` say what disk that takes."
+    AUDIT_REQUIRED: bool = "audit"."required", SWITCH, Is("false");
+    "Refuses to open what cannot be put on record: the line is on disk before the open is answered, else EIO. Without it, what cannot be written is counted."
+    AUDIT_EXPORT: Export = "audit"."export", EXPORT, Is("none");
+    "Hands each line of the audit log also to the log service, as JSON in the Elastic Common Schema. What was handed over is out of reach of erasing."
+
     PLAYBACK_REQUESTS: u32 = "limits"."playback_requests", COUNT, Is("150");
     "Billed calls in any `playback_window`, at most. The tenant's own limit is 150 in 5 minutes."
     PLAYBACK_WINDOW: Duration = "limits"."playback_window", DURATION, Is("5m");
@@ -286,6 +293,6 @@ mod tests {
 
     #[test]
     fn sections_are_contiguous() {
-        assert_eq!(sections(), ["tenant", "tree", "mount", "media", "cache", "state", "limits"]);
+        assert_eq!(sections(), ["tenant", "tree", "mount", "media", "cache", "state", "audit", "limits"]);
     }
 }

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::units::{self, UnitError};
 use super::value::Value;
-use crate::base::{Channels, HostPattern, ResolveOn, Since};
+use crate::base::{Channels, Export, HostPattern, ResolveOn, Since};
 
 /// Reads values of one kind.
 #[derive(Debug)]
@@ -247,6 +247,16 @@ pub static RESOLVE_ON: Kind<ResolveOn> = Kind {
         let word = text_of(value)?;
         let known = ResolveOn::ALL.into_iter().find(|mode| mode.word() == word);
         known.ok_or_else(|| UnitError(String::from("there is no such mode")))
+    },
+};
+
+pub static EXPORT: Kind<Export> = Kind {
+    word: "\"none\", \"journald\" or \"syslog\"",
+    expected: "\"none\", \"journald\" or \"syslog\"",
+    read: |value| {
+        let word = text_of(value)?;
+        let known = Export::ALL.into_iter().find(|export| export.word() == word);
+        known.ok_or_else(|| UnitError(String::from("there is no such log service")))
     },
 };
 

@@ -32,7 +32,7 @@ pub use host::Host;
 pub use raw::{Assignment, ConfigFile};
 pub use resolve::{Sources, default_dirs, resolve};
 pub use settings::{
-    AlsoConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MediaConfig, MountConfig, Profile, StateConfig,
+    AlsoConfig, AuditConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MediaConfig, MountConfig, Profile, StateConfig,
     Stores, TenantConfig, TreeConfig,
 };
 

@@ -16,7 +16,7 @@ use super::locate;
 use super::raw::{self, Assignment, ConfigFile, Layer};
 use super::secrets;
 use super::settings::{
-    AlsoConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MediaConfig, MountConfig, Profile, StateConfig,
+    AlsoConfig, AuditConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MediaConfig, MountConfig, Profile, StateConfig,
     Stores, TenantConfig, TreeConfig,
 };
 use super::trust;
@@ -69,7 +69,7 @@ pub fn stores(sources: &Sources, host: &Host) -> Result<Stores, ConfigError> {
     layer.extend(raw::parse_assignments(&sources.flags)?);
     let resolver = Resolver { layer, sources, host };
     let state_dir = resolver.state_dir()?;
-    Ok(Stores { state_dir, cache: resolver.cache()?, limits: resolver.limits()? })
+    Ok(Stores { state_dir, cache: resolver.cache()?, audit: resolver.audit()?, limits: resolver.limits()? })
 }
 
 /// Settles every key. Reads the files that hold secrets and touches nothing else.
@@ -95,6 +95,7 @@ pub fn resolve(sources: &Sources, host: &Host) -> Result<Config, ConfigError> {
         media: MediaConfig { ca_file: resolver.ca_file(&keys::MEDIA_CA_FILE)? },
         cache: resolver.cache()?,
         state: StateConfig { dir: resolver.state_dir()? },
+        audit: resolver.audit()?,
         limits: resolver.limits()?,
         warnings,
     })
@@ -333,6 +334,15 @@ impl Resolver<'_> {
         let Some((path, origin)) = self.get(key)? else { return Ok(None) };
         let path = self.absolute(&path, &origin, &key.info)?;
         secrets::read_key_file(&path, self.host.euid, &key.info.path(), &origin).map(Some)
+    }
+
+    fn audit(&self) -> Result<AuditConfig, ConfigError> {
+        Ok(AuditConfig {
+            // Less than a day would delete what was written on the day that is looked into.
+            keep: self.between(&keys::AUDIT_KEEP, &Duration::from_hours(24), "1d")?,
+            required: self.required(&keys::AUDIT_REQUIRED)?,
+            export: self.required(&keys::AUDIT_EXPORT)?,
+        })
     }
 
     fn limits(&self) -> Result<LimitsConfig, ConfigError> {

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::base::crypt::Keys;
-use crate::base::{Channels, Day, HostPattern, ResolveOn, Since};
+use crate::base::{Channels, Day, Export, HostPattern, ResolveOn, Since};
 use crate::net::CaBundle;
 
 /// A bundle of settings for one purpose.
@@ -46,6 +46,7 @@ pub struct Config {
     pub media: MediaConfig,
     pub cache: CacheConfig,
     pub state: StateConfig,
+    pub audit: AuditConfig,
     pub limits: LimitsConfig,
     /// What the user should know although it can be used, whatever the time; one line each.
     pub warnings: Vec<String>,
@@ -170,7 +171,17 @@ pub struct Stores {
     /// Absolute.
     pub state_dir: PathBuf,
     pub cache: CacheConfig,
+    pub audit: AuditConfig,
     pub limits: LimitsConfig,
+}
+
+/// `[audit]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    pub keep: Duration,
+    /// Nothing is opened whose line is not on disk.
+    pub required: bool,
+    pub export: Export,
 }
 
 /// `[limits]`

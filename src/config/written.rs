@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use crate::base::{Channels, HostPattern, ResolveOn, Since};
+use crate::base::{Channels, Export, HostPattern, ResolveOn, Since};
 use crate::net::CaBundle;
 
 /// A value that a key can have. What is written is read back as the same value.
@@ -114,6 +114,12 @@ impl Written for TimeZone {
 }
 
 impl Written for ResolveOn {
+    fn written(&self) -> String {
+        self.word().to_owned()
+    }
+}
+
+impl Written for Export {
     fn written(&self) -> String {
         self.word().to_owned()
     }

@@ -252,7 +252,11 @@ impl Filesystem for Adapter {
         let from = (request.pid(), self.kernel.told.arrived());
         match self.kernel.told.repeated(ino.0, from.0, from.1) {
             // It was counted and written down when it first came.
-            Some(Ok(opened)) => return reply_opened(&self.modes, &self.vfs, ino.0, flags, &opened, reply),
+            Some(Ok(opened)) if self.vfs.is_open(opened.handle) => {
+                return reply_opened(&self.modes, &self.vfs, ino.0, flags, &opened, reply);
+            }
+            // Closed again, because it could not be put on record.
+            Some(Ok(_)) => {}
             Some(Err(useless)) => self.close([useless]),
             None => {}
         }

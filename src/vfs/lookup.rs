@@ -12,6 +12,7 @@ use crate::catalog::{
 use crate::cxone::Priority;
 use crate::vfs::Vfs;
 use crate::vfs::attr::{Attr, Ttl};
+use crate::vfs::audit::Act;
 use crate::vfs::children::{CONTACT_JSON, Child, child_of_kind, find_child, needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::estimate::{Unknown, estimate};
@@ -53,7 +54,7 @@ impl Vfs {
                 self.agent_named(day, name)
             }
             Node::Folder(place) => {
-                let resolved = self.resolved(place, principal).await;
+                let resolved = self.resolved_by_look(place, Priority::Stat, principal).await;
                 if resolved.as_ref().is_err_and(VfsError::is_hindered) && !self.predicts(place, name)? {
                     return Err(VfsError::not_found());
                 }
@@ -109,7 +110,7 @@ impl Vfs {
         }
         // Everything else is known.
         let Node::Shared(kind, place) = node else { return Err(VfsError::not_found()) };
-        let interaction = self.resolved(place, principal).await?;
+        let interaction = self.resolved_by_look(place, Priority::Stat, principal).await?;
         self.billed_of_kind(place, &interaction, kind, principal)
     }
 
@@ -189,11 +190,24 @@ impl Vfs {
         Ok(find_child(&interaction, self.clock.now(), name).is_some())
     }
 
-    /// The interaction after its billed call.
-    async fn resolved(&self, place: Place, principal: &Principal) -> Result<Interaction, VfsError> {
-        self.guard.admit(principal).await?;
-        let want = Want { priority: Priority::Stat, principal: principal.clone(), reads: None };
-        self.resolver.resolved(place.master, want).await
+    /// The interaction after the billed call that a look at it makes, once that is on record as far as it must be.
+    pub(super) async fn resolved_by_look(
+        &self,
+        place: Place,
+        priority: Priority,
+        principal: &Principal,
+    ) -> Result<Interaction, VfsError> {
+        self.audit.check()?;
+        let want = Want { priority, principal: principal.clone(), reads: None };
+        let result = match self.guard.admit(principal).await {
+            Ok(()) => self.resolver.resolved(place.master, want).await,
+            Err(refused) => Err(refused),
+        };
+        let billed = !result.as_ref().is_err_and(VfsError::is_uncalled);
+        let outcome = result.as_ref().map(|_| ()).map_err(VfsError::kind);
+        let event = self.event(Act::Look, Node::Folder(place), place.master, principal, billed, outcome);
+        self.audit.opened(event).await?;
+        result
     }
 
     fn agent_named(&self, day: Day, name: &str) -> Result<Entry, VfsError> {

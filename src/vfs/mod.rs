@@ -36,7 +36,7 @@ pub mod warm;
 mod xattr;
 
 pub use attr::{Attr, Ownership, Ttl};
-pub use audit::{Audit, NoAudit, OpenEvent};
+pub use audit::{Act, Audit, NoAudit, NotAudited, OpenEvent};
 pub use error::{ErrorKind, VfsError};
 pub use fresh::start_keeping_fresh;
 pub use kernel::{KernelCache, NoKernel};
@@ -72,6 +72,8 @@ use listings::Listings;
 /// What of the tenant is shown, to whom, and what looking may cost.
 #[derive(Clone, Debug)]
 pub struct VfsSettings {
+    /// What this door is called in records: its mount point.
+    pub door: Arc<str>,
     pub timezone: TimeZone,
     pub since: Since,
     /// Interactions on other channels are not shown.
@@ -291,13 +293,31 @@ impl Vfs {
         principal: &Principal,
         answer: impl FnOnce(Opened) -> F,
     ) -> Result<T, VfsError> {
-        match self.node(ino)? {
-            Node::Contact(place) => answer(self.open_contact(place)?).await,
-            Node::Shared(kind, place) => self.open_shared(kind, place, principal, answer).await,
+        let node = self.node(ino)?;
+        match node {
+            Node::Contact(place) => {
+                self.audit.check()?;
+                let answered = answered(self.open_contact(place), answer).await;
+                self.audited(Act::Open, node, place.master, principal, false, answered).await
+            }
+            Node::Shared(kind, place) => {
+                self.audit.check()?;
+                let (calls, opened) = self.open_shared(kind, place, principal).await;
+                let answered = answered(opened, answer).await;
+                let billed = calls && !answered.1.as_ref().is_err_and(VfsError::is_uncalled);
+                let result = self.audited(Act::Open, node, place.master, principal, billed, answered).await;
+                self.anticipate(place, principal);
+                result
+            }
             Node::Root | Node::Day(_) | Node::Agent(..) | Node::Folder(_) => {
                 Err(VfsError::new(ErrorKind::Io, "a directory cannot be opened as a file"))
             }
         }
+    }
+
+    /// Whether a handle is open.
+    pub fn is_open(&self, handle: u64) -> bool {
+        self.files.get(handle).is_some()
     }
 
     /// Bytes of an open file; shorter than `len` only at its end.
@@ -421,6 +441,17 @@ async fn unless_given_up<T>(
         biased;
         result = work => result,
         () = principal.gave_up() => Err(VfsError::interrupted()),
+    }
+}
+
+/// What a door makes of what was opened, and the handle that was.
+async fn answered<T, F: Future<Output = Result<T, VfsError>>>(
+    opened: Result<Opened, VfsError>,
+    answer: impl FnOnce(Opened) -> F,
+) -> (Option<u64>, Result<T, VfsError>) {
+    match opened {
+        Ok(opened) => (Some(opened.handle), answer(opened).await),
+        Err(error) => (None, Err(error)),
     }
 }
 

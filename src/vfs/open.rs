@@ -1,6 +1,5 @@
 //! Opening: where an interaction is resolved and a handle made.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Obstacles};
 use crate::cxone::Priority;
 use crate::media::{LinkSource, MediaError, VerifiedFile, Version};
-use crate::vfs::audit::OpenEvent;
+use crate::vfs::audit::{Act, OpenEvent};
 use crate::vfs::children::{Child, child_of_kind, open_needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::estimate::expected;
@@ -40,30 +39,60 @@ impl Vfs {
         Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache })
     }
 
-    pub(super) async fn open_shared<T, F: Future<Output = Result<T, VfsError>>>(
+    /// Also tells whether it needed a billed call.
+    pub(super) async fn open_shared(
         &self,
         kind: FileKind,
         place: Place,
         principal: &Principal,
-        answer: impl FnOnce(Opened) -> F,
-    ) -> Result<T, VfsError> {
-        let before = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
-        let before = self.resolver.recalled(before).await?;
-        let calls = open_needs_call(&before, self.clock.now(), kind);
-        let opened = unless_given_up(principal, self.open_billed(kind, place, principal, &before, calls)).await;
-        let result = match opened {
-            Ok(opened) => answer(opened).await,
-            Err(error) => Err(error),
+    ) -> (bool, Result<Opened, VfsError>) {
+        let before = match self.catalog.interaction(place.master) {
+            Ok(Some(before)) => self.resolver.recalled(before).await,
+            Ok(None) => Err(VfsError::not_found()),
+            Err(error) => Err(error.into()),
         };
-        self.audit.opened(&OpenEvent {
-            principal: principal.clone(),
-            path: self.path(Node::Shared(kind, place)),
-            master: place.master,
-            billed: calls && !result.as_ref().is_err_and(VfsError::is_uncalled),
-            outcome: result.as_ref().map(|_| ()).map_err(VfsError::kind),
-        });
-        self.anticipate(place, principal);
-        result
+        let before = match before {
+            Ok(before) => before,
+            Err(error) => return (false, Err(error)),
+        };
+        let calls = open_needs_call(&before, self.clock.now(), kind);
+        let result = unless_given_up(principal, self.open_billed(kind, place, principal, &before, calls)).await;
+        (calls && !result.as_ref().is_err_and(VfsError::is_uncalled), result)
+    }
+
+    /// What was done, once it is on record as far as it must be. What is not on record did not happen: the handle is closed again.
+    pub(super) async fn audited<T>(
+        &self,
+        act: Act,
+        node: Node,
+        master: MasterId,
+        principal: &Principal,
+        billed: bool,
+        (handle, result): (Option<u64>, Result<T, VfsError>),
+    ) -> Result<T, VfsError> {
+        let outcome = result.as_ref().map(|_| ()).map_err(VfsError::kind);
+        match self.audit.opened(self.event(act, node, master, principal, billed, outcome)).await {
+            Ok(()) => result,
+            Err(refused) => {
+                if let Some(handle) = handle {
+                    self.release(handle);
+                }
+                Err(refused.into())
+            }
+        }
+    }
+
+    pub(super) fn event(
+        &self,
+        act: Act,
+        node: Node,
+        master: MasterId,
+        principal: &Principal,
+        billed: bool,
+        outcome: Result<(), ErrorKind>,
+    ) -> OpenEvent {
+        let (principal, door, path) = (principal.clone(), Arc::clone(&self.settings.door), self.path(node));
+        OpenEvent { act, principal, door, path, master, billed, outcome }
     }
 
     async fn open_billed(

@@ -231,6 +231,7 @@ pub async fn fixture_in_mode(calls: u32, budget: Option<u64>, resolve_on: Resolv
     let indexer = Indexer::with_refresh(catalog.clone(), lister.clone(), clock.clone(), zone(), refresh);
     indexer.ensure("2026-11-02".parse().unwrap()).await.unwrap();
     let settings = VfsSettings {
+        door: "/mnt".into(),
         timezone: zone(),
         since: Since::DaysAgo(2),
         channels: Channels::ALL,

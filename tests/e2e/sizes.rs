@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use std::os::unix::fs::MetadataExt;
 
+use serde_json::Value;
+
 use crate::harness::{
     Drive, Mount, Sandbox, Tenant, Tree, assert_same_bytes, cxonefs, eventually, is_full, mount_at, plain, sh, tool,
     true_bytes,
@@ -118,11 +120,11 @@ impl Unresolved {
         assert_eq!(drive.counters().playback_billed, calls as u64);
         let ledger = cxonefs(&drive.sandbox.home()).arg("ledger").arg("--config").arg(drive.sandbox.config());
         assert_eq!(ledger.arg("--json").ok().lines().len(), calls, "rows of the ledger");
-        let audit = std::fs::read_to_string(drive.sandbox.state().join("audit.log")).unwrap();
-        let lines = audit.lines().filter(|line| line.contains(".mp4"));
-        assert_eq!(lines.count(), calls * opens_each, "lines of the audit log");
+        let of_file = |line: &Value| line["path"].as_str().is_some_and(|path| path.ends_with(".mp4"));
+        let (lines, opens) = drive.audited(of_file);
+        assert_eq!(opens, calls * opens_each, "opens that the audit log counts");
         // A second open may come when the first has paid.
-        let billed = audit.lines().filter(|line| line.contains("\"billed\":true")).count();
+        let billed = lines.iter().filter(|line| line["billed"] == true).count();
         assert!(
             (calls..=calls * opens_each).contains(&billed),
             "{billed} lines of the audit log say that they were billed"

@@ -1,5 +1,7 @@
 //! What each part is told of the configuration. Pure.
 
+use std::path::Path;
+
 use crate::base::{ResolveOn, accounts};
 use crate::config::{AlsoConfig, CacheConfig, Config, LimitsConfig, TenantConfig};
 use crate::cxone::{CallTimes, ClientCredentials, Credentials, LimiterSettings, TenantSettings, is_loopback};
@@ -21,10 +23,11 @@ pub fn resolve_limits(limits: &LimitsConfig) -> ResolveLimits {
     }
 }
 
-/// What the tree is told.
-pub fn vfs_settings(config: &Config) -> VfsSettings {
+/// What the tree is told that is mounted at `door`.
+pub fn vfs_settings(config: &Config, door: &Path) -> VfsSettings {
     let mount = &config.mount;
     VfsSettings {
+        door: door.to_string_lossy().into(),
         timezone: config.tree.timezone.clone(),
         since: config.tree.since,
         channels: config.tree.media_types.clone(),
@@ -41,7 +44,7 @@ pub fn vfs_settings(config: &Config) -> VfsSettings {
 /// The same for a further door.
 pub fn also_settings(config: &Config, also: &AlsoConfig) -> VfsSettings {
     let anticipate = also.resolve_on == ResolveOn::List && (also.waits_long || config.limits.patience.is_none());
-    VfsSettings { resolve_on: also.resolve_on, anticipate, ..vfs_settings(config) }
+    VfsSettings { resolve_on: also.resolve_on, anticipate, ..vfs_settings(config, &also.dir) }
 }
 
 /// What the tenant client is told.

@@ -7,7 +7,7 @@ use super::args::Where;
 use crate::base::SystemClock;
 use crate::catalog::Catalog;
 use crate::cli::failure::Failure;
-use crate::cli::keeping::Keeper;
+use crate::cli::keeping::{Books, Keeper};
 use crate::cli::{assemble, daemon, status};
 use crate::config::{self, Host, Stores};
 use crate::media::Media;
@@ -98,6 +98,7 @@ fn directly_or_mounted(stores: &Stores) -> Result<Kept, Failure> {
         max_age: stores.cache.max_age,
         catalog,
         state_dir: stores.state_dir.clone(),
+        audit: Books::Closed(stores.audit.clone()),
         live: None,
     })))
 }

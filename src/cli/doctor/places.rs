@@ -4,10 +4,14 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::check::Check;
+use crate::base::{Clock as _, SystemClock};
 use crate::cli::failure::Failure;
 use crate::cli::units::size;
 use crate::config::{Config, Host};
+use crate::ops::audit::{self, Figures};
 use crate::ops::privacy;
 
 /// With less than this (bytes) for the state database, its next large day may not fit.
@@ -21,6 +25,7 @@ pub fn checks(config: &Config, host: &Host) -> Vec<Check> {
         cache_room(config, room(cache)),
         directory("state directory", state, host),
         state_room(state, room(state)),
+        audit_room(config, &audit::figures::measured(state).unwrap_or_default(), SystemClock.now()),
     ]
 }
 
@@ -107,6 +112,21 @@ fn state_room(dir: &Path, free: Option<u64>) -> Check {
     }
 }
 
+/// Whether the audit log fits for as long as it is kept.
+fn audit_room(config: &Config, figures: &Figures, now: Timestamp) -> Check {
+    const NAME: &str = "audit log space";
+    let keep_s = config.audit.keep.as_secs_f64();
+    if figures.files == 0 {
+        return Check::skipped(NAME, "there is no audit log yet; 100,000 opens a day need about 8 GB in 400 days");
+    }
+    if let Some(warning) = figures.warning(keep_s, now) {
+        return Check::hint(NAME, warning, "free some space, choose another state.dir, or lower audit.keep");
+    }
+    let need = figures.need_bytes(keep_s, now);
+    let need = need.map_or_else(String::new, |need| format!(", about {} within audit.keep", size(need)));
+    Check::ok(NAME, format!("{} in {} files{need}", size(figures.bytes), figures.files))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -171,5 +191,10 @@ mod tests {
         assert_eq!(state_room(dir.path(), Some(1 << 20)).outcome, Outcome::Failed);
         assert_eq!(state_room(dir.path(), Some(1 << 30)).outcome, Outcome::Ok);
         assert!(room(&dir.path().join("not/yet")).is_some());
+        let now = SystemClock.now();
+        let figures = Figures { files: 1, bytes: 1 << 20, free_bytes: Some(1 << 40), ..Figures::default() };
+        assert_eq!(audit_room(&config, &figures, now).outcome, Outcome::Ok);
+        let small = Figures { free_bytes: Some(1 << 20), ..figures };
+        assert_eq!(audit_room(&config, &small, now).outcome, Outcome::Hint);
     }
 }

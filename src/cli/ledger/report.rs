@@ -34,7 +34,7 @@ impl Users {
     }
 
     /// The user's name, else the number.
-    fn name(&self, uid: u32) -> String {
+    pub fn name(&self, uid: u32) -> String {
         let mut known = self.known.borrow_mut();
         known.entry(uid).or_insert_with(|| (self.look_up)(uid).unwrap_or_else(|| uid.to_string())).clone()
     }
@@ -224,7 +224,7 @@ fn plain(text: &str) -> String {
 }
 
 /// One line as RFC 4180 has it. A field that a spreadsheet would take for a formula is marked as text.
-fn csv_line(fields: &[String], output: &mut impl Write) -> io::Result<()> {
+pub fn csv_line(fields: &[String], output: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let quoted = fields.iter().map(|field| {
         let field =
             if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field.clone() };

@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
+use super::audited::{Command, audited};
 use crate::base::{Day, user_words};
+use crate::ops::audit::Actor;
 use crate::ops::keeping::Keeping;
 use crate::ops::logging;
 use crate::ops::privacy::{self, PrivacyError};
@@ -79,8 +81,27 @@ pub trait Controlled: Send + Sync + 'static {
     /// What warming would cost. Makes no billed call. An error is in words for the user.
     async fn warm_cost(&self, request: WarmRequest) -> Result<WarmCost, String>;
 
+    /// Who a peer is, as far as it can be seen now.
+    fn caller(&self, peer: Peer) -> Actor;
+
+    /// Whether commands can be put on record, where they must be. An error is in words for the user.
+    fn audit_check(&self) -> Result<(), String>;
+
+    /// Puts a command on record. An error is in words for the user.
+    async fn audit(&self, caller: Actor, command: Command, outcome: &'static str) -> Result<(), String>;
+
+    /// Writes all audit lines that wait; the last one's number and hash. Blocks.
+    fn audit_head(&self) -> Option<AuditHead>;
+
     /// Begins to warm on behalf of `peer`.
     async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String>;
+}
+
+/// The last line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    pub number: u64,
+    pub hash: String,
 }
 
 /// What became of one day.
@@ -180,7 +201,9 @@ pub fn serve(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, Pri
         .route("/log-level", get(log_level).post(set_log_level))
         .route("/warm/cost", post(warm_cost))
         .route("/warm", post(warm))
+        .route("/audit/head", get(audit_head))
         .merge(super::long::routes())
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&controlled), audited))
         .layer(axum::middleware::from_fn(only_owner))
         .with_state(controlled);
     let service = router.into_make_service_with_connect_info::<Peer>();
@@ -296,6 +319,14 @@ async fn set_log_level(Json(wanted): Json<LogLevel>) -> Response {
     match logging::set_filter(&wanted.filter) {
         Ok(()) => log_level().await.into_response(),
         Err(error) => refused(error.to_string()),
+    }
+}
+
+async fn audit_head(State(controlled): State<Arc<dyn Controlled>>) -> Response {
+    let head = tokio::task::spawn_blocking(move || controlled.audit_head()).await;
+    match head.ok().flatten() {
+        Some(head) => Json(head).into_response(),
+        None => refused(String::from("the audit log is not written any more")),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::catalog::{FileKind, Interaction, Resolution, ResolvedFile};
 use crate::cxone::Priority;
 use crate::media::Version;
 use crate::vfs::Vfs;
-use crate::vfs::audit::OpenEvent;
+use crate::vfs::audit::Act;
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::{Node, Place};
@@ -170,6 +170,7 @@ impl Job {
 
     /// Resolves one interaction and fetches its recordings.
     async fn bring(&self, item: &Item) -> Result<(), VfsError> {
+        self.vfs.audit.check()?;
         let want = Want { priority: Priority::Warm, principal: self.principal.clone(), reads: None };
         let master = item.place.master;
         let (vfs, recordings) = (Arc::clone(&self.vfs), item.recordings.clone());
@@ -178,7 +179,7 @@ impl Job {
         if needs.listing {
             let outcome = resolved.as_ref().map_err(VfsError::kind);
             let billed = self.count_call(resolved.as_ref().err());
-            self.audit(item.place, FileKind::Metadata, billed, outcome.and_then(has_metadata));
+            self.audit(item.place, FileKind::Metadata, billed, outcome.and_then(has_metadata)).await?;
         }
         let files = files(&resolved?);
         let mut missing = Vec::new();
@@ -212,7 +213,7 @@ impl Job {
             let fetched = self.fetch(master, index, &version, want.clone()).await;
             let outcome = fetched.as_ref().copied().map_err(VfsError::kind);
             let billed = std::mem::take(&mut signs) && self.count_call(fetched.as_ref().err());
-            self.audit(item.place, FileKind::Recording(index), billed, outcome);
+            self.audit(item.place, FileKind::Recording(index), billed, outcome).await?;
             fetched?;
         }
         Ok(())
@@ -247,11 +248,17 @@ impl Job {
         made
     }
 
-    /// What is brought is entered into the audit log as if whoever asked had opened it.
-    fn audit(&self, place: Place, kind: FileKind, billed: bool, outcome: Result<(), ErrorKind>) {
-        let path = self.vfs.path(Node::Shared(kind, place));
-        let principal = self.principal.clone();
-        self.vfs.audit.opened(&OpenEvent { principal, path, master: place.master, billed, outcome });
+    /// What is brought is entered into the audit log in the name of whoever asked.
+    async fn audit(
+        &self,
+        place: Place,
+        kind: FileKind,
+        billed: bool,
+        outcome: Result<(), ErrorKind>,
+    ) -> Result<(), VfsError> {
+        let node = Node::Shared(kind, place);
+        let event = self.vfs.event(Act::Warm, node, place.master, &self.principal, billed, outcome);
+        Ok(self.vfs.audit.opened(event).await?)
     }
 
     /// Whether the cache can hold a recording of `size` bytes beside what this job wants in it already.

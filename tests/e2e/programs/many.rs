@@ -6,7 +6,6 @@ use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
 
 use cxonefs::sim::SimSettings;
-use serde_json::Value;
 
 use super::lane::open_to_all;
 use super::servers;
@@ -59,10 +58,9 @@ fn all_are_exact(line: &str, is_root: bool, opens: u32) {
     let ledger = tool("sqlite3").arg("-readonly").arg(drive.sandbox.state().join("cxonefs.db"));
     let ledger = ledger.arg("SELECT count(*) || ' ' || group_concat(DISTINCT outcome) FROM ledger").ok().stdout;
     assert_eq!(ledger.trim(), format!("{count} found"));
-    let audit = std::fs::read_to_string(drive.sandbox.state().join("audit.log")).unwrap();
-    let lines: Vec<Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (lines, times) = drive.audited(|line| line["event"] == "open");
     let masters: BTreeSet<i64> = lines.iter().filter_map(|line| line["master_contact"].as_i64()).collect();
-    assert_eq!((lines.len(), masters.len()), ((count * opens / 2) as usize, count as usize), "one line for each open");
+    assert_eq!((times, masters.len()), ((count * opens / 2) as usize, count as usize), "each open is counted");
     let billed = lines.iter().filter(|line| line["billed"] == true).count();
     assert!(
         billed == count as usize && lines.iter().all(|line| line["outcome"] == "ok"),
