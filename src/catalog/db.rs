@@ -110,6 +110,15 @@ impl Db {
         self.noting_damage(done)
     }
 
+    /// Drops the pages and statements that connections keep in memory: those of readers with the readers, at the latest when they are returned.
+    pub(super) fn forget_pages(&self) -> Result<(), CatalogError> {
+        self.readers.retire();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.flush_prepared_statement_cache();
+        writer.pragma_update(None, "shrink_memory", 1)?;
+        Ok(())
+    }
+
     /// Where the database is.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -210,6 +219,8 @@ struct ReaderState {
     idle: Vec<Connection>,
     in_use: usize,
     waiting: usize,
+    /// Readers that were opened before the last retirement are closed when they are returned.
+    generation: u64,
 }
 
 impl Readers {
@@ -228,20 +239,31 @@ impl Readers {
             state.waiting -= 1;
         }
         state.in_use += 1;
-        let idle = state.idle.pop();
+        let (idle, generation) = (state.idle.pop(), state.generation);
         drop(state);
         // From here on dropping it gives the place back, also when opening fails.
-        let mut reader = Reader { readers: self, connection: idle };
+        let mut reader = Reader { readers: self, connection: idle, generation };
         if reader.connection.is_none() {
             reader.connection = Some(open_reader(&self.path)?);
         }
         Ok(reader)
+    }
+
+    /// Closes every reader: idle ones now, the others when they are returned.
+    fn retire(&self) {
+        let idle = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.generation += 1;
+            std::mem::take(&mut state.idle)
+        };
+        drop(idle);
     }
 }
 
 struct Reader<'a> {
     readers: &'a Readers,
     connection: Option<Connection>,
+    generation: u64,
 }
 
 impl Reader<'_> {
@@ -255,7 +277,11 @@ impl Drop for Reader<'_> {
         let mut state = self.readers.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.in_use -= 1;
         // A transaction that a panic left open would pin an old state for ever.
-        state.idle.extend(self.connection.take().filter(Connection::is_autocommit));
+        let keeps = state.generation == self.generation;
+        let connection = self.connection.take();
+        if keeps {
+            state.idle.extend(connection.filter(Connection::is_autocommit));
+        }
         let awaited = state.waiting > 0;
         drop(state);
         // A system call, even if nobody waits.

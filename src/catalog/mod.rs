@@ -12,7 +12,8 @@
 //! | `resolution`, `rates`, `highest`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
 //! | `vault` | encryption of what is said of people |
-//! | `erase` | forgetting an interaction so that nothing of it stays in the file |
+//! | `erase`, `marks` | forgetting an interaction so that nothing of it stays in the file, and does not come back |
+//! | `holds`, `evidence` | what may not be removed, and what recordings hashed to |
 //! | `recent` | interactions looked at lately |
 //! | `zone` | a state directory under another time zone |
 //! | `indexer` | when to ask the tenant for a day, each day once at a time |
@@ -26,14 +27,17 @@ mod days;
 mod db;
 mod erase;
 mod error;
+mod evidence;
 mod facts;
 mod highest;
+mod holds;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod indexer;
 mod inode;
 mod ledger;
 mod listing;
+mod marks;
 mod model;
 pub mod names;
 mod obstacles;
@@ -59,18 +63,22 @@ use jiff::tz::TimeZone;
 use days::KnownDays;
 use db::Db;
 use inode::InodeNumbers;
+use marks::Marks;
 use recent::Recent;
 use vault::Vault;
 
 use crate::base::crypt::Keys;
 
 pub use days::Unreadable;
-pub use erase::{AllHoldings, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
+pub use erase::{AllHoldings, ERASED, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;
+pub use evidence::Evidence;
 pub use highest::SHORTEST_SECONDS;
+pub use holds::Hold;
 pub use indexer::{IndexError, Indexer, Lister};
 pub use inode::{MAX_EMAILS, MAX_RECORDINGS, ROOT_INO, contact_ino, day_ino, file_ino};
 pub use ledger::LedgerReader;
+pub use marks::Mark;
 pub use model::{
     AgentFolder, CatalogSettings, DayState, FileKind, Interaction, InteractionFolder, LedgerEntry, LedgerId, LedgerRow,
     Leg, NewResolution, Resolution, ResolvedFile,
@@ -93,6 +101,7 @@ struct Inner {
     vault: Vault,
     known_days: KnownDays,
     highest: highest::Highest,
+    marks: Marks,
 }
 
 impl Catalog {
@@ -120,7 +129,7 @@ impl Catalog {
         vault::check(dir, keys)?;
         let db = Db::open(dir)?;
         let vault = vault::as_found(&db, keys)?;
-        Ok(Some(Catalog::over(db, vault, TimeZone::UTC, InodeNumbers::default())))
+        Catalog::over(db, vault, TimeZone::UTC, InodeNumbers::default()).map(Some)
     }
 
     fn open_with(
@@ -133,12 +142,12 @@ impl Catalog {
         let db = Db::open(dir)?;
         zone::adopt(&db, &settings.timezone)?;
         let vault = vault::adopt(&db, keys)?;
-        Ok(Catalog::over(db, vault, settings.timezone, numbers))
+        Catalog::over(db, vault, settings.timezone, numbers)
     }
 
-    fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Catalog {
+    fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
         let (known_days, recent) = (KnownDays::default(), Recent::new());
-        let highest = highest::Highest::default();
-        Catalog { inner: Arc::new(Inner { db, recent, timezone, numbers, vault, known_days, highest }) }
+        let (highest, marks) = (highest::Highest::default(), Marks::load(&db, &vault)?);
+        Ok(Catalog { inner: Arc::new(Inner { db, recent, timezone, numbers, vault, known_days, highest, marks }) })
     }
 }

@@ -3,6 +3,7 @@
 // Doc comments here are the help, which is plain text.
 #![expect(clippy::doc_markdown)]
 
+mod evidence;
 mod mount;
 mod running;
 mod setup;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand};
 
 use super::cache::CacheArgs;
 use crate::ops::version;
+pub use evidence::{HoldArgs, HoldCommand, HoldWhere, ManifestArgs};
 pub use mount::{LogArgs, MountArgs, SettingFlags, UmountArgs};
 pub use running::{LedgerArgs, LedgerBy, LogLevelArgs, RefreshArgs, StatusArgs, WarmArgs};
 pub use setup::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs};
@@ -50,6 +52,8 @@ pub enum Command {
     Status(StatusArgs),
     Refresh(RefreshArgs),
     Cache(CacheArgs),
+    Hold(HoldArgs),
+    Manifest(ManifestArgs),
     Warm(WarmArgs),
     LogLevel(LogLevelArgs),
     Init(InitArgs),

@@ -10,7 +10,7 @@ mod lister;
 mod login;
 mod settings;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use super::daemon::Plan;
 use super::failure::{Cause, Failure};
-use super::keeping::{Keeper, Live};
+use super::keeping::{self, Keeper, Live};
 use super::report::{DoorView, Report};
 use crate::base::{Clock, SystemClock, user_words};
 use crate::catalog::{Catalog, CatalogSettings, Indexer};
@@ -30,9 +30,10 @@ use crate::ops::Trimmer;
 use crate::ops::control::{self, Controlled as _};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics;
-use crate::vfs::{Parts, Resolver, Scanners, Vfs};
+use crate::vfs::{self, Parts, Resolver, Scanners, Vfs};
 use audit::AuditSink;
 use binding::Bindings;
+pub use binding::tenant_of;
 use doors::Door;
 pub use doors::source;
 use lister::{ReportingProbe, TenantLister};
@@ -118,6 +119,7 @@ fn attach(
     let listener = plan.metrics.map(metrics::Listener::bind).transpose();
     let listener = listener.map_err(|error| metrics_failure(plan, error))?;
     let log = Arc::clone(&audit.log);
+    keeping::apply_holds(&catalog, &media).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     media.start_ageing();
     let (kernel, notices) = fuse::notices();
     let parts = Parts {
@@ -136,6 +138,7 @@ fn attach(
         trees.push((Arc::new(tree), notices, also.dir.clone()));
     }
     indexer.start_sweeping();
+    vfs::start_hashing(&first);
     let doors = doors::open(config, trees)?;
     let live = Live {
         trees: doors.iter().map(|door| Arc::clone(&door.vfs)).collect(),
@@ -149,6 +152,8 @@ fn attach(
         catalog: Some(catalog.clone()),
         state_dir: config.state.dir.clone(),
         live: Some(live),
+        clock: Arc::clone(&clock),
+        changing: Mutex::default(),
     };
     let views: Arc<[DoorView]> = doors.iter().map(|door| door.view.clone()).collect();
     let (keeper, host, mounted_at): (Arc<dyn Keeping>, _, _) = (Arc::new(keeper), host(config), clock.now());

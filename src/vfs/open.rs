@@ -15,6 +15,7 @@ use crate::vfs::estimate::expected;
 use crate::vfs::handles::{OpenFile, OpenRecording};
 use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::{Node, Place};
+use crate::vfs::paths::ERASED;
 use crate::vfs::principal::Principal;
 use crate::vfs::resolve::{Reads, Want, recording_key};
 use crate::vfs::{Vfs, unless_given_up};
@@ -54,10 +55,12 @@ impl Vfs {
         let before = self.resolver.recalled(before).await?;
         let calls = open_needs_call(&before, self.clock.now(), kind);
         let result = unless_given_up(principal, self.open_billed(kind, place, principal, &before, calls)).await;
+        let path = self.path(Node::Shared(kind, place));
         self.audit.opened(&OpenEvent {
             principal: principal.clone(),
-            path: self.path(Node::Shared(kind, place)),
-            master: place.master,
+            // Erased while it was being opened: that somebody did is all that may be said.
+            master: if path == ERASED { MasterId(0) } else { place.master },
+            path,
             billed: calls && !result.as_ref().is_err_and(VfsError::is_uncalled),
             outcome: result.as_ref().map(|_| ()).map_err(VfsError::kind),
         });
