@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use super::error::CatalogError;
 use super::schema::{self, Found};
 use super::statedir::{self, StateDir};
-use super::{erase, salvage};
+use super::{erase, memory, salvage};
 use crate::base::chain;
 
 const FILE_NAME: &str = "cxonefs.db";
@@ -113,9 +113,9 @@ impl Db {
     /// Drops the pages and statements that connections keep in memory: those of readers with the readers, at the latest when they are returned.
     pub(super) fn forget_pages(&self) -> Result<(), CatalogError> {
         self.readers.retire();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.flush_prepared_statement_cache();
-        writer.pragma_update(None, "shrink_memory", 1)?;
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        // A connection keeps the memory of pages that it let go of, and gives it back when it is closed.
+        *writer = open_writer(&self.path)?;
         Ok(())
     }
 
@@ -138,6 +138,7 @@ impl Db {
 }
 
 fn open_writer(path: &Path) -> Result<Connection, CatalogError> {
+    memory::wipe_what_is_freed();
     // Created here and not by SQLite, for its mode and against links.
     drop(statedir::private_file(path)?);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -176,6 +177,7 @@ fn open_writer(path: &Path) -> Result<Connection, CatalogError> {
 
 /// A read-only connection; also serves commands that look while a daemon runs.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, CatalogError> {
+    memory::wipe_what_is_freed();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(canonical(path)?, flags)?;
     connection.busy_timeout(BUSY)?;

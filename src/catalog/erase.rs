@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 
-use rusqlite::backup::{Backup, StepResult};
 use jiff::Timestamp;
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 use super::db::Db;

@@ -19,7 +19,8 @@ const OF_VERSION: &str = "SELECT master_id, recording, sha256, size, validator, 
 const CURRENT: &str = "SELECT e.master_id, e.recording, e.sha256, e.size, e.validator, e.host, e.at FROM evidence e
     JOIN files f ON f.master_id = e.master_id AND f.kind = e.recording + ?1 AND f.size = e.size AND f.validator = e.validator
     ORDER BY e.id";
-const MISSING: &str = "SELECT f.master_id, f.kind, f.size, f.validator FROM files f WHERE f.kind >= ?1 AND f.size IS NOT NULL
+const MISSING: &str =
+    "SELECT f.master_id, f.kind, f.size, f.validator FROM files f WHERE f.kind >= ?1 AND f.size IS NOT NULL
     AND NOT EXISTS(SELECT 1 FROM evidence e WHERE e.master_id = f.master_id AND e.recording = f.kind - ?1
         AND e.size = f.size AND e.validator = f.validator) ORDER BY f.master_id, f.kind";
 

@@ -168,7 +168,8 @@ fn make_key(db: &Db, vault: &Vault) -> Result<Zeroizing<[u8; KEY_LEN]>, CatalogE
 }
 
 fn sized(bytes: &[u8]) -> Result<Zeroizing<[u8; KEY_LEN]>, CatalogError> {
-    let key = <[u8; KEY_LEN]>::try_from(bytes).map_err(|_| CatalogError::Damaged("the key of erasure marks is none"))?;
+    let key =
+        <[u8; KEY_LEN]>::try_from(bytes).map_err(|_| CatalogError::Damaged("the key of erasure marks is none"))?;
     Ok(Zeroizing::new(key))
 }
 

@@ -5,6 +5,7 @@
 //!
 //! | file | what lives there |
 //! | --- | --- |
+//! | `memory` | SQLite's memory, wiped when it is freed |
 //! | `statedir`, `db`, `schema`, `salvage` | the file on disk: whose, held by whom, which tables, what if it is damaged |
 //! | `names`, `inode`, `contact_json` | pure functions: directory names, inode numbers, `contact.json` |
 //! | `plan`, `record`, `beginnings` | writing a day: what is to be stored (pure), storing it, what began the day before |
@@ -38,6 +39,7 @@ mod inode;
 mod ledger;
 mod listing;
 mod marks;
+mod memory;
 mod model;
 pub mod names;
 mod obstacles;

@@ -29,14 +29,29 @@ const BATCH_ROWS: usize = 1000;
 /// Where a value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    AgentName { day: Day },
-    Record { day: i64, agent: i64, master: i64, contact: i64 },
-    Document { master: i64, kind: i64 },
-    Obstacle { master: i64, subject: i64 },
+    AgentName {
+        day: Day,
+    },
+    Record {
+        day: i64,
+        agent: i64,
+        master: i64,
+        contact: i64,
+    },
+    Document {
+        master: i64,
+        kind: i64,
+    },
+    Obstacle {
+        master: i64,
+        subject: i64,
+    },
     /// The key of erasure marks; there is one.
     ErasureKey,
     /// Why an interaction is held.
-    Hold { master: i64 },
+    Hold {
+        master: i64,
+    },
 }
 
 impl Place {

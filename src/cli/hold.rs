@@ -64,7 +64,10 @@ fn words(place: &HoldWhere) -> Result<(Vec<i64>, Where), Failure> {
         .into_iter()
         .map(|word| {
             let number = word.parse().ok().filter(|number| *number > 0);
-            number.ok_or_else(|| Failure::usage(format!("{word:?} is no contact id")).remedy("contact ids are numbers; the directory comes last"))
+            number.ok_or_else(|| {
+                Failure::usage(format!("{word:?} is no contact id"))
+                    .remedy("contact ids are numbers; the directory comes last")
+            })
         })
         .collect();
     let contacts = contacts?;
@@ -152,7 +155,10 @@ mod tests {
         };
         let report = |missing| HoldsReport { holds: vec![hold(missing)], unknown: Vec::new() };
         let said = added(&report(1), Some(Path::new("/mnt")));
-        assert!(said.contains("cxonefs warm '/mnt/2026-11-02/A_1/x_7'") && said.contains("0 of 1 recordings"), "{said}");
+        assert!(
+            said.contains("cxonefs warm '/mnt/2026-11-02/A_1/x_7'") && said.contains("0 of 1 recordings"),
+            "{said}"
+        );
         assert!(!added(&report(0), None).contains("warm"));
     }
 }

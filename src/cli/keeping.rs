@@ -17,7 +17,8 @@ use crate::media::{Media, RecordingKey};
 use crate::ops::AuditLog;
 use crate::ops::audit;
 use crate::ops::keeping::{
-    CacheReport, HoldReport, HoldRequest, HoldsReport, Keeping, Manifest, Progress, PurgeReport, PurgeRequest, VerifyReport, What,
+    CacheReport, HoldReport, HoldRequest, HoldsReport, Keeping, Manifest, Progress, PurgeReport, PurgeRequest,
+    VerifyReport, What,
 };
 use crate::ops::redact::{self, Meant};
 use crate::vfs::{self, Vfs};

@@ -15,7 +15,8 @@ pub fn run(args: &ManifestArgs) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::failed(error).while_doing(shown.to_string());
     let found = within::locate(&args.day).map_err(failed)?;
     let found = found.ok_or_else(|| {
-        Failure::failed(format!("{shown} is in no cxonefs mount")).remedy("name a day of a mount: cxonefs manifest DIR/2026-11-02")
+        Failure::failed(format!("{shown} is in no cxonefs mount"))
+            .remedy("name a day of a mount: cxonefs manifest DIR/2026-11-02")
     })?;
     let mut parts = found.relative.components();
     let (Some(day), None) = (parts.next(), parts.next()) else {

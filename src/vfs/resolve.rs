@@ -39,10 +39,10 @@ use crate::vfs::policy::DailyBudget;
 use crate::vfs::principal::Principal;
 use flight::Flight;
 pub use flight::outcome_word;
-pub use remember::forget_in_role;
 use publish::Publishing;
 use purse::Purse;
 use remember::Failing;
+pub use remember::forget_in_role;
 use role::Role;
 use wait::Stall;
 

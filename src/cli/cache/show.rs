@@ -36,7 +36,8 @@ pub fn stats(report: &CacheReport) -> String {
 pub fn verified(report: &VerifyReport) -> String {
     let (recordings, blocks) = (report.recordings, report.blocks);
     let damaged = report.damaged_blocks + report.damaged_recordings;
-    let hashed = if report.hashed > 0 { format!(", {} compared with their SHA-256", report.hashed) } else { String::new() };
+    let hashed =
+        if report.hashed > 0 { format!(", {} compared with their SHA-256", report.hashed) } else { String::new() };
     let damaged = damaged + report.mismatched.len() as u64;
     let verdict = if damaged == 0 { "all sound" } else { "not all sound" };
     format!("{recordings} recordings, {blocks} blocks, {}{hashed}: {verdict}\n", size(report.bytes))

@@ -140,8 +140,7 @@ impl Keeper {
     /// Which of the contacts nothing is known of, and which of those were erased before.
     fn note_unknown(&self, ids: &[i64], report: &mut PurgeReport) -> Result<(), String> {
         for id in ids {
-            let masters =
-                self.catalog.as_ref().map(|catalog| catalog.holdings(&[*id])).transpose().map_err(say)?;
+            let masters = self.catalog.as_ref().map(|catalog| catalog.holdings(&[*id])).transpose().map_err(say)?;
             if masters.is_some_and(|held| !held.masters.is_empty())
                 || keys(&[MasterId(*id)]).any(|key| self.media.occupied(&key) > 0)
                 || self.each_log(&Meant::Numbers(vec![id.to_string()]), redact::count)? > 0

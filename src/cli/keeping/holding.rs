@@ -35,9 +35,7 @@ impl Keeper {
         }
         let at = self.clock.now();
         for master in &masters {
-            catalog
-                .add_hold(&Hold { master: *master, reason: request.reason.clone(), at, uid })
-                .map_err(say)?;
+            catalog.add_hold(&Hold { master: *master, reason: request.reason.clone(), at, uid }).map_err(say)?;
             keys(&[*master]).for_each(|key| self.media.hold(&key, true));
         }
         tracing::info!(interactions = masters.len(), uid, "held");
@@ -102,7 +100,8 @@ impl Keeper {
     /// Bytes that an interaction's recordings take once all of them are here, as far as that is known.
     fn needs(&self, catalog: &Catalog, master: MasterId) -> Result<u64, String> {
         let occupied: u64 = keys(&[master]).map(|key| self.media.occupied(&key)).sum();
-        let whole: u64 = recordings(catalog, master)?.iter().filter_map(|(_, version)| Some(version.as_ref()?.size)).sum();
+        let whole: u64 =
+            recordings(catalog, master)?.iter().filter_map(|(_, version)| Some(version.as_ref()?.size)).sum();
         Ok(occupied.max(whole))
     }
 

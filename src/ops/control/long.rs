@@ -18,7 +18,9 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::client::{self, ControlError};
 use super::server::{Controlled, Peer};
-use crate::ops::keeping::{CacheReport, HoldReport, HoldRequest, ManifestRequest, Progress, PurgeRequest, ReleaseRequest, Told};
+use crate::ops::keeping::{
+    CacheReport, HoldReport, HoldRequest, ManifestRequest, Progress, PurgeRequest, ReleaseRequest, Told,
+};
 
 /// Lines that may wait for a reader; progress beyond it is left out.
 const LINES_WAITING_MAX: usize = 64;

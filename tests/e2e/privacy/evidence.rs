@@ -70,7 +70,11 @@ fn recordings_that_were_whole_once_have_a_hash_for_ever() {
     let verify = cxonefs(&drive.sandbox.home()).args(["cache", "verify", "--config"]).arg(drive.sandbox.config()).run();
     assert_eq!(verify.code(), 1, "{}", verify.stdout);
     let master = drive.tree.places[0].master.to_string();
-    assert!(verify.stderr.contains("not what was hashed first") && verify.stderr.contains(&master), "{}", verify.stderr);
+    assert!(
+        verify.stderr.contains("not what was hashed first") && verify.stderr.contains(&master),
+        "{}",
+        verify.stderr
+    );
 }
 
 /// A recording that was read is hashed without anybody asking, before its bytes go.

@@ -11,7 +11,7 @@ use memchr::memmem;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Done, Drive, Place, cxonefs, daemons_of, eventually, plain};
+use crate::harness::{Done, Drive, Place, cxonefs, daemons_of, eventually, plain, wait_for};
 
 fn purge(drive: &Drive, words: &[&str]) -> Done {
     cxonefs(&drive.sandbox.home()).args(["cache", "purge"]).args(words).arg(drive.path()).run()
@@ -66,7 +66,11 @@ fn in_memory(drive: &Drive, names: &BTreeSet<String>) -> Vec<String> {
             for at in memmem::find_iter(&bytes, name.as_bytes()) {
                 let from = at.saturating_sub(48);
                 let around = &bytes[from..(at + name.len() + 32).min(bytes.len())];
-                traces.push(format!("{name} at {:x} in {what} ({range}): {}", start + at as u64, around.escape_ascii()));
+                traces.push(format!(
+                    "{name} at {:x} in {what} ({range}): {}",
+                    start + at as u64,
+                    around.escape_ascii()
+                ));
             }
         }
     }
@@ -79,7 +83,7 @@ fn a_reader_who_goes_on_brings_no_name_back() {
     let victims = victims(&drive);
     let file = drive.at(&victims.places[0].path).join("recording.mp4");
     // A slow request, which `status` remembers, and failing reads, which are logged.
-    drive.tenant.switch(|switches| drop(switches.latency_ms.insert(Endpoint::Media, 300)));
+    drive.tenant.switch(|switches| switches.latency_ms.extend([(Endpoint::Media, 300)]));
     let open = File::open(&file).unwrap();
     for place in &victims.places {
         std::fs::read(drive.at(&place.path).join("contact.json")).unwrap();
@@ -101,7 +105,7 @@ fn a_reader_who_goes_on_brings_no_name_back() {
     let done = purge(&drive, &words);
     assert_eq!(done.code(), 0, "{}", done.stderr);
     for offset in 0..20 {
-        let read = open.read_at(&mut [0; 16], 200_000 + offset * 8192).unwrap_err();
+        let read = open.read_at(&mut [0; 16], 110_000 + offset * 4096).unwrap_err();
         assert_eq!(read.raw_os_error(), Some(libc::ESTALE), "{read}");
     }
     let status = drive.mount.status();
@@ -161,7 +165,12 @@ fn no_later_listing_brings_it_back_and_asking_again_says_so() {
     bytes.write_all_at(&999_999_999u32.to_be_bytes(), 32).unwrap();
     drive.mount.start_again();
     eventually("the day is listed anew", Duration::from_secs(20), || {
-        drive.tree.places.iter().filter(|place| place.master != victim.master).all(|place| drive.at(&place.path).exists())
+        drive
+            .tree
+            .places
+            .iter()
+            .filter(|place| place.master != victim.master)
+            .all(|place| drive.at(&place.path).exists())
     });
     assert!(drive.mount.stderr().contains("a new one was begun"), "{}", drive.mount.stderr());
     assert!(!drive.at(&victim.path).exists(), "its mark was saved");
@@ -183,10 +192,10 @@ fn the_daemons_memory_forgets_it() {
     let words: Vec<&str> = ids.iter().map(String::as_str).chain(["--yes"]).collect();
     let done = purge(&drive, &words);
     assert_eq!(done.code(), 0, "{}", done.stderr);
-    let mut left = Vec::new();
     // Notices to the kernel are repeated after a second.
-    eventually("nothing is left in memory", Duration::from_secs(5), || {
-        left = in_memory(&drive, &victims.names);
-        left.is_empty()
+    let left = wait_for(Duration::from_secs(5), || {
+        let left = in_memory(&drive, &victims.names);
+        left.is_empty().then_some(left)
     });
+    assert!(left.is_some(), "{:#?}", in_memory(&drive, &victims.names));
 }

@@ -33,6 +33,7 @@ fn what_is_held_survives_purges_age_and_restarts_until_it_is_released() {
     let (held, other) = (places[0].clone(), places.last().unwrap().clone());
     assert_ne!(held.master, other.master);
     let id = held.master.to_string();
+    assert!(drive.at(&held.path).exists(), "listed, so that it is known");
 
     let unknown = run(&drive, &["hold", "add", "5", "--reason", "x"]);
     assert_eq!(unknown.code(), 1, "{}", unknown.stdout);
@@ -40,7 +41,11 @@ fn what_is_held_survives_purges_age_and_restarts_until_it_is_released() {
     assert_eq!(run(&drive, &["hold", "add", &id]).code(), 2, "a reason is needed");
     let missing = run(&drive, &["hold", "add", &id, "--reason", "complaint 17"]);
     assert_eq!(missing.code(), 0, "{}", missing.stderr);
-    assert!(missing.stdout.contains("0 of 1 recordings here") && missing.stdout.contains("cxonefs warm '"), "{}", missing.stdout);
+    assert!(
+        missing.stdout.contains("0 of 1 recordings here") && missing.stdout.contains("cxonefs warm '"),
+        "{}",
+        missing.stdout
+    );
     assert_eq!(drive.counters().playback_calls, 0, "a hold never bills");
 
     for place in [&held, &other] {
@@ -52,10 +57,17 @@ fn what_is_held_survives_purges_age_and_restarts_until_it_is_released() {
     });
     std::thread::sleep(Duration::from_secs(3));
     let listed = holds(&drive);
-    assert_eq!((listed.len(), &listed[0]["master_contact"], &listed[0]["missing"]), (1, &held.master.into(), &0.into()));
+    assert_eq!(
+        (listed.len(), &listed[0]["master_contact"], &listed[0]["missing"]),
+        (1, &held.master.into(), &0.into())
+    );
     assert_eq!((&listed[0]["reason"], &listed[0]["user"]), (&"complaint 17".into(), &"root".into()));
 
-    for words in [&["cache", "purge", "--yes", "--contact", &id][..], &["cache", "purge", "--yes", "--all"], &["cache", "purge", "--yes"]] {
+    for words in [
+        &["cache", "purge", "--yes", "--contact", &id][..],
+        &["cache", "purge", "--yes", "--all"],
+        &["cache", "purge", "--yes"],
+    ] {
         let refused = run(&drive, words);
         assert_eq!(refused.code(), 1, "{words:?}: {}", refused.stdout);
         assert!(refused.stderr.contains("complaint 17") && refused.stderr.contains(&id), "{}", refused.stderr);
@@ -94,9 +106,12 @@ fn eviction_passes_over_what_is_held_and_no_more_than_half_of_the_cache_is_held(
     let limit = (all / 2).max(largest * 5).max(1 << 20);
     let mut drive = drive;
     drive.mount.terminate();
-    let size = format!("cache.size={limit}B");
+    let config = std::fs::read_to_string(drive.sandbox.config()).unwrap();
+    std::fs::write(drive.sandbox.config(), config.replace("[cache]", &format!("[cache]\nsize = \"{limit}B\"")))
+        .unwrap();
     let calls = drive.counters().playback_calls;
-    drive.mount = crate::harness::Mount::start(&drive.sandbox, &["--set", &size]);
+    drive.mount.start_again();
+    assert_eq!(drive.mount.status()["cache"]["size_bytes"], limit);
     let masters: Vec<String> = places.iter().map(|place| place.master.to_string()).collect();
     let words = |masters: &[String]| -> Vec<String> {
         let named = ["hold", "add", "--reason", "audit"].into_iter().map(String::from);
