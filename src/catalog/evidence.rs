@@ -1,6 +1,8 @@
 //! Evidence: SHA-256 of recordings that were here as a whole, for ever, also when their bytes are gone. One row for each version of a recording.
 //! Knows no bytes: it is told what they hash to.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
@@ -45,7 +47,11 @@ impl Evidence {
     /// 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.sha256.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     }
 }
 

@@ -89,6 +89,7 @@ impl Catalog {
         if self.day(day)?.is_none() {
             return Ok(false);
         }
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is one for a single lifetime")]
         self.record_unmarked(day, records, |recorder| recorder.legs())
     }
 

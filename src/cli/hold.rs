@@ -1,5 +1,6 @@
 //! `cxonefs hold`: interactions of which nothing may be removed. By the mount that shows them, else directly on the directories.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
@@ -46,7 +47,7 @@ pub fn run(args: &HoldArgs) -> Result<(), Failure> {
                 }
                 Kept::Directly(keeper) => keeper.holds().map_err(Failure::failed)?,
             };
-            cache::print(place.json, &holds, |holds| holds.iter().map(line).collect())
+            cache::print(place.json, &holds, list)
         }
     }
 }
@@ -86,6 +87,12 @@ fn unknown(report: &HoldsReport, what: &str, outcome: &str) -> Result<(), Failur
     Err(Failure::failed(text.trim_end().to_owned()))
 }
 
+#[expect(clippy::ptr_arg, reason = "what is printed is a list")]
+fn list(holds: &Vec<HoldReport>) -> String {
+    let lines: Vec<String> = holds.iter().map(line).collect();
+    lines.concat()
+}
+
 fn line(hold: &HoldReport) -> String {
     let by = hold.user.clone().unwrap_or_else(|| format!("user {}", hold.uid));
     let here = hold.recordings - hold.missing;
@@ -101,7 +108,11 @@ fn line(hold: &HoldReport) -> String {
 
 /// What is held now, and how what is missing of it is brought: that may cost, so it is not done unasked.
 fn added(report: &HoldsReport, mount_point: Option<&Path>) -> String {
-    let mut text: String = report.holds.iter().map(|hold| format!("held: {}", line(hold))).collect();
+    let mut text = String::new();
+    for hold in &report.holds {
+        text.push_str("held: ");
+        text.push_str(&line(hold));
+    }
     let missing: Vec<&HoldReport> = report.holds.iter().filter(|hold| hold.missing > 0).collect();
     if missing.is_empty() {
         return text;
@@ -110,15 +121,19 @@ fn added(report: &HoldsReport, mount_point: Option<&Path>) -> String {
     let paths = missing.iter().filter_map(|hold| hold.paths.first());
     let paths = paths.map(|path| mount_point.map_or_else(|| PathBuf::from(path), |dir| dir.join(path)));
     let paths: Vec<String> = paths.map(|path| format!("'{}'", path.display())).collect();
-    text.push_str(&format!(
-        "not here yet: {recordings} recordings, which a hold does not fetch. To fetch them, at a cost that is said first:\n  cxonefs warm {}\n",
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "not here yet: {recordings} recordings, which a hold does not fetch. To fetch them, at a cost that is said first:\n  cxonefs warm {}",
         paths.join(" ")
-    ));
+    );
     text
 }
 
 fn removed(report: &HoldsReport) -> String {
-    report.holds.iter().map(|hold| format!("no longer held: {}\n", hold.master_contact)).collect()
+    let lines: Vec<String> =
+        report.holds.iter().map(|hold| format!("no longer held: {}\n", hold.master_contact)).collect();
+    lines.concat()
 }
 
 #[cfg(test)]

@@ -308,7 +308,9 @@ impl Vfs {
             tokio::task::spawn_blocking(move || {
                 let wanted = file.recorded();
                 drop(file);
-                wanted.map(|wanted| closed.note(wanted));
+                if let Some(wanted) = wanted {
+                    closed.note(wanted);
+                }
             });
         }
     }

@@ -76,7 +76,7 @@ impl Keeper {
             vfs::forget_in_role(catalog, &known).map_err(say)?;
             self.tell_the_tree(&known, &held.places);
             catalog.squeeze().map_err(say)?;
-            marks = self.marks(catalog, &numbers);
+            marks = marks_of(catalog, &numbers);
         }
         // Whoever had just opened it may have fetched again, or written a line, meanwhile.
         self.erase_bytes(&masters);
@@ -171,12 +171,6 @@ impl Keeper {
         Ok(numbers)
     }
 
-    fn marks(&self, catalog: &Catalog, numbers: &[String]) -> Vec<String> {
-        let numbers = numbers.iter().filter_map(|number| number.parse().ok());
-        let marked = numbers.filter(|number| catalog.erased_at(*number).is_some());
-        marked.map(|number| catalog.mark_of(number).to_string()).collect()
-    }
-
     fn certificate(
         &self,
         request: &PurgeRequest,
@@ -238,4 +232,10 @@ impl Keeper {
 fn forget_memory(held: Holdings) {
     drop(held);
     heap::give_back();
+}
+
+fn marks_of(catalog: &Catalog, numbers: &[String]) -> Vec<String> {
+    let numbers = numbers.iter().filter_map(|number| number.parse().ok());
+    let marked = numbers.filter(|number| catalog.erased_at(*number).is_some());
+    marked.map(|number| catalog.mark_of(number).to_string()).collect()
 }
