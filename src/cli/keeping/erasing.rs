@@ -5,7 +5,8 @@ use jiff::Timestamp;
 
 use super::{Keeper, keys, say};
 use crate::base::MasterId;
-use crate::base::machine::{host_name, user_name};
+use crate::base::accounts::user_name;
+use crate::base::machine::host_name;
 use crate::catalog::{Catalog, ErasedPlace, Holdings};
 use crate::cli::assemble::tenant_of;
 use crate::ops::certificate::{self, Certificate, Erased, Requester};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Keeper, keys, say};
 use crate::base::MasterId;
-use crate::base::machine::user_name;
+use crate::base::accounts::user_name;
 use crate::catalog::{Catalog, FileKind, Hold, Resolution};
 use crate::media::Version;
 use crate::ops::keeping::{HoldReport, HoldRequest, HoldsReport};
