@@ -278,7 +278,7 @@ impl Served for ServedMount {
 
     fn tell_status(&self) {
         let mut status = self.report.status();
-        // Their paths hold agents' names, which stay out of logs.
+        // Paths stay out of logs.
         status.slowest.clear();
         let status = serde_json::to_string(&status).unwrap_or_default();
         tracing::info!(status, "the state of the mount, as SIGUSR1 asked for: {status}");

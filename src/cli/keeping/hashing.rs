@@ -50,7 +50,12 @@ impl Keeper {
             if let Some(now) = now {
                 report.hashed += 1;
                 if now != known.sha256 {
-                    tracing::error!(master = %known.master, recording = known.recording, "a cached recording is not what was hashed first");
+                    let (master, recording) = (known.master, u32::from(known.recording) + 1);
+                    tracing::error!(
+                        %master,
+                        recording,
+                        "recording {recording} of master contact {master} is not what it was when it was hashed first"
+                    );
                     report.mismatched.push(Mismatch {
                         master_contact: known.master.0,
                         recording: known.recording,

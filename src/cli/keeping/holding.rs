@@ -38,7 +38,8 @@ impl Keeper {
             catalog.add_hold(&Hold { master: *master, reason: request.reason.clone(), at, uid }).map_err(say)?;
             keys(&[*master]).for_each(|key| self.media.hold(&key, true));
         }
-        tracing::info!(interactions = masters.len(), uid, "held");
+        let count = masters.len();
+        tracing::info!(interactions = count, uid, "{count} interactions are held from now on (cxonefs hold add)");
         let holds = catalog.holds().map_err(say)?;
         let of_request = holds.iter().filter(|hold| masters.contains(&hold.master));
         let holds = of_request.map(|hold| self.hold_report(catalog, hold)).collect::<Result<_, _>>()?;
@@ -63,7 +64,8 @@ impl Keeper {
             catalog.remove_hold(hold.master).map_err(say)?;
             keys(&[hold.master]).for_each(|key| self.media.hold(&key, false));
         }
-        tracing::info!(interactions = report.holds.len(), "not held any more");
+        let count = report.holds.len();
+        tracing::info!(interactions = count, "{count} interactions are no longer held (cxonefs hold remove)");
         Ok(report)
     }
 
