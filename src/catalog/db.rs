@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use super::error::CatalogError;
 use super::schema::{self, Found};
 use super::statedir::{self, StateDir};
-use super::{erase, salvage};
+use super::{erase, memory, salvage};
 use crate::base::chain;
 
 const FILE_NAME: &str = "cxonefs.db";
@@ -124,6 +124,15 @@ impl Db {
         self.noting_damage(done)
     }
 
+    /// Drops the pages and statements that connections keep in memory: those of readers with the readers, at the latest when they are returned.
+    pub(super) fn forget_pages(&self) -> Result<(), CatalogError> {
+        self.readers.retire();
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        // A connection keeps the memory of pages that it let go of, and gives it back when it is closed.
+        *writer = open_writer(&self.path)?;
+        Ok(())
+    }
+
     /// Where the database is.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -143,6 +152,7 @@ impl Db {
 }
 
 fn open_writer(path: &Path) -> Result<Connection, CatalogError> {
+    memory::wipe_what_is_freed();
     // Created here and not by SQLite, for its mode and against links.
     drop(statedir::private_file(path)?);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -181,6 +191,7 @@ fn open_writer(path: &Path) -> Result<Connection, CatalogError> {
 
 /// A read-only connection; also serves commands that look while a daemon runs.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, CatalogError> {
+    memory::wipe_what_is_freed();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(canonical(path)?, flags)?;
     connection.busy_timeout(BUSY)?;
@@ -224,6 +235,8 @@ struct ReaderState {
     idle: Vec<Connection>,
     in_use: usize,
     waiting: usize,
+    /// Readers that were opened before the last retirement are closed when they are returned.
+    generation: u64,
 }
 
 impl Readers {
@@ -242,20 +255,31 @@ impl Readers {
             state.waiting -= 1;
         }
         state.in_use += 1;
-        let idle = state.idle.pop();
+        let (idle, generation) = (state.idle.pop(), state.generation);
         drop(state);
         // From here on dropping it gives the place back, also when opening fails.
-        let mut reader = Reader { readers: self, connection: idle };
+        let mut reader = Reader { readers: self, connection: idle, generation };
         if reader.connection.is_none() {
             reader.connection = Some(open_reader(&self.path)?);
         }
         Ok(reader)
+    }
+
+    /// Closes every reader: idle ones now, the others when they are returned.
+    fn retire(&self) {
+        let idle = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.generation += 1;
+            std::mem::take(&mut state.idle)
+        };
+        drop(idle);
     }
 }
 
 struct Reader<'a> {
     readers: &'a Readers,
     connection: Option<Connection>,
+    generation: u64,
 }
 
 impl Reader<'_> {
@@ -269,7 +293,11 @@ impl Drop for Reader<'_> {
         let mut state = self.readers.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.in_use -= 1;
         // A transaction that a panic left open would pin an old state for ever.
-        state.idle.extend(self.connection.take().filter(Connection::is_autocommit));
+        let keeps = state.generation == self.generation;
+        let connection = self.connection.take();
+        if keeps {
+            state.idle.extend(connection.filter(Connection::is_autocommit));
+        }
         let awaited = state.waiting > 0;
         drop(state);
         // A system call, even if nobody waits.

@@ -5,6 +5,7 @@
 //!
 //! | file | what lives there |
 //! | --- | --- |
+//! | `memory` | SQLite's memory, wiped when it is freed |
 //! | `statedir`, `db`, `schema`, `salvage` | the file on disk: whose, held by whom, which tables, what if it is damaged |
 //! | `names`, `inode`, `contact_json` | pure functions: directory names, inode numbers, `contact.json` |
 //! | `plan`, `record`, `beginnings` | writing a day: what is to be stored (pure), storing it, what began the day before |
@@ -13,7 +14,8 @@
 //! | `audit_chain` | where the chain of the audit log begins and ends |
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
 //! | `vault` | encryption of what is said of people |
-//! | `erase` | forgetting an interaction so that nothing of it stays in the file |
+//! | `erase`, `marks` | forgetting an interaction so that nothing of it stays in the file, and does not come back |
+//! | `holds`, `evidence` | what may not be removed, and what recordings hashed to |
 //! | `recent` | interactions looked at lately |
 //! | `zone` | a state directory under another time zone |
 //! | `indexer` | when to ask the tenant for a day, each day once at a time |
@@ -28,14 +30,18 @@ mod days;
 mod db;
 mod erase;
 mod error;
+mod evidence;
 mod facts;
 mod highest;
+mod holds;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod indexer;
 mod inode;
 mod ledger;
 mod listing;
+mod marks;
+mod memory;
 mod model;
 pub mod names;
 mod obstacles;
@@ -61,6 +67,7 @@ use jiff::tz::TimeZone;
 use days::KnownDays;
 use db::Db;
 use inode::InodeNumbers;
+use marks::Marks;
 use recent::Recent;
 use vault::Vault;
 
@@ -68,12 +75,15 @@ use crate::base::crypt::Keys;
 
 pub use audit_chain::{ChainEnds, ChainPlace, read_audit_chain};
 pub use days::Unreadable;
-pub use erase::{AllHoldings, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
+pub use erase::{AllHoldings, ERASED, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;
+pub use evidence::Evidence;
 pub use highest::SHORTEST_SECONDS;
+pub use holds::Hold;
 pub use indexer::{IndexError, Indexer, Lister};
 pub use inode::{MAX_EMAILS, MAX_RECORDINGS, ROOT_INO, contact_ino, day_ino, file_ino};
 pub use ledger::LedgerReader;
+pub use marks::Mark;
 pub use model::{
     AgentFolder, CatalogSettings, DayState, FileKind, Interaction, InteractionFolder, LedgerEntry, LedgerId, LedgerRow,
     Leg, NewResolution, Resolution, ResolvedFile,
@@ -96,6 +106,7 @@ struct Inner {
     vault: Vault,
     known_days: KnownDays,
     highest: highest::Highest,
+    marks: Marks,
 }
 
 impl Catalog {
@@ -123,7 +134,7 @@ impl Catalog {
         vault::check(dir, keys)?;
         let db = Db::open(dir)?;
         let vault = vault::as_found(&db, keys)?;
-        Ok(Some(Catalog::over(db, vault, TimeZone::UTC, InodeNumbers::default())))
+        Catalog::over(db, vault, TimeZone::UTC, InodeNumbers::default()).map(Some)
     }
 
     fn open_with(
@@ -136,12 +147,12 @@ impl Catalog {
         let db = Db::open(dir)?;
         zone::adopt(&db, &settings.timezone)?;
         let vault = vault::adopt(&db, keys)?;
-        Ok(Catalog::over(db, vault, settings.timezone, numbers))
+        Catalog::over(db, vault, settings.timezone, numbers)
     }
 
-    fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Catalog {
+    fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
         let (known_days, recent) = (KnownDays::default(), Recent::new());
-        let highest = highest::Highest::default();
-        Catalog { inner: Arc::new(Inner { db, recent, timezone, numbers, vault, known_days, highest }) }
+        let (highest, marks) = (highest::Highest::default(), Marks::load(&db, &vault)?);
+        Ok(Catalog { inner: Arc::new(Inner { db, recent, timezone, numbers, vault, known_days, highest, marks }) })
     }
 }

@@ -36,6 +36,7 @@ impl Catalog {
         let subject = file.map_or(INTERACTION, kind_code);
         let reason = self.inner.vault.text(Place::obstacle(master, subject), &obstacle.reason)?;
         self.inner.db.write(|transaction| {
+            self.inner.marks.snapshot().check(master)?;
             transaction.prepare_cached(PUT)?.execute(params![
                 master.0,
                 subject,

@@ -23,7 +23,7 @@ pub(super) enum Found {
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Step n leads from schema n to schema n + 1. A published step is never edited.
-const MIGRATIONS: &[&str] = &[V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES, AUDIT_CHAIN];
+const MIGRATIONS: &[&str] = &[V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES, AUDIT_CHAIN, CONTROLS];
 
 /// How many of a day's contacts cannot be shown.
 const UNREADABLE_CONTACTS: &str = "ALTER TABLE days ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;";
@@ -212,9 +212,52 @@ CREATE TABLE audit_chain(
 );
 ";
 
+/// What an auditor asks for: marks of erased contacts and the key that they are made with, interactions that are held, and hashes of
+/// recordings that were here as a whole.
+const CONTROLS: &str = "
+CREATE TABLE erasure_keys(
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL
+);
+CREATE TABLE erased(
+    mark BLOB PRIMARY KEY,
+    at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE holds(
+    master_id INTEGER PRIMARY KEY,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    uid INTEGER NOT NULL
+);
+CREATE TABLE evidence(
+    id INTEGER PRIMARY KEY,
+    master_id INTEGER NOT NULL,
+    recording INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    validator TEXT NOT NULL,
+    host TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    UNIQUE(master_id, recording, size, validator, sha256)
+);
+";
+
 /// Tables that hold what was paid for, learned or published, in the order in which they can be copied into another database.
-pub(super) const WORTH_SALVAGING: [&str; 9] =
-    ["ledger", "facts", "interactions", "files", "documents", "rates", "highest", "obstacles", "audit_chain"];
+pub(super) const WORTH_SALVAGING: [&str; 13] = [
+    "erasure_keys",
+    "erased",
+    "holds",
+    "ledger",
+    "facts",
+    "interactions",
+    "files",
+    "documents",
+    "rates",
+    "highest",
+    "obstacles",
+    "evidence",
+    "audit_chain",
+];
 
 /// Reads whose database it is. Fails where the file is no database.
 pub(super) fn identify(connection: &Connection) -> rusqlite::Result<Found> {

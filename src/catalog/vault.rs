@@ -29,10 +29,29 @@ const BATCH_ROWS: usize = 1000;
 /// Where a value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    AgentName { day: Day },
-    Record { day: i64, agent: i64, master: i64, contact: i64 },
-    Document { master: i64, kind: i64 },
-    Obstacle { master: i64, subject: i64 },
+    AgentName {
+        day: Day,
+    },
+    Record {
+        day: i64,
+        agent: i64,
+        master: i64,
+        contact: i64,
+    },
+    Document {
+        master: i64,
+        kind: i64,
+    },
+    Obstacle {
+        master: i64,
+        subject: i64,
+    },
+    /// The key of erasure marks; there is one.
+    ErasureKey,
+    /// Why an interaction is held.
+    Hold {
+        master: i64,
+    },
 }
 
 impl Place {
@@ -62,6 +81,8 @@ impl Place {
             Place::Record { day, agent, master, contact } => (2, [day, agent, master, contact]),
             Place::Document { master, kind } => (3, [master, kind, 0, 0]),
             Place::Obstacle { master, subject } => (4, [master, subject, 0, 0]),
+            Place::ErasureKey => (5, [0; 4]),
+            Place::Hold { master } => (6, [master, 0, 0, 0]),
         };
         [vec![kind], numbers.map(i64::to_le_bytes).concat()].concat()
     }
@@ -218,7 +239,7 @@ struct Table {
 }
 
 /// The first column orders the rows; the last is the value.
-const TABLES: [Table; 4] = [
+const TABLES: [Table; 6] = [
     Table {
         select: "SELECT ino, day, 0, 0, 0, name FROM agents WHERE ino > ?1 ORDER BY ino LIMIT ?2",
         update: "UPDATE agents SET name = ?2 WHERE ino = ?1",
@@ -241,6 +262,18 @@ const TABLES: [Table; 4] = [
         select: "SELECT id, master_id, subject, 0, 0, reason FROM obstacles WHERE id > ?1 ORDER BY id LIMIT ?2",
         update: "UPDATE obstacles SET reason = ?2 WHERE id = ?1",
         place: |row| Place::Obstacle { master: row[1], subject: row[2] },
+        is_text: true,
+    },
+    Table {
+        select: "SELECT id, 0, 0, 0, 0, key FROM erasure_keys WHERE id > ?1 ORDER BY id LIMIT ?2",
+        update: "UPDATE erasure_keys SET key = ?2 WHERE id = ?1",
+        place: |_| Place::ErasureKey,
+        is_text: false,
+    },
+    Table {
+        select: "SELECT master_id, 0, 0, 0, 0, reason FROM holds WHERE master_id > ?1 ORDER BY master_id LIMIT ?2",
+        update: "UPDATE holds SET reason = ?2 WHERE master_id = ?1",
+        place: |row| Place::Hold { master: row[0] },
         is_text: true,
     },
 ];

@@ -3,6 +3,7 @@
 // Doc comments here are the help, which is plain text.
 #![expect(clippy::doc_markdown)]
 
+mod evidence;
 mod mount;
 mod running;
 mod setup;
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 use super::audit::AuditArgs;
 use super::cache::CacheArgs;
 use crate::ops::version;
+pub use evidence::{HoldArgs, HoldCommand, HoldWhere, ManifestArgs};
 pub use mount::{LogArgs, MountArgs, SettingFlags, UmountArgs};
 pub use running::{LedgerArgs, LedgerBy, LogLevelArgs, RefreshArgs, StatusArgs, WarmArgs};
 pub use setup::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs};
@@ -52,6 +54,8 @@ pub enum Command {
     Refresh(RefreshArgs),
     Audit(AuditArgs),
     Cache(CacheArgs),
+    Hold(HoldArgs),
+    Manifest(ManifestArgs),
     Warm(WarmArgs),
     LogLevel(LogLevelArgs),
     Init(InitArgs),

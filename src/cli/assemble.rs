@@ -10,15 +10,15 @@ mod lister;
 mod login;
 mod settings;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::daemon::Plan;
 use super::failure::{Cause, Failure};
-use super::keeping::{Books, Keeper, Live};
+use super::keeping::{self, Books, Keeper, Live};
 use super::report::{DoorView, Report};
 use super::secret_files::SecretFiles;
 use crate::base::{Clock, SystemClock, user_words};
@@ -31,9 +31,10 @@ use crate::ops::Trimmer;
 use crate::ops::control::{self, Controlled as _};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics;
-use crate::vfs::{Parts, ProgramPatterns, Resolver, Vfs};
+use crate::vfs::{self, Parts, ProgramPatterns, Resolver, Vfs};
 use audit::AuditSink;
 use binding::Bindings;
+pub use binding::tenant_of;
 use doors::Door;
 pub use doors::source;
 use lister::{ReportingProbe, TenantLister};
@@ -123,6 +124,7 @@ fn attach(
     // Before anything is mounted: an address that cannot be had is said at once.
     let listener = plan.metrics.map(metrics::Listener::bind).transpose();
     let listener = listener.map_err(|error| metrics_failure(plan, error))?;
+    keeping::apply_holds(&catalog, &media).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     media.start_ageing();
     let (kernel, notices) = fuse::notices();
     let parts = Parts {
@@ -141,6 +143,7 @@ fn attach(
         trees.push((Arc::new(tree), notices, also.dir.clone()));
     }
     indexer.start_sweeping();
+    vfs::start_hashing(&first);
     let doors = doors::open(config, trees)?;
     let live = Live {
         trees: doors.iter().map(|door| Arc::clone(&door.vfs)).collect(),
@@ -154,6 +157,8 @@ fn attach(
         state_dir: config.state.dir.clone(),
         audit: Books::Open(log),
         live: Some(live),
+        clock: Arc::clone(&clock),
+        changing: Mutex::default(),
     };
     let views: Arc<[DoorView]> = doors.iter().map(|door| door.view.clone()).collect();
     let (keeper, host, mounted_at): (Arc<dyn Keeping>, _, _) = (Arc::new(keeper), host(config), clock.now());
@@ -289,7 +294,7 @@ impl Served for ServedMount {
 
     fn tell_status(&self) {
         let mut status = self.report.status();
-        // Their paths hold agents' names, which stay out of logs.
+        // Paths stay out of logs.
         status.slowest.clear();
         let status = serde_json::to_string(&status).unwrap_or_default();
         tracing::info!(status, "the state of the mount, as SIGUSR1 asked for: {status}");

@@ -1,21 +1,27 @@
-//! Looking after what is on disk, for a mount or for a command alone: puts cache, catalog, logs and tree together. The order is that of a
-//! purge that may be killed at any point and asked for again: what leads to the rest goes last.
+//! Looking after what is on disk, for a mount or for a command alone: puts cache, catalog, logs and tree together.
+
+mod erasing;
+mod hashing;
+mod holding;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::assemble;
 use super::failure::chain;
-use crate::base::{Clock as _, MasterId, SystemClock};
-use crate::catalog::{Catalog, CatalogError, ErasedPlace, MAX_RECORDINGS};
+use crate::base::{Clock, MasterId, SystemClock};
+use crate::catalog::{Catalog, CatalogError, MAX_RECORDINGS};
 use crate::config::AuditConfig;
 use crate::media::{Media, RecordingKey};
 use crate::ops::audit;
-use crate::ops::keeping::{CacheReport, Keeping, Progress, PurgeReport, PurgeRequest, VerifyReport, What};
+use crate::ops::keeping::{
+    CacheReport, HoldReport, HoldRequest, HoldsReport, Keeping, Manifest, Progress, PurgeReport, PurgeRequest,
+    VerifyReport, What,
+};
 use crate::ops::redact::{self, Meant};
 use crate::ops::{AuditLog, AuditRecord};
 use crate::vfs::{self, Vfs};
@@ -49,6 +55,9 @@ pub struct Keeper {
     pub audit: Books,
     /// None where nothing is mounted.
     pub live: Option<Live>,
+    pub clock: Arc<dyn Clock>,
+    /// Held while something is purged, held or released.
+    pub changing: Mutex<()>,
 }
 
 impl Keeping for Keeper {
@@ -74,27 +83,43 @@ impl Keeping for Keeper {
 
     fn verify(&self, progress: &mut dyn FnMut(Progress) -> bool) -> VerifyReport {
         let found = self.media.examine(&mut |found| progress(Progress { done: found.recordings, of: found.of }));
-        VerifyReport {
+        let mut report = VerifyReport {
             recordings: found.recordings,
             blocks: found.blocks,
             bytes: found.bytes,
             damaged_blocks: found.damaged_blocks,
             damaged_recordings: found.damaged_recordings,
+            ..VerifyReport::default()
+        };
+        if let Err(why) = self.compare_hashes(&mut report, progress) {
+            report.failed = Some(why);
         }
+        report
     }
 
-    fn purge(&self, request: &PurgeRequest, progress: &mut dyn FnMut(Progress)) -> Result<PurgeReport, String> {
+    fn purge(
+        &self,
+        request: &PurgeRequest,
+        uid: u32,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<PurgeReport, String> {
+        let _one_at_a_time = self.exclusively();
         let log = if request.dry_run { None } else { self.log()? };
         if let (Books::Closed(_), Some(log)) = (&self.audit, &log) {
             log.note(record("purge", request, "begun"));
         }
         let purged = match &request.what {
-            What::Media => Ok(self.purge_media(request.dry_run, progress)),
-            What::Contacts(ids) => self.purge_contacts(ids, request.dry_run, log.as_deref()),
-            What::All => self.purge_all(request.dry_run, progress, log.as_deref()),
+            What::Media => self.purge_media(request.dry_run, progress),
+            What::Contacts(ids) => self.purge_contacts(ids, request, uid, log.as_deref()),
+            What::All => self.purge_all(request, uid, log.as_deref(), progress),
         };
         if let Some(log) = &log {
-            log.note(record("purged", request, if purged.is_ok() { "ok" } else { "failed" }));
+            let outcome = match &purged {
+                Ok(report) if report.held.is_empty() => "ok",
+                Ok(_) => "held",
+                Err(_) => "failed",
+            };
+            log.note(record("purged", request, outcome));
             log.flush();
         }
         let mut report = purged?;
@@ -104,6 +129,7 @@ impl Keeping for Keeper {
             tracing::info!(
                 interactions = report.interactions,
                 bytes = report.bytes,
+                uid,
                 "purged {} interactions and {} bytes of recordings",
                 report.interactions,
                 report.bytes
@@ -111,15 +137,36 @@ impl Keeping for Keeper {
         }
         Ok(report)
     }
+
+    fn holds(&self) -> Result<Vec<HoldReport>, String> {
+        self.list_holds()
+    }
+
+    fn add_holds(&self, request: &HoldRequest, uid: u32) -> Result<HoldsReport, String> {
+        self.hold(request, uid)
+    }
+
+    fn remove_holds(&self, contacts: &[i64]) -> Result<HoldsReport, String> {
+        self.release(contacts)
+    }
+
+    fn manifest(&self, day: &str, progress: &mut dyn FnMut(Progress)) -> Result<Manifest, String> {
+        self.day_manifest(day, progress)
+    }
+}
+
+/// What is held in a catalog stays in the cache, from now on.
+pub fn apply_holds(catalog: &Catalog, media: &Media) -> Result<(), CatalogError> {
+    for hold in catalog.holds()? {
+        keys(&[hold.master]).for_each(|key| media.hold(&key, true));
+    }
+    Ok(())
 }
 
 impl Keeper {
-    fn purge_media(&self, dry_run: bool, progress: &mut dyn FnMut(Progress)) -> PurgeReport {
-        let stats = self.media.stats();
-        if !dry_run {
-            self.media.purge_all(&mut |done, of| progress(Progress { done, of }));
-        }
-        PurgeReport { recordings: stats.recordings, bytes: stats.used_bytes, ..PurgeReport::default() }
+    /// Purges and holds do not overlap.
+    fn exclusively(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The audit log; none where there is no state.
@@ -132,100 +179,6 @@ impl Keeper {
             }
             (Books::Closed(_), None) => Ok(None),
         }
-    }
-
-    fn purge_contacts(&self, ids: &[i64], dry_run: bool, log: Option<&AuditLog>) -> Result<PurgeReport, String> {
-        let held =
-            self.catalog.as_ref().map(|catalog| catalog.holdings(ids)).transpose().map_err(say)?.unwrap_or_default();
-        let mut report = PurgeReport {
-            interactions: held.masters.len() as u64,
-            master_contacts: held.masters.iter().map(|master| master.0).collect(),
-            folders: held.places.len() as u64,
-            documents: held.documents,
-            document_bytes: held.document_bytes,
-            ledger_rows: held.ledger_rows,
-            ..PurgeReport::default()
-        };
-        // Also what nothing else leads to any more: a state directory may have been lost, or a purge killed.
-        let mut masters = held.masters.clone();
-        masters.extend(ids.iter().copied().map(MasterId));
-        masters.sort();
-        masters.dedup();
-        for key in keys(&masters) {
-            let bytes = self.media.occupied(&key);
-            report.bytes += bytes;
-            report.recordings += u64::from(bytes > 0);
-        }
-        let meant = Meant::Numbers(self.numbers(&masters)?);
-        if dry_run {
-            report.log_lines = self.each_log(&meant, redact::count)? + self.audit_lines(&meant)?;
-            return Ok(report);
-        }
-        self.erase_bytes(&masters);
-        report.log_lines = self.each_log(&meant, redact::redact)? + self.erase_audit(&meant, log)?;
-        if let Some(catalog) = &self.catalog {
-            catalog.erase(&masters).map_err(say)?;
-            self.tell_the_tree(&masters, &held.places);
-            catalog.squeeze().map_err(say)?;
-        }
-        // Whoever had just opened it may have fetched again meanwhile.
-        self.erase_bytes(&masters);
-        Ok(report)
-    }
-
-    fn purge_all(
-        &self,
-        dry_run: bool,
-        progress: &mut dyn FnMut(Progress),
-        log: Option<&AuditLog>,
-    ) -> Result<PurgeReport, String> {
-        let (stats, held) =
-            (self.media.stats(), self.catalog.as_ref().map(Catalog::all_holdings).transpose().map_err(say)?);
-        let held = held.unwrap_or_default();
-        let mut report = PurgeReport {
-            recordings: stats.recordings,
-            bytes: stats.used_bytes,
-            interactions: held.interactions,
-            folders: held.folders,
-            documents: held.documents,
-            document_bytes: held.document_bytes,
-            ledger_rows: held.ledger_rows,
-            ..PurgeReport::default()
-        };
-        if dry_run {
-            report.log_lines = self.each_log(&Meant::All, redact::count)? + self.audit_lines(&Meant::All)?;
-            return Ok(report);
-        }
-        self.media.erase_all(&mut |done, of| progress(Progress { done, of }));
-        report.log_lines = self.each_log(&Meant::All, redact::redact)? + self.erase_audit(&Meant::All, log)?;
-        if let Some(catalog) = &self.catalog {
-            let agents = catalog.all_agents().map_err(say)?;
-            catalog.erase_all().map_err(say)?;
-            if let Some(live) = &self.live {
-                for tree in &live.trees {
-                    tree.forget_agents(&agents);
-                }
-            }
-            catalog.squeeze().map_err(say)?;
-        }
-        self.media.erase_all(&mut |_, _| {});
-        Ok(report)
-    }
-
-    fn erase_bytes(&self, masters: &[MasterId]) {
-        keys(masters).for_each(|key| self.media.erase(&key));
-    }
-
-    /// Every number by which a log may name the interactions.
-    fn numbers(&self, masters: &[MasterId]) -> Result<Vec<String>, String> {
-        let mut numbers: Vec<String> = masters.iter().map(ToString::to_string).collect();
-        for master in masters {
-            let legs = self.catalog.as_ref().map(|catalog| catalog.legs(*master)).transpose().map_err(say)?;
-            numbers.extend(legs.into_iter().flatten().map(|leg| leg.contact_id.to_string()));
-        }
-        numbers.sort();
-        numbers.dedup();
-        Ok(numbers)
     }
 
     /// Lines of the audit log that say something of those who are meant.
@@ -264,14 +217,6 @@ impl Keeper {
             }
         }
         Ok(lines)
-    }
-
-    fn tell_the_tree(&self, masters: &[MasterId], places: &[ErasedPlace]) {
-        if let Some(live) = &self.live {
-            for tree in &live.trees {
-                tree.forget_interactions(masters, places);
-            }
-        }
     }
 }
 

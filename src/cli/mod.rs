@@ -12,11 +12,13 @@ mod demo;
 mod docs;
 mod doctor;
 mod failure;
+mod hold;
 mod init;
 mod keeping;
 mod ledger;
 mod log_level;
 mod man;
+mod manifest;
 mod mount;
 mod mount_helper;
 mod mounts;
@@ -80,6 +82,8 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Refresh(args) => refresh::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Cache(args) => cache::run(&args),
+        Command::Hold(args) => hold::run(&args),
+        Command::Manifest(args) => manifest::run(&args),
         Command::Warm(args) => warm::run(&args),
         Command::LogLevel(args) => log_level::run(&args),
         Command::Init(args) => init::run(&args),

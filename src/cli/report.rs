@@ -446,7 +446,7 @@ fn reads(reads: &vfs::Reads<u64>, fetched_bytes: u64) -> ReadStatus {
 }
 
 fn slow(slow: vfs::Slow) -> SlowRequest {
-    let vfs::Slow { at, operation, path, took, error } = slow;
+    let vfs::Slow { at, operation, path, took, error, .. } = slow;
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let error = error.map(|kind| kind.name().to_owned());
     SlowRequest { at: second(at), operation: operation.to_owned(), path, took_ms, error }

@@ -381,6 +381,13 @@ impl Filesystem for Adapter {
             return reply.error(Errno::EOPNOTSUPP);
         }
         let asked = Asked::new("getxattr", ino.0, request);
+        if name == crate::vfs::SHA256 {
+            let value = Arc::clone(&self.vfs).sha256(ino.0);
+            return answer(&self.runtime, &self.vfs, asked, value, move |result| match result {
+                Ok(value) => reply_xattr(reply, size, value.as_bytes()),
+                Err(errno) => reply.error(errno),
+            });
+        }
         answer_now(
             &self.vfs,
             &asked,

@@ -187,6 +187,7 @@ impl Cache {
         } else if empty && registry.by_id.remove(&recording.id).is_some() {
             registry.by_hash.remove(&recording.hash);
             self.discard(recording);
+            lock(&self.space).forget_file(recording.id);
         }
         for _ in 0..COOLED_AT_ONCE_MAX {
             let overheated = lock(&self.space).overheated();
@@ -235,7 +236,7 @@ impl Cache {
         }
         // Under the registry's lock, so that nobody loads or evicts the file meanwhile.
         self.store.peek(hash).is_ok_and(|(header, entries)| {
-            let is_shown = header.version.agrees_with(version) && !self.is_too_old(header.created_s);
+            let is_shown = header.version.agrees_with(version) && !self.is_too_old(hash, header.created_s);
             is_shown && entries.iter().all(Option::is_some)
         })
     }
@@ -351,6 +352,7 @@ impl Cache {
         registry.by_id.remove(&recording.id);
         registry.by_hash.remove(&recording.hash);
         self.discard(recording);
+        lock(&self.space).forget_file(recording.id);
         self.spill.forget(recording.id);
         recording.settled.notify_waiters();
     }

@@ -13,7 +13,9 @@ pub enum MediaError {
     #[error("no link to the recording")]
     Link(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// The link at hand is refused or has ended, and whoever fetches may sign no other.
-    #[error("the recording's link has ended; a new one costs a billed call, which is not made for bytes that nobody asked for")]
+    #[error(
+        "the recording's link has ended; a new one costs a billed call, which is not made for bytes that nobody asked for"
+    )]
     Unsigned,
     /// The media host has other bytes than before; the old blocks are gone from the cache.
     #[error("the recording changed at the source")]

@@ -135,6 +135,7 @@ impl Cache {
         }
         let bytes = forget_blocks(recording, &mut state, &mut space);
         space.cool(recording.hash, bytes);
+        space.forget_file(recording.id);
         drop(space);
         registry.by_id.remove(&recording.id);
         registry.by_hash.remove(&recording.hash);

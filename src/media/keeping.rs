@@ -211,9 +211,18 @@ impl Cache {
         Ok((blocks, bytes))
     }
 
-    /// Removes every byte of every recording; open readers fetch again what they need. `each` hears how many are gone, of how many.
+    /// Whether what is here of a recording must stay.
+    pub fn hold(&self, hash: &KeyHash, is_held: bool) {
+        let registry = lock(&self.registry);
+        let file = registry.by_hash.get(hash).map(|recording| recording.id);
+        lock(&self.space).hold(*hash, file, is_held);
+    }
+
+    /// Removes every byte of every recording that is not held; open readers fetch again what they need. `each` hears how many are gone, of how
+    /// many.
     pub fn purge_all(&self, each: &mut dyn FnMut(u64, u64)) {
         let hashes = self.hashes();
+        let hashes: Vec<KeyHash> = hashes.into_iter().filter(|hash| !lock(&self.space).is_held(hash)).collect();
         let of = hashes.len() as u64;
         for (done, hash) in (1..).zip(&hashes) {
             self.purge(hash);
@@ -247,11 +256,11 @@ impl Cache {
         self.store.occupied(hash)
     }
 
-    /// Drops recordings that were fetched too long ago; open readers fetch again what they need. Gives how many there were.
+    /// Drops recordings that were fetched too long ago and are not held; open readers fetch again what they need. Gives how many there were.
     pub fn drop_expired(&self) -> u64 {
         let mut dropped = 0;
         for hash in self.hashes() {
-            let expired = self.store.header(&hash).is_ok_and(|header| self.is_too_old(header.created_s));
+            let expired = self.store.header(&hash).is_ok_and(|header| self.is_too_old(&hash, header.created_s));
             if expired {
                 self.purge(&hash);
                 dropped += 1;
@@ -260,9 +269,9 @@ impl Cache {
         dropped
     }
 
-    /// Whether bytes fetched then must not be shown any more.
-    pub(super) fn is_too_old(&self, created_s: i64) -> bool {
-        has_expired(created_s, self.clock.now().as_second(), self.max_age)
+    /// Whether bytes of a recording that were fetched then must not be shown any more.
+    pub(super) fn is_too_old(&self, hash: &KeyHash, created_s: i64) -> bool {
+        has_expired(created_s, self.clock.now().as_second(), self.max_age) && !lock(&self.space).is_held(hash)
     }
 }
 

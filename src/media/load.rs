@@ -16,10 +16,11 @@ impl Cache {
     /// What the disk holds of this version. With the registry locked.
     pub(super) fn load(&self, hash: KeyHash, version: &Version) -> Recording {
         let id = FileId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        lock(&self.space).note_file(hash, id);
         let empty = || Recording::new(id, hash, version.clone(), Blocks::new(version.size), 0);
         let Some(cold_bytes) = lock(&self.space).take_cold(&hash) else { return empty() };
         let loaded = match self.store.load(&hash) {
-            Ok((_, header, _)) if self.is_too_old(header.created_s) => {
+            Ok((_, header, _)) if self.is_too_old(&hash, header.created_s) => {
                 tracing::info!(recording = ?hash, "recording {hash:?} is dropped from the cache: it is older than cache.max_age");
                 None
             }

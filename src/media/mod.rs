@@ -33,6 +33,7 @@ mod assemble;
 mod blocks;
 mod cache;
 mod check;
+mod digest;
 mod disk;
 mod engine;
 mod error;
@@ -208,6 +209,18 @@ impl Media {
         cache.is_complete(&cache.name(key), version)
     }
 
+    /// What all bytes of this version hash to (SHA-256); none if not all of them are here. Reads all of them.
+    pub fn sha256(&self, key: &RecordingKey, version: &Version) -> Option<[u8; 32]> {
+        let cache = &self.lifeline.engine.cache;
+        cache.sha256(&cache.name(key), version)
+    }
+
+    /// Whether what is here of a recording must stay: then nothing evicts it, whatever its age.
+    pub fn hold(&self, key: &RecordingKey, is_held: bool) {
+        let cache = &self.lifeline.engine.cache;
+        cache.hold(&cache.name(key), is_held);
+    }
+
     /// What its owner left beside a recording's bytes, if something of it is here, and which version that is. Reads a file.
     pub fn note(&self, key: &RecordingKey) -> Option<(Version, Vec<u8>)> {
         let cache = &self.lifeline.engine.cache;
@@ -274,7 +287,7 @@ impl Media {
         self.lifeline.engine.cache.erase_all(each);
     }
 
-    /// Removes every byte of all recordings from the cache. Open readers fetch again what they still need. `each` hears how many are
+    /// Removes every byte of all recordings that are not held from the cache. Open readers fetch again what they still need. `each` hears how many are
     /// gone, of how many.
     pub fn purge_all(&self, each: &mut dyn FnMut(u64, u64)) {
         self.lifeline.engine.cache.purge_all(each);

@@ -3,9 +3,10 @@
 //! Knows nothing of how a file is read.
 
 pub mod audit;
+pub mod certificate;
 pub mod control;
 pub mod descriptors;
-mod heap;
+pub mod heap;
 pub mod keeping;
 pub mod logging;
 pub mod metrics;

@@ -11,6 +11,7 @@ mod children;
 mod documents;
 mod error;
 mod estimate;
+mod evidence;
 mod forget;
 mod fresh;
 mod guard;
@@ -38,6 +39,7 @@ mod xattr;
 pub use attr::{Attr, Ownership, Ttl};
 pub use audit::{Act, Audit, NoAudit, NotAudited, OpenEvent};
 pub use error::{ErrorKind, VfsError};
+pub use evidence::{Listed, SHA256, start_hashing};
 pub use fresh::start_keeping_fresh;
 pub use kernel::{KernelCache, NoKernel};
 pub use listing::DirEntry;
@@ -49,7 +51,7 @@ pub use open::Opened;
 pub use paths::Subject;
 pub use policy::{Callers, DailyBudget, ProgramPatterns};
 pub use principal::{Origin, Presence, Principal, Program, User};
-pub use resolve::{Player, ResolveLimits, Resolver, Want, outcome_word, recording_key};
+pub use resolve::{Player, ResolveLimits, Resolver, Want, forget_in_role, outcome_word, recording_key};
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -88,6 +90,11 @@ pub struct VfsSettings {
     pub exact_for: Callers,
     /// How long one request may take to list a day.
     pub deadline: Duration,
+}
+
+/// Whether an interaction on this channel is expected to have a recording.
+pub fn expects_recording(channel: Channel) -> bool {
+    children::predicted(channel).contains(&crate::catalog::FileKind::Recording(0))
 }
 
 /// Why an open failed that found the truth above the estimate.
@@ -131,6 +138,8 @@ pub struct Vfs {
     anticipation: anticipate::Anticipation,
     /// All doors share them.
     meters: Arc<meters::Meters>,
+    /// Recordings that were closed and may be hashed. All doors share them.
+    closed: Arc<evidence::Closed>,
     /// Files whose last open failed because an estimate had been too low. There are few.
     too_low: Mutex<HashSet<u64>>,
 }
@@ -161,6 +170,7 @@ impl Vfs {
             changed: Arc::default(),
             anticipation: anticipate::Anticipation::new(),
             meters: Arc::default(),
+            closed: Arc::new(evidence::Closed::new()),
             too_low: Mutex::new(HashSet::new()),
         }
     }
@@ -178,7 +188,7 @@ impl Vfs {
             kernel,
         };
         let (changed, meters) = (Arc::clone(&self.changed), Arc::clone(&self.meters));
-        Vfs { changed, meters, ..Vfs::new(settings, parts) }
+        Vfs { changed, meters, closed: Arc::clone(&self.closed), ..Vfs::new(settings, parts) }
     }
 
     /// When looking through this door makes a billed call.
@@ -221,6 +231,9 @@ impl Vfs {
             Err(error) if error.kind() == ErrorKind::NotFound && self.absence_may_be_kept(directory)? => {
                 // A name that is not UTF-8 never appears.
                 let Some(name) = name.to_str() else { return Ok(Found::Absent(NAME_KEPT)) };
+                if absent::may_name_somebody(name) {
+                    return Err(error);
+                }
                 match self.absent.remember(before, parent, name) {
                     Remembered::No => Err(error),
                     Remembered::Yes(pushed_out) => {
@@ -331,8 +344,15 @@ impl Vfs {
         if let Some(file) = self.files.remove(handle)
             && let OpenFile::Recording(_) = &*file
         {
+            let closed = Arc::clone(&self.closed);
             // The last reader closes files of the cache, and may remove some.
-            tokio::task::spawn_blocking(move || drop(file));
+            tokio::task::spawn_blocking(move || {
+                let wanted = file.recorded();
+                drop(file);
+                if let Some(wanted) = wanted {
+                    closed.note(wanted);
+                }
+            });
         }
     }
 

@@ -15,6 +15,7 @@ use crate::vfs::estimate::expected;
 use crate::vfs::handles::{OpenFile, OpenRecording};
 use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::{Node, Place};
+use crate::vfs::paths::ERASED;
 use crate::vfs::principal::Principal;
 use crate::vfs::resolve::{Reads, Want, recording_key};
 use crate::vfs::{Vfs, unless_given_up};
@@ -92,6 +93,8 @@ impl Vfs {
         outcome: Result<(), ErrorKind>,
     ) -> OpenEvent {
         let (principal, door, path) = (principal.clone(), Arc::clone(&self.settings.door), self.path(node));
+        // Erased while it was being opened: that somebody did is all that may be said.
+        let master = if path == ERASED { MasterId(0) } else { master };
         OpenEvent { act, principal, door, path, master, billed, outcome }
     }
 

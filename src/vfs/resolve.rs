@@ -42,6 +42,7 @@ pub use flight::outcome_word;
 use publish::Publishing;
 use purse::Purse;
 use remember::Failing;
+pub use remember::forget_in_role;
 use role::Role;
 use wait::Stall;
 

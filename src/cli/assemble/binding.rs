@@ -46,6 +46,12 @@ impl Binding {
     }
 }
 
+/// The tenant that a state directory belongs to, in words; none where no login has told yet.
+pub fn tenant_of(catalog: &Catalog) -> Option<String> {
+    let binding: Binding = serde_json::from_str(&catalog.fact(FACT).ok()??).ok()?;
+    Some(binding.tenant.to_string())
+}
+
 /// The notes of both directories, as found before anything is served.
 pub struct Bindings {
     state: Option<Binding>,

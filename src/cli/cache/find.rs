@@ -1,13 +1,13 @@
 //! Whom to ask about a cache: the mount that uses it, or nobody, and then its directories are held by this command as long as it runs.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::args::Where;
 use crate::base::SystemClock;
 use crate::catalog::Catalog;
 use crate::cli::failure::Failure;
-use crate::cli::keeping::{Books, Keeper};
+use crate::cli::keeping::{self, Books, Keeper};
 use crate::cli::{assemble, daemon, status};
 use crate::config::{self, Host, Stores};
 use crate::media::Media;
@@ -92,6 +92,9 @@ fn directly_or_mounted(stores: &Stores) -> Result<Kept, Failure> {
     let media =
         Media::open_sealed(assemble::media_settings(&stores.cache, &stores.limits), keys, Arc::new(SystemClock))
             .map_err(|error| Failure::failed(error).while_doing("cache.dir").remedy(in_use))?;
+    if let Some(catalog) = &catalog {
+        keeping::apply_holds(catalog, &media).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
+    }
     Ok(Kept::Directly(Box::new(Keeper {
         media,
         cache_dir: stores.cache.dir.clone(),
@@ -100,6 +103,8 @@ fn directly_or_mounted(stores: &Stores) -> Result<Kept, Failure> {
         state_dir: stores.state_dir.clone(),
         audit: Books::Closed(stores.audit.clone()),
         live: None,
+        clock: Arc::new(SystemClock),
+        changing: Mutex::default(),
     })))
 }
 

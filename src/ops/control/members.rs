@@ -71,7 +71,8 @@ pub fn serve(mount_point: &std::path::Path, controlled: Arc<dyn Controlled>, acc
         .route("/warm/cost", post(server::warm_cost))
         .route("/warm", post(server::warm))
         .route("/ledger", post(server::ledger))
-        .fallback(move || async move { not_for_members(access.owner) })
+        // Reads what was sent, too: a connection that is closed with something unread is reset, and the answer may be lost.
+        .fallback(move |_: bytes::Bytes| async move { not_for_members(access.owner) })
         .with_state(controlled);
     let service = router.into_make_service_with_connect_info::<Peer>();
     Ok(Members(tokio::spawn(async move {

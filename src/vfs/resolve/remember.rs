@@ -16,6 +16,12 @@ use crate::vfs::principal::Principal;
 /// The role, in the catalog's facts.
 const ROLE_FACT: &str = "playback_role";
 
+/// What is known of the role names no erased interaction any more.
+pub fn forget_in_role(catalog: &Catalog, masters: &[MasterId]) -> Result<(), CatalogError> {
+    let mut role = role_before(catalog);
+    if role.forget(masters) { keep_role(catalog, &role) } else { Ok(()) }
+}
+
 /// What an earlier process knew of the role.
 pub(super) fn role_before(catalog: &Catalog) -> Role {
     let text = catalog.fact(ROLE_FACT).ok().flatten();
@@ -74,6 +80,15 @@ impl Resolver {
         Ok(keep_role(&self.inner.catalog, &role)?)
     }
 
+    /// Interactions were erased: nothing at hand names them any more.
+    pub(in crate::vfs) fn forget(&self, masters: &[MasterId]) {
+        for master in masters {
+            self.inner.links.forget(*master);
+        }
+        lock(&self.inner.role).forget(masters);
+        lock(&self.inner.failing).whose.retain(|failing| !masters.contains(failing));
+    }
+
     /// What keeps from asking Media Playback about an interaction now: what was said of it, or of the role.
     pub(in crate::vfs) fn hindrance(&self, interaction: &Interaction, now: Timestamp) -> Option<Obstacle> {
         lock(&self.inner.role).hindrance(interaction.hindrance(now), now)
@@ -98,6 +113,10 @@ impl Resolver {
     pub(super) async fn remember_refusal(&self, master: MasterId, refusal: &Refusal, payer: &Principal) -> VfsError {
         let now = self.inner.clock.now();
         let obstacle = obstacles::of_refusal(refusal, now);
+        // Erased meanwhile: nothing is said or kept of it.
+        if let Err(error) = self.interaction(master) {
+            return error;
+        }
         let mut role = None;
         if obstacle.scope == Scope::Shared {
             let mut known = lock(&self.inner.role);
@@ -173,11 +192,11 @@ impl Resolver {
         let Ok(known) = self.interaction(master) else { return };
         let before = known.obstacles.of_file(kind);
         let Some(obstacle) = obstacles::of_media(error, before, now) else { return };
-        if before.is_some_and(|before| before.holds(now)) {
-            return;
+        // Of one that was erased meanwhile nothing is said or kept: it is not known any more.
+        if !before.is_some_and(|before| before.holds(now)) {
+            tell(master, Some(index), &obstacle, None, principal);
+            self.keep(master, Some(kind), obstacle, None).await;
         }
-        tell(master, Some(index), &obstacle, None, principal);
-        self.keep(master, Some(kind), obstacle, None).await;
     }
 
     /// A media host gave bytes of a recording: what it said before does not hold any more, nor do the failures of others for which it was down.

@@ -3,6 +3,9 @@
 mod access;
 mod document;
 mod erasing;
+mod evidence;
+mod forgotten;
+mod holding;
 mod keeping;
 mod leaks;
 mod local_users;
