@@ -1,5 +1,6 @@
 //! `cxonefs status`: how a mount is, for people and, with `--json`, for programs.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -245,7 +246,12 @@ const NAME_WIDTH: usize = 14;
 
 /// Names in one column, values in another.
 fn aligned(rows: &[(String, String)]) -> String {
-    rows.iter().map(|(name, value)| format!("  {name:<NAME_WIDTH$} {value}\n")).collect()
+    let mut text = String::new();
+    for (name, value) in rows {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<NAME_WIDTH$} {value}");
+    }
+    text
 }
 
 /// A service's row. Some are called by their host, which is longer than the column.
