@@ -1,5 +1,5 @@
 //! Taking a FUSE mount out of the tree: by the system call or, without the right to it, by a program that has it: `fusermount3` for users, `umount`
-//! for root, who may have given up the right (`fusermount3` unmounts, by some distributions' AppArmor profiles, in a few places only).
+//! for root, who may have given up the right (`fusermount3` unmounts, by some distributions' `AppArmor` profiles, in a few places only).
 
 use std::ffi::OsStr;
 use std::io;
