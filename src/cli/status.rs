@@ -144,7 +144,8 @@ async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failur
         match control::get::<Status>(socket, "/status").await {
             Ok(state) => states.push(state),
             // A daemon that was killed leaves its socket behind.
-            Err(ControlError::NoDaemon { .. } | ControlError::NotForUs { .. }) if !named => {}
+            Err(ControlError::NoDaemon { .. } | ControlError::NotForUs { .. } | ControlError::Exchange(_))
+                if !named => {}
             Err(error @ ControlError::Silent { .. }) if !named => eprintln!("cxonefs: {}", shown(&error.to_string())),
             Err(error) => return Err(not_answered(error)),
         }
