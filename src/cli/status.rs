@@ -1,5 +1,6 @@
 //! `cxonefs status`: how a mount is, for people and, with `--json`, for programs.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -143,7 +144,8 @@ async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failur
         match control::get::<Status>(socket, "/status").await {
             Ok(state) => states.push(state),
             // A daemon that was killed leaves its socket behind.
-            Err(ControlError::NoDaemon { .. } | ControlError::NotForUs { .. }) if !named => {}
+            Err(ControlError::NoDaemon { .. } | ControlError::NotForUs { .. } | ControlError::Exchange(_))
+                if !named => {}
             Err(error @ ControlError::Silent { .. }) if !named => eprintln!("cxonefs: {}", shown(&error.to_string())),
             Err(error) => return Err(not_answered(error)),
         }
@@ -262,7 +264,12 @@ const NAME_WIDTH: usize = 14;
 
 /// Names in one column, values in another.
 fn aligned(rows: &[(String, String)]) -> String {
-    rows.iter().map(|(name, value)| format!("  {name:<NAME_WIDTH$} {value}\n")).collect()
+    let mut text = String::new();
+    for (name, value) in rows {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<NAME_WIDTH$} {value}");
+    }
+    text
 }
 
 /// A service's row. Some are called by their host, which is longer than the column.

@@ -20,4 +20,4 @@ pub use mount::{FuseError, MountOptions, Mounted, PassthroughBooks, SUBTYPE, mou
 pub use notices::{NoticeQueue, notices};
 pub use passthrough::PassthroughState;
 pub use process::principal;
-pub use unmount::{Busy, unmount};
+pub use unmount::{Busy, can_be_helped, unmount};

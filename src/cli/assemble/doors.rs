@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicBool;
 use tokio::runtime::Handle;
 
 use super::super::failure::Failure;
-use super::super::preflight;
 use super::super::report::DoorView;
 use crate::config::Config;
 use crate::fuse::{self, Mounted, NoticeQueue, PassthroughState};
@@ -33,8 +32,7 @@ pub fn give_up_rights(doors: &[&Door], unmounted_by_others: bool) {
         unmounted_by_others,
         doors: doors.len(),
     };
-    let can_be_unmounted =
-        unmounted_by_others || preflight::helper_program(std::env::var_os("PATH").as_deref()).is_ok();
+    let can_be_unmounted = unmounted_by_others || fuse::can_be_helped(std::env::var_os("PATH").as_deref());
     if !privileges::may_go(situation) || !can_be_unmounted {
         return;
     }

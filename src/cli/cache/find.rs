@@ -124,7 +124,8 @@ fn answers(socket: &Path) -> Result<Option<Status>, Failure> {
     match daemon::runtime()?.block_on(control::get::<Status>(socket, "/status")) {
         Ok(status) => Ok(Some(status)),
         // One that is stopped holds its directories: should they be those that are meant, opening them says so.
-        Err(ControlError::NoDaemon { .. } | ControlError::Silent { .. }) => Ok(None),
+        // One that ends just now is gone, too.
+        Err(ControlError::NoDaemon { .. } | ControlError::Silent { .. } | ControlError::Exchange(_)) => Ok(None),
         Err(error) => Err(status::not_answered(error)),
     }
 }
