@@ -32,8 +32,8 @@ pub use host::Host;
 pub use raw::{Assignment, ConfigFile};
 pub use resolve::{Sources, default_dirs, resolve};
 pub use settings::{
-    AlsoConfig, AuditConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MediaConfig, MountConfig, Profile, StateConfig,
-    Stores, TenantConfig, TreeConfig,
+    AlsoConfig, AuditConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MediaConfig, MountConfig, Profile,
+    StateConfig, Stores, TenantConfig, TreeConfig,
 };
 
 /// Finds the configuration file, reads the environment and settles every key.

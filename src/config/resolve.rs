@@ -16,8 +16,8 @@ use super::locate;
 use super::raw::{self, Assignment, ConfigFile, Layer};
 use super::secrets;
 use super::settings::{
-    AlsoConfig, AuditConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MediaConfig, MountConfig, Profile, StateConfig,
-    Stores, TenantConfig, TreeConfig,
+    AlsoConfig, AuditConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MediaConfig, MountConfig, Profile,
+    StateConfig, Stores, TenantConfig, TreeConfig,
 };
 use super::trust;
 use super::value::{Origin, Setting, Value};

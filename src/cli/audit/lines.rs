@@ -199,8 +199,8 @@ mod tests {
         serde_json::from_str(text).unwrap()
     }
 
-    fn wanted(filter: Filter) -> Wanted {
-        Wanted::of(&filter, None).unwrap()
+    fn wanted(filter: &Filter) -> Wanted {
+        Wanted::of(filter, None).unwrap()
     }
 
     fn none() -> Filter {
@@ -213,7 +213,7 @@ mod tests {
         let walked = object(r#"{"time":"2026-11-03T13:59:31Z","event":"open","uid":7,"contacts":[700,701]}"#);
         let legacy = object(r#"{"time":"2026-10-03T13:59:31Z","uid":7,"master_contact":5}"#);
         let found = |filter: Filter| {
-            let wanted = wanted(filter);
+            let wanted = wanted(&filter);
             [&opened, &walked, &legacy].map(|line| wanted.includes(line))
         };
         assert_eq!(found(none()), [true, true, true]);

@@ -212,7 +212,8 @@ mod tests {
         assert_eq!((sum.first.as_deref(), sum.last.as_deref(), sum.billed), (Some("t1"), Some("t3"), 1));
         assert_eq!((sum.path.as_deref(), sum.programs.len()), (Some("d/a/i_701"), 2));
         let mut output = Vec::new();
-        sums.write(Form::Table, &Users::new(|_| Some(String::from("rosa"))), Timestamp::UNIX_EPOCH, &mut output).unwrap();
+        sums.write(Form::Table, &Users::new(|_| Some(String::from("rosa"))), Timestamp::UNIX_EPOCH, &mut output)
+            .unwrap();
         let text = String::from_utf8(output).unwrap();
         assert!(
             text.contains("rosa")

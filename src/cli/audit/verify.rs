@@ -54,7 +54,9 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
 fn words(verdict: &Verdict, dir: &str) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let mut say = |line: String| { let _ = writeln!(text, "{line}"); };
+    let mut say = |line: String| {
+        let _ = writeln!(text, "{line}");
+    };
     let span = match (&verdict.since, &verdict.until) {
         (Some(since), Some(until)) => format!(", {} to {}", shown(since, 40), shown(until, 40)),
         _ => String::new(),

@@ -54,7 +54,7 @@ pub fn each_text(dir: &Path, mut each: impl FnMut(Place<'_>, Text) -> bool) -> i
         let opened = if segment.first.is_none() { current.take().map(Ok) } else { Some(lines(&segment)) };
         let Some(opened) = opened else { continue };
         let (mut lines, file, mut line) = (opened?, segment.name(), 0);
-        while let Some(text) = lines.next()? {
+        while let Some(text) = lines.next_text()? {
             line += 1;
             if !each(Place { file: &file, line }, text) {
                 return Ok(());
@@ -83,7 +83,7 @@ pub fn each(dir: &Path, mut each: impl FnMut(Object) -> bool) -> io::Result<()> 
     };
     for path in legacy {
         let mut lines = segments::lines_of(&path)?;
-        while let Some(text) = lines.next()? {
+        while let Some(text) = lines.next_text()? {
             if !tell(text) {
                 return Ok(());
             }
@@ -105,7 +105,7 @@ pub fn verify(dir: &Path, anchors: Option<Anchors>, checkpoints: Vec<Head>, is_l
         let mut line = 0_u64;
         let look = || -> io::Result<()> {
             let mut lines = opened?;
-            while let Some(text) = lines.next()? {
+            while let Some(text) = lines.next_text()? {
                 line += 1;
                 let place = format!("{file}:{line}");
                 match text {

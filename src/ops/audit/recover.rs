@@ -43,7 +43,7 @@ struct Scanned {
 fn scan(segment: &Segment, number: u64) -> io::Result<Scanned> {
     let mut found = Scanned::default();
     let mut lines = segment.lines()?;
-    while let Some(text) = lines.next()? {
+    while let Some(text) = lines.next_text()? {
         let text = match text {
             Text::Whole(text) => text,
             Text::Torn(bytes) => {
@@ -114,7 +114,7 @@ pub fn resume(dir: &Path, known: Option<Anchors>) -> io::Result<Resumed> {
 pub fn set_legacy_aside(dir: &Path) -> io::Result<()> {
     let path = dir.join(CURRENT);
     let is_chained = match segments::lines_of(&path) {
-        Ok(mut lines) => match lines.next()? {
+        Ok(mut lines) => match lines.next_text()? {
             Some(Text::Whole(text)) => {
                 serde_json::from_slice::<Value>(&text).is_ok_and(|line| line.get("chain").is_some())
             }

@@ -127,7 +127,7 @@ impl Segment {
 
     /// The first line's number, the hash that it follows, and its time.
     fn beginning(&self) -> io::Result<Option<(Head, Timestamp)>> {
-        let Some(Text::Whole(text)) = self.lines()?.next()? else { return Ok(None) };
+        let Some(Text::Whole(text)) = self.lines()?.next_text()? else { return Ok(None) };
         let Some(line) = Line::read(&text) else { return Ok(None) };
         let time = line.object.get("time").and_then(Value::as_str).and_then(|time| time.parse().ok());
         let before = line.says_before.map(|hash| Head { number: line.head.number.saturating_sub(1), hash });
@@ -154,7 +154,7 @@ pub fn lines_of(path: &Path) -> io::Result<Lines> {
 
 impl Lines {
     /// The next line.
-    pub fn next(&mut self) -> io::Result<Option<Text>> {
+    pub fn next_text(&mut self) -> io::Result<Option<Text>> {
         let mut text = Vec::new();
         let read = (&mut self.0).take(LINE_BYTES_MAX).read_until(b'\n', &mut text)?;
         if text.pop_if(|last| *last == b'\n').is_some() || read as u64 == LINE_BYTES_MAX {
@@ -169,7 +169,7 @@ impl Lines {
 pub fn rewrite(segment: &Segment, mut change: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> io::Result<u64> {
     let mut changed = 0;
     let mut look = segment.lines()?;
-    while let Some(Text::Whole(text)) = look.next()? {
+    while let Some(Text::Whole(text)) = look.next_text()? {
         changed += u64::from(change(&text).is_some());
     }
     if changed == 0 {
@@ -177,7 +177,7 @@ pub fn rewrite(segment: &Segment, mut change: impl FnMut(&[u8]) -> Option<Vec<u8
     }
     let mut lines = segment.lines()?;
     replace(&segment.path, segment.is_compressed, |out| {
-        while let Some(Text::Whole(text)) = lines.next()? {
+        while let Some(Text::Whole(text)) = lines.next_text()? {
             out.write_all(&change(&text).unwrap_or(text))?;
             out.write_all(b"\n")?;
         }
@@ -294,7 +294,7 @@ mod tests {
     fn texts(segment: &Segment) -> Vec<Vec<u8>> {
         let mut lines = segment.lines().unwrap();
         let mut texts = Vec::new();
-        while let Some(Text::Whole(text)) = lines.next().unwrap() {
+        while let Some(Text::Whole(text)) = lines.next_text().unwrap() {
             texts.push(text);
         }
         texts
@@ -362,12 +362,12 @@ mod tests {
         let path = dir.path().join(CURRENT);
         std::fs::write(&path, "one\ntwo").unwrap();
         let mut lines = lines_of(&path).unwrap();
-        assert_eq!(lines.next().unwrap(), Some(Text::Whole(b"one".to_vec())));
-        assert_eq!(lines.next().unwrap(), Some(Text::Torn(3)));
-        assert_eq!(lines.next().unwrap(), None);
+        assert_eq!(lines.next_text().unwrap(), Some(Text::Whole(b"one".to_vec())));
+        assert_eq!(lines.next_text().unwrap(), Some(Text::Torn(3)));
+        assert_eq!(lines.next_text().unwrap(), None);
         std::fs::write(&path, vec![b'x'; LINE_BYTES_MAX as usize * 2]).unwrap();
         let mut lines = lines_of(&path).unwrap();
-        assert!(matches!(lines.next().unwrap(), Some(Text::Whole(text)) if text.len() as u64 == LINE_BYTES_MAX));
+        assert!(matches!(lines.next_text().unwrap(), Some(Text::Whole(text)) if text.len() as u64 == LINE_BYTES_MAX));
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
         assert!(lines_of(&path).is_err());

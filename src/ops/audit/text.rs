@@ -2,6 +2,8 @@
 //!
 //! A control byte is 6 bytes in JSON (`\u0001`); here it is 2. Pure.
 
+use std::fmt::Write as _;
+
 /// A program's short name: the kernel keeps 15 bytes, each of which may become two.
 pub const COMM_BYTES_MAX: usize = 48;
 /// Path of an executable file.
@@ -26,7 +28,10 @@ pub fn shown(text: &str, max: usize) -> String {
             '\0'..='\x1f' => out.extend(['^', char::from(c as u8 + b'@')]),
             '\x7f' => out.push_str("^?"),
             c if is_plain(c) => out.push(c),
-            c => out.push_str(&format!("<{:X}>", u32::from(c))),
+            c => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "<{:X}>", u32::from(c));
+            }
         }
         if out.len() + CUT.len_utf8() > max {
             out.truncate(before);

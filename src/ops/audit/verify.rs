@@ -411,7 +411,9 @@ mod tests {
         assert_found(&lines, anchors, &[("rewritten", 20)]);
         let known = checkpoint(&format!("20:{}", anchors.head.hash)).unwrap();
         let mut verifier = Verifier::new(Some(Anchors { head, ..anchors }), vec![known]);
-        lines.iter().for_each(|line| verifier.line(line, "x"));
+        for line in &lines {
+            verifier.line(line, "x");
+        }
         assert_eq!(verifier.finish("x").findings[0].kind, "rewritten");
     }
 
@@ -430,7 +432,9 @@ mod tests {
     fn without_a_database_the_end_is_in_doubt() {
         let (lines, _) = log(3);
         let mut verifier = Verifier::new(None, Vec::new());
-        lines.iter().for_each(|line| verifier.line(line, "x"));
+        for line in &lines {
+            verifier.line(line, "x");
+        }
         assert!(!verifier.finish("x").is_sound());
         assert!(Verifier::new(None, Vec::new()).finish("x").is_sound(), "there is nothing");
     }
