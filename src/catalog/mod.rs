@@ -11,7 +11,7 @@
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `highest`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
-//! | `vault` | encryption of what is said of people |
+//! | `vault`, `rows`, `sealing` | encryption of what is said of people, checksums of rows, which key is in force |
 //! | `erase` | forgetting an interaction so that nothing of it stays in the file |
 //! | `recent` | interactions looked at lately |
 //! | `zone` | a state directory under another time zone |
@@ -42,8 +42,10 @@ mod rates;
 mod recent;
 mod record;
 mod resolution;
+mod rows;
 mod salvage;
 mod schema;
+mod sealing;
 mod state;
 mod statedir;
 #[cfg(test)]
@@ -104,9 +106,9 @@ impl Catalog {
         Catalog::open_sealed(dir, settings, &Keys::default())
     }
 
-    /// As [`Catalog::open`], with what is said of people encrypted if there is a current key. A database in the clear, or one
-    /// encrypted with the previous key, is encrypted anew; without a current key, it is decrypted. Any other key is refused
-    /// before anything is touched.
+    /// As [`Catalog::open`], with what is said of people encrypted if there is a current key. A database encrypted with the previous key is
+    /// encrypted anew; without a current key, it is decrypted. Any other key is refused before anything is touched, and so is a
+    /// database in the clear if there is a current key.
     pub fn open_sealed(dir: &Path, settings: CatalogSettings, keys: &Keys) -> Result<Catalog, CatalogError> {
         Catalog::open_with(dir, settings, keys, InodeNumbers::default())
     }
@@ -117,10 +119,13 @@ impl Catalog {
         if !db::file_in(dir).exists() {
             return Ok(None);
         }
-        vault::check(dir, keys)?;
-        let db = Db::open(dir)?;
-        let vault = vault::as_found(&db, keys)?;
+        let (db, vault) = sealing::open_as_found(dir, keys)?;
         Ok(Some(Catalog::over(db, vault, TimeZone::UTC, InodeNumbers::default())))
+    }
+
+    /// Encrypts a state directory with the current key, whoever wrote what is in it. Returns whether there was anything to do.
+    pub fn encrypt(dir: &Path, keys: &Keys) -> Result<bool, CatalogError> {
+        sealing::take_over(dir, keys)
     }
 
     fn open_with(
@@ -129,10 +134,8 @@ impl Catalog {
         keys: &Keys,
         numbers: InodeNumbers,
     ) -> Result<Catalog, CatalogError> {
-        vault::check(dir, keys)?;
-        let db = Db::open(dir)?;
+        let (db, vault) = sealing::open(dir, keys)?;
         zone::adopt(&db, &settings.timezone)?;
-        let vault = vault::adopt(&db, keys)?;
         Ok(Catalog::over(db, vault, settings.timezone, numbers))
     }
 

@@ -2,6 +2,7 @@
 //! directories.
 
 mod args;
+mod encrypt;
 mod find;
 mod show;
 
@@ -18,12 +19,13 @@ pub use args::CacheArgs;
 use args::{CacheCommand, PurgeArgs, Where};
 use find::Kept;
 
-/// Runs one of the three.
+/// Runs one of them.
 pub fn run(args: &CacheArgs) -> Result<(), Failure> {
     match &args.command {
         CacheCommand::Stats(place) => stats(place),
         CacheCommand::Verify(place) => verify(place),
         CacheCommand::Purge(args) => purge(args),
+        CacheCommand::Encrypt(args) => encrypt::run(args),
     }
 }
 
