@@ -30,20 +30,19 @@ const AGENT_CHANNELS: &str =
     concat!("SELECT channel FROM agent_channels WHERE day = ?1 AND agent_id = ?2 AND ", genuine!(agent_channels ""));
 // An interaction's own row is checked when a file of it is looked at: a listing shows no more of it than a time.
 macro_rules! folders {
-    ($condition:literal, $order:literal) => {
+    ($($condition:expr),+) => {
         concat!(
             "SELECT f.master_id, f.channel, f.name, f.ino, f.contact_mtime, f.contact_size, i.mtime, i.ino_base
             FROM folders f CROSS JOIN interactions i ON i.master_id = f.master_id WHERE ",
-            $condition,
-            " AND ",
-            genuine!(folders "f."),
-            $order
+            $($condition),+
         )
     };
 }
-const FOLDERS: &str = folders!("f.day = ?1 AND f.agent_id = ?2", " ORDER BY f.name");
-const FOLDER: &str = folders!("f.master_id = ?3 AND f.day = ?1 AND f.agent_id = ?2", "");
-const FOLDER_BY_NAME: &str = folders!("f.day = ?1 AND f.agent_id = ?2 AND f.name = ?3", "");
+const FOLDERS: &str = folders!("f.day = ?1 AND f.agent_id = ?2 AND ", genuine!(folders "f."), " ORDER BY f.name");
+/// Of a folder whose rows were checked in this process; what was written since, we wrote.
+const FOLDERS_AGAIN: &str = folders!("f.day = ?1 AND f.agent_id = ?2 ORDER BY f.name");
+const FOLDER: &str = folders!("f.master_id = ?3 AND f.day = ?1 AND f.agent_id = ?2 AND ", genuine!(folders "f."));
+const FOLDER_BY_NAME: &str = folders!("f.day = ?1 AND f.agent_id = ?2 AND f.name = ?3 AND ", genuine!(folders "f."));
 pub(super) const PLACES: &str = "SELECT day, agent_id FROM folders WHERE master_id = ?1 ORDER BY day, agent_id";
 // A handful of legs is sorted; the shapes are found by number.
 const LEGS: &str = concat!(
@@ -118,8 +117,9 @@ impl Catalog {
         agent: AgentId,
         channels: &Channels,
     ) -> Result<Vec<InteractionFolder>, CatalogError> {
-        self.inner.db.read(|connection| {
-            let mut statement = connection.prepare_cached(FOLDERS)?;
+        let known = self.inner.checked.contains(day, agent);
+        let folders = self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(if known { FOLDERS_AGAIN } else { FOLDERS })?;
             let mut rows = statement.query([i64::from(day.0), agent.0])?;
             let mut folders = Vec::new();
             while let Some(row) = rows.next()? {
@@ -128,7 +128,11 @@ impl Catalog {
                 }
             }
             Ok(folders)
-        })
+        })?;
+        if !known {
+            self.inner.checked.note(day, agent);
+        }
+        Ok(folders)
     }
 
     pub fn interaction_folder(
@@ -257,8 +261,20 @@ fn interaction_folder(row: &Row<'_>) -> Result<InteractionFolder, CatalogError> 
 
 /// Every statement above that a listing or a lookup runs.
 #[cfg(test)]
-const ALL: [&str; 11] =
-    [AGENTS, AGENT, AGENT_CHANNELS, AGENT_BY_NAME, FOLDERS, FOLDER, FOLDER_BY_NAME, PLACES, LEGS, LEGS_OF_ALL, TOTALS];
+const ALL: [&str; 12] = [
+    AGENTS,
+    AGENT,
+    AGENT_CHANNELS,
+    AGENT_BY_NAME,
+    FOLDERS,
+    FOLDERS_AGAIN,
+    FOLDER,
+    FOLDER_BY_NAME,
+    PLACES,
+    LEGS,
+    LEGS_OF_ALL,
+    TOTALS,
+];
 
 #[cfg(test)]
 mod tests;

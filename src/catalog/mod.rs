@@ -95,6 +95,7 @@ struct Inner {
     vault: Vault,
     known_days: KnownDays,
     highest: highest::Highest,
+    checked: rows::Checked,
 }
 
 impl Catalog {
@@ -141,7 +142,7 @@ impl Catalog {
 
     fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Catalog {
         let (known_days, recent) = (KnownDays::default(), Recent::new());
-        let highest = highest::Highest::default();
-        Catalog { inner: Arc::new(Inner { db, recent, timezone, numbers, vault, known_days, highest }) }
+        let (highest, checked) = (highest::Highest::default(), rows::Checked::default());
+        Catalog { inner: Arc::new(Inner { db, recent, timezone, numbers, vault, known_days, highest, checked }) }
     }
 }

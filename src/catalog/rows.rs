@@ -7,7 +7,8 @@
 //!
 //! Not noticed: that rows are missing, and that a row stands as it once stood. Knows no key file and no meaning of a column.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ring::hmac;
 use rusqlite::functions::{Context, FunctionFlags};
@@ -17,6 +18,7 @@ use rusqlite::{Connection, params};
 use super::error::CatalogError;
 use crate::base::crypt::MasterKey;
 use crate::base::locked::Locked;
+use crate::base::{AgentId, Day};
 
 /// Bytes of a checksum that are stored.
 const MAC_LEN: usize = 16;
@@ -170,6 +172,20 @@ impl Covered {
                 SELECT row_ok('{table}',old.mac,{old}); END;
              CREATE TEMP TRIGGER {table}_changed AFTER UPDATE OF {names} ON main.{table} BEGIN {set} END;"
         )
+    }
+}
+
+/// Agents' folders whose rows were all checked in this process. The state directory is held by it, so what comes to them later is its own.
+#[derive(Default)]
+pub(super) struct Checked(pub(super) RwLock<HashSet<(Day, AgentId)>>);
+
+impl Checked {
+    pub(super) fn contains(&self, day: Day, agent: AgentId) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&(day, agent))
+    }
+
+    pub(super) fn note(&self, day: Day, agent: AgentId) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert((day, agent));
     }
 }
 

@@ -1,17 +1,19 @@
 //! SIGHUP: which settings of a new configuration hold at once, and which need a remount. Decides and says; applies nothing.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::failure::Failure;
 use crate::config::Config;
 use crate::config::written::Written as _;
 
 /// Reads the configuration again, from where it came.
-pub struct Reload(Box<dyn Fn() -> Result<Config, Failure> + Send + Sync>);
+#[derive(Clone)]
+pub struct Reload(Arc<dyn Fn() -> Result<Config, Failure> + Send + Sync>);
 
 impl Reload {
     pub fn new(read: impl Fn() -> Result<Config, Failure> + Send + Sync + 'static) -> Reload {
-        Reload(Box::new(read))
+        Reload(Arc::new(read))
     }
 
     /// The configuration as it is now.

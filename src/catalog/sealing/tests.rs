@@ -184,7 +184,7 @@ fn no_row_can_be_changed_without_the_key() {
         "UPDATE ledger SET at = 0",
         "DELETE FROM ledger; INSERT INTO ledger(at, master_id, reason, uid, pid, comm) VALUES(1, 2, 'open', 0, 0, 'x')",
         "UPDATE facts SET value = 'Europe/Berlin' WHERE key = 'index.timezone'",
-        "UPDATE documents SET kind = 2",
+        "INSERT INTO documents(master_id, kind, bytes) SELECT 702, kind, bytes FROM documents",
         // A checksum of another row.
         "UPDATE folders SET mac = (SELECT max(mac) FROM folders)",
         // What would change rows in our name.
@@ -329,17 +329,20 @@ fn a_listing_of_fifty_thousand() {
         let begun = std::time::Instant::now();
         catalog.record_day(day, &records, start, true, None).unwrap();
         let recorded = begun.elapsed();
-        let mut best = std::time::Duration::MAX;
-        for _ in 0..7 {
+        let mut best = [std::time::Duration::MAX; 2];
+        for round in 0..14 {
+            if round % 2 == 0 {
+                catalog.inner.checked.0.write().unwrap().clear();
+            }
             let begun = std::time::Instant::now();
             let mut folders = 0;
             for agent in catalog.agents(day, &crate::base::Channels::ALL).unwrap() {
                 folders += catalog.interactions(day, agent.agent_id, &crate::base::Channels::ALL).unwrap().len();
             }
             assert_eq!(folders, 50_000);
-            best = best.min(begun.elapsed());
+            best[round % 2] = best[round % 2].min(begun.elapsed());
         }
         took.push((recorded, best));
     }
-    eprintln!("recording and listing, in the clear and with checksums: {took:?}");
+    eprintln!("recording and listing, first and again, in the clear and with checksums: {took:?}");
 }
