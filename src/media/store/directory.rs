@@ -160,7 +160,9 @@ fn renew(root: &Path, before: &Seal, after: &Seal) -> io::Result<()> {
         for entry in fs::read_dir(shard)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "idx") {
-                if renew_one(&path, before, after)? { renewed += 1 } else { useless += 1 }
+                let is_renewed = renew_one(&path, before, after)?;
+                renewed += u64::from(is_renewed);
+                useless += u64::from(!is_renewed);
             }
         }
     }
