@@ -97,7 +97,7 @@ fn put(store: &Store, key: &RecordingKey) -> Header {
     let version = Version { size: 2 * BLOCK_SIZE, validator: "e".into() };
     let files = store.create(store.name(key), &version, 5).unwrap();
     let bytes = Bytes::from(vec![7; BLOCK_SIZE as usize]);
-    files.write_run(0, &[&[bytes.clone()]], &[crc32c::crc32c(&bytes)]).unwrap();
+    files.write_run(0, &[std::slice::from_ref(&bytes)], &[crc32c::crc32c(&bytes)]).unwrap();
     files.write_note(b"a note").unwrap();
     store.header(&store.name(key)).unwrap()
 }
@@ -116,7 +116,9 @@ fn a_replaced_key_rewrites_keys_and_no_block_wherever_it_is_broken_off() {
     let dir = tempfile::tempdir().unwrap();
     let names: Vec<RecordingKey> = (0..20).map(|number| RecordingKey(format!("{number}/0").into())).collect();
     let store = Store::open(dir.path(), &keys(1, 0), Duration::ZERO).unwrap();
-    names.iter().for_each(|key| drop(put(&store, key)));
+    for key in &names {
+        put(&store, key);
+    }
     let data: Vec<_> = names.iter().map(|key| fs::read(store.paths(&store.name(key)).0).unwrap()).collect();
     // Broken off after half of them: the directory still says the former key.
     let renewed = Seal::of(&MasterKey::parse(&[1; 32]).unwrap()).renewed(&MasterKey::parse(&[2; 32]).unwrap());
@@ -167,7 +169,9 @@ fn what_is_in_the_clear_is_encrypted_by_command_and_dropped_otherwise() {
         let dir = tempfile::tempdir().unwrap();
         let names: Vec<RecordingKey> = (0..3).map(|number| RecordingKey(format!("{number}/0").into())).collect();
         let store = open(dir.path());
-        names.iter().for_each(|key| drop(put(&store, key)));
+        for key in &names {
+            put(&store, key);
+        }
         drop(store);
         if by_command {
             let mut known = names[..2].iter().cloned();
@@ -176,7 +180,9 @@ fn what_is_in_the_clear_is_encrypted_by_command_and_dropped_otherwise() {
         let store = Store::open(dir.path(), &keys(1, 0), Duration::ZERO).unwrap();
         assert_eq!(store.scan().unwrap().0.len(), if by_command { 2 } else { 0 });
         if by_command {
-            names[..2].iter().for_each(|key| assert_put(&store, key));
+            for key in &names[..2] {
+                assert_put(&store, key);
+            }
         }
         assert!(!dir.path().join("v1").exists());
     }
