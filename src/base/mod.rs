@@ -12,6 +12,7 @@ pub mod histogram;
 pub mod host_pattern;
 pub mod ids;
 pub mod lock;
+pub mod locked;
 pub mod machine;
 pub mod shown;
 pub mod span;

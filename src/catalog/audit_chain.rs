@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::CatalogError;
+use super::rows::Rows;
 use super::{Catalog, db};
 
 const GET: &str = "SELECT start_number, start_hash, head_number, head_hash FROM audit_chain";
@@ -55,7 +56,7 @@ pub fn read_audit_chain(dir: &Path) -> Result<Option<ChainEnds>, CatalogError> {
     if !path.exists() {
         return Ok(None);
     }
-    let connection = db::open_reader(&path)?;
+    let connection = db::open_reader(&path, &Rows::of(None))?;
     let has_table = "SELECT count(*) FROM sqlite_schema WHERE name = 'audit_chain'";
     let tables: i64 = connection.query_row(has_table, [], |row| row.get(0))?;
     if tables == 0 { Ok(None) } else { get(&connection) }

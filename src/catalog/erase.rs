@@ -133,7 +133,7 @@ impl Catalog {
             let mut agents = Vec::new();
             while let Some(row) = rows.next()? {
                 let day = Day(row.get(4)?);
-                agents.push((day, listing::agent_folder(&self.inner.vault, day, row)?));
+                agents.extend(listing::agent_folder(&self.inner.vault, day, row).ok().map(|agent| (day, agent)));
             }
             Ok(agents)
         })
@@ -190,13 +190,14 @@ fn holdings(connection: &Connection, vault: &Vault, masters: Vec<MasterId>) -> R
     for master in &found.masters {
         let mut rows = places.query([master.0])?;
         while let Some(row) = rows.next()? {
-            let day = Day(row.get(0)?);
+            let (day, agent) = (Day(row.get(0)?), AgentId(row.get(1)?));
             found.places.push(ErasedPlace {
                 day,
-                agent: AgentId(row.get(1)?),
+                agent,
                 folder_name: row.get(2)?,
                 folder_ino: row.get::<_, i64>(3)?.cast_unsigned(),
-                agent_name: vault.open_text(Place::agent_name(day), row.get_ref(4)?)?,
+                // A name that is not genuine keeps nobody from erasing.
+                agent_name: vault.open_text(Place::agent_name(day, agent), row.get_ref(4)?).unwrap_or_default(),
                 agent_ino: row.get::<_, i64>(5)?.cast_unsigned(),
             });
         }

@@ -10,6 +10,7 @@ use rusqlite::{Connection, params};
 use super::convert::{from_time, to_time, to_unsigned};
 use super::error::CatalogError;
 use super::model::{LedgerEntry, LedgerId, LedgerRow};
+use super::rows::Rows;
 use super::{Catalog, ERASED_COMM, ERASED_UID, db};
 use crate::base::MasterId;
 
@@ -103,7 +104,7 @@ pub struct LedgerReader {
 impl LedgerReader {
     /// Opens the ledger of a state directory. Fails if there is no database yet.
     pub fn open(dir: &Path) -> Result<LedgerReader, CatalogError> {
-        Ok(LedgerReader { connection: db::open_reader(&db::file_in(dir))? })
+        Ok(LedgerReader { connection: db::open_reader(&db::file_in(dir), &Rows::of(None))? })
     }
 
     /// As [`Catalog::ledger_rows`].

@@ -13,7 +13,7 @@
 //! | `resolution`, `rates`, `highest`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `audit_chain` | where the chain of the audit log begins and ends |
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
-//! | `vault` | encryption of what is said of people |
+//! | `vault`, `rows`, `sealing` | encryption of what is said of people, checksums of rows, which key is in force |
 //! | `erase`, `marks` | forgetting an interaction so that nothing of it stays in the file, and does not come back |
 //! | `holds`, `evidence` | what may not be removed, and what recordings hashed to |
 //! | `recent` | interactions looked at lately |
@@ -50,8 +50,10 @@ mod rates;
 mod recent;
 mod record;
 mod resolution;
+mod rows;
 mod salvage;
 mod schema;
+mod sealing;
 mod state;
 mod statedir;
 #[cfg(test)]
@@ -107,6 +109,7 @@ struct Inner {
     known_days: KnownDays,
     highest: highest::Highest,
     marks: Marks,
+    checked: rows::Checked,
 }
 
 impl Catalog {
@@ -118,9 +121,9 @@ impl Catalog {
         Catalog::open_sealed(dir, settings, &Keys::default())
     }
 
-    /// As [`Catalog::open`], with what is said of people encrypted if there is a current key. A database in the clear, or one
-    /// encrypted with the previous key, is encrypted anew; without a current key, it is decrypted. Any other key is refused
-    /// before anything is touched.
+    /// As [`Catalog::open`], with what is said of people encrypted if there is a current key. A database encrypted with the previous key is
+    /// encrypted anew; without a current key, it is decrypted. Any other key is refused before anything is touched, and so is a
+    /// database in the clear if there is a current key.
     pub fn open_sealed(dir: &Path, settings: CatalogSettings, keys: &Keys) -> Result<Catalog, CatalogError> {
         Catalog::open_with(dir, settings, keys, InodeNumbers::default())
     }
@@ -131,10 +134,13 @@ impl Catalog {
         if !db::file_in(dir).exists() {
             return Ok(None);
         }
-        vault::check(dir, keys)?;
-        let db = Db::open(dir)?;
-        let vault = vault::as_found(&db, keys)?;
+        let (db, vault) = sealing::open_as_found(dir, keys)?;
         Catalog::over(db, vault, TimeZone::UTC, InodeNumbers::default()).map(Some)
+    }
+
+    /// Encrypts a state directory with the current key, whoever wrote what is in it. Returns whether there was anything to do.
+    pub fn encrypt(dir: &Path, keys: &Keys) -> Result<bool, CatalogError> {
+        sealing::take_over(dir, keys)
     }
 
     fn open_with(
@@ -143,16 +149,16 @@ impl Catalog {
         keys: &Keys,
         numbers: InodeNumbers,
     ) -> Result<Catalog, CatalogError> {
-        vault::check(dir, keys)?;
-        let db = Db::open(dir)?;
+        let (db, vault) = sealing::open(dir, keys)?;
         zone::adopt(&db, &settings.timezone)?;
-        let vault = vault::adopt(&db, keys)?;
         Catalog::over(db, vault, settings.timezone, numbers)
     }
 
     fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
         let (known_days, recent) = (KnownDays::default(), Recent::new());
         let (highest, marks) = (highest::Highest::default(), Marks::load(&db, &vault)?);
-        Ok(Catalog { inner: Arc::new(Inner { db, recent, timezone, numbers, vault, known_days, highest, marks }) })
+        let checked = rows::Checked::default();
+        let inner = Inner { db, recent, timezone, numbers, vault, known_days, highest, marks, checked };
+        Ok(Catalog { inner: Arc::new(inner) })
     }
 }

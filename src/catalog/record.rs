@@ -247,7 +247,7 @@ impl Recorder<'_> {
         let (last, first) =
             named.map_or((None, None), |record| (record.last_name.as_deref(), record.first_name.as_deref()));
         let name = names::agent_name(agent, last, first);
-        let name = self.catalog.inner.vault.text(Place::agent_name(self.day), &name)?;
+        let name = self.catalog.inner.vault.text(Place::agent_name(self.day, agent), &name)?;
         let numbers = self.catalog.inner.numbers;
         let mut add = self.connection.prepare_cached(AGENT_ADD)?;
         salted(|salt| {

@@ -23,7 +23,7 @@ pub(super) enum Found {
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Step n leads from schema n to schema n + 1. A published step is never edited.
-const MIGRATIONS: &[&str] = &[V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES, AUDIT_CHAIN, CONTROLS];
+const MIGRATIONS: &[&str] = &[V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES, AUDIT_CHAIN, CONTROLS, CHECKSUMS];
 
 /// How many of a day's contacts cannot be shown.
 const UNREADABLE_CONTACTS: &str = "ALTER TABLE days ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;";
@@ -242,6 +242,22 @@ CREATE TABLE evidence(
 );
 ";
 
+/// The keyed checksum of each row that decides something; NULL where nothing is encrypted. See `rows`.
+const CHECKSUMS: &str = "
+ALTER TABLE facts ADD COLUMN mac BLOB;
+ALTER TABLE days ADD COLUMN mac BLOB;
+ALTER TABLE agents ADD COLUMN mac BLOB;
+ALTER TABLE agent_channels ADD COLUMN mac BLOB;
+ALTER TABLE folders ADD COLUMN mac BLOB;
+ALTER TABLE shapes ADD COLUMN mac BLOB;
+ALTER TABLE legs ADD COLUMN mac BLOB;
+ALTER TABLE interactions ADD COLUMN mac BLOB;
+ALTER TABLE files ADD COLUMN mac BLOB;
+ALTER TABLE obstacles ADD COLUMN mac BLOB;
+ALTER TABLE ledger ADD COLUMN mac BLOB;
+ALTER TABLE highest ADD COLUMN mac BLOB;
+";
+
 /// Tables that hold what was paid for, learned or published, in the order in which they can be copied into another database.
 pub(super) const WORTH_SALVAGING: [&str; 13] = [
     "erasure_keys",
@@ -281,6 +297,21 @@ pub(super) fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Re
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// What a database has by name: tables, indexes, triggers, views. Two that were made by the same steps have the same.
+fn objects(connection: &Connection) -> rusqlite::Result<Vec<[Option<String>; 4]>> {
+    let mut statement =
+        connection.prepare("SELECT type, name, tbl_name, sql FROM main.sqlite_schema ORDER BY type, name, tbl_name")?;
+    let rows = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?;
+    rows.collect()
+}
+
+/// Whether nothing was added to a current database: a trigger of somebody else's would change rows in our name.
+pub(super) fn is_as_made(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut made = Connection::open_in_memory()?;
+    migrate(&mut made, 0)?;
+    Ok(objects(connection)? == objects(&made)?)
 }
 
 /// A database as its first version made it, for tests of what became of it since.

@@ -22,11 +22,11 @@ use super::keeping::{self, Books, Keeper, Live};
 use super::report::{DoorView, Report};
 use super::secret_files::SecretFiles;
 use crate::base::{Clock, SystemClock, user_words};
-use crate::catalog::{Catalog, CatalogSettings, Indexer};
+use crate::catalog::{Catalog, CatalogError, CatalogSettings, Indexer};
 use crate::config::Config;
 use crate::cxone::{Breaker, Limiter, Tenant};
 use crate::fuse;
-use crate::media::{Media, MediaError};
+use crate::media::{Media, MediaError, MediaSettings};
 use crate::ops::Trimmer;
 use crate::ops::control::{self, Controlled as _};
 use crate::ops::keeping::Keeping;
@@ -71,15 +71,14 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
     // Both before either is touched.
     Media::check_key(&config.cache.dir, keys).map_err(|error| Failure::usage(error).while_doing("cache.dir"))?;
     let settings = CatalogSettings { timezone: config.tree.timezone.clone() };
-    let catalog = Catalog::open_sealed(&config.state.dir, settings, keys)
-        .map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
+    let catalog = Catalog::open_sealed(&config.state.dir, settings, keys).map_err(state_failure)?;
     let (indexed, _bytes) = catalog.totals().map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     let bindings = Bindings::read(config, &catalog)?;
     let logged_in = login::log_in(&tenant, config, indexed > 0, bindings.know_login()).await?;
     let mut bytes = media_settings(&config.cache, &config.limits);
     bytes.reach = media_reach(&config.tenant);
     bytes.ca = config.media.ca_file.clone();
-    let media = Media::open_sealed(bytes, keys, Arc::clone(&clock)).map_err(cache_failure)?;
+    let media = open_media(bytes, config, &catalog, &clock).map_err(cache_failure)?;
     if logged_in {
         let identity = tenant.identity().await.map_err(|error| login_failure(error, config))?;
         bindings.bind(config, &catalog, &identity)?;
@@ -87,11 +86,51 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
     attach(plan, tenant, catalog, media, clock)
 }
 
+/// A state directory that cannot be had. That it does not fit the configured key is a matter of the configuration.
+pub fn state_failure(error: CatalogError) -> Failure {
+    let remedy = error.remedy();
+    let failure = match error {
+        CatalogError::Unsealed { .. } | CatalogError::OtherKey { .. } => Failure::usage(error),
+        _ => Failure::failed(error),
+    };
+    let failure = failure.while_doing("state.dir");
+    match remedy {
+        Some(remedy) => failure.remedy(remedy),
+        None => failure,
+    }
+}
+
 /// A cache directory that cannot be had.
 fn cache_failure(error: MediaError) -> Failure {
     Failure::failed(error)
         .while_doing("cache.dir")
         .remedy("it must be yours, and one mount's at a time: stop the other, or name another directory: --cache-dir")
+}
+
+/// The cache; recordings of skills that the configuration names never get into it.
+fn open_media(
+    settings: MediaSettings,
+    config: &Config,
+    catalog: &Catalog,
+    clock: &Arc<dyn Clock>,
+) -> Result<Media, MediaError> {
+    let (keys, clock) = (&config.cache.keys, Arc::clone(clock));
+    if config.cache.never.is_empty() {
+        return Media::open_sealed(settings, keys, clock);
+    }
+    let media = Media::open_with_never(settings, keys, clock, vfs::never(catalog, &config.cache.never))?;
+    let (sweeping, catalog) = (media.clone(), catalog.clone());
+    tokio::task::spawn_blocking(move || match catalog.recordings() {
+        Ok(known) => sweeping.keep_off_disk(known.into_iter().map(|(master, index)| vfs::recording_key(master, index))),
+        Err(error) => {
+            let cause = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error = cause,
+                "cannot look for recordings that may not be on disk; each is removed when it is opened"
+            );
+        }
+    });
+    Ok(media)
 }
 
 /// The last step: trees and kernels.

@@ -91,7 +91,7 @@ pub async fn serve(mut plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), 
                 return Ok(());
             }
             heard = signals.any() => match heard {
-                Heard::Reload => reload_into(&mut plan, &*served),
+                Heard::Reload => reload_into(&mut plan, &*served).await,
                 Heard::Status => served.tell_status(),
                 Heard::End(name) => {
                     tracing::info!(signal = name, "{name} was received: {} is unmounted", plan.mount_point.display());
@@ -121,12 +121,14 @@ fn unlimited_file_size() {
 }
 
 /// Reads the configuration again. One that cannot be used changes nothing.
-fn reload_into(plan: &mut Plan, served: &dyn Served) {
-    let Some(source) = &plan.reload else {
+async fn reload_into(plan: &mut Plan, served: &dyn Served) {
+    let Some(source) = plan.reload.clone() else {
         tracing::info!("SIGHUP: this mount has no configuration that could change");
         return;
     };
-    match source.read() {
+    // A command that gives the key may take its time.
+    let read = tokio::task::spawn_blocking(move || source.read()).await;
+    match read.unwrap_or_else(|error| Err(Failure::failed(error))) {
         Ok(config) => {
             let changes = reload::changes(&plan.config, &config);
             reload::log(&changes);

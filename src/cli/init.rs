@@ -333,6 +333,7 @@ mod tests {
                 _ if info.name == "timezone" => format!("{}=UTC", info.path()),
                 _ if info.name == "area" => format!("{}=na1", info.path()),
                 _ if info.name.ends_with("hosts") => format!("{}=x.example", info.path()),
+                _ if info.name.ends_with("command") => format!("{}=/usr/bin/key", info.path()),
                 _ if info.name.ends_with("id") => format!("{}=7", info.path()),
                 _ if info.name == "media_hosts" => format!("{}=x.example", info.path()),
                 _ => format!("{}=https://x.example", info.path()),

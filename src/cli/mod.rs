@@ -52,6 +52,8 @@ use failure::{FAILED, Failure};
 /// Reads the command line, runs the command, and says how it went: 0 ok, 1 failure, 2 usage or configuration.
 pub fn main() -> ExitCode {
     panic::set_hook(Box::new(log_panic));
+    // For every command: each may hold a secret, or what was said in a call. A mount says it if that cannot be done.
+    let _ = crate::ops::privacy::no_core_dumps();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let result = panic::catch_unwind(|| run(&arguments));
     match result {

@@ -14,7 +14,7 @@ use super::mounts;
 use super::options::{MountOptions, Writer};
 use super::preflight;
 use super::reload::Reload;
-use crate::base::{Clock as _, SystemClock};
+use crate::base::{Clock as _, SystemClock, locked};
 use crate::config::{self, Assignment, Config, Host, Profile};
 use crate::ops::logging::{self, Format, LogSettings, Target};
 use crate::ops::privacy;
@@ -153,6 +153,7 @@ fn mount(request: Request) -> Result<(), Failure> {
     match background::split()? {
         Side::Parent(child) => child.wait(),
         Side::Child(readiness) => {
+            locked::lock_again();
             let (ready, failed) = readiness.into_parts();
             serve(
                 Plan {
@@ -183,6 +184,7 @@ fn serve(plan: Plan, log: &LogSettings, ready: impl FnOnce() -> std::io::Result<
         let error = crate::base::chain(&error);
         tracing::warn!(error, "core dumps cannot be turned off ({error}): a crash could write secrets to the disk");
     }
+    locked::say_refused();
     for warning in plan.config.warnings_at(SystemClock.now()) {
         tracing::warn!("{warning}");
     }

@@ -18,15 +18,13 @@ use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
 use crate::ops::AuditRecord;
 use crate::ops::audit::Actor;
-use crate::ops::control::{
-    AuditHead, Command, Controlled, LedgerLine, Peer, Refreshed, Retried, Unmounted, WarmLines,
-};
+use crate::ops::control::{AuditHead, Command, Controlled, LedgerLine, Peer, Refreshed, Retried, Unmounted, WarmLines};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
-    AuditStatus, BudgetStatus, CacheStatus, DoorStatus, HinderedStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus,
-    MediaStatus, PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest,
-    StateStatus, Status, TenantStatus, TreeStatus, UnreadableStatus, Waiting, WorkStatus,
+    AuditStatus, BudgetStatus, CacheStatus, DoorStatus, HinderedStatus, IndexingStatus, KernelStatus, LoginStatus,
+    MediaHostStatus, MediaStatus, PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus,
+    SlowRequest, StateStatus, Status, TenantStatus, TreeStatus, UnreadableStatus, Waiting, WorkStatus,
 };
 use crate::ops::version;
 use crate::ops::warm::{WarmCost, WarmRequest};

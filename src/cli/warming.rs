@@ -81,7 +81,8 @@ fn cost_line(cost: Cost) -> WarmCost {
 }
 
 fn progress_line(progress: Progress) -> WarmProgress {
-    let Progress { interactions, done, failed, calls, bytes, bytes_in_all, left_out, failures, ended } = progress;
+    let Progress { interactions, done, failed, calls, bytes, bytes_in_all, left_out, never, failures, ended } =
+        progress;
     let (state, why) = match ended {
         None => (WarmState::Running, None),
         Some(Ended::Finished) => (WarmState::Finished, None),
@@ -90,5 +91,5 @@ fn progress_line(progress: Progress) -> WarmProgress {
         }
         Some(Ended::GivenUp(why)) => (WarmState::GivenUp, Some(why)),
     };
-    WarmProgress { interactions, done, failed, calls, bytes, bytes_in_all, left_out, failures, state, why }
+    WarmProgress { interactions, done, failed, calls, bytes, bytes_in_all, left_out, never, failures, state, why }
 }

@@ -75,6 +75,12 @@ pub enum ConfigError {
         bad: Box<BadCaFile>,
     },
 
+    #[error("{place}: {key}: {program} {problem}")]
+    KeyCommand { place: Origin, key: String, program: String, problem: String },
+
+    #[error("{place}: cache.encryption is \"required\", and there is no key")]
+    NoKey { place: Origin },
+
     #[error("{place}: expected section.key=value, found {found:?}{suggestion}")]
     NotAnAssignment { place: Origin, found: String, suggestion: Suggestion },
 
@@ -131,6 +137,12 @@ impl ConfigError {
             ConfigError::CaFile { key, bad, .. } => Some(bad.remedy.clone().unwrap_or_else(|| format!(
                 "{key} names a file of certificates in PEM form, one after the other; leave it out where the system's authorities are enough"
             ))),
+            ConfigError::KeyCommand { program, .. } => Some(format!(
+                "it must print a key of 32 bytes and end with 0; try it by hand, as the same user: {program}"
+            )),
+            ConfigError::NoKey { .. } => Some(String::from(
+                "name one by cache.encryption_key_file or cache.encryption_key_command, or give systemd's credential encryption_key; docs/ENCRYPTION.md says how",
+            )),
             ConfigError::NoHome { key } => Some(format!("set {key}, or HOME")),
             ConfigError::UnknownKey { .. } | ConfigError::UnknownVariable { .. } => {
                 Some(String::from("every key is listed in docs/CONFIGURATION.md"))

@@ -216,10 +216,20 @@ keys! {
     "Recordings up to this size are fetched whole at their first read."
     CACHE_MAX_AGE: Duration = "cache"."max_age", DURATION, Is("30d");
     "Bytes of recordings are dropped so long after they were fetched, at start and while mounted. Sizes and documents stay; reading again fetches again, and makes a billed call if the link has ended."
-    ENCRYPTION_KEY_FILE: PathBuf = "cache"."encryption_key_file", PATH, Described("none: not encrypted");
-    "A file with a key of 32 bytes (as they are, or in hexadecimal or base64), under the same rules as `access_key_secret_file`. With it, recordings in the cache and what the state says of people are encrypted; see `docs/ENCRYPTION.md`."
-    ENCRYPTION_PREVIOUS_KEY_FILE: PathBuf = "cache"."encryption_previous_key_file", PATH, Described("none");
-    "The key before `encryption_key_file`, while that is being replaced: at the next mount the state is encrypted anew and the cache begun anew. Without `encryption_key_file`, the state is decrypted."
+    ENCRYPTION: bool = "cache"."encryption", ENCRYPTION, Is("optional");
+    "Whether there must be a key: with `required` nothing is mounted, and nothing written in the clear, without one."
+    ENCRYPTION_KEY_FILE: PathBuf = "cache"."encryption_key_file", PATH,
+        Described("`encryption_key` in systemd's `$CREDENTIALS_DIRECTORY`, else none: not encrypted");
+    "A file with a key of 32 bytes (as they are, or in hexadecimal or base64), under the same rules as `access_key_secret_file`. With a key, recordings in the cache and what the state says of people are encrypted; see `docs/ENCRYPTION.md`."
+    ENCRYPTION_KEY_COMMAND: Vec<String> = "cache"."encryption_key_command", COMMAND, Described("none");
+    "A program, by its whole path, and its arguments, that prints such a key: a key service, a TPM, a vault. Run without a shell; refused if others can change it; it has 30 s."
+    ENCRYPTION_PREVIOUS_KEY_FILE: PathBuf = "cache"."encryption_previous_key_file", PATH,
+        Described("`encryption_previous_key` in systemd's `$CREDENTIALS_DIRECTORY`");
+    "The key before the present one, while that is being replaced: at the next mount the state is encrypted anew, and the keys of the recordings in the cache. Without a present key, the state is decrypted and the cache begun anew."
+    ENCRYPTION_PREVIOUS_KEY_COMMAND: Vec<String> = "cache"."encryption_previous_key_command", COMMAND, Described("none");
+    "A program that prints the key before the present one, under the same rules as `encryption_key_command`."
+    NEVER: Vec<String> = "cache"."never", NAMES, Described("none");
+    "Names of skills: recordings of interactions in which one of them took part are read without any byte of them on disk, in the cache or elsewhere. They take part of `limits.memory`."
 
     STATE_DIR: PathBuf = "state"."dir", PATH,
         Described("`$XDG_STATE_HOME/cxonefs`; for root `/var/lib/cxonefs`, with `/etc/cxonefs/NAME.toml` `/var/lib/cxonefs/NAME`"), flag "--state-dir";

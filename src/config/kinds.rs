@@ -310,6 +310,48 @@ pub static CALLERS: Kind<Vec<String>> = Kind {
     },
 };
 
+/// A program with its arguments; as text, separated by blanks.
+pub static COMMAND: Kind<Vec<String>> = Kind {
+    word: "list of words",
+    expected: "a program by its whole path and its arguments, such as [\"/usr/bin/vault\", \"read\", \"-field=key\", \"secret/cxonefs\"]",
+    read: |value| {
+        let words = match value {
+            Value::Plain(text) => text.split_whitespace().map(str::to_owned).collect(),
+            other => words_of(other)?,
+        };
+        match words.first() {
+            None => Err(UnitError(String::from("it names no program"))),
+            Some(program) if !program.starts_with('/') => {
+                Err(UnitError(String::from("the program must be named by its whole path")))
+            }
+            Some(_) => Ok(words),
+        }
+    },
+};
+
+/// Names as the tenant writes them, each on its own.
+pub static NAMES: Kind<Vec<String>> = Kind {
+    word: "list of names",
+    expected: "a list of names, such as [\"Card payments\"]",
+    read: |value| {
+        let words = words_of(value)?;
+        if words.iter().any(|word| word.trim().is_empty()) {
+            return Err(UnitError(String::from("an empty name is nobody's")));
+        }
+        Ok(words)
+    },
+};
+
+pub static ENCRYPTION: Kind<bool> = Kind {
+    word: "\"optional\" or \"required\"",
+    expected: "\"optional\" or \"required\"",
+    read: |value| match text_of(value)? {
+        "optional" => Ok(false),
+        "required" => Ok(true),
+        _ => Err(UnitError(String::from("there is no such word"))),
+    },
+};
+
 pub static HOSTS: Kind<Vec<HostPattern>> = Kind {
     word: "list of hosts",
     expected: "a list of hosts, such as [\"*.s3.us-west-2.amazonaws.com\", \"10.1.2.3\"]",

@@ -10,6 +10,7 @@ pub mod error;
 pub mod host;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
+mod key_command;
 pub mod keys;
 pub mod kinds;
 pub mod locate;

@@ -10,6 +10,7 @@ use super::also;
 use super::env::Environment;
 use super::error::{BadCaFile, ConfigError};
 use super::host::Host;
+use super::key_command;
 use super::keys::{self, Info, Key, Preset};
 use super::kinds::Account;
 use super::locate;
@@ -323,17 +324,44 @@ impl Resolver<'_> {
             min_free: self.required(&keys::CACHE_MIN_FREE)?,
             whole_file_below: self.required(&keys::WHOLE_FILE_BELOW)?,
             max_age: self.between(&keys::CACHE_MAX_AGE, &Duration::from_secs(1), "1s")?,
-            keys: Keys {
-                current: self.key_file(&keys::ENCRYPTION_KEY_FILE)?,
-                previous: self.key_file(&keys::ENCRYPTION_PREVIOUS_KEY_FILE)?,
-            },
+            keys: self.keys()?,
+            never: self.optional(&keys::NEVER)?.unwrap_or_default(),
         })
     }
 
-    fn key_file(&self, key: &Key<PathBuf>) -> Result<Option<MasterKey>, ConfigError> {
-        let Some((path, origin)) = self.get(key)? else { return Ok(None) };
-        let path = self.absolute(&path, &origin, &key.info)?;
-        secrets::read_key_file(&path, self.host.euid, &key.info.path(), &origin).map(Some)
+    fn keys(&self) -> Result<Keys, ConfigError> {
+        let current = self.key("encryption_key", &keys::ENCRYPTION_KEY_FILE, &keys::ENCRYPTION_KEY_COMMAND)?;
+        if let (None, Some((true, place))) = (&current, self.get(&keys::ENCRYPTION)?) {
+            return Err(ConfigError::NoKey { place });
+        }
+        let (file, command) = (&keys::ENCRYPTION_PREVIOUS_KEY_FILE, &keys::ENCRYPTION_PREVIOUS_KEY_COMMAND);
+        Ok(Keys { current, previous: self.key("encryption_previous_key", file, command)? })
+    }
+
+    /// A key from a file or a command that is named, else from systemd's credentials directory.
+    fn key(
+        &self,
+        credential: &str,
+        file: &Key<PathBuf>,
+        command: &Key<Vec<String>>,
+    ) -> Result<Option<MasterKey>, ConfigError> {
+        let euid = self.host.euid;
+        let read =
+            |path: &Path, origin: &Origin| secrets::read_key_file(path, euid, &file.info.path(), origin).map(Some);
+        match (self.get(file)?, self.get(command)?) {
+            (Some(_), Some((_, place))) => {
+                let reason = format!("{} is set too, and only one of them can be the key", file.info.path());
+                Err(ConfigError::OutOfRange { place, key: command.info.path(), reason })
+            }
+            (Some((path, origin)), None) => read(&self.absolute(&path, &origin, &file.info)?, &origin),
+            (None, Some((words, origin))) => {
+                key_command::read_key(&words, euid, &command.info.path(), &origin).map(Some)
+            }
+            (None, None) => match self.host.credentials.as_ref().map(|directory| directory.join(credential)) {
+                Some(path) if path.exists() => read(&path, &Origin::Environment(String::from("CREDENTIALS_DIRECTORY"))),
+                _ => Ok(None),
+            },
+        }
     }
 
     fn audit(&self) -> Result<AuditConfig, ConfigError> {

@@ -156,6 +156,8 @@ pub struct CacheConfig {
     pub max_age: Duration,
     /// What encrypts cache and state.
     pub keys: Keys,
+    /// Skills whose recordings are never on disk.
+    pub never: Vec<String>,
 }
 
 /// `[state]`

@@ -230,25 +230,42 @@ impl Cache {
         }
     }
 
-    /// Removes a recording for good: its open readers get no more bytes of it, and nothing under way is stored.
+    /// Removes a recording for good: its open readers get no more bytes of it, and nothing under way is stored. The key of an encrypted one is
+    /// overwritten first.
     pub fn erase(&self, hash: &KeyHash) {
-        {
-            let mut registry = lock(&self.registry);
-            if let Some(recording) = registry.by_hash.get(hash).cloned() {
-                self.retire(&mut registry, &recording, MediaError::Erased);
-                return;
-            }
+        if self.has_files(hash) {
+            self.forget_keys(&[*hash]);
         }
-        self.purge(hash);
+        if !self.retire_known(hash) {
+            self.purge(hash);
+        }
+    }
+
+    /// Takes a recording that is known in this process out of use.
+    fn retire_known(&self, hash: &KeyHash) -> bool {
+        let mut registry = lock(&self.registry);
+        let known = registry.by_hash.get(hash).cloned();
+        if let Some(recording) = &known {
+            self.retire(&mut registry, recording, MediaError::Erased);
+        }
+        known.is_some()
     }
 
     /// As [`Cache::erase`], all of them.
     pub fn erase_all(&self, each: &mut dyn FnMut(u64, u64)) {
+        self.forget_keys(&self.hashes());
         let open: Vec<KeyHash> = lock(&self.registry).by_hash.keys().copied().collect();
         for hash in &open {
-            self.erase(hash);
+            self.retire_known(hash);
         }
         self.purge_all(each);
+    }
+
+    /// Overwrites the keys of encrypted recordings. Their bytes are removed all the same if that fails.
+    fn forget_keys(&self, hashes: &[KeyHash]) {
+        if let Err(error) = self.store.forget_keys(hashes) {
+            tracing::warn!(%error, "cannot overwrite keys of recordings; their files are removed");
+        }
     }
 
     /// Bytes that the files of a recording occupy.

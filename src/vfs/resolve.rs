@@ -420,6 +420,11 @@ pub fn recording_key(master: MasterId, index: u8) -> RecordingKey {
     RecordingKey(format!("{master}/{index}").into())
 }
 
+/// The interaction of a recording: the inverse of [`recording_key`].
+pub(super) fn master_of(key: &RecordingKey) -> Option<MasterId> {
+    key.0.split_once('/').and_then(|(master, _)| master.parse().ok())
+}
+
 fn recordings_without_size(interaction: &Interaction) -> impl Iterator<Item = u8> + use<> {
     let files = match &interaction.resolution {
         Resolution::Resolved { files, .. } => files.clone(),

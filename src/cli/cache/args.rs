@@ -25,6 +25,20 @@ pub enum CacheCommand {
     Verify(Where),
 
     Purge(PurgeArgs),
+
+    /// Encrypt what is on disk in the clear with the configured key
+    ///
+    /// Once, after a key was configured for directories that are in use already: a mount refuses them, because nothing in them can be told
+    /// from what somebody else wrote there. Nothing may be mounted from them meanwhile. Makes no call to the tenant.
+    Encrypt(EncryptArgs),
+}
+
+/// Which directories.
+#[derive(Debug, Args)]
+pub struct EncryptArgs {
+    /// The configuration file that names the key, the cache and the state directory; else the usual places
+    #[arg(short, long, value_name = "FILE", env = "CXONEFS_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
 }
 
 /// Which cache.

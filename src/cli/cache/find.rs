@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::args::Where;
 use crate::base::SystemClock;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogError};
 use crate::cli::failure::Failure;
 use crate::cli::keeping::{self, Books, Keeper};
 use crate::cli::{assemble, daemon, status};
@@ -59,7 +59,12 @@ fn is_in_environment() -> bool {
 }
 
 fn stores(place: &Where) -> Result<Stores, Failure> {
-    Ok(config::load_stores(named(place), std::env::vars_os(), &Host::of_process())?)
+    stores_of(named(place))
+}
+
+/// The directories that a configuration names, and their key.
+pub fn stores_of(config: Option<&Path>) -> Result<Stores, Failure> {
+    Ok(config::load_stores(config, std::env::vars_os(), &Host::of_process())?)
 }
 
 fn not_mounted(mount_point: &Path) -> Failure {
@@ -87,8 +92,7 @@ fn directly_or_mounted(stores: &Stores) -> Result<Kept, Failure> {
     }
     let keys = &stores.cache.keys;
     let in_use = "if a mount uses it, name the mount point: cxonefs cache … DIR";
-    let catalog = Catalog::open_existing(&stores.state_dir, keys)
-        .map_err(|error| Failure::failed(error).while_doing("state.dir").remedy(in_use))?;
+    let catalog = Catalog::open_existing(&stores.state_dir, keys).map_err(|error| state_failure(error, in_use))?;
     let media =
         Media::open_sealed(assemble::media_settings(&stores.cache, &stores.limits), keys, Arc::new(SystemClock))
             .map_err(|error| Failure::failed(error).while_doing("cache.dir").remedy(in_use))?;
@@ -106,6 +110,11 @@ fn directly_or_mounted(stores: &Stores) -> Result<Kept, Failure> {
         clock: Arc::new(SystemClock),
         changing: Mutex::default(),
     })))
+}
+
+fn state_failure(error: CatalogError, in_use: &str) -> Failure {
+    let remedy = error.remedy().unwrap_or(in_use).to_owned();
+    Failure::failed(error).while_doing("state.dir").remedy(remedy)
 }
 
 /// Every mount of this user that answers.

@@ -2,6 +2,7 @@
 //! directories.
 
 mod args;
+mod encrypt;
 pub mod find;
 mod show;
 
@@ -19,12 +20,13 @@ pub use args::Where;
 use args::{CacheCommand, PurgeArgs};
 use find::Kept;
 
-/// Runs one of the three.
+/// Runs one of them.
 pub fn run(args: &CacheArgs) -> Result<(), Failure> {
     match &args.command {
         CacheCommand::Stats(place) => stats(place),
         CacheCommand::Verify(place) => verify(place),
         CacheCommand::Purge(args) => purge(args),
+        CacheCommand::Encrypt(args) => encrypt::run(args),
     }
 }
 

@@ -35,7 +35,13 @@ impl Keeper {
         })
     }
 
-    pub(super) fn purge_contacts(&self, ids: &[i64], request: &PurgeRequest, uid: u32, log: Option<&AuditLog>) -> Result<PurgeReport, String> {
+    pub(super) fn purge_contacts(
+        &self,
+        ids: &[i64],
+        request: &PurgeRequest,
+        uid: u32,
+        log: Option<&AuditLog>,
+    ) -> Result<PurgeReport, String> {
         let begun_at = self.clock.now();
         let held =
             self.catalog.as_ref().map(|catalog| catalog.holdings(ids)).transpose().map_err(say)?.unwrap_or_default();

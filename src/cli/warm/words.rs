@@ -69,6 +69,9 @@ pub fn result(progress: &WarmProgress) -> String {
         progress.calls,
         size(progress.bytes)
     );
+    if progress.never > 0 {
+        let _ = write!(text, "; {} recordings left out, for cache.never keeps them off the disk", progress.never);
+    }
     if progress.left_out > 0 {
         let _ = write!(text, "; {} recordings left out, for they do not fit into the cache", progress.left_out);
     }

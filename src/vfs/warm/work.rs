@@ -50,6 +50,8 @@ pub struct Progress {
     pub bytes_in_all: u64,
     /// Recordings that were left out because the cache cannot hold them beside the others.
     pub left_out: u64,
+    /// Recordings of which no byte may be on disk.
+    pub never: u64,
     /// What failed, in words; the first few.
     pub failures: Vec<String>,
     /// Set once, at the end.
@@ -186,6 +188,10 @@ impl Job {
         for file in files.iter() {
             let FileKind::Recording(index) = file.kind else { continue };
             if !item.recordings.include(index) {
+                continue;
+            }
+            if self.vfs.resolver.media().is_never(&recording_key(master, index)) {
+                self.progress.send_modify(|progress| progress.never += 1);
                 continue;
             }
             let version = match file.size {

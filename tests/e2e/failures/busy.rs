@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -55,7 +55,9 @@ fn twelve_readers_share_a_narrow_line_and_none_times_out() {
         readers.into_iter().map(|reader| reader.join().unwrap()).max().unwrap()
     });
     let took = begun.elapsed();
-    println!("{READERS} readers of {bytes} bytes at {LINE_BYTES_PER_S} bytes/s: {took:?}, the longest read {longest:?}");
+    println!(
+        "{READERS} readers of {bytes} bytes at {LINE_BYTES_PER_S} bytes/s: {took:?}, the longest read {longest:?}"
+    );
     let at_best = (READERS as u64 * bytes) as f64 / LINE_BYTES_PER_S as f64;
     assert!(took.as_secs_f64() > at_best * 0.8, "the line was not narrow");
 }
