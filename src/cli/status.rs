@@ -12,7 +12,7 @@ use super::{daemon, mounts};
 use crate::base::shown::shown_json;
 use crate::base::{shown, span, user_name, user_words};
 use crate::ops::control::{self, ControlError};
-use crate::ops::status::{HinderedStatus, Status};
+use crate::ops::status::{AuditStatus, HinderedStatus, Status};
 
 /// Between two looks of `--watch`.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -227,20 +227,7 @@ fn table(state: &Status) -> String {
     if let Some(trouble) = &state.cache.trouble {
         row("", format!("reading uncached: {trouble}"));
     }
-    let audit = &state.audit;
-    let lost = if audit.lost > 0 { format!(", {} events LOST", audit.lost) } else { String::new() };
-    let need = audit.need_bytes.map_or_else(String::new, |need| format!(", about {} within audit.keep", size(need)));
-    let required = if audit.required { ", required" } else { "" };
-    row("audit log", format!("{} lines, {}{need}{required}{lost}", audit.number, size(audit.bytes)));
-    if audit.not_exported > 0 {
-        row("", format!("{} lines were not taken by {}", audit.not_exported, audit.export));
-    }
-    if let Some(trouble) = &audit.trouble {
-        row("", format!("cannot be written: {trouble}"));
-    }
-    if let Some(warning) = &audit.warning {
-        row("", warning.clone());
-    }
+    audit_rows(&state.audit).into_iter().for_each(|(name, value)| row(name, value));
     row("kernel holds", format!("{} inodes, {} open files", state.kernel.inodes, state.kernel.open_files));
     let passthrough = &state.kernel.passthrough;
     let why = passthrough.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
@@ -257,6 +244,25 @@ fn table(state: &Status) -> String {
         row("slow", format!("{took} for {} of {}{error}", slow.operation, slow.path));
     }
     text + &aligned(&rows)
+}
+
+/// How the audit log is doing.
+fn audit_rows(audit: &AuditStatus) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    let lost = if audit.lost > 0 { format!(", {} events LOST", audit.lost) } else { String::new() };
+    let need = audit.need_bytes.map_or_else(String::new, |need| format!(", about {} within audit.keep", size(need)));
+    let required = if audit.required { ", required" } else { "" };
+    rows.push(("audit log", format!("{} lines, {}{need}{required}{lost}", audit.number, size(audit.bytes))));
+    if audit.not_exported > 0 {
+        rows.push(("", format!("{} lines were not taken by {}", audit.not_exported, audit.export)));
+    }
+    if let Some(trouble) = &audit.trouble {
+        rows.push(("", format!("cannot be written: {trouble}")));
+    }
+    if let Some(warning) = &audit.warning {
+        rows.push(("", warning.clone()));
+    }
+    rows
 }
 
 /// Columns of a row's name.

@@ -225,7 +225,7 @@ impl Auth {
                     tracing::warn!(
                         error,
                         again_in_s,
-                        "the login is refused ({error}): not repeated before {again} have passed; a changed secret's file, or SIGHUP, repeats it at once"
+                        "the login is refused ({error}): not repeated before {again} have passed; correct the secret's file, which is noticed when a login is due, or the key, and SIGHUP repeats it at once"
                     );
                 }
                 match (&state.session, need) {

@@ -103,12 +103,12 @@ pub(super) async fn completed_contacts(
                 let answers = trouble != Trouble::Slow || answers_at_all(inner, &slice).await;
                 let Some(smaller) = smaller.filter(|_| answers) else {
                     let (words, id) = (trouble.words(), error.correlation_id.as_deref());
-                    let error_words = crate::base::chain(&error);
-                    tracing::warn!(start = %start, error = error_words, correlation_id = id, remedy = words.remedy, "the listing from {start} is not complete: {} ({error_words})", words.lost);
+                    let (said, lost, remedy) = (crate::base::chain(&error), words.lost, words.remedy);
+                    tracing::warn!(start = %start, error = said, correlation_id = id, remedy, "{lost} (from {start}): {said}; {remedy}");
                     return Err(error);
                 };
-                let error = crate::base::chain(&error);
-                tracing::info!(start = %start, slices = smaller.len(), top = smaller[0].top, error, "the listing from {start} goes on in smaller parts: {} ({error})", trouble.words().mended);
+                let (error, mended) = (crate::base::chain(&error), trouble.words().mended);
+                tracing::info!(start = %start, slices = smaller.len(), top = smaller[0].top, error, "{mended} (from {start}: {error})");
                 instead_of = Some(trouble);
                 todo.extend(smaller.into_iter().rev());
                 continue;

@@ -255,10 +255,9 @@ impl Filesystem for Adapter {
             Some(Ok(opened)) if self.vfs.is_open(opened.handle) => {
                 return reply_opened(&self.modes, &self.vfs, ino.0, flags, &opened, reply);
             }
-            // Closed again, because it could not be put on record.
-            Some(Ok(_)) => {}
             Some(Err(useless)) => self.close([useless]),
-            None => {}
+            // A file that was closed again could not be put on record.
+            Some(Ok(_)) | None => {}
         }
         let asked = Asked::new("open", ino.0, request);
         let (vfs, principal, prepare) = (self.vfs.clone(), asked.principal.clone(), self.modes.may_work());

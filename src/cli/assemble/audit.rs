@@ -89,7 +89,7 @@ impl Audit for AuditSink {
             path: Some(self.path(&event.path)),
             master_contact: Some(event.master.0),
             billed: Some(event.billed),
-            outcome: Some(event.outcome.map_or_else(|kind| kind.name(), |()| "ok").into()),
+            outcome: Some(event.outcome.map_or_else(crate::vfs::ErrorKind::name, |()| "ok").into()),
             ..AuditRecord::new(event.act.word(), self.clock.now())
         };
         self.log.event(record).await.map_err(|error| NotAudited(error.to_string()))

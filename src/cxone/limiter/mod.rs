@@ -354,7 +354,7 @@ impl InFlight {
                     accepted,
                     configured,
                     remedy,
-                    "fewer calls were made than the limit allows: another program of the tenant spends it, or the tenant allows less"
+                    "fewer calls were made than the limit allows ({accepted} of {configured}): another program of the tenant spends it, or the tenant allows less; {remedy}"
                 );
             }
         }

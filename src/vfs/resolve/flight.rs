@@ -355,16 +355,26 @@ impl Resolver {
         spent
     }
 
-    fn log_spent_user_budget(&self, allowed: Allowed, payer: &Principal, today: Day) {
+    fn log_spent_user_budget(&self, allowed: Allowed, master: MasterId, payer: &Principal, today: Day) {
         let user = UserKey::Uid(payer.user().uid);
+        let is_spent = allowed.check(&self.inner.catalog, self.inner.clock.now(), &user).is_err();
         let mut logged = lock(&self.inner.user_budgets_logged);
         if logged.0 != today {
             *logged = (today, HashSet::new());
         }
-        if logged.1.insert(user) {
-            let (limit, utc_day) = (allowed.user_budget.0.unwrap_or(u64::MAX), today);
-            let (uid, words) = (payer.user().uid, payer.words());
-            tracing::warn!(limit, %utc_day, uid, "the daily budget of billed calls of {words} is spent: EDQUOT until 00:00 UTC; raise limits.daily_budget_per_user to go on");
+        if is_spent && logged.1.insert(user.clone()) {
+            let limit = allowed.user_budget.0.unwrap_or(u64::MAX);
+            tracing::warn!(
+                limit,
+                utc_day = %today,
+                %master,
+                uid = payer.user().uid,
+                pid = payer.pid(),
+                comm = payer.comm(),
+                "master contact {master} cannot be had now: EDQUOT for {}: the daily budget of billed calls of {user} is spent ({limit} for the UTC day \
+                 {today}); raise limits.daily_budget_per_user and reload (SIGHUP) to go on today; further refusals of today are not logged",
+                payer.words()
+            );
         }
     }
 
@@ -372,7 +382,7 @@ impl Resolver {
     fn log_spent_budget(&self, allowed: Allowed, master: MasterId, payer: &Principal) {
         let now = self.inner.clock.now();
         if spent_on_day_of(&self.inner.catalog, now).is_ok_and(|spent| allowed.budget.allows(spent)) {
-            self.log_spent_user_budget(allowed, payer, Day::of(now, &jiff::tz::TimeZone::UTC));
+            self.log_spent_user_budget(allowed, master, payer, Day::of(now, &jiff::tz::TimeZone::UTC));
             return;
         }
         let today = Day::of(now, &jiff::tz::TimeZone::UTC);
