@@ -39,6 +39,11 @@ impl Cache {
         context.finish().as_ref().try_into().ok()
     }
 
+    fn is_as_written(&self, recording: &Recording, block: u32, bytes: &[u8]) -> bool {
+        // An encrypted block was compared with its tag.
+        self.is_sealed() || recording.lock().blocks.crc(block) == crc32c::crc32c(bytes)
+    }
+
     fn copy_whole(
         &self,
         recording: &Arc<Recording>,
@@ -48,7 +53,13 @@ impl Cache {
     ) -> Option<()> {
         for _ in 0..LOOKS_MAX {
             match self.copy(recording, span, bytes) {
-                Copied::Done => return Some(()),
+                // Compared also where it was before: damage that came since must not become evidence. The block stays as it is known, or
+                // the kernel could not be given the file meanwhile.
+                Copied::Done if self.is_as_written(recording, block, bytes) => return Some(()),
+                Copied::Done => {
+                    self.drop_damaged(recording, block);
+                    return None;
+                }
                 Copied::Moved | Copied::Closed => {}
                 Copied::Damaged(_) => {
                     self.drop_damaged(recording, block);
