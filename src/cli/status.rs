@@ -227,7 +227,9 @@ fn table(state: &Status) -> String {
     if let Some(trouble) = &state.cache.trouble {
         row("", format!("reading uncached: {trouble}"));
     }
-    audit_rows(&state.audit).into_iter().for_each(|(name, value)| row(name, value));
+    for (name, value) in audit_rows(&state.audit) {
+        row(name, value);
+    }
     row("kernel holds", format!("{} inodes, {} open files", state.kernel.inodes, state.kernel.open_files));
     let passthrough = &state.kernel.passthrough;
     let why = passthrough.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();

@@ -56,12 +56,8 @@ impl Cache {
                 // Compared also where it was before: damage that came since must not become evidence. The block stays as it is known, or
                 // the kernel could not be given the file meanwhile.
                 Copied::Done if self.is_as_written(recording, block, bytes) => return Some(()),
-                Copied::Done => {
-                    self.drop_damaged(recording, block);
-                    return None;
-                }
                 Copied::Moved | Copied::Closed => {}
-                Copied::Damaged(_) => {
+                Copied::Done | Copied::Damaged(_) => {
                     self.drop_damaged(recording, block);
                     return None;
                 }

@@ -40,10 +40,7 @@ fn lines_go_to_journald_and_to_syslog_in_the_elastic_common_schema() {
         (Some("success"), Some("0")),
         "{event}"
     );
-    assert!(
-        event["file"]["path"].as_str().unwrap().ends_with(".mp4") && event["ecs"]["version"].is_string(),
-        "{event}"
-    );
+    assert!(event["file"]["path"].as_str().unwrap().contains(".mp4") && event["ecs"]["version"].is_string(), "{event}");
     let (text, event) = exported("syslog");
     assert!(text.starts_with("<86>cxonefs-audit["), "{text}");
     assert!(event["event"]["sequence"].as_u64().unwrap() > 1, "{event}");

@@ -35,7 +35,8 @@ fn every_way_to_tamper_with_the_log_shows() {
     drive.mount.terminate();
     let whole = std::fs::read(state.join("audit.log")).unwrap();
     let put_back = || std::fs::write(state.join("audit.log"), &whole).unwrap();
-    let ways: [(&str, &dyn Fn(&mut Vec<String>)); 7] = [
+    type Way<'a> = (&'a str, &'a dyn Fn(&mut Vec<String>));
+    let ways: [Way; 7] = [
         ("removed", &|lines| drop(lines.remove(4))),
         ("removed", &|lines| drop(lines.drain(..2))),
         ("changed", &|lines| lines[4] = lines[4].replace("\"uid\":0", "\"uid\":7")),
