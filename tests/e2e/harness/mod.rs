@@ -40,7 +40,7 @@ pub use self::proxy::{Proxy, Weather};
 pub use self::sandbox::Sandbox;
 pub use self::schema::assert_matches;
 pub use self::settled::settled;
-pub use self::tenant::{Tenant, plain, settings};
+pub use self::tenant::{Tenant, plain, regular, settings};
 pub use self::tool::{Done, Running, Tool, sh, tool};
 pub use self::tree::{Place, Tree, recording_name};
 pub use self::waiting::{eventually, wait_for};

@@ -38,7 +38,7 @@ pub fn settings(agents: u32, contacts_per_day: u32) -> SimSettings {
 }
 
 /// The same as its records and answers are documented, for tests of what only such a tenant does.
-fn regular(agents: u32, contacts_per_day: u32) -> SimSettings {
+pub fn regular(agents: u32, contacts_per_day: u32) -> SimSettings {
     let timezone = TimeZone::get("America/New_York").unwrap();
     SimSettings { agents, contacts_per_day, timezone, recording_seconds: (2.0, 40.0), ..SimSettings::default() }
 }

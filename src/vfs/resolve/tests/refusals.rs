@@ -247,7 +247,8 @@ async fn a_media_host_that_refuses_fresh_links_is_remembered_of_the_one_recordin
     let state = |ino| fixture.vfs.getxattr(ino, OsStr::new("user.cxone.state")).unwrap();
     assert_eq!(state(ino), "refused");
     let (other, _) = ino_of(&fixture, 500, "recording_2.mp4").await.unwrap();
-    assert_eq!(state(other), "resolved");
+    // Its links lead nowhere, too: whether that was found out by now is a matter of timing.
+    assert_ne!(state(other), "refused");
 }
 
 #[tokio::test(start_paused = true)]
