@@ -12,6 +12,9 @@ fn rewritten(state: &Path, change: impl FnOnce(&mut Vec<String>)) {
     std::fs::write(&path, lines.join("\n") + "\n").unwrap();
 }
 
+/// What was done to the lines, and how.
+type Way<'a> = (&'a str, &'a dyn Fn(&mut Vec<String>));
+
 #[test]
 fn every_way_to_tamper_with_the_log_shows() {
     let mut drive = Drive::of(plain(1, 8));
@@ -35,7 +38,6 @@ fn every_way_to_tamper_with_the_log_shows() {
     drive.mount.terminate();
     let whole = std::fs::read(state.join("audit.log")).unwrap();
     let put_back = || std::fs::write(state.join("audit.log"), &whole).unwrap();
-    type Way<'a> = (&'a str, &'a dyn Fn(&mut Vec<String>));
     let ways: [Way; 7] = [
         ("removed", &|lines| drop(lines.remove(4))),
         ("removed", &|lines| drop(lines.drain(..2))),
