@@ -67,6 +67,8 @@ pub struct Lane {
     exact: Option<PathBuf>,
     places: Vec<Place>,
     cells: usize,
+    /// Servers and mounts that were started.
+    starts: usize,
 }
 
 impl Lane {
@@ -100,7 +102,7 @@ impl Lane {
         let places = tree.recorded().cloned().collect();
         let drive = Drive { mount, sandbox, tenant, tree };
         open_to_all(&drive.sandbox.dir("work"));
-        let lane = Lane { started: BTreeMap::new(), drive, exact, places, cells: 0 };
+        let lane = Lane { started: BTreeMap::new(), drive, exact, places, cells: 0, starts: 0 };
         lane.assert_looking_is_free();
         lane
     }
@@ -136,7 +138,8 @@ impl Lane {
         let is_gone = |started: &mut Result<Started, String>| started.as_mut().is_ok_and(|started| !started.is_there());
         if self.started.get_mut(&needs).is_none_or(is_gone) {
             self.started.remove(&needs);
-            let dir = self.drive.sandbox.dir(&format!("{needs:?}-{}", self.cells));
+            self.starts += 1;
+            let dir = self.drive.sandbox.dir(&format!("{needs:?}-{}", self.starts));
             std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
             let root = self.root().to_owned();
             self.started.insert(needs, servers::start(needs, &root, &dir));
