@@ -1,7 +1,7 @@
 //! Keys and authenticated encryption of what lies on disk. Knows neither files nor what the bytes are.
 //!
 //! Everything comes from one key of 32 bytes by HKDF-SHA256, with a label per purpose, so that no two purposes share a key.
-//! Encryption is AES-256-GCM. Keys are in memory that is not swapped out (`locked`). Not protected against: somebody who reads this process's memory, or who puts back an older copy of
+//! Encryption is AES-256-GCM. Keys are in memory that is not swapped out (`locked`). Not protected against: a reader of this process's memory, or an attacker who restores an older copy of
 //! a whole file or row.
 
 use std::fmt;

@@ -3,7 +3,7 @@
 //! Pages are asked of the system by themselves, locked (`mlock`) and left out of dumps, and shared out in slots. Where the system allows no
 //! more locked memory (`RLIMIT_MEMLOCK`), keys are kept in pages that are not locked, and that is said once.
 //!
-//! Not protected against: whoever reads this process's memory, a hibernating machine, and copies that a computation leaves on the stack or in
+//! Not protected against: a reader of this process's memory, a hibernating machine, and copies that a computation leaves on the stack or in
 //! registers.
 
 use std::fmt;

@@ -131,15 +131,18 @@ impl Db {
     }
 
     /// Runs one small statement whose effect outlives the process and need not outlive a loss of power until something else is written, and on
-    /// which nothing depends that [`Db::generation`] tells of.
+    /// which nothing depends that [`Db::generation`] tells of. Fails at once where another process writes: waiting would hold up the other writes
+    /// of this process.
     pub(super) fn write_loosely(
         &self,
         f: impl FnOnce(&Connection) -> Result<(), CatalogError>,
     ) -> Result<(), CatalogError> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.busy_timeout(Duration::ZERO)?;
         writer.pragma_update(None, "synchronous", "NORMAL")?;
         let done = f(&writer);
         writer.pragma_update(None, "synchronous", "FULL")?;
+        writer.busy_timeout(BUSY)?;
         drop(writer);
         self.noting_damage(done)
     }

@@ -46,7 +46,7 @@ pub enum CatalogError {
     #[error("{} {what}, and a key is configured: nothing in it can be told from what somebody else wrote there", path.display())]
     Unsealed { path: PathBuf, what: &'static str },
     /// Somebody without the key wrote to it.
-    #[error("the state database was changed by somebody who has not its key: {0}")]
+    #[error("the state database was changed without its key: {0}")]
     Forged(String),
     /// A value could not be encrypted.
     #[error("a value could not be encrypted")]

@@ -246,7 +246,7 @@ impl Indexer {
                 && sender.receiver_count() == 0
             {
                 let cause = std::error::Error::source(error).map(tracing::field::display);
-                tracing::warn!(%day, %error, cause, "a day could not be listed, and whoever waited has left; the next look tries again");
+                tracing::warn!(%day, %error, cause, "the day could not be listed after its waiters left; the next look tries again");
             }
             sender.send_replace(Some(answer));
         });

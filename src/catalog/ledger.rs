@@ -40,7 +40,7 @@ impl Catalog {
             let marks = self.inner.marks.snapshot();
             let mut rows = Vec::new();
             for entry in entries {
-                // Erased since it was asked for: the call counts, and for whom it is made is nobody's business.
+                // Erased since it was asked for: the call counts; the caller is not recorded.
                 let (master, uid, pid, comm) = if marks.has(entry.master_id.0) {
                     (0, ERASED_UID, 0, ERASED_COMM)
                 } else {

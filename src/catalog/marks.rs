@@ -77,7 +77,7 @@ impl Marks {
         Snapshot { marks: self, known: Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner)) }
     }
 
-    /// In memory, before anything is erased: whoever stores something from now on sees them.
+    /// In memory, before anything is erased: later writes see them.
     pub(super) fn add(&self, numbers: &[i64], at: Timestamp) -> Vec<Mark> {
         let marks: Vec<Mark> = numbers.iter().map(|number| self.of(*number)).collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

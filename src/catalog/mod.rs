@@ -138,7 +138,7 @@ impl Catalog {
         Catalog::over(db, vault, TimeZone::UTC, InodeNumbers::default()).map(Some)
     }
 
-    /// Encrypts a state directory with the current key, whoever wrote what is in it. Returns whether there was anything to do.
+    /// Encrypts a state directory with the current key, without checking its origin. Returns whether there was anything to do.
     pub fn encrypt(dir: &Path, keys: &Keys) -> Result<bool, CatalogError> {
         sealing::take_over(dir, keys)
     }

@@ -41,7 +41,7 @@ pub fn agent_name(agent: AgentId, last_name: Option<&str>, first_name: Option<&s
     words + &id
 }
 
-/// The agent whose name on some day may be this one; none if it is nobody's.
+/// The agent whose name on some day may be this one; none if it is no agent's.
 #[must_use]
 pub fn agent_of(name: &str) -> Option<AgentId> {
     if name == "no_agent" {

@@ -152,7 +152,7 @@ fn changed(dir: &Path, found: &Protection, wanted: Option<&MasterKey>) -> Result
     Ok((db, Vault::of(wanted)))
 }
 
-/// What was noted before there was a key is nobody's word.
+/// Removes facts noted before there was a key: nothing vouches for them.
 fn forget_facts(dir: &Path) -> Result<(), CatalogError> {
     Db::open_unguarded(dir)?.write(|transaction| {
         if has_rows(transaction) {

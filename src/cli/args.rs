@@ -18,7 +18,7 @@ use super::cache::CacheArgs;
 use crate::ops::version;
 pub use evidence::{HoldArgs, HoldCommand, HoldWhere, ManifestArgs};
 pub use mount::{LogArgs, MountArgs, SettingFlags, UmountArgs};
-pub use running::{LedgerArgs, LedgerBy, LogLevelArgs, RefreshArgs, StatusArgs, WarmArgs};
+pub use running::{LedgerArgs, LedgerBy, LogLevelArgs, RefreshArgs, StateArgs, StatusArgs, WarmArgs};
 pub use setup::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs};
 pub use simulated::{DemoArgs, SimulateArgs, TenantArgs, TenantLimits};
 

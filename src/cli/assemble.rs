@@ -82,6 +82,8 @@ pub async fn mount(plan: &Plan) -> Result<Box<dyn Served>, Failure> {
     if logged_in {
         let identity = tenant.identity().await.map_err(|error| login_failure(error, config))?;
         bindings.bind(config, &catalog, &identity)?;
+    } else if let Some(known) = bindings.tenant() {
+        tenant.belongs_to(known.clone());
     }
     attach(plan, tenant, catalog, media, clock)
 }

@@ -159,7 +159,7 @@ fn ask(given: &mut Given, question: &Question, default: &str, network: bool) -> 
                 continue;
             }
             Verdict::Doubtful(why) if doubted.as_ref() != Some(&answer) => {
-                println!("  {why}\n  Enter keeps it all the same");
+                println!("  {why}\n  Enter keeps it");
                 default.clone_from(&answer);
                 doubted = Some(answer);
                 continue;

@@ -70,7 +70,7 @@ impl Ledger {
 }
 
 fn ledger(args: &LedgerArgs, since: Timestamp) -> Result<Ledger, Failure> {
-    if let (None, Some(mount_point)) = (&args.state_dir, &args.mount_point) {
+    if let (None, Some(mount_point)) = (&args.state.state_dir, &args.mount_point) {
         let socket = status::socket(mount_point)?;
         if control::owner_behind(&socket).is_some() {
             let request =
@@ -92,7 +92,7 @@ fn row(line: LedgerLine) -> Option<LedgerRow> {
 
 /// The one that is named, or that of a mount, or the configuration's.
 fn state_dir(args: &LedgerArgs) -> Result<PathBuf, Failure> {
-    if let Some(dir) = &args.state_dir {
+    if let Some(dir) = &args.state.state_dir {
         return Ok(dir.clone());
     }
     if let Some(mount_point) = &args.mount_point {
@@ -100,7 +100,7 @@ fn state_dir(args: &LedgerArgs) -> Result<PathBuf, Failure> {
         let asked = daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status"));
         return Ok(PathBuf::from(asked.map_err(status::not_answered)?.state.dir));
     }
-    let named = args.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+    let named = args.state.config.as_deref().filter(|path| !path.as_os_str().is_empty());
     Ok(config::load_state_dir(named, std::env::vars_os(), &Host::of_process())?)
 }
 

@@ -53,8 +53,8 @@ pub fn changes(before: &Config, after: &Config) -> Vec<Change> {
     }
     compare!(true: limits.playback_requests, limits.playback_window, limits.daily_budget,
         limits.daily_budget_per_user, limits.patience,
-        mount.deny_processes);
-    compare!(false: tenant.issuer, tenant.access_key_id, tenant.area, tenant.auth_endpoint, tenant.api_endpoint,
+        mount.deny_processes, tenant.access_key_id);
+    compare!(false: tenant.issuer, tenant.area, tenant.auth_endpoint, tenant.api_endpoint,
         tenant.playback_endpoint, tenant.media_hosts, tenant.login_hosts, tenant.ca_file, media.ca_file, tenant.reporting_version, tree.since, tree.timezone, tree.media_types, tree.refresh,
         mount.resolve_on, mount.resolve_on_stat_for, mount.allow_other, mount.passthrough, mount.uid, mount.gid, mount.dir_mode, mount.file_mode,
         cache.dir, cache.size, cache.min_free, cache.whole_file_below, cache.max_age, cache.never, state.dir, audit.keep, audit.required, audit.export, limits.deadline,

@@ -1,6 +1,6 @@
 //! The files of the tenant's secrets, looked at again when a login is due: a new secret is used without a signal.
 //!
-//! Knows no login. That the files may be trusted is looked at by whoever reads the configuration, each time.
+//! Knows no login. Trust in the files is checked where the configuration is read, each time.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;

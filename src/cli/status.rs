@@ -158,7 +158,7 @@ fn table(state: &Status) -> String {
     let mut rows: Vec<(String, String)> = Vec::new();
     let mut row = |name: &str, value: String| rows.push((shown(name).into_owned(), shown(&value).into_owned()));
     let (tree, playback, budget) = (&state.tree, &state.playback, &state.budget);
-    // Whoever did not make the mount is not told the key's id.
+    // Other users than the mount's owner are not shown the key's id.
     let key = &state.tenant.access_key_id;
     row("tenant", if key.is_empty() { state.tenant.host.clone() } else { format!("{} as {key}", state.tenant.host) });
     let login = &state.tenant.login;

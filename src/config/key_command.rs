@@ -1,7 +1,7 @@
 //! Asking a command for the key of encryption: a key service, a TPM, a vault. It is run without a shell, with a time limit, and what it prints
 //! goes into memory alone.
 //!
-//! Whoever may change the program may have the key, so it is refused where others may, as a configuration is. What it says on standard error is
+//! A user who can change the program can get the key, so a program that others may write is refused, like a configuration. What it says on standard error is
 //! shown, because it is the only one who knows what went wrong; what it prints is not.
 
 use std::io::{self, Read};

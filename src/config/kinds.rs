@@ -336,7 +336,7 @@ pub static NAMES: Kind<Vec<String>> = Kind {
     read: |value| {
         let words = words_of(value)?;
         if words.iter().any(|word| word.trim().is_empty()) {
-            return Err(UnitError(String::from("an empty name is nobody's")));
+            return Err(UnitError(String::from("an empty name matches nothing")));
         }
         Ok(words)
     },

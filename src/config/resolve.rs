@@ -224,7 +224,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// A file of certificates that nobody else may change: whoever can, can pose as the tenant.
+    /// A file of certificates that nobody else may change: a user who can change it can pose as the tenant.
     fn ca_file(&self, key: &Key<PathBuf>) -> Result<Option<CaBundle>, ConfigError> {
         let Some((path, place)) = self.get(key)? else { return Ok(None) };
         let path = self.absolute(&path, &place, &key.info)?;

@@ -87,6 +87,8 @@ pub(super) struct Auth {
     retry: RetryPolicy,
     turn: Semaphore,
     state: Mutex<State>,
+    /// The tenant that what is at hand belongs to, as soon as it is known: credentials may change, the tenant may not.
+    tenant: Mutex<Option<TenantIdentity>>,
 }
 
 impl Auth {
@@ -99,6 +101,7 @@ impl Auth {
             retry,
             turn: Semaphore::new(1),
             state: Mutex::default(),
+            tenant: Mutex::new(None),
         }
     }
 
@@ -140,6 +143,30 @@ impl Auth {
         };
         let outcome = self.log_in(previous.as_deref()).await;
         self.conclude(need, outcome)
+    }
+
+    /// Refuses logins that reach another tenant from now on.
+    pub fn belongs_to(&self, tenant: TenantIdentity) {
+        *self.tenant.lock().unwrap_or_else(PoisonError::into_inner) = Some(tenant);
+    }
+
+    /// The first login tells the tenant; the others must reach the same one.
+    fn check_tenant(&self, reached: &TenantIdentity) -> Result<(), ApiError> {
+        let mut tenant = self.tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*tenant {
+            Some(known) if !known.is_same(reached) => {
+                let message = format!(
+                    "login: the access key is one of {reached}, and what is mounted belongs to {known}: mount it on its own, with a state.dir and \
+                     cache.dir of its own"
+                );
+                Err(ApiError::new(ApiErrorKind::Denied, message))
+            }
+            Some(_) => Ok(()),
+            None => {
+                *tenant = Some(reached.clone());
+                Ok(())
+            }
+        }
     }
 
     /// Has credentials looked for at `source` whenever a login is due.
@@ -260,6 +287,7 @@ impl Auth {
             business_unit: token.claims.business_unit,
             api_endpoint: address::host_and_port(&endpoints.api),
         };
+        self.check_tenant(&identity)?;
         Ok(Session {
             serial,
             token: token.access,

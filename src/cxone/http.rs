@@ -203,7 +203,7 @@ impl Http {
         }
     }
 
-    /// Whoever has room goes on by itself, so that nobody waits for one who waits.
+    /// A holder of room never waits for more, so that two holders cannot block each other.
     async fn room_for_a_large_body(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         let room = Arc::clone(&self.large_bodies).acquire_owned().await;
         room.map_err(|_| ApiError::new(ApiErrorKind::Unavailable, "this client is shutting down"))

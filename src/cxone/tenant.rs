@@ -162,6 +162,11 @@ impl Tenant {
         self.inner.auth.watch(source);
     }
 
+    /// Refuses logins that reach another tenant from now on; without it, another one than the first login.
+    pub fn belongs_to(&self, tenant: TenantIdentity) {
+        self.inner.auth.belongs_to(tenant);
+    }
+
     /// Logs in with these from now on; a refused login is repeated when it is needed next.
     pub fn adopt_credentials(&self, credentials: Credentials) {
         self.inner.auth.adopt(credentials);

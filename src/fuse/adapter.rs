@@ -423,7 +423,7 @@ impl Filesystem for Adapter {
             |result| match result {
                 Ok((files, bytes)) => {
                     let blocks = bytes.div_ceil(u64::from(BLOCK_BYTES));
-                    // As much free as in use: nothing can be added, but a file system that is full alarms whoever watches over disks.
+                    // As much free as in use: nothing can be added, but a full file system sets off disk monitoring.
                     let (of_both, free) = (blocks.saturating_mul(2), blocks);
                     reply.statfs(of_both, free, free, files * 2, files, BLOCK_BYTES, NAME_BYTES, BLOCK_BYTES);
                 }

@@ -31,7 +31,7 @@ const TOLD_AGAIN_FOR: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrival(u64);
 
-/// Who opens a file, and when.
+/// The caller of an `open`, and when it arrived.
 pub struct Caller<P> {
     /// 0 if it cannot be seen.
     pub thread: u32,

@@ -102,7 +102,7 @@ pub enum OwnKey {
     Derived { salt: [u8; 32] },
 }
 
-/// Where the part of the header begins without which an encrypted recording is nobody's, and its length.
+/// Where the part of the header begins without which an encrypted recording cannot be decrypted, and its length.
 pub const OWN_KEY: (u64, usize) = (328, 76);
 
 /// What the header says.

@@ -261,7 +261,7 @@ impl Cache {
         self.purge_all(each);
     }
 
-    /// Overwrites the keys of encrypted recordings. Their bytes are removed all the same if that fails.
+    /// Overwrites the keys of encrypted recordings. Their bytes are removed even if that fails.
     fn forget_keys(&self, hashes: &[KeyHash]) {
         if let Err(error) = self.store.forget_keys(hashes) {
             tracing::warn!(%error, "cannot overwrite keys of recordings; their files are removed");

@@ -32,7 +32,7 @@ pub trait LinkSource: Send + Sync + 'static {
         true
     }
 
-    /// Whether a new link may be signed in the name of whoever these are for. Asked only where one is needed.
+    /// Whether a new link may be signed in the name of the caller these are for. Asked only where one is needed.
     async fn admitted(&self) -> Result<(), MediaError> {
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Files in memory, for recordings of which no byte may be on a disk. They are gone with the process; what is removed is overwritten.
 //!
-//! How many bytes there are is the cache's matter, as on a real disk. Not protected against: swap, and whoever reads this process's memory.
+//! How many bytes there are is the cache's matter, as on a real disk. Not protected against: swap, and a reader of this process's memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

@@ -2,7 +2,7 @@
 //!
 //! Each data file has a key of its own. It is random, and stands in the index header encrypted with the owner's key; its tag covers all that
 //! the header says, so that a file's key opens this version of this recording only. Replacing the owner's key encrypts these keys anew
-//! and no block, and a recording whose key was overwritten is nobody's any more. A block is encrypted where it stands, with a random
+//! and no block, and a recording whose key was overwritten cannot be decrypted any more. A block is encrypted where it stands, with a random
 //! nonce per write; nonce and tag stand in its index entry. The tag covers which block of which recording it is, and of how many
 //! bytes, so that no block passes for another.
 //!

@@ -195,7 +195,7 @@ impl Store {
         self.disk.remove(&data_path)
     }
 
-    /// Overwrites the keys of encrypted recordings, in the file system too: what is left of their bytes anywhere is nobody's from then on. Where
+    /// Overwrites the keys of encrypted recordings, in the file system too: what is left of their bytes cannot be decrypted from then on. Where
     /// one has no files there is nothing to do.
     pub fn forget_keys(&self, hashes: &[KeyHash]) -> io::Result<()> {
         if self.seal.is_none() {

@@ -42,8 +42,9 @@ pub fn give_back() {
 #[derive(Debug)]
 pub struct Wiping;
 
-/// Larger pieces are not wiped (bytes); after an erasure most of their pages go back to the system.
-const WIPED_MAX: usize = 32 << 10;
+/// Larger pieces are not wiped (bytes of recordings); after an erasure most of their pages go back to the system. A buffer for what is said of
+/// people must not be larger.
+pub const WIPED_MAX: usize = 32 << 10;
 
 // SAFETY: every request is passed on to the system's allocator as it came, with the layout that the caller vouches for; a piece is written to
 // only within its layout, while it is still the caller's, and before it is freed.

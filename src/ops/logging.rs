@@ -187,7 +187,7 @@ fn file(path: &Path) -> Result<(BoxMakeWriter, Look), LoggingError> {
     Ok((BoxMakeWriter::new(SharedFile(Arc::new(Mutex::new(file)))), Look { colour: false, time: true }))
 }
 
-/// Lines in which nothing steers a terminal or turns text around, whoever chose the words in them.
+/// Lines in which nothing steers a terminal or turns text around, wherever its words come from.
 struct Legible {
     lines: BoxMakeWriter,
     coloured: bool,

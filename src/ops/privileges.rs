@@ -101,11 +101,14 @@ mod linux {
             }
         }
         let pid = std::process::id() as libc::pid_t;
+        let mut was_empty = false;
         for _ in 0..ROUNDS_MAX {
             let left = threads_with_rights()?;
-            if left.is_empty() {
+            // One look may miss a thread that was begun meanwhile by one that still had its rights; the next look finds it.
+            if left.is_empty() && was_empty {
                 return Ok(true);
             }
+            was_empty = left.is_empty();
             for tid in left {
                 // SAFETY: a signal to a thread of this process, whose handler is in place. One that has ended is no matter.
                 unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) };

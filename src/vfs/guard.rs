@@ -1,7 +1,7 @@
 //! The guard against scanners: a program of `mount.deny_processes` may look, but never causes a billed call, whether by looking, by opening, or by
 //! reading what takes a new link.
 //!
-//! Knows no call: whoever is about to make one asks here first.
+//! Makes no call: it is asked before one is made.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

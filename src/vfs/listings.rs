@@ -27,7 +27,7 @@ impl Listings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&ino).cloned()
     }
 
-    /// Forgets all of them: who reads on lists again.
+    /// Forgets all of them; a reader in the middle of one lists again.
     pub fn forget_all(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -205,7 +205,7 @@ impl Vfs {
         };
         let billed = !result.as_ref().is_err_and(VfsError::is_uncalled);
         let outcome = result.as_ref().map(|_| ()).map_err(VfsError::kind);
-        let event = self.event(Act::Look, Node::Folder(place), place.master, principal, billed, outcome);
+        let event = self.event(Act::Look, Node::Folder(place), principal, billed, outcome);
         self.audit.opened(event).await?;
         result
     }

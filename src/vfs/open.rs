@@ -47,12 +47,7 @@ impl Vfs {
         place: Place,
         principal: &Principal,
     ) -> (bool, Result<Opened, VfsError>) {
-        let before = match self.catalog.interaction(place.master) {
-            Ok(Some(before)) => self.resolver.recalled(before).await,
-            Ok(None) => Err(VfsError::not_found()),
-            Err(error) => Err(error.into()),
-        };
-        let before = match before {
+        let before = match self.before_open(place).await {
             Ok(before) => before,
             Err(error) => return (false, Err(error)),
         };
@@ -61,18 +56,21 @@ impl Vfs {
         (calls && !result.as_ref().is_err_and(VfsError::is_uncalled), result)
     }
 
+    async fn before_open(&self, place: Place) -> Result<Interaction, VfsError> {
+        let known = self.catalog.interaction(place.master)?.ok_or_else(VfsError::not_found)?;
+        self.resolver.recalled(known).await
+    }
+
     /// What was done, once it is on record as far as it must be. What is not on record did not happen: the handle is closed again.
     pub(super) async fn audited<T>(
         &self,
-        act: Act,
         node: Node,
-        master: MasterId,
         principal: &Principal,
         billed: bool,
         (handle, result): (Option<u64>, Result<T, VfsError>),
     ) -> Result<T, VfsError> {
         let outcome = result.as_ref().map(|_| ()).map_err(VfsError::kind);
-        match self.audit.opened(self.event(act, node, master, principal, billed, outcome)).await {
+        match self.audit.opened(self.event(Act::Open, node, principal, billed, outcome)).await {
             Ok(()) => result,
             Err(refused) => {
                 if let Some(handle) = handle {
@@ -87,14 +85,13 @@ impl Vfs {
         &self,
         act: Act,
         node: Node,
-        master: MasterId,
         principal: &Principal,
         billed: bool,
         outcome: Result<(), ErrorKind>,
     ) -> OpenEvent {
         let (principal, door, path) = (principal.clone(), Arc::clone(&self.settings.door), self.path(node));
         // Erased while it was being opened: that somebody did is all that may be said.
-        let master = if path == ERASED { MasterId(0) } else { master };
+        let master = node.place().filter(|_| path != ERASED).map_or(MasterId(0), |place| place.master);
         OpenEvent { act, principal, door, path, master, billed, outcome }
     }
 

@@ -80,7 +80,7 @@ impl Vfs {
     pub fn subject_of(&self, ino: u64) -> Subject {
         let about = |words: String, master, day| Subject { words, master, day };
         let of = |what: &str, place: Place| {
-            // No line names what was erased, whoever still has it open.
+            // No line names what was erased, even while it is still open.
             if matches!(self.catalog.interaction(place.master), Ok(None)) {
                 return about(format!("{what} of an erased interaction"), None, None);
             }

@@ -114,7 +114,7 @@ impl Principal {
         user_name::learn(self.0.user.uid);
     }
 
-    /// Who asks, as messages say it: `user 1000 (anna), program rsync (process 4242)`.
+    /// The caller in messages: `user 1000 (anna), program rsync (process 4242)`.
     pub fn words(&self) -> String {
         let user = user_words(self.0.user.uid);
         match self.program() {

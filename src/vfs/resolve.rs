@@ -16,7 +16,7 @@ mod tests;
 mod wait;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -152,10 +152,8 @@ struct Inner {
     kernels: RwLock<Vec<Arc<dyn KernelCache>>>,
     /// How often estimates were raised when the kernels were last told.
     raises: AtomicU64,
-    /// The UTC day on which the spent budget was last logged.
-    budget_logged_on: AtomicI64,
-    /// The UTC day, and the users whose spent budget was logged on it.
-    user_budgets_logged: Mutex<(Day, HashSet<UserKey>)>,
+    /// The UTC day, and whose spent budgets were logged on it; `None` is that of all.
+    budgets_logged: Mutex<(Day, HashSet<Option<UserKey>>)>,
 }
 
 /// Resolves interactions. Cheap to clone.
@@ -198,8 +196,7 @@ impl Resolver {
                 signings: AtomicU64::new(0),
                 kernels: RwLock::new(Vec::new()),
                 raises: AtomicU64::new(0),
-                budget_logged_on: AtomicI64::new(i64::MIN),
-                user_budgets_logged: Mutex::new((Day(i32::MIN), HashSet::new())),
+                budgets_logged: Mutex::new((Day(i32::MIN), HashSet::new())),
             }),
         }
     }

@@ -45,7 +45,7 @@ pub struct MountArgs {
     #[arg(long, value_name = "ADDRESS:PORT", env = "CXONEFS_METRICS", hide_env_values = true)]
     pub metrics: Option<SocketAddr>,
 
-    /// For services: whoever stops it unmounts DIR before, so that the right to mount can be given up where nothing else takes it
+    /// For services: the stop command unmounts DIR first, so that the right to mount can be given up where nothing else takes it
     #[arg(long)]
     pub service_unmounts: bool,
 

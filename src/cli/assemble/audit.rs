@@ -47,7 +47,7 @@ pub fn anchors(ends: &crate::catalog::ChainEnds) -> Anchors {
     Anchors { start: head(ends.start), head: head(ends.head) }
 }
 
-/// Who asks, as the log has them.
+/// The caller in the form of the audit log.
 pub fn actor(principal: &Principal) -> Actor {
     let (user, program) = (principal.user(), principal.program());
     Actor {

@@ -82,6 +82,11 @@ impl Bindings {
         knows(&self.state) && knows(&self.cache)
     }
 
+    /// The tenant that both directories belong to, if any is known.
+    pub fn tenant(&self) -> Option<&TenantIdentity> {
+        self.state.as_ref().or(self.cache.as_ref()).map(|known| &known.tenant)
+    }
+
     /// Notes which tenant the login reached. Refuses directories of another one.
     pub fn bind(&self, config: &Config, catalog: &Catalog, tenant: &TenantIdentity) -> Result<(), Failure> {
         let next = |place: &str, dir: &Path, before: &Option<Binding>| {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::args::StateArgs;
 use crate::ops::audit::Head;
 use crate::ops::audit::verify::checkpoint;
 
@@ -103,13 +104,8 @@ pub struct Where {
     #[arg(value_name = "DIR", conflicts_with = "state_dir")]
     pub mount_point: Option<PathBuf>,
 
-    /// The configuration file that names the state directory; else the usual places
-    #[arg(short, long, value_name = "FILE", env = "CXONEFS_CONFIG", hide_env_values = true)]
-    pub config: Option<PathBuf>,
-
-    /// The state directory itself
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub state: StateArgs,
 }
 
 /// Which lines.

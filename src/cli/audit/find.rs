@@ -19,7 +19,7 @@ pub struct Found {
 
 /// Finds it.
 pub fn find(place: &Where) -> Result<Found, Failure> {
-    let dir = match (&place.state_dir, &place.mount_point) {
+    let dir = match (&place.state.state_dir, &place.mount_point) {
         (Some(dir), _) => dir.clone(),
         (None, Some(mount_point)) => match of_mount(mount_point, place)? {
             Ok(found) => return Ok(found),
@@ -39,7 +39,7 @@ pub fn find(place: &Where) -> Result<Found, Failure> {
 }
 
 fn named(place: &Where) -> Option<&Path> {
-    place.config.as_deref().filter(|path| !path.as_os_str().is_empty())
+    place.state.config.as_deref().filter(|path| !path.as_os_str().is_empty())
 }
 
 fn configured(place: &Where) -> Result<PathBuf, Failure> {

@@ -35,7 +35,7 @@ pub fn run(args: &EncryptArgs) -> Result<(), Failure> {
         0 => String::from("no recording was in the clear"),
         recordings => format!("{recordings} recordings are encrypted now"),
     };
-    // Whoever reads the other end has seen enough.
+    // The reader closed the pipe.
     let _ = writeln!(std::io::stdout(), "{state}; {cached}");
     Ok(())
 }

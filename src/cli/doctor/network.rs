@@ -100,7 +100,7 @@ pub async fn interception(config: &Config, clock: &Arc<dyn Clock>) -> Option<Che
         Err(error) if is_of_certificates(&error) => Check::hint(
             INTERCEPTION,
             format!("{host} is known only by {}: a proxy opens TLS, or the host is private", bundle.path().display()),
-            "whoever holds that authority's key can read the access key and all that is listed; to go around the proxy, name the host in NO_PROXY",
+            "the holder of that authority's key can read the access key and all that is listed; to go around the proxy, name the host in NO_PROXY",
         ),
         Err(error) => Check::skipped(INTERCEPTION, chain(&error)),
     })

@@ -17,7 +17,7 @@ const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_prox
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     Fine,
-    /// It may be right all the same, in the words of why not.
+    /// Doubtful but possible; the text says why.
     Doubtful(String),
     /// It cannot be used.
     Wrong(String),

@@ -89,7 +89,7 @@ impl Keeper {
             catalog.squeeze().map_err(say)?;
             marks = marks_of(catalog, &numbers);
         }
-        // Whoever had just opened it may have fetched again, or written a line, meanwhile.
+        // An open under way may have fetched again or written a line meanwhile.
         self.erase_bytes(&masters);
         self.tell_the_tree(&masters, &held.places);
         self.each_log(&meant, redact::redact)?;

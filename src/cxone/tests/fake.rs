@@ -208,7 +208,12 @@ pub fn time(text: &str) -> Timestamp {
 
 /// A token that says which login it came from.
 pub fn jwt(number: usize) -> String {
-    let claims = json!({"tenantId": "11eb", "area": "na1", "n": number}).to_string();
+    jwt_of("11eb", number)
+}
+
+/// The same, of some tenant.
+pub fn jwt_of(tenant: &str, number: usize) -> String {
+    let claims = json!({"tenantId": tenant, "area": "na1", "n": number}).to_string();
     format!("eyJhbGciOiJub25lIn0.{}.sig{number}", BASE64_URL_SAFE_NO_PAD.encode(claims))
 }
 

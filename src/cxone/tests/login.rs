@@ -371,6 +371,32 @@ async fn refused_logins_back_off_up_to_a_quarter_of_an_hour_until_there_is_a_new
     tenant.login().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_key_of_another_tenant_is_refused_while_mounted() {
+    let fake = Fake::start(|seen| {
+        let is_other = String::from_utf8_lossy(&seen.body).contains("OTHERKEY");
+        let token = jwt_of(if is_other { "99ff" } else { "11eb" }, seen.nth);
+        (seen.path == LOGIN).then(|| token_reply(&token))
+    })
+    .await;
+    let clock = clock();
+    let other = || Credentials { access_key_id: "OTHERKEY".into(), ..fake.settings().credentials };
+    let tenant = tenant_at(fake.settings(), clock.clone());
+    tenant.login().await.unwrap();
+    tenant.adopt_credentials(other());
+    clock.advance(Duration::from_hours(1));
+    let error = tenant.login().await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Denied);
+    assert!(whole_text(&error).contains("99ff") && whole_text(&error).contains("11eb"), "{error}");
+    tenant.adopt_credentials(fake.settings().credentials);
+    tenant.login().await.unwrap();
+    // Also where the first login comes long after mounting.
+    let late = tenant_at(fake.settings(), clock);
+    late.belongs_to(tenant.identity().await.unwrap());
+    late.adopt_credentials(other());
+    assert_eq!(late.login().await.unwrap_err().kind, ApiErrorKind::Denied);
+}
+
 /// A secret's file.
 struct Changes(Mutex<Option<Credentials>>);
 

@@ -75,7 +75,7 @@ pub fn measured(dir: &Path) -> io::Result<Figures> {
     Ok(Figures { files: files.len() as u64, bytes, oldest, free_bytes: free(dir), ..Figures::default() })
 }
 
-/// Bytes that are free for whoever this process is.
+/// Bytes that are free for this process's user.
 #[must_use]
 pub fn free(dir: &Path) -> Option<u64> {
     rustix::fs::statvfs(dir).ok().map(|told| told.f_bavail * told.f_frsize)

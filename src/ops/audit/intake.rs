@@ -19,7 +19,7 @@ const OWN_MIN: usize = 32;
 /// Users whose losses are counted apart.
 const USERS_MAX: usize = 64;
 
-/// The program's own events count as nobody's.
+/// The program's own events belong to no user.
 const NOBODY: u32 = u32::MAX;
 
 /// Why an event is not on disk.
@@ -138,7 +138,7 @@ impl Intake {
         let pushed = if let Some(record) = lines.own {
             waiting.push(record, waiter)
         } else {
-            // Its first line was written; only a count is to come, and whoever asked may have gone.
+            // Its first line was written; only a count is to come, and the caller may have gone.
             waiter.map(|waiter| waiter.send(Ok(())));
             Ok(())
         };

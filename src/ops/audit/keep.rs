@@ -62,7 +62,7 @@ impl Keeper {
         segments::delete(&files[..count])?;
         tracing::info!(files = count, lines_until = start.number, "audit lines older than audit.keep were deleted");
         let detail = Some(format!("lines until {} were older than audit.keep and are deleted", start.number));
-        // Where there is no room, the start is noted all the same.
+        // Where there is no room, the start is still noted.
         let _ = self.intake.line(AuditRecord { detail, ..AuditRecord::new("expire", now) }, None);
         Ok(())
     }

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::line::{Head, Line};
+use crate::ops::heap::WIPED_MAX;
 
 /// What is written to, in the state directory.
 pub const CURRENT: &str = "audit.log";
@@ -119,7 +120,7 @@ pub enum Text {
 impl Segment {
     /// Opens it.
     pub fn lines(&self) -> io::Result<Lines> {
-        let file = BufReader::with_capacity(64 << 10, open(&self.path)?);
+        let file = BufReader::with_capacity(WIPED_MAX, open(&self.path)?);
         let plain: Box<dyn BufRead> =
             if self.is_compressed { Box::new(BufReader::new(GzDecoder::new(file))) } else { Box::new(file) };
         Ok(Lines(plain))
@@ -202,7 +203,7 @@ fn replace(path: &Path, is_compressed: bool, write: impl FnOnce(&mut dyn Write) 
     remove(&unfinished)?;
     let written = || -> io::Result<()> {
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        let mut out = io::BufWriter::with_capacity(64 << 10, file);
+        let mut out = io::BufWriter::with_capacity(WIPED_MAX, file);
         if is_compressed {
             let mut encoder = GzEncoder::new(&mut out, Compression::default());
             write(&mut encoder)?;

@@ -134,7 +134,7 @@ impl Writer {
     }
 
     fn work(&mut self, job: Job) {
-        // Whoever asked may have gone.
+        // The caller may have gone.
         match job {
             Job::Flush(done) => {
                 self.flush();
@@ -223,7 +223,7 @@ impl Writer {
         for Item { record, waiter } in chunk {
             if let Some(waiter) = waiter {
                 self.intake.due(|coalescer| coalescer.written(&record, result.is_ok()));
-                // Whoever waited may have gone.
+                // The waiter may have gone.
                 let _ = waiter.send(result.clone());
             }
         }
@@ -330,7 +330,7 @@ impl Writer {
         self.is_noting_badly = self.head != self.noted;
     }
 
-    /// For whoever keeps the program's log elsewhere: names nobody.
+    /// For copies of the program's log that are kept elsewhere; names no person.
     pub fn checkpoint(&self) {
         if self.head.number > 0 {
             let checkpoint = format!("{}:{}", self.head.number, self.head.hash);

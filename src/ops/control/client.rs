@@ -213,7 +213,7 @@ async fn connect(socket: &Path) -> Result<Connection, ControlError> {
 impl Connection {
     async fn send(mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ControlError> {
         self.sender.send_request(request).await.map_err(|error| match self.owner {
-            // It hangs up on whoever may not read the mount.
+            // The daemon closes the connection of a user who may not read the mount.
             Some(owner) => ControlError::NotForUs { owner },
             None => ControlError::Exchange(error),
         })

@@ -97,7 +97,7 @@ impl Listener for Door {
     type Io = UnixStream;
     type Addr = Peer;
 
-    /// The next one who may read the mount. Whoever may not hears nothing.
+    /// The next peer that may read the mount. Others are disconnected without an answer.
     async fn accept(&mut self) -> (UnixStream, Peer) {
         loop {
             match self.listener.accept().await {

@@ -65,7 +65,7 @@ pub fn members_socket(mount_point: &Path, owner: u32) -> PathBuf {
     PathBuf::from(MEMBERS).join(owner.to_string()).join(hash(mount_point))
 }
 
-/// If that is such a door, who has to be behind it.
+/// The user who must own the daemon behind such a socket.
 #[must_use]
 pub fn owner_behind(socket: &Path) -> Option<u32> {
     socket.strip_prefix(MEMBERS).ok()?.iter().next()?.to_str()?.parse().ok()

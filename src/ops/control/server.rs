@@ -243,7 +243,7 @@ pub(super) async fn status_for_members(state: State<Arc<dyn Controlled>>) -> Res
     Ok(Json(status))
 }
 
-/// The calls that were made in the name of who asks.
+/// The ledger rows of the peer's own calls.
 pub(super) async fn ledger(
     State(controlled): State<Arc<dyn Controlled>>,
     ConnectInfo(peer): ConnectInfo<Peer>,

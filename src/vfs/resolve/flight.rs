@@ -355,51 +355,40 @@ impl Resolver {
         spent
     }
 
-    fn log_spent_user_budget(&self, allowed: Allowed, master: MasterId, payer: &Principal, today: Day) {
-        let user = UserKey::Uid(payer.user().uid);
-        let is_spent = allowed.check(&self.inner.catalog, self.inner.clock.now(), &user).is_err();
-        let mut logged = lock(&self.inner.user_budgets_logged);
-        if logged.0 != today {
-            *logged = (today, HashSet::new());
-        }
-        if is_spent && logged.1.insert(user.clone()) {
-            let limit = allowed.user_budget.0.unwrap_or(u64::MAX);
-            tracing::warn!(
-                limit,
-                utc_day = %today,
-                %master,
-                uid = payer.user().uid,
-                pid = payer.pid(),
-                comm = payer.comm(),
-                "master contact {master} cannot be had now: EDQUOT for {}: the daily budget of billed calls of {user} is spent ({limit} for the UTC day \
-                 {today}); raise limits.daily_budget_per_user and reload (SIGHUP) to go on today; further refusals of today are not logged",
-                payer.words()
-            );
-        }
-    }
-
-    /// Once a day, and once for each user.
+    /// Once a day for the budget of all, and once for each user's.
     fn log_spent_budget(&self, allowed: Allowed, master: MasterId, payer: &Principal) {
-        let now = self.inner.clock.now();
-        if spent_on_day_of(&self.inner.catalog, now).is_ok_and(|spent| allowed.budget.allows(spent)) {
-            self.log_spent_user_budget(allowed, master, payer, Day::of(now, &jiff::tz::TimeZone::UTC));
+        let (now, user) = (self.inner.clock.now(), UserKey::Uid(payer.user().uid));
+        let is_left = spent_on_day_of(&self.inner.catalog, now).is_ok_and(|spent| allowed.budget.allows(spent));
+        if is_left && allowed.check(&self.inner.catalog, now, &user).is_ok() {
             return;
         }
+        let (whose, budget) = if is_left { (Some(user), allowed.user_budget) } else { (None, allowed.budget) };
         let today = Day::of(now, &jiff::tz::TimeZone::UTC);
-        if self.inner.budget_logged_on.swap(i64::from(today.0), Ordering::Relaxed) != i64::from(today.0) {
-            let limit = allowed.budget.0.unwrap_or(u64::MAX);
-            tracing::warn!(
-                limit,
-                utc_day = %today,
-                %master,
-                uid = payer.user().uid,
-                pid = payer.pid(),
-                comm = payer.comm(),
-                "master contact {master} cannot be had now: EDQUOT for {}: the daily budget of {limit} billed calls is spent for the UTC day {today}; raise \
-                 limits.daily_budget and reload (SIGHUP) to go on today; further refusals of today are not logged",
-                payer.words()
-            );
+        {
+            let mut logged = lock(&self.inner.budgets_logged);
+            if logged.0 != today {
+                *logged = (today, HashSet::new());
+            }
+            if !logged.1.insert(whose.clone()) {
+                return;
+            }
         }
+        let limit = budget.0.unwrap_or(u64::MAX);
+        let (what, key) = match whose {
+            Some(user) => (format!("billed calls of {user} is spent ({limit} a day)"), "limits.daily_budget_per_user"),
+            None => (format!("{limit} billed calls is spent"), "limits.daily_budget"),
+        };
+        tracing::warn!(
+            limit,
+            utc_day = %today,
+            %master,
+            uid = payer.user().uid,
+            pid = payer.pid(),
+            comm = payer.comm(),
+            "master contact {master} cannot be had now: EDQUOT for {}: the daily budget of {what} for the UTC day {today}; raise {key} and reload (SIGHUP) \
+             to go on today; further refusals of today are not logged",
+            payer.words()
+        );
     }
 }
 

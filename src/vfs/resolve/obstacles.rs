@@ -154,7 +154,7 @@ mod tests {
             assert_eq!((obstacle.kind, obstacle.times), (ObstacleKind::Failed, failed.times + 1));
             assert!(obstacle.reason.contains("the media host"), "{}", obstacle.reason);
         }
-        assert_eq!(of_media(&MediaError::Erased, None, Timestamp::UNIX_EPOCH), None, "nobody's failure");
+        assert_eq!(of_media(&MediaError::Erased, None, Timestamp::UNIX_EPOCH), None, "no failure");
         let refused = Obstacle { kind: ObstacleKind::Refused, ..failed };
         assert_eq!(of_failure(&error, Some(&refused), Timestamp::UNIX_EPOCH).times, 1);
     }

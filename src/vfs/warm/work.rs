@@ -254,7 +254,7 @@ impl Job {
         made
     }
 
-    /// What is brought is entered into the audit log in the name of whoever asked.
+    /// What is brought is entered into the audit log in the name of the caller.
     async fn audit(
         &self,
         place: Place,
@@ -263,7 +263,7 @@ impl Job {
         outcome: Result<(), ErrorKind>,
     ) -> Result<(), VfsError> {
         let node = Node::Shared(kind, place);
-        let event = self.vfs.event(Act::Warm, node, place.master, &self.principal, billed, outcome);
+        let event = self.vfs.event(Act::Warm, node, &self.principal, billed, outcome);
         Ok(self.vfs.audit.opened(event).await?)
     }
 

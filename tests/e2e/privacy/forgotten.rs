@@ -178,7 +178,6 @@ fn no_later_listing_brings_it_back_and_asking_again_says_so() {
 
 /// What the daemon itself keeps, and what lies in memory that it has freed.
 #[test]
-#[ignore = "the audit log's buffers are not wiped yet"]
 fn the_daemons_memory_forgets_it() {
     let drive = Drive::of(plain(3, 4));
     let victims = victims(&drive);

@@ -16,7 +16,6 @@ fn rights(pid: i32) -> Vec<u64> {
 }
 
 #[test]
-#[ignore = "one thread keeps its rights since the audit log has threads of its own"]
 fn the_right_to_mount_goes_where_no_passthrough_is_used() {
     let mut drive = Drive::with(plain(1, 2), &["--set", "mount.passthrough=false"]);
     let pid = daemons_of(&drive.sandbox)[0].as_raw_nonzero().get();
