@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::Value;
 
 use crate::harness::{
-    Drive, Mount, Sandbox, Tenant, Tree, assert_same_bytes, cxonefs, eventually, is_full, mount_at, plain, sh, tool,
-    true_bytes,
+    Drive, Mount, NO_LIMIT, Sandbox, Tenant, Tree, assert_same_bytes, cxonefs, eventually, is_full, mount_at, plain,
+    sh, tool, true_bytes,
 };
 
 /// Copies the files that standard input names, one line each: `FROM TO`. The end of what it reads is not asked for after `open`: the kernel
@@ -69,15 +69,7 @@ impl Unresolved {
         // Long enough for several requests each: of a short one the kernel learns the end with its first bytes.
         settings.recording_seconds = (10.0, 120.0);
         settings.playback_requests = 1_000_000;
-        let room = [
-            "--set",
-            "limits.playback_requests=1000",
-            "--set",
-            "limits.playback_window=1s",
-            "--set",
-            "limits.daily_budget=unlimited",
-        ];
-        let drive = Drive::with(settings, &[&room, flags].concat());
+        let drive = Drive::with(settings, &[&NO_LIMIT, flags].concat());
         drive.tenant.switch(|switches| {
             switches.latency_ms.insert(cxonefs::sim::Endpoint::Media, 5);
         });

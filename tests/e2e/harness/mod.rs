@@ -32,7 +32,7 @@ pub use self::descriptors::Descriptors;
 pub use self::double::{
     Answer, Answers, Case, CaseDrive, CaseTenant, Kind, List, ListMode, OBJECT_BYTES, Object, Seen, xattr,
 };
-pub use self::drive::Drive;
+pub use self::drive::{Drive, NO_LIMIT};
 pub use self::faketime::FakeTime;
 pub use self::http::request;
 pub use self::mount::{Ended, Environment, Mount, cxonefs, daemons_of, mount_at};

@@ -9,7 +9,9 @@ use std::time::Duration;
 use cxonefs::sim::{Endpoint, SimSettings};
 
 use super::servers::{self, Needs, Started};
-use crate::harness::{Drive, Mount, Place, Sandbox, Tenant, Tree, eventually, mount_at, plain, sh, true_bytes};
+use crate::harness::{
+    Drive, Mount, NO_LIMIT, Place, Sandbox, Tenant, Tree, eventually, mount_at, plain, sh, true_bytes,
+};
 
 /// Of every recording where the guess is to be exact. No whole number of pages or blocks.
 const BYTES: u64 = 321_987;
@@ -18,20 +20,7 @@ const PLAYBACK_MS: u64 = 20;
 /// Interactions of one agent; a listing of more is slow.
 const PER_AGENT: u32 = 50;
 
-const FLAGS: [&str; 11] = [
-    "--allow-other",
-    "--set",
-    "mount.dir_mode=0555",
-    "--set",
-    "mount.file_mode=0444",
-    // A limit that nobody meets, and whose memory is short.
-    "--set",
-    "limits.playback_requests=1000",
-    "--set",
-    "limits.playback_window=1s",
-    "--set",
-    "limits.daily_budget=unlimited",
-];
+pub const FLAGS: [&str; 5] = ["--allow-other", "--set", "mount.dir_mode=0555", "--set", "mount.file_mode=0444"];
 
 /// What `stat` shows of a file whose size nobody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +72,7 @@ impl Lane {
         tenant.switch(|switches| switches.latency_ms = [(Endpoint::Playback, PLAYBACK_MS)].into());
         let sandbox = Sandbox::of(&tenant);
         std::fs::set_permissions(sandbox.root(), std::fs::Permissions::from_mode(0o711)).unwrap();
-        let mut flags = FLAGS.to_vec();
+        let mut flags = [&FLAGS[..], &NO_LIMIT].concat();
         if !kind.is_passthrough {
             flags.extend(["--set", "mount.passthrough=false"]);
         }

@@ -7,30 +7,17 @@ use std::os::unix::fs::PermissionsExt;
 
 use cxonefs::sim::SimSettings;
 
+use super::lane::FLAGS;
 use super::lane::open_to_all;
 use super::servers;
-use crate::harness::{Drive, assert_same_bytes, is_full, plain, sh, tool, true_bytes};
-
-const FLAGS: [&str; 11] = [
-    "--allow-other",
-    "--set",
-    "mount.dir_mode=0555",
-    "--set",
-    "mount.file_mode=0444",
-    "--set",
-    "limits.playback_requests=1000",
-    "--set",
-    "limits.playback_window=1s",
-    "--set",
-    "limits.daily_budget=unlimited",
-];
+use crate::harness::{Drive, NO_LIMIT, assert_same_bytes, is_full, plain, sh, tool, true_bytes};
 
 /// Copies all of them by a line that reads `$S` and writes `$D`, for each pair of `pairs`; it opens two files so many times.
 #[track_caller]
 fn all_are_exact(line: &str, is_root: bool, opens: u32) {
     let count = if is_full() { 1000 } else { 100 };
     let settings = SimSettings { playback_requests: 100_000, recording_seconds: (2.0, 9.0), ..plain(count / 25, 25) };
-    let drive = Drive::with(settings, &FLAGS);
+    let drive = Drive::with(settings, &[&FLAGS[..], &NO_LIMIT].concat());
     std::fs::set_permissions(drive.sandbox.root(), std::fs::Permissions::from_mode(0o711)).unwrap();
     let out = drive.sandbox.dir("out");
     open_to_all(&out);
