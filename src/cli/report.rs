@@ -282,7 +282,7 @@ impl Report {
             export: settings.export.word().to_owned(),
             keep_s,
             files: figures.files,
-            bytes: figures.bytes,
+            bytes: figures.bytes(),
             need_bytes: figures.need_bytes(keep_s, now),
             free_bytes: figures.free_bytes,
             oldest: figures.oldest.map(second),

@@ -285,7 +285,7 @@ fn service_row(name: &str, state: String) -> (String, String) {
     if name.chars().count() <= NAME_WIDTH {
         return (name.to_owned(), state);
     }
-    match name.strip_prefix("media ") {
+    match name.strip_prefix("media host ") {
         Some(host) => (String::from("media host"), format!("{host} {state}")),
         None => (String::from("service"), format!("{name} {state}")),
     }
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn every_value_stands_in_its_column() {
-        let names = ["media playback", "reporting", "media 127.0.0.1:45678", "something-very-long"];
+        let names = ["media playback", "reporting", "media host 127.0.0.1:45678", "something-very-long"];
         let rows = names.map(|name| service_row(name, String::from("answers")));
         assert_eq!(rows[2], (String::from("media host"), String::from("127.0.0.1:45678 answers")));
         let text = aligned(&rows);

@@ -124,7 +124,7 @@ fn audit_room(config: &Config, figures: &Figures, now: Timestamp) -> Check {
     }
     let need = figures.need_bytes(keep_s, now);
     let need = need.map_or_else(String::new, |need| format!(", about {} within audit.keep", size(need)));
-    Check::ok(NAME, format!("{} in {} files{need}", size(figures.bytes), figures.files))
+    Check::ok(NAME, format!("{} in {} files{need}", size(figures.bytes()), figures.files))
 }
 
 #[cfg(test)]
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(state_room(dir.path(), Some(1 << 30)).outcome, Outcome::Ok);
         assert!(room(&dir.path().join("not/yet")).is_some());
         let now = SystemClock.now();
-        let figures = Figures { files: 1, bytes: 1 << 20, free_bytes: Some(1 << 40), ..Figures::default() };
+        let figures = Figures { files: 1, closed_bytes: 1 << 20, free_bytes: Some(1 << 40), ..Figures::default() };
         assert_eq!(audit_room(&config, &figures, now).outcome, Outcome::Ok);
         let small = Figures { free_bytes: Some(1 << 20), ..figures };
         assert_eq!(audit_room(&config, &small, now).outcome, Outcome::Hint);

@@ -28,8 +28,10 @@ pub struct Figures {
     /// Why it cannot be written, if it cannot.
     pub trouble: Option<String>,
     pub files: u64,
-    /// What the files occupy.
-    pub bytes: u64,
+    /// What the files occupy that are not written to any more.
+    pub closed_bytes: u64,
+    /// What the file occupies that is written to.
+    pub open_bytes: u64,
     /// The first line's time.
     pub oldest: Option<Timestamp>,
     /// What is free on the state directory's file system.
@@ -37,18 +39,29 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// What all files occupy.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.closed_bytes + self.open_bytes
+    }
+
+    /// The same as if the file that is written to were compressed already.
+    fn compressed_bytes(&self) -> u64 {
+        self.closed_bytes + (self.open_bytes as f64 * COMPRESSED) as u64
+    }
+
     /// What the log will occupy when it is as old as it may become, if its beginning tells of the rest.
     #[must_use]
     pub fn need_bytes(&self, keep_s: f64, now: Timestamp) -> Option<u64> {
         let covered_s = now.duration_since(self.oldest?).as_secs_f64();
-        (covered_s >= TELLING_S).then(|| (self.bytes as f64 * (keep_s / covered_s).max(1.0)) as u64)
+        (covered_s >= TELLING_S).then(|| (self.compressed_bytes() as f64 * (keep_s / covered_s).max(1.0)) as u64)
     }
 
     /// What is to be done about the disk before it is full.
     #[must_use]
     pub fn warning(&self, keep_s: f64, now: Timestamp) -> Option<String> {
         let free = self.free_bytes?;
-        let more = self.need_bytes(keep_s, now).map_or(0, |need| need.saturating_sub(self.bytes));
+        let more = self.need_bytes(keep_s, now).map_or(0, |need| need.saturating_sub(self.compressed_bytes()));
         if free < LOW_BYTES {
             Some(format!("only {} MiB are free for the audit log", free >> 20))
         } else if free < more {
@@ -63,16 +76,24 @@ impl Figures {
     }
 }
 
-/// What a directory's log occupies, as if the file that is written to were compressed already, and what is free for more.
+/// What a directory's log occupies, and what is free for more.
 pub fn measured(dir: &Path) -> io::Result<Figures> {
     let files = segments::list(dir)?;
-    let mut bytes = 0;
+    let (mut closed_bytes, mut open_bytes) = (0, 0);
     for file in &files {
-        let there = file.path.metadata()?.len();
-        bytes += if file.is_compressed { there } else { (there as f64 * COMPRESSED) as u64 };
+        let is_open = file.path.file_name().is_some_and(|name| name == segments::CURRENT);
+        let bytes = if is_open { &mut open_bytes } else { &mut closed_bytes };
+        *bytes += file.path.metadata()?.len();
     }
     let oldest = files.first().and_then(segments::Segment::since);
-    Ok(Figures { files: files.len() as u64, bytes, oldest, free_bytes: free(dir), ..Figures::default() })
+    Ok(Figures {
+        files: files.len() as u64,
+        closed_bytes,
+        open_bytes,
+        oldest,
+        free_bytes: free(dir),
+        ..Figures::default()
+    })
 }
 
 /// Bytes that are free for this process's user.
@@ -100,8 +121,12 @@ mod tests {
     fn need_is_told_from_a_day_on_and_a_warning_before_it_is_too_late() {
         let day = |number: i64| Timestamp::from_second(number * 86_400).unwrap();
         let keep_s = 400.0 * 86_400.0;
-        let mut figures =
-            Figures { bytes: 100 << 20, oldest: Some(day(0)), free_bytes: Some(100 << 30), ..Figures::default() };
+        let mut figures = Figures {
+            closed_bytes: 100 << 20,
+            oldest: Some(day(0)),
+            free_bytes: Some(100 << 30),
+            ..Figures::default()
+        };
         assert_eq!(figures.need_bytes(keep_s, day(0)), None);
         assert_eq!(figures.need_bytes(keep_s, day(4)), Some(10_000 << 20));
         assert_eq!(figures.warning(keep_s, day(4)), None);

@@ -70,7 +70,8 @@ impl Keeper {
     fn measure(&self) -> io::Result<()> {
         let measured = measured(&self.dir)?;
         let mut figures = self.figures.lock();
-        (figures.files, figures.bytes, figures.oldest) = (measured.files, measured.bytes, measured.oldest);
+        (figures.files, figures.closed_bytes, figures.oldest) =
+            (measured.files, measured.closed_bytes, measured.oldest);
         Ok(())
     }
 }

@@ -146,7 +146,7 @@ async fn files_are_turned_over_by_size_compressed_and_deleted_by_age_alone() {
     let files = segments::list(fixture.dir.path()).unwrap();
     assert!(files.len() > 5 && files.iter().all(|file| file.is_compressed == file.first.is_some()), "{files:?}");
     let figures = log.figures();
-    assert!(figures.files == files.len() as u64 && figures.bytes > 0 && figures.oldest.is_some());
+    assert!(figures.files == files.len() as u64 && figures.bytes() > 0 && figures.oldest.is_some());
     assert!(fixture.verdict().is_sound());
     assert_eq!(fixture.lines().len(), 2001, "volume deletes nothing");
     // Ten days later a line of today, then all that is older goes.

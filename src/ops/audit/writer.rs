@@ -277,6 +277,7 @@ impl Writer {
         let mut figures = self.figures.lock();
         figures.written += lines;
         figures.number = self.head.number;
+        figures.open_bytes = self.good_bytes;
         if figures.trouble.take().is_some() {
             tracing::info!("the audit log is being written again");
         }
