@@ -12,7 +12,7 @@
 //! so it is never below the truth. Blocks of the file system that an extent tree or a directory takes are part of what a
 //! file is charged for ([`file_charge`]).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use lru::LruCache;
 
@@ -53,7 +53,7 @@ struct Held {
     names: HashSet<KeyHash>,
     files: HashSet<FileId>,
     cold: HashMap<KeyHash, u64>,
-    segments: HashMap<(FileId, u32), u64>,
+    segments: BTreeMap<(FileId, u32), u64>,
 }
 
 /// The books of the cache.
@@ -176,7 +176,7 @@ impl Space {
             self.hot.pop(&(file, *segment));
             self.hot_blocks -= u64::from(bits.count_ones());
         }
-        let held = self.held.segments.extract_if(|(of, _), _| *of == file);
+        let held = self.held.segments.extract_if((file, 0)..=(file, u32::MAX), |_, _| true);
         segments.extend(held.map(|((_, segment), bits)| (segment, bits)));
         segments
     }
