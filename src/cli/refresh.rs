@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::RefreshArgs;
 use super::failure::Failure;
 use super::{daemon, status, units, within};
+use crate::base::shown;
 use crate::ops::control::{self, RefreshRequest, Refreshed, Retried, RetryRequest};
 
 /// Asks the daemon and says what became of it.
@@ -22,10 +23,10 @@ pub fn run(args: &RefreshArgs) -> Result<(), Failure> {
     let mut failed = 0;
     for answer in &answers {
         match &answer.error {
-            None => println!("{} refreshed", answer.day),
+            None => println!("{} refreshed", shown(&answer.day)),
             Some(error) => {
                 failed += 1;
-                eprintln!("cxonefs: {}: {error}", answer.day);
+                eprintln!("cxonefs: {}: {}", shown(&answer.day), shown(error));
             }
         }
     }

@@ -56,9 +56,10 @@ mod tenant;
 mod tests;
 mod text;
 mod verdict;
+mod weight;
 
 pub use address::is_loopback;
-pub use auth::LoginState;
+pub use auth::{CredentialsSource, LoginState};
 pub use breaker::{Ask, Breaker, Probe, ServiceState};
 pub use error::{ApiError, ApiErrorKind};
 pub use identity::TenantIdentity;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::auth::{Auth, LoginState, Session};
+use super::auth::{Auth, CredentialsSource, LoginState, Session};
 use super::endpoints::Endpoints;
 use super::error::{ApiError, ApiErrorKind};
 use super::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
@@ -23,7 +23,7 @@ use super::progress::ListingProgress;
 use super::reporting::{Listings, Window};
 use super::retry::RetryPolicy;
 use super::settings::{CallClass, Credentials, TenantSettings};
-use super::{address, playback, reporting};
+use super::{address, login, playback, reporting};
 use crate::base::{Clock, MasterId};
 
 /// A tenant, logged in when first needed. Cheap to clone.
@@ -62,7 +62,7 @@ impl Tenant {
         login: RetryPolicy,
     ) -> Result<Tenant, ApiError> {
         check(&settings)?;
-        let http = Arc::new(Http::new(settings.times, clock.clone())?);
+        let http = Arc::new(Http::new(settings.times, settings.ca.as_ref(), clock.clone())?);
         http.check(&settings.issuer)?;
         let settings = Arc::new(settings);
         let wall = clock.now();
@@ -155,6 +155,16 @@ impl Tenant {
     /// Exactly one HTTP request. With `renew`, a 401 forces a new login, and the error says that another request may succeed.
     pub async fn playback_once(&self, master: MasterId, renew: bool) -> Result<PlaybackAnswer, ApiError> {
         playback::playback(&self.inner, master, renew).await
+    }
+
+    /// Has credentials looked for at `source` whenever a login is due.
+    pub fn watch_credentials(&self, source: Arc<dyn CredentialsSource>) {
+        self.inner.auth.watch(source);
+    }
+
+    /// Refuses logins that reach another tenant from now on; without it, another one than the first login.
+    pub fn belongs_to(&self, tenant: TenantIdentity) {
+        self.inner.auth.belongs_to(tenant);
     }
 
     /// Logs in with these from now on; a refused login is repeated when it is needed next.
@@ -287,6 +297,10 @@ fn check(settings: &TenantSettings) -> Result<(), ApiError> {
         ("tenant.api_endpoint", &settings.api_endpoint),
         ("tenant.playback_endpoint", &settings.playback_endpoint),
     ];
+    // The other hosts of a login are known only when it is made.
+    if let Some(url) = &settings.auth_endpoint {
+        login::check_host(settings, url)?;
+    }
     for (key, url) in optional {
         if let Some(url) = url {
             address::check_configured(key, url)?;

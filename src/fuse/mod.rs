@@ -16,9 +16,8 @@ mod stacking;
 mod told;
 mod unmount;
 
-pub use errno::errno_name;
 pub use mount::{FuseError, MountOptions, Mounted, PassthroughBooks, SUBTYPE, mount};
 pub use notices::{NoticeQueue, notices};
 pub use passthrough::PassthroughState;
 pub use process::principal;
-pub use unmount::{Busy, unmount};
+pub use unmount::{Busy, can_be_helped, unmount};

@@ -50,6 +50,8 @@ impl Ttl {
     pub const FINAL: Ttl = Ttl { attr: Duration::from_hours(1), entry: NAME_KEPT };
     /// What a refresh of an open day may change; the kernel is told of that, too.
     pub const OPEN_DAY: Ttl = Ttl { attr: Duration::from_mins(1), entry: NAME_KEPT };
+    /// An estimate, where some callers are to be shown the exact size: the kernel asks for it every time, because it cannot tell them apart.
+    pub const ESTIMATE: Ttl = Ttl { attr: Duration::ZERO, entry: NAME_KEPT };
     /// A size that is a guess although looking should have made it known: the next look tries again.
     pub const UNKNOWN: Ttl = Ttl { attr: Duration::ZERO, entry: Duration::ZERO };
 }

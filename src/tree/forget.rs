@@ -1,6 +1,8 @@
 //! What was erased goes from the tree and from what the kernel keeps of it: names, times, sizes, listings. Not pages of files: they cannot be
 //! dropped safely, are reached by no name, and go with the mount at the latest.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use crate::base::MasterId;
 use crate::catalog::{AgentFolder, ErasedPlace, day_ino};
 use crate::tree::Tree;
@@ -9,9 +11,11 @@ use crate::tree::lookup::ROOT_INO;
 impl Tree {
     /// Interactions were erased that stood at these places. Links to them are forgotten too.
     pub fn forget_interactions(&self, masters: &[MasterId], places: &[ErasedPlace]) {
-        for master in masters {
-            self.resolver().links().forget(*master);
-        }
+        self.resolver().forget(masters);
+        self.names.forget(masters);
+        self.meters.forget(masters);
+        self.listings.forget_all();
+        lock(&self.changed).retain(|(master, _)| !masters.contains(master));
         for place in places {
             self.kernel.forget_name(place.agent_ino, &place.folder_name);
             self.kernel.forget_directory(place.agent_ino);
@@ -25,6 +29,10 @@ impl Tree {
     /// Everything was erased; these were the agents' folders.
     pub fn forget_agents(&self, agents: &[(crate::base::Day, AgentFolder)]) {
         self.resolver().links().forget_all();
+        self.names.forget_all();
+        self.meters.forget_slowest();
+        self.listings.forget_all();
+        lock(&self.changed).clear();
         for (day, agent) in agents {
             self.kernel.forget_name(day_ino(*day), &agent.name);
             self.kernel.forget_directory(agent.ino);
@@ -32,4 +40,8 @@ impl Tree {
         }
         self.kernel.forget_directory(ROOT_INO);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 
 use crate::media::Reader;
+use crate::tree::evidence::Wanted;
 use crate::tree::node::Place;
 
 /// One open file.
@@ -14,6 +15,15 @@ pub enum OpenFile {
     /// A document, as it was when opened.
     Document(Bytes),
     Recording(OpenRecording),
+}
+
+impl OpenFile {
+    /// Which version of which recording it is; none for documents.
+    pub fn recorded(&self) -> Option<Wanted> {
+        let OpenFile::Recording(recording) = self else { return None };
+        let version = recording.reader.version().clone();
+        Some(Wanted { master: recording.place.master, recording: recording.index, version })
+    }
 }
 
 /// One open recording.

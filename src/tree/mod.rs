@@ -11,8 +11,10 @@ mod children;
 mod documents;
 mod error;
 mod estimate;
+mod evidence;
 mod forget;
 mod fresh;
+mod guard;
 mod handles;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
@@ -22,6 +24,7 @@ mod listing;
 mod listings;
 mod lookup;
 mod meters;
+mod never;
 mod node;
 mod note;
 mod open;
@@ -35,24 +38,27 @@ pub mod warm;
 mod xattr;
 
 pub use attr::{Attr, Ownership, Ttl};
-pub use audit::{Audit, NoAudit, OpenEvent};
+pub use audit::{Act, Audit, NoAudit, NotAudited, OpenEvent};
 pub use error::{ErrorKind, TreeError};
+pub use evidence::{Listed, SHA256, start_hashing};
 pub use fresh::start_keeping_fresh;
 pub use kernel::{KernelCache, NoKernel};
 pub use listing::DirEntry;
 pub use listings::Page;
 pub use lookup::{Entry, Found, ROOT_INO};
 pub use meters::{Measured, OPERATIONS, Reads, Slow};
+pub use never::never;
 pub use node::{InodeTable, Node, Place};
 pub use open::Opened;
-pub use policy::{DailyBudget, Scanners};
+pub use paths::Subject;
+pub use policy::{Callers, DailyBudget, ProgramPatterns};
 pub use principal::{Origin, Presence, Principal, Program, User};
-pub use resolve::{Player, ResolveLimits, Resolver, Want, outcome_word, recording_key};
+pub use resolve::{Player, ResolveLimits, Resolver, Want, forget_in_role, outcome_word, recording_key};
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,12 +69,15 @@ use crate::base::{Channel, Channels, Clock, Day, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, Indexer};
 use absent::{Absent, Before, Remembered};
 use attr::NAME_KEPT;
+use guard::Guard;
 use handles::{Handles, OpenFile};
 use listings::Listings;
 
 /// What of the tenant is shown, to whom, and what looking may cost.
 #[derive(Clone, Debug)]
 pub struct TreeSettings {
+    /// What this door is called in records: its mount point.
+    pub door: Arc<str>,
     pub timezone: TimeZone,
     pub since: Since,
     /// Interactions on other channels are not shown.
@@ -77,9 +86,17 @@ pub struct TreeSettings {
     /// Prepare what a complete backup reads next.
     pub anticipate: bool,
     pub ownership: Ownership,
-    pub scanners: Scanners,
+    /// Programs that may look but never cause a billed call.
+    pub scanners: ProgramPatterns,
+    /// For whom a look resolves, whatever `resolve_on` says.
+    pub exact_for: Callers,
     /// How long one request may take to list a day.
     pub deadline: Duration,
+}
+
+/// Whether an interaction on this channel is expected to have a recording.
+pub fn expects_recording(channel: Channel) -> bool {
+    children::predicted(channel).contains(&crate::catalog::FileKind::Recording(0))
 }
 
 /// Why an open failed that found the truth above the estimate.
@@ -103,8 +120,7 @@ pub struct Parts {
 /// The tree.
 pub struct Tree {
     settings: TreeSettings,
-    /// May change while the tree is in use.
-    scanners: RwLock<Scanners>,
+    guard: Guard,
     catalog: Catalog,
     indexer: Indexer,
     resolver: Resolver,
@@ -124,6 +140,8 @@ pub struct Tree {
     anticipation: anticipate::Anticipation,
     /// All doors share them.
     meters: Arc<meters::Meters>,
+    /// Recordings that were closed and may be hashed. All doors share them.
+    closed: Arc<evidence::Closed>,
     /// Files whose last open failed because an estimate had been too low. There are few.
     too_low: Mutex<HashSet<u64>>,
 }
@@ -136,7 +154,7 @@ impl Tree {
             Arc::new(kernel::WithAbsent { kernel: parts.kernel, absent: absent.clone() });
         parts.resolver.tell(kernel.clone());
         Tree {
-            scanners: RwLock::new(settings.scanners.clone()),
+            guard: Guard::new(settings.scanners.clone()),
             settings,
             catalog: parts.catalog,
             indexer: parts.indexer,
@@ -154,6 +172,7 @@ impl Tree {
             changed: Arc::default(),
             anticipation: anticipate::Anticipation::new(),
             meters: Arc::default(),
+            closed: Arc::new(evidence::Closed::new()),
             too_low: Mutex::new(HashSet::new()),
         }
     }
@@ -171,7 +190,7 @@ impl Tree {
             kernel,
         };
         let (changed, meters) = (Arc::clone(&self.changed), Arc::clone(&self.meters));
-        Tree { changed, meters, ..Tree::new(settings, parts) }
+        Tree { changed, meters, closed: Arc::clone(&self.closed), ..Tree::new(settings, parts) }
     }
 
     /// When looking through this door makes a billed call.
@@ -188,9 +207,10 @@ impl Tree {
     }
 
     /// The same without waiting; `None` where [`Tree::lookup`] would have to wait.
-    pub fn lookup_known(&self, parent: u64, name: &OsStr) -> Option<Result<Found, TreeError>> {
+    pub fn lookup_known(&self, parent: u64, name: &OsStr, principal: &Principal) -> Option<Result<Found, TreeError>> {
         let before = self.absent.before();
-        let known = self.node(parent).map(|directory| (directory, self.known_name(directory, name).transpose()));
+        let known =
+            self.node(parent).map(|directory| (directory, self.known_name(directory, name, principal).transpose()));
         match known {
             Ok((directory, found)) => Some(self.named(before, (parent, directory), name, found?)),
             Err(error) => Some(Err(error)),
@@ -213,6 +233,9 @@ impl Tree {
             Err(error) if error.kind() == ErrorKind::NotFound && self.absence_may_be_kept(directory)? => {
                 // A name that is not UTF-8 never appears.
                 let Some(name) = name.to_str() else { return Ok(Found::Absent(NAME_KEPT)) };
+                if absent::may_name_somebody(name) {
+                    return Err(error);
+                }
                 match self.absent.remember(before, parent, name) {
                     Remembered::No => Err(error),
                     Remembered::Yes(pushed_out) => {
@@ -240,8 +263,8 @@ impl Tree {
     }
 
     /// The same without waiting; `None` where [`Tree::getattr`] would have to wait.
-    pub fn getattr_known(&self, ino: u64) -> Option<Result<(Attr, Duration), TreeError>> {
-        let entry = self.node(ino).and_then(|node| self.known_entry(node)).transpose()?;
+    pub fn getattr_known(&self, ino: u64, principal: &Principal) -> Option<Result<(Attr, Duration), TreeError>> {
+        let entry = self.node(ino).and_then(|node| self.known_entry(node, principal)).transpose()?;
         Some(entry.map(|entry| (entry.attr, entry.ttl.attr)))
     }
 
@@ -275,7 +298,41 @@ impl Tree {
 
     /// Opens a file: resolves it if that was never done. Ends with `Interrupted` within a second of a signal that should end the wait.
     pub async fn open(&self, ino: u64, principal: &Principal) -> Result<Opened, TreeError> {
-        self.open_node(self.node(ino)?, principal).await
+        self.open_as(ino, principal, async |opened| Ok(opened)).await
+    }
+
+    /// The same for a door that may refuse what was opened: the audit log says what came of `answer`.
+    pub async fn open_as<T, F: Future<Output = Result<T, TreeError>>>(
+        &self,
+        ino: u64,
+        principal: &Principal,
+        answer: impl FnOnce(Opened) -> F,
+    ) -> Result<T, TreeError> {
+        let node = self.node(ino)?;
+        match node {
+            Node::Contact(place) => {
+                self.audit.check()?;
+                let answered = answered(self.open_contact(place), answer).await;
+                self.audited(node, principal, false, answered).await
+            }
+            Node::Shared(kind, place) => {
+                self.audit.check()?;
+                let (calls, opened) = self.open_shared(kind, place, principal).await;
+                let answered = answered(opened, answer).await;
+                let billed = calls && !answered.1.as_ref().is_err_and(TreeError::is_uncalled);
+                let result = self.audited(node, principal, billed, answered).await;
+                self.anticipate(place, principal);
+                result
+            }
+            Node::Root | Node::Day(_) | Node::Agent(..) | Node::Folder(_) => {
+                Err(TreeError::new(ErrorKind::Io, "a directory cannot be opened as a file"))
+            }
+        }
+    }
+
+    /// Whether a handle is open.
+    pub fn is_open(&self, handle: u64) -> bool {
+        self.files.get(handle).is_some()
     }
 
     /// Bytes of an open file; shorter than `len` only at its end.
@@ -289,8 +346,15 @@ impl Tree {
         if let Some(file) = self.files.remove(handle)
             && let OpenFile::Recording(_) = &*file
         {
+            let closed = Arc::clone(&self.closed);
             // The last reader closes files of the cache, and may remove some.
-            tokio::task::spawn_blocking(move || drop(file));
+            tokio::task::spawn_blocking(move || {
+                let wanted = file.recorded();
+                drop(file);
+                if let Some(wanted) = wanted {
+                    closed.note(wanted);
+                }
+            });
         }
     }
 
@@ -336,8 +400,8 @@ impl Tree {
     }
 
     /// Other scanners from now on.
-    pub fn set_scanners(&self, scanners: Scanners) {
-        *self.scanners.write().unwrap_or_else(PoisonError::into_inner) = scanners;
+    pub fn set_scanners(&self, scanners: ProgramPatterns) {
+        self.guard.set(scanners);
     }
 
     fn node(&self, ino: u64) -> Result<Node, TreeError> {
@@ -349,8 +413,15 @@ impl Tree {
 
     /// The day in the index; waits for the network only if it was never indexed, and then no longer than a request may.
     async fn ensure_day(&self, day: Day) -> Result<(), TreeError> {
-        let indexed = tokio::time::timeout(self.settings.deadline, self.indexer.ensure(day)).await;
-        indexed.map_err(|_| TreeError::new(ErrorKind::TimedOut, "listing the day takes long; it goes on"))??;
+        let deadline = self.settings.deadline;
+        let indexed = tokio::time::timeout(deadline, self.indexer.ensure(day)).await;
+        indexed.map_err(|_| {
+            let deadline = crate::base::span::words(deadline);
+            let message = format!(
+                "listing {day} takes longer than {deadline} (limits.deadline); it goes on: look again in a minute"
+            );
+            TreeError::new(ErrorKind::TimedOut, message)
+        })??;
         Ok(())
     }
 
@@ -373,33 +444,6 @@ impl Tree {
         Ok(rate)
     }
 
-    /// A scanner may look, but never causes a billed call.
-    async fn refuse_scanner(&self, principal: &Principal) -> Result<(), TreeError> {
-        let by_program = self.scanner(principal);
-        let scanner = match by_program {
-            Some(name) => Some(name),
-            // A name that the program may have chosen, in its own memory.
-            None => principal.argv0().await.filter(|name| self.scanners().matches(name)),
-        };
-        let Some(name) = scanner else { return Ok(()) };
-        let message = format!("{name} is in mount.deny_processes and may not cause a billed call");
-        Err(TreeError::new(ErrorKind::Denied, message).uncalled())
-    }
-
-    /// The name by which a program is known as a scanner, as far as that can be told without waiting for it.
-    fn scanner(&self, principal: &Principal) -> Option<String> {
-        let program = principal.program()?;
-        let scanners = self.scanners();
-        // A scanner may have named the thread that asks otherwise than itself.
-        let mut cut = [Some(&program.comm), program.thread.as_ref()].into_iter().flatten();
-        let exe = program.exe.as_ref().filter(|exe| scanners.matches(exe));
-        exe.or_else(|| cut.find(|comm| scanners.matches_comm(comm))).cloned()
-    }
-
-    fn scanners(&self) -> std::sync::RwLockReadGuard<'_, Scanners> {
-        self.scanners.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn note_changed(&self, master: MasterId, index: u8) {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert((master, index));
     }
@@ -419,6 +463,17 @@ async fn unless_given_up<T>(
         biased;
         result = work => result,
         () = principal.gave_up() => Err(TreeError::interrupted()),
+    }
+}
+
+/// What a door makes of what was opened, and the handle that was.
+async fn answered<T, F: Future<Output = Result<T, TreeError>>>(
+    opened: Result<Opened, TreeError>,
+    answer: impl FnOnce(Opened) -> F,
+) -> (Option<u64>, Result<T, TreeError>) {
+    match opened {
+        Ok(opened) => (Some(opened.handle), answer(opened).await),
+        Err(error) => (None, Err(error)),
     }
 }
 

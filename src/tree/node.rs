@@ -20,6 +20,16 @@ pub enum Node {
     Shared(FileKind, Place),
 }
 
+impl Node {
+    /// The folder that it is, or stands in; none for what holds many.
+    pub fn place(self) -> Option<Place> {
+        match self {
+            Node::Folder(place) | Node::Contact(place) | Node::Shared(_, place) => Some(place),
+            Node::Root | Node::Day(_) | Node::Agent(..) => None,
+        }
+    }
+}
+
 /// One folder of an interaction: below one agent, on one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {

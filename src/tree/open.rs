@@ -8,13 +8,14 @@ use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Obstacles};
 use crate::cxone::Priority;
 use crate::media::{LinkSource, MediaError, VerifiedFile, Version};
-use crate::tree::audit::OpenEvent;
+use crate::tree::audit::{Act, OpenEvent};
 use crate::tree::children::{Child, child_of_kind, open_needs_call};
 use crate::tree::error::{ErrorKind, TreeError};
 use crate::tree::estimate::expected;
 use crate::tree::handles::{OpenFile, OpenRecording};
 use crate::tree::links::RecordingLinks;
 use crate::tree::node::{Node, Place};
+use crate::tree::paths::ERASED;
 use crate::tree::principal::Principal;
 use crate::tree::resolve::{Reads, Want, recording_key};
 use crate::tree::{Tree, unless_given_up};
@@ -30,17 +31,7 @@ pub struct Opened {
 }
 
 impl Tree {
-    pub(super) async fn open_node(&self, node: Node, principal: &Principal) -> Result<Opened, TreeError> {
-        match node {
-            Node::Contact(place) => self.open_contact(place),
-            Node::Shared(kind, place) => self.open_shared(kind, place, principal).await,
-            Node::Root | Node::Day(_) | Node::Agent(..) | Node::Folder(_) => {
-                Err(TreeError::new(ErrorKind::Io, "a directory cannot be opened as a file"))
-            }
-        }
-    }
-
-    fn open_contact(&self, place: Place) -> Result<Opened, TreeError> {
+    pub(super) fn open_contact(&self, place: Place) -> Result<Opened, TreeError> {
         let Place { day, agent, master } = place;
         let bytes = self.catalog.contact_json(day, agent, master)?.ok_or_else(TreeError::not_found)?;
         // While its day is open a refresh may change it; pages of an older state must not survive a new open.
@@ -49,20 +40,59 @@ impl Tree {
         Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache })
     }
 
-    async fn open_shared(&self, kind: FileKind, place: Place, principal: &Principal) -> Result<Opened, TreeError> {
-        let before = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
-        let before = self.resolver.recalled(before).await?;
+    /// Also tells whether it needed a billed call.
+    pub(super) async fn open_shared(
+        &self,
+        kind: FileKind,
+        place: Place,
+        principal: &Principal,
+    ) -> (bool, Result<Opened, TreeError>) {
+        let before = match self.before_open(place).await {
+            Ok(before) => before,
+            Err(error) => return (false, Err(error)),
+        };
         let calls = open_needs_call(&before, self.clock.now(), kind);
         let result = unless_given_up(principal, self.open_billed(kind, place, principal, &before, calls)).await;
-        self.audit.opened(&OpenEvent {
-            principal: principal.clone(),
-            path: self.path(Node::Shared(kind, place)),
-            master: place.master,
-            billed: calls && !result.as_ref().is_err_and(TreeError::is_uncalled),
-            outcome: result.as_ref().map(|_| ()).map_err(TreeError::kind),
-        });
-        self.anticipate(place, principal);
-        result
+        (calls && !result.as_ref().is_err_and(TreeError::is_uncalled), result)
+    }
+
+    async fn before_open(&self, place: Place) -> Result<Interaction, TreeError> {
+        let known = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
+        self.resolver.recalled(known).await
+    }
+
+    /// What was done, once it is on record as far as it must be. What is not on record did not happen: the handle is closed again.
+    pub(super) async fn audited<T>(
+        &self,
+        node: Node,
+        principal: &Principal,
+        billed: bool,
+        (handle, result): (Option<u64>, Result<T, TreeError>),
+    ) -> Result<T, TreeError> {
+        let outcome = result.as_ref().map(|_| ()).map_err(TreeError::kind);
+        match self.audit.opened(self.event(Act::Open, node, principal, billed, outcome)).await {
+            Ok(()) => result,
+            Err(refused) => {
+                if let Some(handle) = handle {
+                    self.release(handle);
+                }
+                Err(refused.into())
+            }
+        }
+    }
+
+    pub(super) fn event(
+        &self,
+        act: Act,
+        node: Node,
+        principal: &Principal,
+        billed: bool,
+        outcome: Result<(), ErrorKind>,
+    ) -> OpenEvent {
+        let (principal, door, path) = (principal.clone(), Arc::clone(&self.settings.door), self.path(node));
+        // Erased while it was being opened: that somebody did is all that may be said.
+        let master = node.place().filter(|_| path != ERASED).map_or(MasterId(0), |place| place.master);
+        OpenEvent { act, principal, door, path, master, billed, outcome }
     }
 
     async fn open_billed(
@@ -76,7 +106,7 @@ impl Tree {
         let master = place.master;
         let want = Want { priority: Priority::Open, principal: principal.clone(), reads: self.reads(kind, before)? };
         if calls {
-            self.refuse_scanner(principal).await?;
+            self.guard.admit(principal).await?;
             self.resolver.resolved(master, want.clone()).await?;
         }
         // What it is now: a prediction may have come out otherwise.
@@ -92,10 +122,10 @@ impl Tree {
             version
         } else {
             // May cost a call, if the link is gone.
-            self.refuse_scanner(principal).await?;
+            self.guard.admit(principal).await?;
             self.resolver.size(master, index, want.clone()).await?
         };
-        let links = Arc::new(RecordingLinks { resolver: self.resolver.clone(), master, index, want });
+        let links = Arc::new(self.recording_links(master, index, want));
         let reader = self.resolver.media().open_reader(&recording_key(master, index), &version, links).await?;
         let recording = OpenRecording { index, place, reader };
         let keep_cache = !self.has_changed(master, index);
@@ -145,6 +175,11 @@ impl Tree {
                     self.meters.note_read(true, bytes.len());
                     return Ok(bytes);
                 }
+                let (master, index) = (recording.place.master, recording.index);
+                if !self.resolver.links().lasts(master, index, self.clock.now()) {
+                    // Before it waits beside those who may have a link signed.
+                    self.guard.admit(principal).await?;
+                }
                 let links = self.links_for(recording, principal);
                 let read = tokio::select! {
                     biased;
@@ -153,12 +188,12 @@ impl Tree {
                 };
                 match read {
                     Ok(bytes) => {
-                        self.resolver.note_media_success(recording.place.master, recording.index).await;
+                        self.resolver.note_media_success(master, index).await;
                         self.meters.note_read(false, bytes.len());
                         Ok(bytes)
                     }
                     Err(error) => {
-                        self.resolver.note_media_failure(recording.place.master, recording.index, &error).await;
+                        self.resolver.note_media_failure(master, index, &error, principal).await;
                         if let MediaError::Changed(version) = &error {
                             self.recording_changed(recording, version).await?;
                         }
@@ -173,7 +208,11 @@ impl Tree {
     fn links_for(&self, recording: &OpenRecording, principal: &Principal) -> Arc<dyn LinkSource> {
         let want = Want { priority: Priority::Open, principal: principal.clone(), reads: None };
         let (master, index) = (recording.place.master, recording.index);
-        Arc::new(RecordingLinks { resolver: self.resolver.clone(), master, index, want })
+        Arc::new(self.recording_links(master, index, want))
+    }
+
+    fn recording_links(&self, master: MasterId, index: u8, want: Want) -> RecordingLinks {
+        RecordingLinks { guard: self.guard.clone(), ..RecordingLinks::admitted(&self.resolver, master, index, want) }
     }
 
     /// The source has another object now: remember its size, and have the kernel drop what it knows at the next open.
@@ -182,7 +221,7 @@ impl Tree {
         // Before the new size is shown: whoever opens by it must not keep the old pages.
         self.note_changed(master, index);
         if self.resolver.publish_size(master, index, version).await? {
-            tracing::warn!(%master, recording = index, "a recording changed at the source; its old bytes are dropped");
+            tracing::warn!(%master, recording = index, "recording {} of master contact {master} changed at the media host: its old bytes are dropped, and open readers get ESTALE", index + 1);
         }
         Ok(())
     }

@@ -21,13 +21,13 @@ pub const REASON: &str = "user.cxone.reason";
 impl Tree {
     /// The attributes' names; none for days and agents.
     pub(super) fn xattr_names(node: Node) -> &'static [&'static str] {
-        if place_of(node).is_some() { &LISTED } else { &[] }
+        if node.place().is_some() { &LISTED } else { &[] }
     }
 
     /// One attribute's value.
     pub(super) fn xattr(&self, node: Node, name: &str) -> Result<String, TreeError> {
         let absent = || TreeError::new(ErrorKind::NoAttribute, "no such attribute");
-        let place = place_of(node).filter(|_| LISTED.contains(&name) || BY_NAME.contains(&name)).ok_or_else(absent)?;
+        let place = node.place().filter(|_| LISTED.contains(&name) || BY_NAME.contains(&name)).ok_or_else(absent)?;
         match name {
             "user.cxone.master_id" => Ok(place.master.to_string()),
             STATE => Ok(self.state(node, place)?.0.to_owned()),
@@ -112,11 +112,4 @@ fn decisive(interaction: &Interaction) -> Vec<FileKind> {
     }
     let missing: Vec<FileKind> = expected.iter().copied().filter(is_recording).collect();
     if missing.is_empty() { expected.to_vec() } else { missing }
-}
-
-fn place_of(node: Node) -> Option<Place> {
-    match node {
-        Node::Folder(place) | Node::Contact(place) | Node::Shared(_, place) => Some(place),
-        Node::Root | Node::Day(_) | Node::Agent(..) => None,
-    }
 }

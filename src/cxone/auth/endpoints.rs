@@ -12,6 +12,7 @@ use super::http::{Call, Http, LOGIN_BYTES_MAX};
 use super::jwt::Claims;
 use super::lenient;
 use super::settings::{CallClass, TenantSettings};
+use crate::base::chain;
 
 /// Bases of the two APIs.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,7 +100,11 @@ pub(super) async fn find(http: &Http, settings: &TenantSettings, claims: &Claims
         Ok(discovery) => resolve(settings, &discovery, claims),
         Err(error) => match &settings.api_endpoint {
             Some(api) => {
-                tracing::warn!(%error, "discovery failed: listing goes on at tenant.api_endpoint; nothing is played until discovery succeeds or tenant.playback_endpoint is set");
+                let error = chain(&error);
+                tracing::warn!(
+                    error,
+                    "discovery failed ({error}): listing goes on at tenant.api_endpoint; nothing is played until discovery succeeds or tenant.playback_endpoint is set"
+                );
                 Ok(Endpoints { api: api.clone(), playback: api.clone(), provisional: true })
             }
             None => Err(error),
@@ -169,6 +174,8 @@ mod tests {
             api_endpoint: None,
             playback_endpoint: None,
             reporting_version: "v30.0".into(),
+            login_hosts: Vec::new(),
+            ca: None,
             times: CallTimes::with_billed(Duration::from_secs(1)),
         }
     }

@@ -1,10 +1,12 @@
 //! What each part is told of the configuration. Pure.
 
-use crate::base::ResolveOn;
+use std::path::Path;
+
+use crate::base::{ResolveOn, accounts};
 use crate::config::{AlsoConfig, CacheConfig, Config, LimitsConfig, TenantConfig};
 use crate::cxone::{CallTimes, ClientCredentials, Credentials, LimiterSettings, TenantSettings, is_loopback};
 use crate::media::{MediaReach, MediaSettings};
-use crate::tree::{DailyBudget, Ownership, ResolveLimits, Scanners, TreeSettings};
+use crate::tree::{Callers, DailyBudget, Ownership, ProgramPatterns, ResolveLimits, TreeSettings};
 
 /// The rate of billed calls.
 pub fn rate(limits: &LimitsConfig) -> LimiterSettings {
@@ -21,17 +23,19 @@ pub fn resolve_limits(limits: &LimitsConfig) -> ResolveLimits {
     }
 }
 
-/// What the tree is told.
-pub fn tree_settings(config: &Config) -> TreeSettings {
+/// What the tree is told that is mounted at `door`.
+pub fn tree_settings(config: &Config, door: &Path) -> TreeSettings {
     let mount = &config.mount;
     TreeSettings {
+        door: door.to_string_lossy().into(),
         timezone: config.tree.timezone.clone(),
         since: config.tree.since,
         channels: config.tree.media_types.clone(),
         resolve_on: mount.resolve_on,
         // What the profile for backups sets, and nobody sets for anything else.
         anticipate: mount.resolve_on == ResolveOn::List && config.limits.patience.is_none(),
-        scanners: Scanners::new(&mount.deny_processes),
+        scanners: ProgramPatterns::new(&mount.deny_processes),
+        exact_for: Callers::new(&mount.resolve_on_stat_for, accounts::user_id),
         ownership: Ownership { uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode, file_mode: mount.file_mode },
         deadline: config.limits.deadline,
     }
@@ -40,7 +44,7 @@ pub fn tree_settings(config: &Config) -> TreeSettings {
 /// The same for a further door.
 pub fn also_settings(config: &Config, also: &AlsoConfig) -> TreeSettings {
     let anticipate = also.resolve_on == ResolveOn::List && (also.waits_long || config.limits.patience.is_none());
-    TreeSettings { resolve_on: also.resolve_on, anticipate, ..tree_settings(config) }
+    TreeSettings { resolve_on: also.resolve_on, anticipate, ..tree_settings(config, &also.dir) }
 }
 
 /// What the tenant client is told.
@@ -62,6 +66,8 @@ pub fn tenant_settings(config: &Config) -> TenantSettings {
         api_endpoint: tenant.api_endpoint.clone(),
         playback_endpoint: tenant.playback_endpoint.clone(),
         reporting_version: tenant.reporting_version.clone(),
+        login_hosts: tenant.login_hosts.clone(),
+        ca: tenant.ca_file.clone(),
         times: CallTimes::with_billed(config.limits.call_timeout),
     }
 }
@@ -77,6 +83,7 @@ pub fn media_settings(cache: &CacheConfig, limits: &LimitsConfig) -> MediaSettin
         connections: limits.media_connections,
         memory: limits.memory,
         reach: MediaReach::default(),
+        ca: None,
         deadline: limits.deadline,
     }
 }
