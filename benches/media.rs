@@ -80,6 +80,7 @@ async fn warm_reader(dir: &std::path::Path) -> Reader {
         connections: 4,
         memory: 64 << 20,
         reach: MediaReach { hosts: Vec::new(), loopback: true },
+        ca: None,
         deadline: Duration::from_secs(30),
     };
     let links: Arc<dyn LinkSource> = Arc::new(Fixed(format!("http://{address}/x")));

@@ -11,6 +11,7 @@
 //! | [`base`] | ids, days, channels, the clock | everything else |
 //! | [`cxone`] | the tenant over HTTP: login, discovery, reporting, playback, limiter | files, directories, SQLite |
 //! | [`catalog`] | what exists: days, agents, interactions, names, resolution, ledger | bytes of recordings, FUSE |
+//! | [`net`] | proxies and certificates of this network | what is asked of a server |
 //! | [`media`] | bytes: ranged source, block cache, LRU, readahead | contacts: a recording is an opaque key |
 //! | [`tree`] | the tree: nodes, attributes, listings, open files, policy | any type of the `fuser` crate |
 //! | [`fuse`] | translation to and from the kernel, the errno table | decisions |

@@ -29,6 +29,32 @@ impl ResolveOn {
     }
 }
 
+/// Where lines of the audit log go besides the log (`audit.export`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Export {
+    #[default]
+    None,
+    /// The journal, in its own protocol.
+    Journald,
+    /// The syslog socket.
+    Syslog,
+}
+
+impl Export {
+    /// Every choice.
+    pub const ALL: [Export; 3] = [Export::None, Export::Journald, Export::Syslog];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Export::None => "none",
+            Export::Journald => "journald",
+            Export::Syslog => "syslog",
+        }
+    }
+}
+
 /// Where the tree begins (`tree.since`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {

@@ -1,15 +1,18 @@
 //! Keys and authenticated encryption of what lies on disk. Knows neither files nor what the bytes are.
 //!
 //! Everything comes from one key of 32 bytes by HKDF-SHA256, with a label per purpose, so that no two purposes share a key.
-//! Encryption is AES-256-GCM. Not protected against: somebody who reads this process's memory, or who puts back an older copy of
+//! Encryption is AES-256-GCM. Keys are in memory that is not swapped out (`locked`). Not protected against: a reader of this process's memory, or an attacker who restores an older copy of
 //! a whole file or row.
 
 use std::fmt;
+use std::sync::Arc;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{hkdf, hmac};
 use zeroize::Zeroizing;
+
+use super::locked::Locked;
 
 /// Bytes of a key.
 pub const KEY_LEN: usize = 32;
@@ -25,7 +28,7 @@ pub struct CryptError;
 
 /// The key that the owner keeps. Gone from memory with its last holder.
 #[derive(Clone)]
-pub struct MasterKey(Zeroizing<[u8; KEY_LEN]>);
+pub struct MasterKey(Arc<Locked<[u8; KEY_LEN]>>);
 
 /// The key in force, and the one before it while it is being replaced.
 #[derive(Clone, Debug, Default)]
@@ -76,11 +79,11 @@ impl MasterKey {
         let mut key = Zeroizing::new([0; KEY_LEN]);
         if file.len() == KEY_LEN {
             key.copy_from_slice(file);
-            return Some(MasterKey(key));
+            return Some(MasterKey::new(&key));
         }
         let text = std::str::from_utf8(file).ok()?.trim();
         if unhex(text, key.as_mut_slice()) {
-            return Some(MasterKey(key));
+            return Some(MasterKey::new(&key));
         }
         let unpadded = text.trim_end_matches('=');
         let bytes = Zeroizing::new(base64::engine::general_purpose::STANDARD_NO_PAD.decode(unpadded).ok()?);
@@ -88,7 +91,11 @@ impl MasterKey {
             return None;
         }
         key.copy_from_slice(&bytes);
-        Some(MasterKey(key))
+        Some(MasterKey::new(&key))
+    }
+
+    fn new(key: &[u8; KEY_LEN]) -> MasterKey {
+        MasterKey(Arc::new(Locked::new(*key)))
     }
 
     /// What tells this key from others.
@@ -102,7 +109,7 @@ impl MasterKey {
 
     /// A key for one purpose. `salt` may be public.
     #[must_use]
-    pub fn derive(&self, purpose: &[u8], salt: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
+    pub fn derive(&self, purpose: &[u8], salt: &[u8]) -> Locked<[u8; KEY_LEN]> {
         derive(self.0.as_slice(), purpose, salt)
     }
 }
@@ -116,14 +123,14 @@ impl fmt::Debug for MasterKey {
 
 /// A key for one purpose, from another key.
 #[must_use]
-pub fn derive(key: &[u8], purpose: &[u8], salt: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
+pub fn derive(key: &[u8], purpose: &[u8], salt: &[u8]) -> Locked<[u8; KEY_LEN]> {
     let mut out = Zeroizing::new([0; KEY_LEN]);
     let info = [b"cxonefs ".as_slice(), purpose];
     let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(key);
     // Neither step can fail for 32 bytes of output; should one, no key of zeros may be used.
     let filled = prk.expand(&info, hkdf::HKDF_SHA256).and_then(|okm| okm.fill(out.as_mut_slice()));
     assert!(filled.is_ok(), "HKDF-SHA256 gives 32 bytes");
-    out
+    Locked::new(*out)
 }
 
 /// A keyed hash.
@@ -148,14 +155,14 @@ pub fn random<const N: usize>() -> Result<[u8; N], CryptError> {
 }
 
 /// Encrypts and decrypts with one key. A nonce must be used once per key.
-pub struct Cipher(LessSafeKey);
+pub struct Cipher(Locked<LessSafeKey>);
 
 impl Cipher {
     /// With this key.
     #[must_use]
     pub fn new(key: &[u8; KEY_LEN]) -> Cipher {
         match UnboundKey::new(&AES_256_GCM, key) {
-            Ok(key) => Cipher(LessSafeKey::new(key)),
+            Ok(key) => Cipher(Locked::new(LessSafeKey::new(key))),
             Err(_) => unreachable!("AES-256 takes 32 bytes"),
         }
     }
@@ -187,6 +194,13 @@ impl fmt::Debug for Cipher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Cipher")
     }
+}
+
+/// The bytes that hexadecimal digits stand for.
+#[must_use]
+pub fn bytes_of_hex(digits: &str) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; digits.len() / 2];
+    unhex(digits, &mut bytes).then_some(bytes)
 }
 
 fn unhex(text: &str, out: &mut [u8]) -> bool {
@@ -228,8 +242,8 @@ mod tests {
         assert_eq!(key.id().to_string(), "790273236046d70b25b9910c30c10c19");
         assert_eq!(KeyId::from_hex(&key.id().to_string()), Some(key.id()));
         assert!(!format!("{key:?}").contains("0001"));
-        assert_ne!(key.derive(b"a", b""), key.derive(b"b", b""));
-        assert_ne!(key.derive(b"a", b""), key.derive(b"a", b"salt"));
+        assert_ne!(*key.derive(b"a", b""), *key.derive(b"b", b""));
+        assert_ne!(*key.derive(b"a", b""), *key.derive(b"a", b"salt"));
     }
 
     #[test]

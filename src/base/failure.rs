@@ -3,9 +3,16 @@
 use std::error::Error;
 use std::fmt::Write;
 
+use crate::base::cause::chain_after;
+pub use crate::base::chain;
+use crate::base::shown;
 use crate::config::ConfigError;
 use crate::ops::logging::LoggingError;
 use crate::ops::privacy::PrivacyError;
+
+/// Exit code under a service manager where the login is refused (`EX_NOPERM`): each further try is one more refused login, by which a key may be
+/// locked, so the unit does not try again.
+pub const LOGIN_REFUSED: u8 = 77;
 
 /// Any error, boxed.
 pub type Cause = Box<dyn Error + Send + Sync>;
@@ -14,26 +21,6 @@ pub type Cause = Box<dyn Error + Send + Sync>;
 pub const FAILED: u8 = 1;
 /// Exit code 2: what was asked for, or the configuration, makes no sense.
 pub const USAGE: u8 = 2;
-
-/// An error and its causes on one line.
-pub fn chain(error: &dyn Error) -> String {
-    chained(String::new(), error)
-}
-
-fn chained(mut line: String, error: &dyn Error) -> String {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let text = error.to_string().replace('\n', " ");
-        if !line.ends_with(&text) {
-            if !line.is_empty() {
-                line.push_str(": ");
-            }
-            line.push_str(&text);
-        }
-        cause = error.source();
-    }
-    line
-}
 
 /// A command's failure.
 #[derive(Debug)]
@@ -49,6 +36,11 @@ impl Failure {
     /// It did not work.
     pub fn failed(cause: impl Into<Cause>) -> Failure {
         Failure { code: FAILED, doing: None, cause: cause.into(), remedy: None }
+    }
+
+    /// The tenant refuses the login.
+    pub fn login_refused(cause: impl Into<Cause>, is_service: bool) -> Failure {
+        Failure { code: if is_service { LOGIN_REFUSED } else { FAILED }, ..Failure::failed(cause) }
     }
 
     /// What was asked for makes no sense.
@@ -87,15 +79,15 @@ impl Failure {
 
     /// `what: cause: cause`, on one line. A cause whose words its parent has already said is left out.
     pub fn line(&self) -> String {
-        chained(self.doing.clone().unwrap_or_default(), &*self.cause)
+        chain_after(self.doing.clone().unwrap_or_default(), &*self.cause)
     }
 
     /// What stands on the user's terminal.
     pub fn render(&self) -> String {
-        let mut text = format!("cxonefs: {}\n", self.line());
+        let mut text = format!("cxonefs: {}\n", shown(&self.line()));
         for line in self.remedy.iter().flat_map(|remedy| remedy.lines()) {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {line}");
+            let _ = writeln!(text, "  {}", shown(line));
         }
         text
     }
@@ -141,10 +133,12 @@ mod tests {
         let failure = Failure::from(PrivacyError::NotWritable { path: "/x".into(), source }).while_doing("cache.dir");
         assert_eq!(
             failure.render(),
-            "cxonefs: cache.dir: cannot write to /x: Permission denied (os error 13)\n  \
+            "cxonefs: cache.dir: cannot write to /x: permission denied\n  \
              make /x writable for you, or choose another directory\n"
         );
         assert_eq!(failure.code(), FAILED);
         assert_eq!(Failure::usage("a\nb").render(), "cxonefs: a b\n");
+        let hostile = Failure::usage("host \u{1b}[2J\u{202e}x").remedy("look at \u{7}y\nand z");
+        assert_eq!(hostile.render(), "cxonefs: host \u{fffd}[2J\u{fffd}x\n  look at \u{fffd}y\n  and z\n");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of HTTP, SQLite, files or FUSE.
 
+pub mod accounts;
+pub mod cause;
 pub mod channel;
 pub mod choices;
 pub mod clock;
@@ -10,12 +12,20 @@ pub mod failure;
 pub mod histogram;
 pub mod ids;
 pub mod lock;
+pub mod locked;
+pub mod machine;
+pub mod shown;
+pub mod span;
 pub mod user;
+pub mod user_name;
 pub mod watchdog;
 
+pub use cause::chain;
 pub use channel::{Channel, Channels};
-pub use choices::{ResolveOn, Since};
+pub use choices::{Export, ResolveOn, Since};
 pub use clock::{Clock, SystemClock};
 pub use histogram::{Counted, Histogram};
 pub use ids::{AgentId, ContactId, Day, MasterId};
+pub use shown::{shown, shown_lines};
 pub use user::UserKey;
+pub use user_name::user_words;

@@ -111,7 +111,7 @@ mod on {
         STARTED.call_once(|| {
             let watching = std::thread::Builder::new().name(String::from("watchdog")).spawn(watch);
             if let Err(error) = watching {
-                tracing::warn!(%error, "no thread watches for blocked threads");
+                tracing::warn!(%error, "the thread that watches for blocked threads could not be started: {error}");
             }
         });
     }
@@ -168,7 +168,13 @@ mod on {
         let name = read_to_string(format!("/proc/self/task/{tid}/comm")).unwrap_or_default();
         let stack = read_to_string(format!("/proc/self/task/{tid}/stack")).unwrap_or_default();
         let (name, stack) = (name.trim_end(), stack.replace('\n', " "));
-        tracing::error!(thread = name, tid, system_call = call, stack, "a thread that others need is blocked");
+        tracing::error!(
+            thread = name,
+            tid,
+            system_call = call,
+            stack,
+            "a thread that others need is blocked: {name} (thread {tid}) waits in system call {call}"
+        );
     }
 
     /// If a thread is asleep within a system call: the count of its time slices, and the call.

@@ -57,6 +57,13 @@ pub(super) fn render_leg(out: &mut String, shape: &str, values: &str) -> Result<
     Ok(())
 }
 
+/// What a record says under a name, written in any case, if it is a text.
+pub(super) fn text_of(shape: &str, values: &str, name: &str) -> Result<Option<String>, CatalogError> {
+    let is_it = |key: &str| key.trim_matches('"').eq_ignore_ascii_case(name);
+    let found = Elements::of(shape)?.zip(Elements::of(values)?).find(|(key, _)| is_it(key));
+    Ok(found.and_then(|(_, value)| serde_json::from_str(value).ok()))
+}
+
 /// The elements of a compact JSON array, as text.
 struct Elements<'a> {
     rest: &'a str,

@@ -12,9 +12,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::error::CatalogError;
+use super::rows::Rows;
 use super::schema::{self, Found};
 use super::statedir::{self, StateDir};
-use super::{erase, salvage};
+use super::{erase, memory, salvage};
+use crate::base::chain;
+use crate::base::crypt::MasterKey;
 
 const FILE_NAME: &str = "cxonefs.db";
 /// Stands beside the database after SQLite called it damaged in use; the next opening then checks all of it.
@@ -37,35 +40,66 @@ pub(super) struct Db {
     writer: Mutex<Connection>,
     /// Grows with every commit, before the writer is told of it.
     generation: AtomicU64,
+    rows: Rows,
+    was_salvaged: bool,
     path: PathBuf,
     _dir: StateDir,
 }
 
 impl Db {
     /// Takes the directory, opens or creates the database in it and brings its schema up to date. A damaged or foreign file is
-    /// moved aside; what can be read of the damaged one is kept.
-    pub(super) fn open(dir: &Path) -> Result<Db, CatalogError> {
+    /// moved aside; what can be read of the damaged one is kept. With a key, only what it vouches for is read, and all that is written is vouched for.
+    pub(super) fn open(dir: &Path, key: Option<&MasterKey>) -> Result<Db, CatalogError> {
+        let db = Db::open_with(dir, Rows::of(key))?;
+        if key.is_some() {
+            db.read(|connection| {
+                if !schema::is_as_made(connection)? {
+                    return Err(CatalogError::Forged(String::from("its tables and triggers")));
+                }
+                db.rows.check_small(connection)
+            })?;
+        }
+        Ok(db)
+    }
+
+    /// The same, reading anything and vouching for nothing.
+    pub(super) fn open_unguarded(dir: &Path) -> Result<Db, CatalogError> {
+        Db::open_with(dir, Rows::of(None))
+    }
+
+    fn open_with(dir: &Path, rows: Rows) -> Result<Db, CatalogError> {
         let dir = StateDir::hold(dir)?;
         let path = dir.path().join(FILE_NAME);
         // A process that was killed while it erased leaves a copy.
         let _ = std::fs::remove_file(statedir::with_suffix(&path, erase::REWRITTEN_SUFFIX));
-        let writer = match open_writer(&path) {
+        let mut was_salvaged = false;
+        let writer = match open_writer(&path, &rows) {
             Err(error) if error.is_damage() => {
                 let aside = statedir::move_aside(&path)?;
                 let _ = std::fs::remove_file(statedir::with_suffix(&path, SUSPECT_SUFFIX));
-                let mut writer = open_writer(&path)?;
-                let rows = salvage::copy(&aside, &mut writer);
+                let mut writer = open_writer(&path, &rows)?;
+                let salvaged = salvage::copy(&aside, &mut writer, &rows);
+                was_salvaged = true;
+                let error = chain(&error);
                 tracing::warn!(
-                    error = %error, cause = std::error::Error::source(&error).map(tracing::field::display),
-                    moved_to = %aside.display(), salvaged_rows = rows,
-                    "the state database could not be used: a new one was begun"
+                    error, moved_to = %aside.display(), salvaged_rows = salvaged,
+                    "the state database could not be used ({error}): it was moved to {}, {salvaged} rows of it were salvaged, and a new one was begun",
+                    aside.display()
                 );
                 writer
             }
             other => other?,
         };
-        let readers = Readers::new(path.clone());
-        Ok(Db { writer: Mutex::new(writer), generation: AtomicU64::new(0), readers, path, _dir: dir })
+        let readers = Readers::new(path.clone(), rows.clone());
+        Ok(Db {
+            writer: Mutex::new(writer),
+            generation: AtomicU64::new(0),
+            readers,
+            rows,
+            was_salvaged,
+            path,
+            _dir: dir,
+        })
     }
 
     /// A number that names the committed state: what was read while it was this number still holds while it is this number.
@@ -96,6 +130,23 @@ impl Db {
         self.noting_damage(done)
     }
 
+    /// Runs one small statement whose effect outlives the process and need not outlive a loss of power until something else is written, and on
+    /// which nothing depends that [`Db::generation`] tells of. Fails at once where another process writes: waiting would hold up the other writes
+    /// of this process.
+    pub(super) fn write_loosely(
+        &self,
+        f: impl FnOnce(&Connection) -> Result<(), CatalogError>,
+    ) -> Result<(), CatalogError> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.busy_timeout(Duration::ZERO)?;
+        writer.pragma_update(None, "synchronous", "NORMAL")?;
+        let done = f(&writer);
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        writer.busy_timeout(BUSY)?;
+        drop(writer);
+        self.noting_damage(done)
+    }
+
     /// Runs `f` with the writer's connection in no transaction, and the database's path. Writing waits until it ends.
     pub(super) fn exclusively<T>(
         &self,
@@ -106,6 +157,20 @@ impl Db {
         drop(writer);
         self.generation.fetch_add(1, Ordering::Release);
         self.noting_damage(done)
+    }
+
+    /// Drops the pages and statements that connections keep in memory: those of readers with the readers, at the latest when they are returned.
+    pub(super) fn forget_pages(&self) -> Result<(), CatalogError> {
+        self.readers.retire();
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        // A connection keeps the memory of pages that it let go of, and gives it back when it is closed.
+        *writer = open_writer(&self.path, &self.rows)?;
+        Ok(())
+    }
+
+    /// Whether a damaged database was replaced by this one.
+    pub(super) fn was_salvaged(&self) -> bool {
+        self.was_salvaged
     }
 
     /// Where the database is.
@@ -119,14 +184,15 @@ impl Db {
         {
             let suspect = statedir::with_suffix(&self.path, SUSPECT_SUFFIX);
             if !suspect.exists() && statedir::private_file(&suspect).is_ok() {
-                tracing::error!(path = %self.path.display(), "the state database is damaged: restart, and what is readable is kept");
+                tracing::error!(path = %self.path.display(), "the state database {} is damaged: restart the mount, and what is readable is kept", self.path.display());
             }
         }
         result
     }
 }
 
-fn open_writer(path: &Path) -> Result<Connection, CatalogError> {
+fn open_writer(path: &Path, rows: &Rows) -> Result<Connection, CatalogError> {
+    memory::wipe_what_is_freed();
     // Created here and not by SQLite, for its mode and against links.
     drop(statedir::private_file(path)?);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -159,18 +225,25 @@ fn open_writer(path: &Path) -> Result<Connection, CatalogError> {
     // What is erased must not linger in free pages.
     connection.pragma_update(None, "secure_delete", "ON")?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Nothing that stands in the file may call our functions.
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
+    rows.register(&connection)?;
     schema::migrate(&mut connection, version)?;
+    rows.keep(&connection)?;
     Ok(connection)
 }
 
 /// A read-only connection; also serves commands that look while a daemon runs.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, CatalogError> {
+pub(super) fn open_reader(path: &Path, rows: &Rows) -> Result<Connection, CatalogError> {
+    memory::wipe_what_is_freed();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(canonical(path)?, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     keep_plans(&connection)?;
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
+    rows.register(&connection)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
@@ -199,6 +272,7 @@ fn canonical(path: &Path) -> Result<PathBuf, CatalogError> {
 /// Opened when first needed, kept for the next.
 struct Readers {
     path: PathBuf,
+    rows: Rows,
     state: Mutex<ReaderState>,
     returned: Condvar,
 }
@@ -208,11 +282,13 @@ struct ReaderState {
     idle: Vec<Connection>,
     in_use: usize,
     waiting: usize,
+    /// Readers that were opened before the last retirement are closed when they are returned.
+    generation: u64,
 }
 
 impl Readers {
-    fn new(path: PathBuf) -> Readers {
-        Readers { path, state: Mutex::default(), returned: Condvar::new() }
+    fn new(path: PathBuf, rows: Rows) -> Readers {
+        Readers { path, rows, state: Mutex::default(), returned: Condvar::new() }
     }
 
     fn take(&self) -> Result<Reader<'_>, CatalogError> {
@@ -226,20 +302,31 @@ impl Readers {
             state.waiting -= 1;
         }
         state.in_use += 1;
-        let idle = state.idle.pop();
+        let (idle, generation) = (state.idle.pop(), state.generation);
         drop(state);
         // From here on dropping it gives the place back, also when opening fails.
-        let mut reader = Reader { readers: self, connection: idle };
+        let mut reader = Reader { readers: self, connection: idle, generation };
         if reader.connection.is_none() {
-            reader.connection = Some(open_reader(&self.path)?);
+            reader.connection = Some(open_reader(&self.path, &self.rows)?);
         }
         Ok(reader)
+    }
+
+    /// Closes every reader: idle ones now, the others when they are returned.
+    fn retire(&self) {
+        let idle = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.generation += 1;
+            std::mem::take(&mut state.idle)
+        };
+        drop(idle);
     }
 }
 
 struct Reader<'a> {
     readers: &'a Readers,
     connection: Option<Connection>,
+    generation: u64,
 }
 
 impl Reader<'_> {
@@ -253,7 +340,11 @@ impl Drop for Reader<'_> {
         let mut state = self.readers.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.in_use -= 1;
         // A transaction that a panic left open would pin an old state for ever.
-        state.idle.extend(self.connection.take().filter(Connection::is_autocommit));
+        let keeps = state.generation == self.generation;
+        let connection = self.connection.take();
+        if keeps {
+            state.idle.extend(connection.filter(Connection::is_autocommit));
+        }
         let awaited = state.waiting > 0;
         drop(state);
         // A system call, even if nobody waits.

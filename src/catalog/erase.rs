@@ -1,13 +1,14 @@
 //! Erasing: what the catalog knows of an interaction goes, and nothing of it stays in free pages or in the write-ahead log.
 //!
 //! The one exception from "a folder never disappears". The ledger keeps that a call was made and when, because limits and budgets count
-//! it, and forgets for whom and by whom. No mark stays of what was erased: if the tenant still lists it, a later refresh of its day shows it
-//! again, unresolved. Knows no bytes of recordings.
+//! it, and forgets for whom and by whom. A mark stays of each contact (`marks`), so that no listing brings it back. Knows no bytes of
+//! recordings.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 
+use jiff::Timestamp;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
@@ -15,13 +16,15 @@ use super::db::Db;
 use super::error::CatalogError;
 use super::statedir::{self, DAMAGED_MARK};
 use super::vault::{Place, Vault};
-use super::{AgentFolder, Catalog, listing};
+use super::{AgentFolder, Catalog, listing, marks};
 use crate::base::{AgentId, Day, MasterId};
 
 /// What stands in the ledger in place of the one who made an erased interaction's call.
 pub const ERASED_COMM: &str = "(erased)";
 /// As above; the number by which POSIX says "nobody in particular".
 pub const ERASED_UID: u32 = u32::MAX;
+/// Why nothing is stored of an interaction any more.
+pub const ERASED: &str = "the interaction was erased";
 
 /// Stands beside the database while its free pages are squeezed out.
 pub(super) const REWRITTEN_SUFFIX: &str = ".rewritten";
@@ -41,7 +44,11 @@ const ALL_COUNTS: &str =
 
 const FORGET_CALLS: &str = "UPDATE ledger SET master_id = 0, uid = ?2, pid = 0, comm = ?3 WHERE master_id = ?1";
 const FORGET_ALL_CALLS: &str = "UPDATE ledger SET master_id = 0, uid = ?1, pid = 0, comm = ?2 WHERE master_id <> 0";
-const BY_MASTER: [&str; 6] = [
+const NUMBERS: &str = "SELECT DISTINCT contact_id FROM legs WHERE master_id = ?1";
+const EVIDENCE: &str = "SELECT count(*) FROM evidence WHERE master_id = ?1";
+const BY_MASTER: [&str; 8] = [
+    "DELETE FROM evidence WHERE master_id = ?1",
+    "DELETE FROM holds WHERE master_id = ?1",
     "DELETE FROM obstacles WHERE master_id = ?1",
     "DELETE FROM documents WHERE master_id = ?1",
     "DELETE FROM files WHERE master_id = ?1",
@@ -56,7 +63,7 @@ const BY_FOLDER: [&str; 2] = [
         WHERE f.day = ?1 AND f.agent_id = ?2)",
 ];
 const EVERYTHING: &str =
-    "DELETE FROM obstacles; DELETE FROM documents; DELETE FROM files; DELETE FROM legs; DELETE FROM shapes; DELETE FROM folders;
+    "DELETE FROM evidence; DELETE FROM obstacles; DELETE FROM documents; DELETE FROM files; DELETE FROM legs; DELETE FROM shapes; DELETE FROM folders;
     DELETE FROM agent_channels; DELETE FROM agents; DELETE FROM interactions; DELETE FROM days;";
 
 /// A folder of an interaction, with what the kernel may know of it.
@@ -78,6 +85,8 @@ pub struct Holdings {
     pub documents: u64,
     pub document_bytes: u64,
     pub ledger_rows: u64,
+    /// Hashes of recordings.
+    pub hashes: u64,
 }
 
 /// How much is known of everything.
@@ -124,16 +133,31 @@ impl Catalog {
             let mut agents = Vec::new();
             while let Some(row) = rows.next()? {
                 let day = Day(row.get(4)?);
-                agents.push((day, listing::agent_folder(&self.inner.vault, day, row)?));
+                agents.extend(listing::agent_folder(&self.inner.vault, day, row).ok().map(|agent| (day, agent)));
             }
             Ok(agents)
         })
     }
 
-    /// Forgets interactions: index, documents, sizes, and in the ledger for whom and by whom. [`Catalog::squeeze`] then removes the rest
-    /// of them from the file.
-    pub fn erase(&self, masters: &[MasterId]) -> Result<(), CatalogError> {
-        self.inner.db.write(|transaction| masters.iter().try_for_each(|master| erase(transaction, *master)))
+    /// Forgets interactions for ever: index, documents, sizes, hashes, and in the ledger for whom and by whom. Marks of their numbers stay.
+    /// [`Catalog::squeeze`] then removes the rest of them from the file.
+    pub fn erase(&self, masters: &[MasterId], at: Timestamp) -> Result<(), CatalogError> {
+        let mut numbers: Vec<i64> = masters.iter().map(|master| master.0).collect();
+        self.inner.db.read(|connection| {
+            let mut select = connection.prepare(NUMBERS)?;
+            for master in masters {
+                let found = select.query_map([master.0], |row| row.get(0))?;
+                numbers.extend(found.collect::<Result<Vec<i64>, _>>()?);
+            }
+            Ok(())
+        })?;
+        let marks = self.inner.marks.add(&numbers, at);
+        self.inner.db.write(|transaction| {
+            marks::store(transaction, &marks, at)?;
+            masters.iter().try_for_each(|master| erase(transaction, *master))
+        })?;
+        self.inner.recent.clear();
+        Ok(())
     }
 
     /// Forgets all interactions, agents and days. The days are listed anew when they are looked at.
@@ -144,6 +168,7 @@ impl Catalog {
             Ok(())
         })?;
         self.inner.known_days.forget_all();
+        self.inner.recent.clear();
         Ok(())
     }
 
@@ -151,6 +176,8 @@ impl Catalog {
     /// were moved aside. Takes as long as copying the file, and as much room; reading goes on, writing waits.
     pub fn squeeze(&self) -> Result<(), CatalogError> {
         rewrite(&self.inner.db)?;
+        self.inner.db.forget_pages()?;
+        self.inner.recent.clear();
         remove_asides(&self.inner.db)
     }
 }
@@ -159,22 +186,25 @@ fn holdings(connection: &Connection, vault: &Vault, masters: Vec<MasterId>) -> R
     let mut found = Holdings { masters, ..Holdings::default() };
     let (mut places, mut documents, mut ledger) =
         (connection.prepare(PLACES)?, connection.prepare(DOCUMENTS)?, connection.prepare(LEDGER)?);
+    let mut evidence = connection.prepare(EVIDENCE)?;
     for master in &found.masters {
         let mut rows = places.query([master.0])?;
         while let Some(row) = rows.next()? {
-            let day = Day(row.get(0)?);
+            let (day, agent) = (Day(row.get(0)?), AgentId(row.get(1)?));
             found.places.push(ErasedPlace {
                 day,
-                agent: AgentId(row.get(1)?),
+                agent,
                 folder_name: row.get(2)?,
                 folder_ino: row.get::<_, i64>(3)?.cast_unsigned(),
-                agent_name: vault.open_text(Place::agent_name(day), row.get_ref(4)?)?,
+                // A name that is not genuine keeps nobody from erasing.
+                agent_name: vault.open_text(Place::agent_name(day, agent), row.get_ref(4)?).unwrap_or_default(),
                 agent_ino: row.get::<_, i64>(5)?.cast_unsigned(),
             });
         }
         let (count, bytes): (i64, i64) = documents.query_row([master.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
         found.documents += count.unsigned_abs();
         found.document_bytes += bytes.unsigned_abs();
+        found.hashes += evidence.query_row([master.0], |row| row.get::<_, i64>(0))?.unsigned_abs();
         found.ledger_rows += ledger.query_row([master.0], |row| row.get::<_, i64>(0))?.unsigned_abs();
     }
     Ok(found)
@@ -232,7 +262,7 @@ fn remove_asides(db: &Db) -> Result<(), CatalogError> {
         let path = entry.map_err(CatalogError::io("list", dir))?.path();
         let is_aside = path.file_name().is_some_and(|name| name.to_string_lossy().contains(DAMAGED_MARK));
         if is_aside {
-            tracing::info!(path = %path.display(), "a damaged database that was kept aside is removed: it may hold what was erased");
+            tracing::info!(path = %path.display(), "removing {}, a damaged database that was kept aside: it may hold what was erased", path.display());
             remove(&path)?;
         }
     }

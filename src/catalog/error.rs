@@ -5,12 +5,14 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::rows::NOT_GENUINE;
+
 /// Why the catalog could not answer. The cause chain holds SQLite's or the system's own words, never a row's contents.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// SQLite refused; the source says why.
-    #[error("state database failed")]
-    Sqlite(#[from] rusqlite::Error),
+    #[error("the state database cannot be used")]
+    Sqlite(#[source] rusqlite::Error),
     /// The state directory or a file in it could not be used.
     #[error("cannot {doing} {}", path.display())]
     Io {
@@ -40,11 +42,17 @@ pub enum CatalogError {
         cache.encryption_previous_key_file to replace it (or, without a new key, to decrypt the state)", path.display()
     )]
     OtherKey { path: PathBuf, found: String },
+    /// A key is configured, and nothing shows that the rows are not somebody else's.
+    #[error("{} {what}, and a key is configured: nothing in it can be told from what somebody else wrote there", path.display())]
+    Unsealed { path: PathBuf, what: &'static str },
+    /// Somebody without the key wrote to it.
+    #[error("the state database was changed without its key: {0}")]
+    Forged(String),
     /// A value could not be encrypted.
     #[error("a value could not be encrypted")]
     Crypt(#[from] crate::base::crypt::CryptError),
     /// A stored value makes no sense.
-    #[error("the state database holds nonsense: {0}")]
+    #[error("the state database is damaged: {0}")]
     Damaged(&'static str),
     /// The caller asked for something that cannot be stored.
     #[error("cannot be stored: {0}")]
@@ -54,7 +62,32 @@ pub enum CatalogError {
     Encode(#[from] serde_json::Error),
 }
 
+impl From<rusqlite::Error> for CatalogError {
+    fn from(error: rusqlite::Error) -> CatalogError {
+        if let rusqlite::Error::SqliteFailure(_, Some(said)) = &error
+            && said.starts_with(NOT_GENUINE)
+        {
+            return CatalogError::Forged(said.clone());
+        }
+        CatalogError::Sqlite(error)
+    }
+}
+
 impl CatalogError {
+    /// What to do about it, where the message alone does not say.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            CatalogError::Unsealed { .. } => Some(
+                "if you trust what is there, take it over once: cxonefs cache encrypt; else name another state.dir",
+            ),
+            CatalogError::Forged(_) => Some(
+                "restore the state directory from a backup; or move its cxonefs.db away, and a new one is begun (what was resolved is paid for again)",
+            ),
+            _ => None,
+        }
+    }
+
     /// Whether the file itself is bad, so that trying again will not help.
     #[must_use]
     pub fn is_damage(&self) -> bool {

@@ -16,7 +16,7 @@ use super::days::Unreadable;
 use super::error::CatalogError;
 use super::model::DayState;
 use super::{Catalog, beginnings};
-use crate::base::{Clock, Day, Since};
+use crate::base::{Clock, Day, Since, chain};
 use crate::cxone::{ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress};
 use crate::net::{ApiError, ApiErrorKind};
 
@@ -242,6 +242,13 @@ impl Indexer {
             landing.inner.note_outcome(day, mode, &answer);
             // Off the map first: who comes now finds the index, or tries again.
             drop(landing);
+            if let Err(error) = &answer
+                && !matches!(mode, Mode::Behind(_))
+                && sender.receiver_count() == 0
+            {
+                let cause = std::error::Error::source(error).map(tracing::field::display);
+                tracing::warn!(%day, %error, cause, "the day could not be listed after its waiters left; the next look tries again");
+            }
             sender.send_replace(Some(answer));
         });
         flight
@@ -316,7 +323,7 @@ impl Inner {
             // No receiver is not an error.
             let _ = self.changes.send(day);
         }
-        tracing::info!(%day, legs, skipped, changed, closed = closes, partial = request.updated_since.is_some(), "day indexed");
+        tracing::info!(%day, legs, skipped, changed, closed = closes, partial = request.updated_since.is_some(), "the day {day} is indexed: the tenant sent {legs} contact records, {skipped} of them unreadable");
         state.ok_or_else(|| CatalogError::Damaged("a day that was recorded is not there").into())
     }
 
@@ -367,7 +374,10 @@ impl Inner {
         match self.lister.list(start, end, None, &ListingProgress::default()).await {
             Ok(answer) => Ok(answer.contacts),
             Err(error) if error.kind == ApiErrorKind::BadAnswer => {
-                tracing::warn!(%start, %end, %error, "the hours beside a day could not be listed");
+                {
+                    let error = chain(&error);
+                    tracing::warn!(%start, %end, error, "the hours from {start} to {end}, beside a day, could not be listed ({error}): contacts that cross midnight may be shown without their first or last part");
+                };
                 Ok(Vec::new())
             }
             Err(error) => Err(IndexError::Api(Arc::new(error))),
@@ -381,13 +391,13 @@ impl Inner {
         match answer {
             Ok(_) => {
                 if state.failing.remove(&day).is_some() {
-                    tracing::info!(%day, "refreshing works again");
+                    tracing::info!(%day, "the day {day} can be refreshed again");
                 }
             }
             Err(error) if matches!(mode, Mode::Behind(_)) => {
                 if state.failing.insert(day, now).is_none() {
-                    let cause = std::error::Error::source(error).map(tracing::field::display);
-                    tracing::warn!(%day, %error, cause, "refreshing failed: the day is shown as it was last known");
+                    let error = chain(error);
+                    tracing::warn!(%day, error, "the day {day} could not be refreshed ({error}): it is shown as it was last known, and tried again when somebody looks");
                 }
             }
             Err(_) => {}

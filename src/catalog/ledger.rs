@@ -10,7 +10,8 @@ use rusqlite::{Connection, params};
 use super::convert::{from_time, to_time, to_unsigned};
 use super::error::CatalogError;
 use super::model::{LedgerEntry, LedgerId, LedgerRow};
-use super::{Catalog, db};
+use super::rows::Rows;
+use super::{Catalog, ERASED_COMM, ERASED_UID, db};
 use crate::base::MasterId;
 
 const BEGIN: &str = "INSERT INTO ledger(at, master_id, reason, uid, pid, comm) VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
@@ -36,16 +37,16 @@ impl Catalog {
     ) -> Result<Vec<LedgerId>, CatalogError> {
         self.inner.db.write(|transaction| {
             let mut begin = transaction.prepare_cached(BEGIN)?;
+            let marks = self.inner.marks.snapshot();
             let mut rows = Vec::new();
             for entry in entries {
-                begin.execute(params![
-                    from_time(entry.at),
-                    entry.master_id.0,
-                    entry.reason.word(),
-                    entry.uid,
-                    entry.pid,
-                    entry.comm,
-                ])?;
+                // Erased since it was asked for: the call counts; the caller is not recorded.
+                let (master, uid, pid, comm) = if marks.has(entry.master_id.0) {
+                    (0, ERASED_UID, 0, ERASED_COMM)
+                } else {
+                    (entry.master_id.0, entry.uid, entry.pid, entry.comm.as_str())
+                };
+                begin.execute(params![from_time(entry.at), master, entry.reason.word(), uid, pid, comm])?;
                 rows.push(LedgerId(transaction.last_insert_rowid()));
             }
             Ok(rows)
@@ -103,7 +104,7 @@ pub struct LedgerReader {
 impl LedgerReader {
     /// Opens the ledger of a state directory. Fails if there is no database yet.
     pub fn open(dir: &Path) -> Result<LedgerReader, CatalogError> {
-        Ok(LedgerReader { connection: db::open_reader(&db::file_in(dir))? })
+        Ok(LedgerReader { connection: db::open_reader(&db::file_in(dir), &Rows::of(None))? })
     }
 
     /// As [`Catalog::ledger_rows`].

@@ -9,32 +9,48 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use super::convert::{to_channel, to_time, to_unsigned};
 use super::error::CatalogError;
 use super::model::{AgentFolder, InteractionFolder, Leg};
+use super::rows::genuine;
 use super::vault::{Place, Vault};
-use super::{Catalog, contact_json};
+use super::{Catalog, contact_json, names};
 use crate::base::{AgentId, Channels, ContactId, Day, MasterId};
 
-const AGENTS: &str = "SELECT a.agent_id, a.name, a.ino, a.mtime, c.channel FROM agents a
+const AGENTS: &str = concat!(
+    "SELECT a.agent_id, a.name, a.ino, a.mtime, c.channel FROM agents a
     CROSS JOIN agent_channels c ON c.day = a.day AND c.agent_id = a.agent_id
-    WHERE a.day = ?1 ORDER BY a.name";
-const AGENT: &str = "SELECT agent_id, name, ino, mtime FROM agents WHERE day = ?1 AND agent_id = ?2";
+    WHERE a.day = ?1 AND ",
+    genuine!(agents "a."),
+    " AND ",
+    genuine!(agent_channels "c."),
+    " ORDER BY a.name"
+);
+const AGENT: &str =
+    concat!("SELECT agent_id, name, ino, mtime FROM agents WHERE day = ?1 AND agent_id = ?2 AND ", genuine!(agents ""));
 const AGENT_BY_NAME: &str = "SELECT agent_id, name, ino, mtime FROM agents WHERE day = ?1 AND name = ?2";
-const AGENT_CHANNELS: &str = "SELECT channel FROM agent_channels WHERE day = ?1 AND agent_id = ?2";
-const FOLDERS: &str =
-    "SELECT f.master_id, f.channel, f.name, f.ino, f.contact_mtime, f.contact_size, i.mtime, i.ino_base
-    FROM folders f CROSS JOIN interactions i ON i.master_id = f.master_id
-    WHERE f.day = ?1 AND f.agent_id = ?2 ORDER BY f.name";
-const FOLDER: &str =
-    "SELECT f.master_id, f.channel, f.name, f.ino, f.contact_mtime, f.contact_size, i.mtime, i.ino_base
-    FROM folders f CROSS JOIN interactions i ON i.master_id = f.master_id
-    WHERE f.master_id = ?3 AND f.day = ?1 AND f.agent_id = ?2";
-const FOLDER_BY_NAME: &str =
-    "SELECT f.master_id, f.channel, f.name, f.ino, f.contact_mtime, f.contact_size, i.mtime, i.ino_base
-    FROM folders f CROSS JOIN interactions i ON i.master_id = f.master_id
-    WHERE f.day = ?1 AND f.agent_id = ?2 AND f.name = ?3";
+const AGENT_CHANNELS: &str =
+    concat!("SELECT channel FROM agent_channels WHERE day = ?1 AND agent_id = ?2 AND ", genuine!(agent_channels ""));
+// An interaction's own row is checked when a file of it is looked at: a listing shows no more of it than a time.
+macro_rules! folders {
+    ($($condition:expr),+) => {
+        concat!(
+            "SELECT f.master_id, f.channel, f.name, f.ino, f.contact_mtime, f.contact_size, i.mtime, i.ino_base
+            FROM folders f CROSS JOIN interactions i ON i.master_id = f.master_id WHERE ",
+            $($condition),+
+        )
+    };
+}
+const FOLDERS: &str = folders!("f.day = ?1 AND f.agent_id = ?2 AND ", genuine!(folders "f."), " ORDER BY f.name");
+/// Of a folder whose rows were checked in this process; what was written since, we wrote.
+const FOLDERS_AGAIN: &str = folders!("f.day = ?1 AND f.agent_id = ?2 ORDER BY f.name");
+const FOLDER: &str = folders!("f.master_id = ?3 AND f.day = ?1 AND f.agent_id = ?2 AND ", genuine!(folders "f."));
+const FOLDER_BY_NAME: &str = folders!("f.day = ?1 AND f.agent_id = ?2 AND f.name = ?3 AND ", genuine!(folders "f."));
 pub(super) const PLACES: &str = "SELECT day, agent_id FROM folders WHERE master_id = ?1 ORDER BY day, agent_id";
 // A handful of legs is sorted; the shapes are found by number.
-const LEGS: &str = "SELECT s.keys, l.record, l.contact_id FROM legs l CROSS JOIN shapes s ON s.id = l.shape
-    WHERE l.day = ?1 AND l.agent_id = ?2 AND l.master_id = ?3 ORDER BY l.start, l.contact_id";
+const LEGS: &str = concat!(
+    "SELECT s.keys, l.record, l.contact_id FROM legs l CROSS JOIN shapes s ON s.id = l.shape
+    WHERE l.day = ?1 AND l.agent_id = ?2 AND l.master_id = ?3 AND ",
+    genuine!(legs "l."),
+    " ORDER BY l.start, l.contact_id"
+);
 const LEGS_OF_ALL: &str = "SELECT l.day, l.agent_id, l.contact_id FROM folders f CROSS JOIN legs l
     ON l.day = f.day AND l.agent_id = f.agent_id AND l.master_id = f.master_id
     WHERE f.master_id = ?1 ORDER BY f.day, f.agent_id, l.contact_id";
@@ -85,7 +101,11 @@ impl Catalog {
     /// The folder that was published under exactly this name, whatever its channels.
     pub fn agent_by_name(&self, day: Day, name: &str) -> Result<Option<AgentFolder>, CatalogError> {
         let vault = &self.inner.vault;
-        let name = vault.text(Place::agent_name(day), name)?;
+        if vault.is_sealed() {
+            // A sealed name is bound to its agent, whose id it ends with.
+            let Some(agent) = names::agent_of(name) else { return Ok(None) };
+            return Ok(self.agent(day, agent)?.filter(|found| *found.name == *name));
+        }
         let key = params![day.0, name];
         self.inner.db.read(|connection| one(connection, AGENT_BY_NAME, key, |row| agent_folder(vault, day, row)))
     }
@@ -97,8 +117,9 @@ impl Catalog {
         agent: AgentId,
         channels: &Channels,
     ) -> Result<Vec<InteractionFolder>, CatalogError> {
-        self.inner.db.read(|connection| {
-            let mut statement = connection.prepare_cached(FOLDERS)?;
+        let known = self.inner.checked.contains(day, agent);
+        let folders = self.inner.db.read(|connection| {
+            let mut statement = connection.prepare_cached(if known { FOLDERS_AGAIN } else { FOLDERS })?;
             let mut rows = statement.query([i64::from(day.0), agent.0])?;
             let mut folders = Vec::new();
             while let Some(row) = rows.next()? {
@@ -107,7 +128,11 @@ impl Catalog {
                 }
             }
             Ok(folders)
-        })
+        })?;
+        if !known {
+            self.inner.checked.note(day, agent);
+        }
+        Ok(folders)
     }
 
     pub fn interaction_folder(
@@ -171,6 +196,27 @@ impl Catalog {
         })
     }
 
+    /// The names of the skills that took part in an interaction, as far as Reporting tells.
+    pub fn skills(&self, master: MasterId) -> Result<Vec<String>, CatalogError> {
+        let vault = &self.inner.vault;
+        self.inner.db.read(|connection| {
+            let mut skills = Vec::new();
+            let mut places = connection.prepare_cached(PLACES)?;
+            let mut legs = connection.prepare_cached(LEGS)?;
+            let places = places.query_map([master.0], |row| Ok((Day(row.get(0)?), AgentId(row.get(1)?))))?;
+            for place in places {
+                let (day, agent) = place?;
+                let mut rows = legs.query(params![day.0, agent.0, master.0])?;
+                while let Some(row) = rows.next()? {
+                    let keys = row.get_ref(0)?.as_str().map_err(|_| CatalogError::Damaged("a name is no text"))?;
+                    let place = Place::record(day, agent, master, row.get(2)?);
+                    skills.extend(contact_json::text_of(keys, &vault.open_text(place, row.get_ref(1)?)?, "skillName")?);
+                }
+            }
+            Ok(skills)
+        })
+    }
+
     /// Known interactions and the known bytes of their resolved files, for `statfs`.
     pub fn totals(&self) -> Result<(u64, u64), CatalogError> {
         let totals: (i64, i64) = self.inner.db.read(|connection| {
@@ -191,9 +237,10 @@ fn one<T>(
 }
 
 pub(super) fn agent_folder(vault: &Vault, day: Day, row: &Row<'_>) -> Result<AgentFolder, CatalogError> {
+    let agent_id = AgentId(row.get(0)?);
     Ok(AgentFolder {
-        agent_id: AgentId(row.get(0)?),
-        name: Arc::from(vault.open_text(Place::agent_name(day), row.get_ref(1)?)?),
+        agent_id,
+        name: Arc::from(vault.open_text(Place::agent_name(day, agent_id), row.get_ref(1)?)?),
         ino: to_unsigned(row.get(2)?)?,
         mtime: to_time(row.get(3)?)?,
     })
@@ -214,8 +261,20 @@ fn interaction_folder(row: &Row<'_>) -> Result<InteractionFolder, CatalogError> 
 
 /// Every statement above that a listing or a lookup runs.
 #[cfg(test)]
-const ALL: [&str; 11] =
-    [AGENTS, AGENT, AGENT_CHANNELS, AGENT_BY_NAME, FOLDERS, FOLDER, FOLDER_BY_NAME, PLACES, LEGS, LEGS_OF_ALL, TOTALS];
+const ALL: [&str; 12] = [
+    AGENTS,
+    AGENT,
+    AGENT_CHANNELS,
+    AGENT_BY_NAME,
+    FOLDERS,
+    FOLDERS_AGAIN,
+    FOLDER,
+    FOLDER_BY_NAME,
+    PLACES,
+    LEGS,
+    LEGS_OF_ALL,
+    TOTALS,
+];
 
 #[cfg(test)]
 mod tests;

@@ -5,20 +5,24 @@
 //!
 //! | file | what lives there |
 //! | --- | --- |
+//! | `memory` | SQLite's memory, wiped when it is freed |
 //! | `statedir`, `db`, `schema`, `salvage` | the file on disk: whose, held by whom, which tables, what if it is damaged |
 //! | `names`, `inode`, `contact_json` | pure functions: directory names, inode numbers, `contact.json` |
 //! | `plan`, `record`, `beginnings` | writing a day: what is to be stored (pure), storing it, what began the day before |
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `highest`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
+//! | `audit_chain` | where the chain of the audit log begins and ends |
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
-//! | `vault` | encryption of what is said of people |
-//! | `erase` | forgetting an interaction so that nothing of it stays in the file |
+//! | `vault`, `rows`, `sealing` | encryption of what is said of people, checksums of rows, which key is in force |
+//! | `erase`, `marks` | forgetting an interaction so that nothing of it stays in the file, and does not come back |
+//! | `holds`, `evidence` | what may not be removed, and what recordings hashed to |
 //! | `recent` | interactions looked at lately |
 //! | `zone` | a state directory under another time zone |
 //! | `indexer` | when to ask the tenant for a day, each day once at a time |
 //!
 //! Invariants: a published name, inode number or time never changes; a folder never disappears, unless somebody erases it; what was paid for outlives the index.
 
+mod audit_chain;
 mod beginnings;
 mod contact_json;
 mod convert;
@@ -26,14 +30,18 @@ mod days;
 mod db;
 mod erase;
 mod error;
+mod evidence;
 mod facts;
 mod highest;
+mod holds;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod indexer;
 mod inode;
 mod ledger;
 mod listing;
+mod marks;
+mod memory;
 mod model;
 pub mod names;
 mod obstacles;
@@ -42,8 +50,10 @@ mod rates;
 mod recent;
 mod record;
 mod resolution;
+mod rows;
 mod salvage;
 mod schema;
+mod sealing;
 mod state;
 mod statedir;
 #[cfg(test)]
@@ -59,18 +69,23 @@ use jiff::tz::TimeZone;
 use days::KnownDays;
 use db::Db;
 use inode::InodeNumbers;
+use marks::Marks;
 use recent::Recent;
 use vault::Vault;
 
 use crate::base::crypt::Keys;
 
+pub use audit_chain::{ChainEnds, ChainPlace, read_audit_chain};
 pub use days::Unreadable;
-pub use erase::{AllHoldings, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
+pub use erase::{AllHoldings, ERASED, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;
+pub use evidence::Evidence;
 pub use highest::SHORTEST_SECONDS;
+pub use holds::Hold;
 pub use indexer::{IndexError, Indexer, Lister};
 pub use inode::{MAX_EMAILS, MAX_RECORDINGS, ROOT_INO, contact_ino, day_ino, file_ino};
 pub use ledger::LedgerReader;
+pub use marks::Mark;
 pub use model::{
     AgentFolder, CatalogSettings, DayState, FileKind, Interaction, InteractionFolder, LedgerEntry, LedgerId, LedgerRow,
     Leg, NewResolution, Resolution, ResolvedFile,
@@ -93,6 +108,8 @@ struct Inner {
     vault: Vault,
     known_days: KnownDays,
     highest: highest::Highest,
+    marks: Marks,
+    checked: rows::Checked,
 }
 
 impl Catalog {
@@ -104,9 +121,9 @@ impl Catalog {
         Catalog::open_sealed(dir, settings, &Keys::default())
     }
 
-    /// As [`Catalog::open`], with what is said of people encrypted if there is a current key. A database in the clear, or one
-    /// encrypted with the previous key, is encrypted anew; without a current key, it is decrypted. Any other key is refused
-    /// before anything is touched.
+    /// As [`Catalog::open`], with what is said of people encrypted if there is a current key. A database encrypted with the previous key is
+    /// encrypted anew; without a current key, it is decrypted. Any other key is refused before anything is touched, and so is a
+    /// database in the clear if there is a current key.
     pub fn open_sealed(dir: &Path, settings: CatalogSettings, keys: &Keys) -> Result<Catalog, CatalogError> {
         Catalog::open_with(dir, settings, keys, InodeNumbers::default())
     }
@@ -117,10 +134,13 @@ impl Catalog {
         if !db::file_in(dir).exists() {
             return Ok(None);
         }
-        vault::check(dir, keys)?;
-        let db = Db::open(dir)?;
-        let vault = vault::as_found(&db, keys)?;
-        Ok(Some(Catalog::over(db, vault, TimeZone::UTC, InodeNumbers::default())))
+        let (db, vault) = sealing::open_as_found(dir, keys)?;
+        Catalog::over(db, vault, TimeZone::UTC, InodeNumbers::default()).map(Some)
+    }
+
+    /// Encrypts a state directory with the current key, without checking its origin. Returns whether there was anything to do.
+    pub fn encrypt(dir: &Path, keys: &Keys) -> Result<bool, CatalogError> {
+        sealing::take_over(dir, keys)
     }
 
     fn open_with(
@@ -129,16 +149,16 @@ impl Catalog {
         keys: &Keys,
         numbers: InodeNumbers,
     ) -> Result<Catalog, CatalogError> {
-        vault::check(dir, keys)?;
-        let db = Db::open(dir)?;
+        let (db, vault) = sealing::open(dir, keys)?;
         zone::adopt(&db, &settings.timezone)?;
-        let vault = vault::adopt(&db, keys)?;
-        Ok(Catalog::over(db, vault, settings.timezone, numbers))
+        Catalog::over(db, vault, settings.timezone, numbers)
     }
 
-    fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Catalog {
+    fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
         let (known_days, recent) = (KnownDays::default(), Recent::new());
-        let highest = highest::Highest::default();
-        Catalog { inner: Arc::new(Inner { db, recent, timezone, numbers, vault, known_days, highest }) }
+        let (highest, marks) = (highest::Highest::default(), Marks::load(&db, &vault)?);
+        let checked = rows::Checked::default();
+        let inner = Inner { db, recent, timezone, numbers, vault, known_days, highest, marks, checked };
+        Ok(Catalog { inner: Arc::new(inner) })
     }
 }

@@ -41,6 +41,17 @@ pub fn agent_name(agent: AgentId, last_name: Option<&str>, first_name: Option<&s
     words + &id
 }
 
+/// The agent whose name on some day may be this one; none if it is no agent's.
+#[must_use]
+pub fn agent_of(name: &str) -> Option<AgentId> {
+    if name == "no_agent" {
+        return Some(AgentId::NONE);
+    }
+    let (_, id) = name.rsplit_once('_')?;
+    let digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| id.parse().ok())?.map(AgentId)
+}
+
 /// `{HHMMSS}_{channel}_{in|out}_{masterContactId}`, with the local time of the agent's first leg that day.
 #[must_use]
 pub fn interaction_name(first_leg: Time, channel: Channel, is_outbound: bool, master: MasterId) -> String {

@@ -36,6 +36,7 @@ impl Catalog {
         let subject = file.map_or(INTERACTION, kind_code);
         let reason = self.inner.vault.text(Place::obstacle(master, subject), &obstacle.reason)?;
         self.inner.db.write(|transaction| {
+            self.inner.marks.snapshot().check(master)?;
             transaction.prepare_cached(PUT)?.execute(params![
                 master.0,
                 subject,
@@ -92,11 +93,11 @@ impl Catalog {
     }
 
     /// How many obstacles hold at `now`, by kind, in the order of [`ObstacleKind::ALL`].
-    pub fn obstacle_counts(&self, now: jiff::Timestamp) -> Result<[u64; 5], CatalogError> {
+    pub fn obstacle_counts(&self, now: jiff::Timestamp) -> Result<[u64; ObstacleKind::ALL.len()], CatalogError> {
         self.inner.db.read(|connection| {
             let mut statement = connection.prepare_cached(COUNTS)?;
             let mut rows = statement.query([from_time(now)])?;
-            let mut counts = [0; 5];
+            let mut counts = [0; ObstacleKind::ALL.len()];
             while let Some(row) = rows.next()? {
                 let kind = kind_of(&row.get::<_, String>(0)?)?;
                 counts[kind as usize] = to_unsigned(row.get(1)?)?;

@@ -32,6 +32,11 @@ impl Recent {
         self.lock().put(interaction.master_id, (generation, interaction.clone()));
     }
 
+    /// Forgets all of them: what was erased must not stay in memory.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, LruCache<MasterId, (u64, Interaction)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -71,11 +71,9 @@ impl Catalog {
         state: &DayState,
         unreadable: Unreadable,
     ) -> Result<bool, CatalogError> {
-        // Encoding needs no lock, so billed calls can be written to the ledger meanwhile.
-        let plan = plan::plan(day, &self.inner.timezone, records)?;
-        let changed = self.inner.db.write(|connection| {
+        let changed = self.record_unmarked(day, records, |recorder| {
+            let connection = recorder.connection;
             let known = days::get(connection, day)?;
-            let recorder = Recorder { catalog: self, connection, day, plan: &plan };
             let changed = recorder.legs()?;
             days::put(connection, day, state, unreadable)?;
             Ok(changed || known.is_none())
@@ -91,8 +89,31 @@ impl Catalog {
         if self.day(day)?.is_none() {
             return Ok(false);
         }
-        let plan = plan::plan(day, &self.inner.timezone, records)?;
-        self.inner.db.write(|connection| Recorder { catalog: self, connection, day, plan: &plan }.legs())
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is one for a single lifetime")]
+        self.record_unmarked(day, records, |recorder| recorder.legs())
+    }
+
+    /// Records what tells of no erased contact, also of one that is erased meanwhile.
+    fn record_unmarked(
+        &self,
+        day: Day,
+        records: &[ContactRecord],
+        record: impl Fn(&Recorder<'_>) -> Result<bool, CatalogError>,
+    ) -> Result<bool, CatalogError> {
+        loop {
+            let marks = self.inner.marks.snapshot();
+            let records = marks.unmarked(records);
+            // Encoding needs no lock, so billed calls can be written to the ledger meanwhile.
+            let plan = plan::plan(day, &self.inner.timezone, &records)?;
+            let recorded = self.inner.db.write(|connection| {
+                let recorder = Recorder { catalog: self, connection, day, plan: &plan };
+                // A mark is in memory before anything is erased: what is stored under older ones is erased after this.
+                marks.is_current().then(|| record(&recorder)).transpose()
+            })?;
+            if let Some(changed) = recorded {
+                return Ok(changed);
+            }
+        }
     }
 }
 
@@ -226,7 +247,7 @@ impl Recorder<'_> {
         let (last, first) =
             named.map_or((None, None), |record| (record.last_name.as_deref(), record.first_name.as_deref()));
         let name = names::agent_name(agent, last, first);
-        let name = self.catalog.inner.vault.text(Place::agent_name(self.day), &name)?;
+        let name = self.catalog.inner.vault.text(Place::agent_name(self.day, agent), &name)?;
         let numbers = self.catalog.inner.numbers;
         let mut add = self.connection.prepare_cached(AGENT_ADD)?;
         salted(|salt| {

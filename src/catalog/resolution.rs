@@ -12,24 +12,36 @@ use super::error::CatalogError;
 use super::highest::Highest;
 use super::inode::{MAX_EMAILS, MAX_RECORDINGS, kind_code, kind_from_code};
 use super::model::{FileKind, Interaction, NewResolution, Resolution, ResolvedFile};
+use super::rows::genuine;
 use super::state::Obstacles;
 use super::vault::{Place, Vault};
 use super::{Catalog, Inner, obstacles, rates};
 use crate::base::MasterId;
 
 // One row per file, or one without a file: a single statement sees a single state, and is all that most listings cost.
-pub(super) const ONE: &str =
+pub(super) const ONE: &str = concat!(
     "SELECT i.channel, i.ino_base, i.mtime, i.first_start, i.last_end, i.places, i.resolved_at, i.recheck_at,
     o.kind, o.reason, o.said_at, o.again_at, o.times, o.scope, s.kind, s.reason, s.said_at, s.again_at, s.times, s.scope,
-    f.kind, f.name, f.size, f.validator FROM interactions i LEFT JOIN files f ON f.master_id = i.master_id
-    LEFT JOIN obstacles o ON o.master_id = i.master_id AND o.subject = 0
-    LEFT JOIN obstacles s ON s.master_id = f.master_id AND s.subject = f.kind
-    WHERE i.master_id = ?1 ORDER BY f.kind";
+    f.kind, f.name, f.size, f.validator FROM interactions i LEFT JOIN files f ON f.master_id = i.master_id AND ",
+    genuine!(files "f."),
+    " LEFT JOIN obstacles o ON o.master_id = i.master_id AND o.subject = 0 AND ",
+    genuine!(obstacles "o."),
+    " LEFT JOIN obstacles s ON s.master_id = f.master_id AND s.subject = f.kind AND ",
+    genuine!(obstacles "s."),
+    " WHERE i.master_id = ?1 AND ",
+    genuine!(interactions "i."),
+    " ORDER BY f.kind"
+);
 /// Where the columns of the two obstacles and of the file begin in it.
 const OBSTACLE_AT: usize = 8;
 const STORAGE_AT: usize = 14;
 const FILE_AT: usize = 20;
-pub(super) const FILES: &str = "SELECT kind, name, size, validator FROM files WHERE master_id = ?1 ORDER BY kind";
+pub(super) const FILES: &str = concat!(
+    "SELECT kind, name, size, validator FROM files WHERE master_id = ?1 AND ",
+    genuine!(files ""),
+    " ORDER BY kind"
+);
+const ALL_FILES: &str = concat!("SELECT master_id, kind FROM files WHERE ", genuine!(files ""));
 pub(super) const DOCUMENT: &str = "SELECT bytes FROM documents WHERE master_id = ?1 AND kind = ?2";
 pub(super) const SPAN: &str = "SELECT channel, first_start, last_end FROM interactions WHERE master_id = ?1";
 pub(super) const RESOLVE: &str = "UPDATE interactions SET resolved_at = ?2, recheck_at = ?3 WHERE master_id = ?1";
@@ -111,6 +123,21 @@ impl Catalog {
     pub fn recheck_at(&self, master: MasterId, at: Timestamp) -> Result<bool, CatalogError> {
         self.inner.db.write(|transaction| {
             Ok(transaction.prepare_cached(RECHECK)?.execute(params![master.0, from_time(at)])? > 0)
+        })
+    }
+
+    /// Every recording that a resolution told of.
+    pub fn recordings(&self) -> Result<Vec<(MasterId, u8)>, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut statement = connection.prepare(ALL_FILES)?;
+            let mut rows = statement.query([])?;
+            let mut recordings = Vec::new();
+            while let Some(row) = rows.next()? {
+                if let Some(FileKind::Recording(index)) = kind_from_code(row.get(1)?) {
+                    recordings.push((MasterId(row.get(0)?), index));
+                }
+            }
+            Ok(recordings)
         })
     }
 

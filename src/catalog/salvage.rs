@@ -3,6 +3,8 @@
 //! The index (days, folders, legs) is not saved: the tenant has it. A resolution of which something is lost is forgotten as a whole, or
 //! its files would be missing for ever; what the cache has of it then comes back by itself.
 //!
+//! Where a key is in force, only rows that it vouches for are saved.
+//!
 //! The damaged database may be of any version: a table is read by the columns that it has, and later ones keep their defaults.
 
 use std::path::Path;
@@ -12,6 +14,7 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 use super::db;
 use super::error::CatalogError;
 use super::inode::IS_DOCUMENT;
+use super::rows::Rows;
 use super::schema::{self, Found};
 
 /// What was read of a table.
@@ -23,11 +26,11 @@ struct Copied {
 }
 
 /// Copies rows until one cannot be read, table by table. Returns how many were copied.
-pub(super) fn copy(damaged: &Path, into: &mut Connection) -> usize {
+pub(super) fn copy(damaged: &Path, into: &mut Connection, genuine: &Rows) -> usize {
     let mut copied = 0;
     let mut files_from = None;
     for table in schema::WORTH_SALVAGING {
-        let table_copied = copy_table(damaged, into, table).unwrap_or_else(|error| {
+        let table_copied = copy_table(damaged, into, table, genuine).unwrap_or_else(|error| {
             tracing::debug!(table, %error, "nothing was salvaged from this table");
             Copied { rows: 0, broken_after: Some(Value::Integer(i64::MIN)) }
         });
@@ -37,13 +40,13 @@ pub(super) fn copy(damaged: &Path, into: &mut Connection) -> usize {
         }
     }
     if let Err(error) = forget_incomplete(into, files_from) {
-        tracing::warn!(%error, "what was salvaged could not be checked");
+        tracing::warn!(%error, "what was salvaged of the damaged state database could not be checked: {error}");
     }
     copied
 }
 
-fn copy_table(damaged: &Path, into: &mut Connection, table: &str) -> Result<Copied, CatalogError> {
-    let from = db::open_reader(damaged)?;
+fn copy_table(damaged: &Path, into: &mut Connection, table: &str, genuine: &Rows) -> Result<Copied, CatalogError> {
+    let from = db::open_reader(damaged, genuine)?;
     match schema::identify(&from)? {
         // A newer one too: its columns of the same names say the same.
         Found::Ours(_) => {}
@@ -54,7 +57,8 @@ fn copy_table(damaged: &Path, into: &mut Connection, table: &str) -> Result<Copi
         return Ok(Copied::default());
     }
     let (names, marks) = (columns.join(", "), vec!["?"; columns.len()].join(", "));
-    let mut select = from.prepare(&format!("SELECT {names} FROM {table}"))?;
+    let condition = genuine.condition(table);
+    let mut select = from.prepare(&format!("SELECT {names} FROM {table} WHERE {condition}"))?;
     let transaction = into.transaction()?;
     let mut copied = Copied::default();
     {

@@ -23,7 +23,7 @@ pub(super) enum Found {
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Step n leads from schema n to schema n + 1. A published step is never edited.
-const MIGRATIONS: [&str; 4] = [V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES];
+const MIGRATIONS: &[&str] = &[V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES, AUDIT_CHAIN, CONTROLS, CHECKSUMS];
 
 /// How many of a day's contacts cannot be shown.
 const UNREADABLE_CONTACTS: &str = "ALTER TABLE days ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;";
@@ -201,9 +201,79 @@ CREATE TABLE obstacles(
 );
 ";
 
+/// Where the chain of the audit log begins and ends.
+const AUDIT_CHAIN: &str = "
+CREATE TABLE audit_chain(
+    id INTEGER PRIMARY KEY CHECK(id = 1),
+    start_number INTEGER NOT NULL,
+    start_hash BLOB NOT NULL,
+    head_number INTEGER NOT NULL,
+    head_hash BLOB NOT NULL
+);
+";
+
+/// What an auditor asks for: marks of erased contacts and the key that they are made with, interactions that are held, and hashes of
+/// recordings that were here as a whole.
+const CONTROLS: &str = "
+CREATE TABLE erasure_keys(
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL
+);
+CREATE TABLE erased(
+    mark BLOB PRIMARY KEY,
+    at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE holds(
+    master_id INTEGER PRIMARY KEY,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    uid INTEGER NOT NULL
+);
+CREATE TABLE evidence(
+    id INTEGER PRIMARY KEY,
+    master_id INTEGER NOT NULL,
+    recording INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    validator TEXT NOT NULL,
+    host TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    UNIQUE(master_id, recording, size, validator, sha256)
+);
+";
+
+/// The keyed checksum of each row that decides something; NULL where nothing is encrypted. See `rows`.
+const CHECKSUMS: &str = "
+ALTER TABLE facts ADD COLUMN mac BLOB;
+ALTER TABLE days ADD COLUMN mac BLOB;
+ALTER TABLE agents ADD COLUMN mac BLOB;
+ALTER TABLE agent_channels ADD COLUMN mac BLOB;
+ALTER TABLE folders ADD COLUMN mac BLOB;
+ALTER TABLE shapes ADD COLUMN mac BLOB;
+ALTER TABLE legs ADD COLUMN mac BLOB;
+ALTER TABLE interactions ADD COLUMN mac BLOB;
+ALTER TABLE files ADD COLUMN mac BLOB;
+ALTER TABLE obstacles ADD COLUMN mac BLOB;
+ALTER TABLE ledger ADD COLUMN mac BLOB;
+ALTER TABLE highest ADD COLUMN mac BLOB;
+";
+
 /// Tables that hold what was paid for, learned or published, in the order in which they can be copied into another database.
-pub(super) const WORTH_SALVAGING: [&str; 8] =
-    ["ledger", "facts", "interactions", "files", "documents", "rates", "highest", "obstacles"];
+pub(super) const WORTH_SALVAGING: [&str; 13] = [
+    "erasure_keys",
+    "erased",
+    "holds",
+    "ledger",
+    "facts",
+    "interactions",
+    "files",
+    "documents",
+    "rates",
+    "highest",
+    "obstacles",
+    "evidence",
+    "audit_chain",
+];
 
 /// Reads whose database it is. Fails where the file is no database.
 pub(super) fn identify(connection: &Connection) -> rusqlite::Result<Found> {
@@ -227,6 +297,21 @@ pub(super) fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Re
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// What a database has by name: tables, indexes, triggers, views. Two that were made by the same steps have the same.
+fn objects(connection: &Connection) -> rusqlite::Result<Vec<[Option<String>; 4]>> {
+    let mut statement =
+        connection.prepare("SELECT type, name, tbl_name, sql FROM main.sqlite_schema ORDER BY type, name, tbl_name")?;
+    let rows = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?;
+    rows.collect()
+}
+
+/// Whether nothing was added to a current database: a trigger of somebody else's would change rows in our name.
+pub(super) fn is_as_made(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut made = Connection::open_in_memory()?;
+    migrate(&mut made, 0)?;
+    Ok(objects(connection)? == objects(&made)?)
 }
 
 /// A database as its first version made it, for tests of what became of it since.

@@ -45,16 +45,19 @@ pub enum ObstacleKind {
     Archived,
     /// There was no answer: 5xx, a cut, silence.
     Failed,
+    /// A recording that was published is not given out any more.
+    Withdrawn,
 }
 
 impl ObstacleKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [ObstacleKind; 5] = [
+    pub const ALL: [ObstacleKind; 6] = [
         ObstacleKind::Denied,
         ObstacleKind::Refused,
         ObstacleKind::Restoring,
         ObstacleKind::Archived,
         ObstacleKind::Failed,
+        ObstacleKind::Withdrawn,
     ];
 
     /// The word in the database.
@@ -66,6 +69,7 @@ impl ObstacleKind {
             ObstacleKind::Restoring => "restoring",
             ObstacleKind::Archived => "archived",
             ObstacleKind::Failed => "failed",
+            ObstacleKind::Withdrawn => "withdrawn",
         }
     }
 }
@@ -104,6 +108,7 @@ impl State {
             State::None { .. } => "none",
             State::Hindered(obstacle) => match obstacle.kind {
                 ObstacleKind::Denied => ObstacleKind::Refused.word(),
+                ObstacleKind::Withdrawn => "none",
                 kind => kind.word(),
             },
         }

@@ -59,7 +59,7 @@ fn check_dir(path: &Path) -> Result<(), CatalogError> {
         return Err(CatalogError::Writable { path: path.to_owned() });
     }
     if mode & 0o777 != DIR_MODE {
-        tracing::warn!(path = %path.display(), mode = format!("{mode:o}"), "others could look into the state directory: now 0700");
+        tracing::warn!(path = %path.display(), mode = format!("{mode:o}"), "others could look into the state directory {} (mode {mode:o}): its mode is 0700 from now on", path.display());
         std::fs::set_permissions(path, Permissions::from_mode(DIR_MODE)).map_err(CatalogError::io("restrict", path))?;
     }
     Ok(())

@@ -20,7 +20,7 @@ pub(super) fn adopt(db: &Db, zone: &TimeZone) -> Result<(), CatalogError> {
         return Ok(());
     }
     if let Some(found) = &found {
-        tracing::warn!(was = %found, now = %wanted, "the time zone changed: days are listed anew; nothing is billed again");
+        tracing::warn!(was = %found, now = %wanted, "the time zone (tree.timezone) was {found} and is {wanted} now: days are listed anew; nothing is billed again");
     }
     db.write(|transaction| {
         transaction.execute_batch(

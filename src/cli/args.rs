@@ -3,6 +3,7 @@
 // Doc comments here are the help, which is plain text.
 #![expect(clippy::doc_markdown)]
 
+mod evidence;
 mod mount;
 mod running;
 mod setup;
@@ -12,10 +13,12 @@ mod tests;
 
 use clap::{Parser, Subcommand};
 
+use super::audit::AuditArgs;
 use super::cache::CacheArgs;
 use crate::ops::version;
+pub use evidence::{HoldArgs, HoldCommand, HoldWhere, ManifestArgs};
 pub use mount::{LogArgs, MountArgs, SettingFlags, UmountArgs};
-pub use running::{LedgerArgs, LedgerBy, LogLevelArgs, RefreshArgs, StatusArgs, WarmArgs};
+pub use running::{LedgerArgs, LedgerBy, LogLevelArgs, RefreshArgs, StateArgs, StatusArgs, WarmArgs};
 pub use setup::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs};
 pub use simulated::{DemoArgs, SimulateArgs, TenantArgs, TenantLimits};
 
@@ -49,7 +52,10 @@ pub enum Command {
     Ledger(LedgerArgs),
     Status(StatusArgs),
     Refresh(RefreshArgs),
+    Audit(AuditArgs),
     Cache(CacheArgs),
+    Hold(HoldArgs),
+    Manifest(ManifestArgs),
     Warm(WarmArgs),
     LogLevel(LogLevelArgs),
     Init(InitArgs),

@@ -15,7 +15,7 @@ use crate::base::failure::Failure;
 use crate::config::env::Environment;
 use crate::config::{self, ConfigFile, Host, Sources};
 use crate::daemon::{self, Plan};
-use crate::ops::{logging, privacy};
+use crate::ops::logging;
 
 /// Interactions that are looked at for one with a recording. Among so many there is one.
 const TRIES_MAX: usize = 50;
@@ -37,10 +37,11 @@ pub fn run(args: DemoArgs) -> Result<(), Failure> {
         let sources = Sources { file: Some(file), environment: Environment::default(), ..Sources::default() };
         let config = config::resolve(&sources, &host)?;
         let absolute = preflight::check(&mount_point.path, &config, &host)?;
-        if let Err(error) = privacy::no_core_dumps() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "core dumps cannot be turned off");
-        }
-        daemon::serve(Plan { config, mount_point: absolute, reload: None, metrics: None }, introduce).await
+        daemon::serve(
+            Plan { config, mount_point: absolute, reload: None, metrics: None, service_unmounts: false },
+            introduce,
+        )
+        .await
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result

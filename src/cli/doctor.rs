@@ -4,6 +4,7 @@
 mod billed;
 mod check;
 mod machine;
+mod network;
 mod places;
 mod settings;
 mod tenant;
@@ -16,7 +17,8 @@ use serde_json::json;
 
 use super::args::DoctorArgs;
 use crate::base::failure::Failure;
-use crate::base::{Clock, MasterId, SystemClock};
+use crate::base::shown::shown_json;
+use crate::base::{Clock, MasterId, SystemClock, shown};
 use crate::config::{self, Config, Host};
 use crate::cxone::Tenant;
 use crate::daemon::{self, assemble};
@@ -39,7 +41,8 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     }
     if args.json {
         let all_well = checks.iter().all(|check| check.outcome != Outcome::Failed);
-        println!("{}", json!({ "ok": all_well, "checks": checks }));
+        let report = json!({ "ok": all_well, "checks": checks }).to_string();
+        println!("{}", shown_json(&report));
     } else {
         print!("{}", table(&checks));
     }
@@ -67,9 +70,9 @@ fn table(checks: &[Check]) -> String {
     let mut text = String::new();
     for check in checks {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{} {:<20} {}", check.outcome.mark(), check.name, check.detail);
+        let _ = writeln!(text, "{} {:<20} {}", check.outcome.mark(), check.name, shown(&check.detail));
         for line in check.remedy.iter().flat_map(|remedy| remedy.lines()) {
-            let _ = writeln!(text, "  {:<20} -> {line}", "");
+            let _ = writeln!(text, "  {:<20} -> {}", "", shown(line));
         }
     }
     text
@@ -105,11 +108,11 @@ mod tests {
     fn each_line_has_its_mark_and_its_remedy() {
         let text = table(&[
             Check::ok("kernel", "Linux 6.12"),
-            Check::failed("login", "refused", "check the key\nand its user"),
+            Check::failed("login", "refused\u{202e}", "check the key\nand its user\u{1b}"),
         ]);
         assert_eq!(
             text,
-            "✓ kernel               Linux 6.12\n✗ login                refused\n                       -> check the key\n                       -> and its user\n"
+            "✓ kernel               Linux 6.12\n✗ login                refused\u{fffd}\n                       -> check the key\n                       -> and its user\u{fffd}\n"
         );
     }
 }

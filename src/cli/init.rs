@@ -1,6 +1,7 @@
 //! `cxonefs init`: a first configuration. Gathers, tries the login, writes, says what to do next.
 
 mod ask;
+mod check;
 
 use std::io::IsTerminal;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,12 +13,14 @@ use secrecy::{ExposeSecret, SecretString};
 use super::args::InitArgs;
 use super::workspace;
 use crate::base::failure::Failure;
-use crate::base::{Clock as _, SystemClock};
+use crate::base::{Clock as _, SystemClock, shown};
 use crate::config::env::Environment;
 use crate::config::template::{self, Given};
 use crate::config::{self, Assignment, ConfigFile, Host, Sources, env, locate, raw};
 use crate::cxone::Tenant;
 use crate::daemon::{self, assemble};
+use crate::net::{ApiError, ApiErrorKind};
+use check::Verdict;
 
 const ACCESS_KEY_ID: &str = "tenant.access_key_id";
 const SECRET: &str = "tenant.access_key_secret";
@@ -41,6 +44,8 @@ pub fn run(args: &InitArgs) -> Result<(), Failure> {
     let host = Host::of_process();
     let path = place(args, &host)?;
     refuse_to_overwrite(&path, args.force)?;
+    // Before anything is asked: no answer is to be lost.
+    check::writable(&path).map_err(|why| Failure::failed(why).remedy("choose another place: --config FILE"))?;
     if let Some(id) = args.access_key_id.clone().filter(|id| !id.is_empty()) {
         given.insert(ACCESS_KEY_ID.to_owned(), id);
     }
@@ -49,13 +54,26 @@ pub fn run(args: &InitArgs) -> Result<(), Failure> {
     for (key, setting) in &environment.layer {
         given.entry(key.clone()).or_insert_with(|| setting.value.to_string().trim_matches('"').to_owned());
     }
-    ask_for_the_rest(&mut given)?;
+    ask_for_the_rest(&mut given, !args.no_test)?;
+    write_down_directories(&mut given, &path, &host);
     let secret = secret(args, &path, &mut given, &environment)?;
-    let draft = Draft { path, given, secret };
-    test(&draft, &host, args.no_test)?;
+    let mut draft = Draft { path, given, secret };
+    while let Err(failed) = test(&draft, &host, args.no_test) {
+        ask_again(&mut draft, failed)?;
+    }
     write(&draft)?;
     print!("{}", next(&draft.path, &host));
     Ok(())
+}
+
+/// Directories are written down, so that whatever is asked of this configuration finds the same ones: a mount, a service, `ledger`, `cache purge`.
+fn write_down_directories(given: &mut Given, path: &Path, host: &Host) {
+    let (state, cache) = config::default_dirs(path, host);
+    for (key, dir) in [("state.dir", state), ("cache.dir", cache)] {
+        if let Some(dir) = dir {
+            given.entry(key.to_owned()).or_insert_with(|| dir.display().to_string());
+        }
+    }
 }
 
 /// What `--set` gives, under the rules that hold for a mount: what is refused there must not be left out of the file here.
@@ -82,8 +100,33 @@ fn refuse_to_overwrite(path: &Path, force: bool) -> Result<(), Failure> {
         .remedy("edit it; or choose another place with --config; or overwrite it with --force"))
 }
 
+/// One thing to ask for.
+struct Question {
+    key: &'static str,
+    words: &'static str,
+    default: &'static str,
+    is_needed: bool,
+}
+
+const ISSUER: Question =
+    Question { key: "tenant.issuer", words: "Issuer", default: "https://cxone.niceincontact.com", is_needed: true };
+const KEY_ID: Question = Question { key: ACCESS_KEY_ID, words: "Access key id", default: "", is_needed: true };
+const SINCE: Question = Question {
+    key: "tree.since",
+    words: "First day shown (a date, or days such as 90d)",
+    default: "90d",
+    is_needed: true,
+};
+const TIMEZONE: Question = Question {
+    key: "tree.timezone",
+    words: "Time zone (such as America/New_York; empty: this machine's)",
+    default: "",
+    is_needed: false,
+};
+const SECRET_WORDS: &str = "Access key secret (not shown)";
+
 /// Asks for what has no default; on no terminal, says what is missing.
-fn ask_for_the_rest(given: &mut Given) -> Result<(), Failure> {
+fn ask_for_the_rest(given: &mut Given, network: bool) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         if given.contains_key(ACCESS_KEY_ID) {
             return Ok(());
@@ -91,23 +134,66 @@ fn ask_for_the_rest(given: &mut Given) -> Result<(), Failure> {
         return Err(Failure::usage("the access key's id is missing, and there is no terminal to ask on")
             .remedy("--access-key-id ID or CXONEFS_ACCESS_KEY_ID"));
     }
-    for (key, question, default) in [
-        ("tenant.issuer", "Issuer", "https://cxone.niceincontact.com"),
-        (ACCESS_KEY_ID, "Access key id", ""),
-        ("tree.since", "First day shown (a date, or days such as 90d)", "90d"),
-        ("tree.timezone", "Time zone (such as America/New_York; empty: this machine's)", ""),
-    ] {
-        if given.contains_key(key) {
-            continue;
-        }
-        let answer = ask::line(question, default)?;
-        if !answer.is_empty() {
-            given.insert(key.to_owned(), answer);
-        } else if key == ACCESS_KEY_ID {
-            return Err(Failure::usage("without an access key there is no login"));
+    for question in [ISSUER, KEY_ID, SINCE, TIMEZONE] {
+        if !given.contains_key(question.key) {
+            ask(given, &question, question.default, network)?;
         }
     }
     Ok(())
+}
+
+/// Asks until the answer can be used. One that is only doubted is taken when it is given twice.
+fn ask(given: &mut Given, question: &Question, default: &str, network: bool) -> Result<(), Failure> {
+    let mut default = default.to_owned();
+    let mut doubted = None;
+    loop {
+        let answer = ask::line(question.words, &default)?;
+        if answer.is_empty() {
+            if !question.is_needed {
+                return Ok(());
+            }
+            println!("  an answer is needed here");
+            continue;
+        }
+        match check::answer(question.key, &answer, network) {
+            Verdict::Wrong(why) => {
+                println!("  {why}");
+                continue;
+            }
+            Verdict::Doubtful(why) if doubted.as_ref() != Some(&answer) => {
+                println!("  {why}\n  Enter keeps it");
+                default.clone_from(&answer);
+                doubted = Some(answer);
+                continue;
+            }
+            Verdict::Doubtful(_) | Verdict::Fine => {}
+        }
+        given.insert(question.key.to_owned(), answer);
+        return Ok(());
+    }
+}
+
+/// After a login that did not work: asks again for what it speaks against, and for nothing else.
+fn ask_again(draft: &mut Draft, failed: Untested) -> Result<(), Failure> {
+    let Untested { failure, doubts } = failed;
+    let can_ask = std::io::stdin().is_terminal();
+    match doubts {
+        Some(Doubts::Key) if can_ask && draft.secret.is_some() => {
+            print!("{}", failure.render());
+            let before = draft.given.get(ACCESS_KEY_ID).cloned().unwrap_or_default();
+            ask(&mut draft.given, &KEY_ID, &before, false)?;
+            if let Some((_, secret)) = &mut draft.secret {
+                *secret = ask::secret(SECRET_WORDS)?;
+            }
+            Ok(())
+        }
+        Some(Doubts::Host) if can_ask => {
+            print!("{}", failure.render());
+            let before = draft.given.get(ISSUER.key).cloned().unwrap_or_else(|| ISSUER.default.to_owned());
+            ask(&mut draft.given, &ISSUER, &before, true)
+        }
+        _ => Err(failure),
+    }
 }
 
 /// Where the secret comes from, in order: a file that is named, the environment, the terminal.
@@ -126,7 +212,7 @@ fn secret(
     }
     let secret = match environment.secrets.get(SECRET) {
         Some(secret) => secret.clone(),
-        None if std::io::stdin().is_terminal() => ask::secret("Access key secret (not shown)")?,
+        None if std::io::stdin().is_terminal() => ask::secret(SECRET_WORDS)?,
         None => {
             return Err(Failure::usage("the access key's secret is missing, and there is no terminal to ask on")
                 .remedy("CXONEFS_ACCESS_KEY_SECRET, or --secret-file FILE"));
@@ -148,26 +234,57 @@ fn secret_name(config: &Path) -> String {
     }
 }
 
+/// Which answer a failed login speaks against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubts {
+    Key,
+    Host,
+}
+
+/// Why what would be written does not work.
+struct Untested {
+    failure: Failure,
+    /// None: no other answer would help.
+    doubts: Option<Doubts>,
+}
+
+impl From<Failure> for Untested {
+    fn from(failure: Failure) -> Untested {
+        Untested { failure, doubts: None }
+    }
+}
+
 /// Settles what would be written as a mount would, and logs in with it.
-fn test(draft: &Draft, host: &Host, only_settle: bool) -> Result<(), Failure> {
+fn test(draft: &Draft, host: &Host, only_settle: bool) -> Result<(), Untested> {
     let text = template::toml(&draft.given);
     let mut environment = Environment::default();
     if let Some((_, secret)) = &draft.secret {
         environment.secrets.insert(SECRET.to_owned(), secret.clone());
     }
     let file = Some(ConfigFile { path: draft.path.clone(), text });
-    let config = config::resolve(&Sources { file, environment, ..Sources::default() }, host)?;
+    let config = config::resolve(&Sources { file, environment, ..Sources::default() }, host).map_err(Failure::from)?;
     for warning in config.warnings_at(SystemClock.now()) {
         eprintln!("cxonefs: {warning}");
     }
     if only_settle {
         return Ok(());
     }
-    let failed = |error| assemble::login_failure(error, &config);
+    let failed = |error: ApiError| {
+        let doubts = doubts(error.kind);
+        Untested { failure: assemble::login_failure(error, &config), doubts }
+    };
     let tenant = Tenant::new(assemble::tenant_settings(&config), Arc::new(SystemClock)).map_err(failed)?;
     let (api, playback) = daemon::runtime()?.block_on(tenant.endpoints()).map_err(failed)?;
-    println!("the login works: reporting at {api}, playback at {playback}");
+    println!("the login works: reporting at {}, playback at {}", shown(&api), shown(&playback));
     Ok(())
+}
+
+fn doubts(kind: ApiErrorKind) -> Option<Doubts> {
+    match kind {
+        ApiErrorKind::Denied => Some(Doubts::Key),
+        ApiErrorKind::Unavailable | ApiErrorKind::Timeout | ApiErrorKind::BadAnswer => Some(Doubts::Host),
+        ApiErrorKind::Configuration | ApiErrorKind::RateLimited { .. } => None,
+    }
 }
 
 fn write(draft: &Draft) -> Result<(), Failure> {
@@ -218,6 +335,7 @@ mod tests {
                 _ if info.name == "timezone" => format!("{}=UTC", info.path()),
                 _ if info.name == "area" => format!("{}=na1", info.path()),
                 _ if info.name.ends_with("hosts") => format!("{}=x.example", info.path()),
+                _ if info.name.ends_with("command") => format!("{}=/usr/bin/key", info.path()),
                 _ if info.name.ends_with("id") => format!("{}=7", info.path()),
                 _ if info.name == "media_hosts" => format!("{}=x.example", info.path()),
                 _ => format!("{}=https://x.example", info.path()),
@@ -226,6 +344,25 @@ mod tests {
         let text = template::toml(&assignments(&set).unwrap());
         let written = raw::parse_file(&ConfigFile { path: "/x.toml".into(), text }).unwrap();
         assert_eq!(written.len(), set.len(), "{:?}", written.keys());
+    }
+
+    #[test]
+    fn the_directories_of_a_service_are_its_own_and_written_down() {
+        let root = Host { home: Some("/root".into()), ..Host::default() };
+        let given = |path: &str, host: &Host| {
+            let mut given = Given::new();
+            write_down_directories(&mut given, Path::new(path), host);
+            (given["state.dir"].clone(), given["cache.dir"].clone())
+        };
+        let of = |state: &str, cache: &str| (state.to_owned(), cache.to_owned());
+        assert_eq!(given("/etc/cxonefs/calls.toml", &root), of("/var/lib/cxonefs/calls", "/var/cache/cxonefs/calls"));
+        assert_eq!(given("/etc/cxonefs/config.toml", &root), of("/var/lib/cxonefs", "/var/cache/cxonefs"));
+        let user = Host { euid: 1000, home: Some("/home/u".into()), ..Host::default() };
+        let of_user = of("/home/u/.local/state/cxonefs", "/home/u/.cache/cxonefs");
+        assert_eq!(given("/etc/cxonefs/calls.toml", &user), of_user);
+        let mut chosen = Given::from([("state.dir".to_owned(), "/s".to_owned())]);
+        write_down_directories(&mut chosen, Path::new("/x.toml"), &user);
+        assert_eq!(chosen["state.dir"], "/s");
     }
 
     #[test]

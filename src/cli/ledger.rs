@@ -1,6 +1,6 @@
 //! `cxonefs ledger`: what was billed, from the state directory, read-only, while a mount may use it.
 
-mod report;
+pub mod report;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -12,24 +12,23 @@ use jiff::tz::TimeZone;
 use super::args::{LedgerArgs, LedgerBy};
 use super::status;
 use crate::base::failure::Failure;
-use crate::base::{Clock, Day, SystemClock};
-use crate::catalog::{LedgerReader, LedgerRow};
+use crate::base::{Clock, Day, MasterId, SystemClock, accounts};
+use crate::catalog::{LedgerId, LedgerReader, LedgerRow};
 use crate::config::{self, Host, units};
 use crate::daemon;
-use crate::ops::control;
+use crate::ops::control::{self, LedgerLine, LedgerRequest};
 use crate::ops::status::Status;
 use report::{Form, Report, Totals, Users};
 
 /// Prints the rows or their totals.
 pub fn run(args: &LedgerArgs) -> Result<(), Failure> {
-    let dir = state_dir(args)?;
     let zone = TimeZone::system();
     let since = match &args.since {
         Some(text) => since(text, SystemClock.now(), &zone)?,
         None => Timestamp::MIN,
     };
-    let ledger = LedgerReader::open(&dir).map_err(|error| no_ledger(error, &dir))?;
-    let users = Users::read(&std::fs::read_to_string("/etc/passwd").unwrap_or_default());
+    let ledger = ledger(args, since)?;
+    let users = Users::new(accounts::user_name);
     let form = match (args.json, args.csv) {
         (true, _) => Form::Json,
         (_, true) => Form::Csv,
@@ -51,9 +50,50 @@ pub fn run(args: &LedgerArgs) -> Result<(), Failure> {
     }
 }
 
+/// Where rows come from.
+enum Ledger {
+    /// All of them, from the state directory.
+    File(LedgerReader),
+    /// Our own, from the daemon of a mount that another user made.
+    Own(Vec<LedgerRow>),
+}
+
+impl Ledger {
+    fn rows(&self, since: Timestamp, mut each: impl FnMut(LedgerRow)) -> Result<(), crate::catalog::CatalogError> {
+        match self {
+            Ledger::File(file) => file.rows(since, each),
+            Ledger::Own(rows) => {
+                rows.iter().cloned().for_each(&mut each);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn ledger(args: &LedgerArgs, since: Timestamp) -> Result<Ledger, Failure> {
+    if let (None, Some(mount_point)) = (&args.state.state_dir, &args.mount_point) {
+        let socket = status::socket(mount_point)?;
+        if control::owner_behind(&socket).is_some() {
+            let request =
+                LedgerRequest { since: if since == Timestamp::MIN { String::new() } else { since.to_string() } };
+            let asked = control::post::<Vec<LedgerLine>>(&socket, "/ledger", &request);
+            let lines = daemon::runtime()?.block_on(asked).map_err(status::not_answered)?;
+            return Ok(Ledger::Own(lines.into_iter().filter_map(row).collect()));
+        }
+    }
+    let dir = state_dir(args)?;
+    LedgerReader::open(&dir).map(Ledger::File).map_err(|error| no_ledger(error, &dir))
+}
+
+fn row(line: LedgerLine) -> Option<LedgerRow> {
+    let LedgerLine { id, at, master_contact, reason, uid, pid, comm, outcome } = line;
+    let (id, at, master_id) = (LedgerId(id), at.parse().ok()?, MasterId(master_contact));
+    Some(LedgerRow { id, at, master_id, reason, uid, pid, comm, outcome })
+}
+
 /// The one that is named, or that of a mount, or the configuration's.
 fn state_dir(args: &LedgerArgs) -> Result<PathBuf, Failure> {
-    if let Some(dir) = &args.state_dir {
+    if let Some(dir) = &args.state.state_dir {
         return Ok(dir.clone());
     }
     if let Some(mount_point) = &args.mount_point {
@@ -61,7 +101,7 @@ fn state_dir(args: &LedgerArgs) -> Result<PathBuf, Failure> {
         let asked = daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status"));
         return Ok(PathBuf::from(asked.map_err(status::not_answered)?.state.dir));
     }
-    let named = args.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+    let named = args.state.config.as_deref().filter(|path| !path.as_os_str().is_empty());
     Ok(config::load_state_dir(named, std::env::vars_os(), &Host::of_process())?)
 }
 
@@ -77,7 +117,7 @@ fn no_ledger(error: crate::catalog::CatalogError, dir: &Path) -> Failure {
 }
 
 /// Reads `--since`.
-fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failure> {
+pub fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failure> {
     let text = text.trim();
     if let Ok(day) = text.parse::<Day>() {
         return Ok(day.start(zone));
@@ -92,12 +132,7 @@ fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failu
     Ok(now.saturating_sub(ago).unwrap_or(Timestamp::MIN))
 }
 
-fn print_rows(
-    ledger: &LedgerReader,
-    since: Timestamp,
-    report: &Report,
-    output: &mut impl Write,
-) -> Result<(), Stopped> {
+fn print_rows(ledger: &Ledger, since: Timestamp, report: &Report, output: &mut impl Write) -> Result<(), Stopped> {
     let mut totals = Totals::default();
     let mut written = report.rows_head(output);
     let each = |row: LedgerRow| {
@@ -112,7 +147,7 @@ fn print_rows(
 }
 
 fn print_totals(
-    ledger: &LedgerReader,
+    ledger: &Ledger,
     since: Timestamp,
     by: LedgerBy,
     report: &Report,

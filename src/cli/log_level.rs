@@ -21,6 +21,6 @@ pub fn run(args: &LogLevelArgs) -> Result<(), Failure> {
             }
         })
         .map_err(status::not_answered)?;
-    println!("{}", told.filter);
+    println!("{}", crate::base::shown(&told.filter));
     Ok(())
 }

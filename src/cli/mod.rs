@@ -1,6 +1,7 @@
 //! The program: one file per command. Turns what goes wrong into one line, its remedy and an exit code.
 
 mod args;
+mod audit;
 mod background;
 mod cache;
 mod completions;
@@ -8,10 +9,12 @@ mod demo;
 #[cfg(test)]
 mod docs;
 mod doctor;
+mod hold;
 mod init;
 mod ledger;
 mod log_level;
 mod man;
+mod manifest;
 mod mount;
 mod mount_helper;
 mod mounts;
@@ -39,6 +42,8 @@ use args::{Cli, Command};
 /// Reads the command line, runs the command, and says how it went: 0 ok, 1 failure, 2 usage or configuration.
 pub fn main() -> ExitCode {
     panic::set_hook(Box::new(log_panic));
+    // For every command: each may hold a secret, or what was said in a call. A mount says it if that cannot be done.
+    let _ = crate::ops::privacy::no_core_dumps();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let result = panic::catch_unwind(|| run(&arguments));
     match result {
@@ -67,7 +72,10 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Ledger(args) => ledger::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Refresh(args) => refresh::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Cache(args) => cache::run(&args),
+        Command::Hold(args) => hold::run(&args),
+        Command::Manifest(args) => manifest::run(&args),
         Command::Warm(args) => warm::run(&args),
         Command::LogLevel(args) => log_level::run(&args),
         Command::Init(args) => init::run(&args),
@@ -83,7 +91,11 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let said = info.payload_as_str().unwrap_or("no message");
     if tracing::dispatcher::has_been_set() {
         let thread = std::thread::current();
-        tracing::error!(place, thread = thread.name().unwrap_or("?"), "internal error: {said}");
+        tracing::error!(
+            place,
+            thread = thread.name().unwrap_or("?"),
+            "internal error at {place}: {said}; please report it"
+        );
     } else {
         eprintln!("cxonefs: internal error at {place}: {said}\n  this is a defect; please report it");
     }

@@ -1,21 +1,33 @@
 //! `cxonefs mount`, and the same as `mount.cxonefs`: from what was asked for to a daemon that serves the mount.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::{LogArgs, MountArgs, SettingFlags};
 use super::background::{self, Side};
 use super::mount_helper::HelperRequest;
+use super::mounts;
 use super::options::{MountOptions, Writer};
 use super::preflight;
 use crate::base::failure::Failure;
-use crate::base::{Clock as _, SystemClock};
+use crate::base::{Clock as _, SystemClock, locked};
 use crate::config::{self, Assignment, Config, Host, Profile};
+use crate::daemon::assemble;
 use crate::daemon::keeping::LOG_FILE;
 use crate::daemon::reload::Reload;
 use crate::daemon::{self, Plan};
 use crate::ops::logging::{self, Format, LogSettings, Target};
 use crate::ops::privacy;
+
+/// How far it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goes {
+    /// Reads the configuration.
+    ReadingAlone,
+    /// Looks at everything that a mount needs.
+    CheckingAlone,
+    AllTheWay,
+}
 
 /// A mount, however it was asked for.
 #[derive(Debug)]
@@ -25,10 +37,12 @@ struct Request {
     profile: Option<Profile>,
     assignments: Vec<Assignment>,
     background: bool,
-    /// Only check; do not mount.
-    fake: bool,
+    goes: Goes,
+    /// A mount of the same tenant that is there already will do: `mount -a` is run again and again.
+    may_be_there: bool,
     log: LogArgs,
     metrics: Option<SocketAddr>,
+    service_unmounts: bool,
 }
 
 /// As `cxonefs mount`.
@@ -39,13 +53,25 @@ pub fn run(args: MountArgs) -> Result<(), Failure> {
 /// As `mount.cxonefs`: returns when the mount is ready, as mount(8) expects.
 pub fn run_helper(helper: HelperRequest) -> Result<(), Failure> {
     let HelperRequest { mount_point, options, fake } = helper;
+    let goes = if fake { Goes::CheckingAlone } else { Goes::AllTheWay };
     let MountOptions { config, profile, assignments } = options;
     // Not read by clap here.
     let config = config.or_else(|| std::env::var_os("CXONEFS_CONFIG").map(PathBuf::from));
     let log = LogArgs { log_level: std::env::var("CXONEFS_LOG").ok(), ..LogArgs::default() };
     let metrics = std::env::var("CXONEFS_METRICS").ok().filter(|text| !text.is_empty()).map(|text| text.parse());
     let metrics = metrics.transpose().map_err(|error| Failure::usage(error).while_doing("CXONEFS_METRICS"))?;
-    mount(Request { mount_point, config, profile, assignments, background: true, fake, log, metrics })
+    mount(Request {
+        mount_point,
+        config,
+        profile,
+        assignments,
+        background: true,
+        goes,
+        may_be_there: true,
+        log,
+        metrics,
+        service_unmounts: false,
+    })
 }
 
 fn request(args: MountArgs) -> Result<Request, Failure> {
@@ -64,9 +90,11 @@ fn request(args: MountArgs) -> Result<Request, Failure> {
         profile: args.profile.or(options.profile),
         assignments,
         background: args.background,
-        fake: false,
+        goes: if args.check { Goes::ReadingAlone } else { Goes::AllTheWay },
+        may_be_there: false,
         log: args.log,
         metrics: args.metrics,
+        service_unmounts: args.service_unmounts,
     })
 }
 
@@ -100,32 +128,63 @@ fn mount(request: Request) -> Result<(), Failure> {
         Ok(config::load(named.as_deref(), variables, profile, assignments.clone(), &starting_host)?)
     };
     let mut config = read()?;
+    if request.goes == Goes::ReadingAlone {
+        return Ok(());
+    }
+    if request.may_be_there && is_there(&request.mount_point, &config) {
+        eprintln!("cxonefs: {} is mounted already", request.mount_point.display());
+        return Ok(());
+    }
     let reload = Some(Reload::new(read));
     let log = log_settings(&request.log, "info", request.background, Some(&config))?;
     let mount_point = preflight::check(&request.mount_point, &config, &host)?;
     preflight::check_further(&mount_point, &mut config, &host)?;
-    if request.fake {
+    if request.goes == Goes::CheckingAlone {
         return Ok(());
     }
     if !request.background {
-        return serve(Plan { config, mount_point, reload, metrics: request.metrics }, &log, || Ok(()));
+        return serve(
+            Plan { config, mount_point, reload, metrics: request.metrics, service_unmounts: request.service_unmounts },
+            &log,
+            || Ok(()),
+        );
     }
     // Before any thread exists: a fork copies only the thread that calls it.
     match background::split()? {
         Side::Parent(child) => child.wait(),
         Side::Child(readiness) => {
+            locked::lock_again();
             let (ready, failed) = readiness.into_parts();
-            serve(Plan { config, mount_point, reload, metrics: request.metrics }, &log, move || ready.ready())
-                .map_err(|failure| failed.report(failure))
+            serve(
+                Plan {
+                    config,
+                    mount_point,
+                    reload,
+                    metrics: request.metrics,
+                    service_unmounts: request.service_unmounts,
+                },
+                &log,
+                move || ready.ready(),
+            )
+            .map_err(|failure| failed.report(failure))
         }
     }
+}
+
+/// Whether this tenant is mounted there, and somebody serves it.
+fn is_there(mount_point: &Path, config: &Config) -> bool {
+    let Ok(path) = mounts::resolve(mount_point) else { return false };
+    let there = mounts::at(&path).ok().flatten();
+    there.is_some_and(|mount| mount.is_ours() && mount.source == assemble::source(config)) && !preflight::is_dead(&path)
 }
 
 fn serve(plan: Plan, log: &LogSettings, ready: impl FnOnce() -> std::io::Result<()>) -> Result<(), Failure> {
     logging::start(log)?;
     if let Err(error) = privacy::no_core_dumps() {
-        tracing::warn!(error = &error as &dyn std::error::Error, "core dumps cannot be turned off");
+        let error = crate::base::chain(&error);
+        tracing::warn!(error, "core dumps cannot be turned off ({error}): a crash could write secrets to the disk");
     }
+    locked::say_refused();
     for warning in plan.config.warnings_at(SystemClock.now()) {
         tracing::warn!("{warning}");
     }

@@ -35,6 +35,19 @@ pub fn at(path: &Path) -> io::Result<Option<Mount>> {
     Ok(topmost(&table, path))
 }
 
+/// Every mount of ours that this process sees.
+#[cfg(target_os = "linux")]
+pub fn ours() -> io::Result<Vec<Mount>> {
+    let table = std::fs::read("/proc/self/mountinfo")?;
+    Ok(table.split(|byte| *byte == b'\n').filter_map(parse).filter(Mount::is_ours).collect())
+}
+
+/// Every mount of ours; not asked for here, where there is no door for other users.
+#[cfg(not(target_os = "linux"))]
+pub fn ours() -> io::Result<Vec<Mount>> {
+    Ok(Vec::new())
+}
+
 /// The topmost mount at exactly that absolute path. macFUSE tells one type for all of its mounts: ours are known by their source.
 #[cfg(target_os = "macos")]
 pub fn at(path: &Path) -> io::Result<Option<Mount>> {

@@ -94,7 +94,7 @@ fn mount_point_failure(path: &Path, error: io::Error) -> Failure {
 ///
 /// Asked by statfs(2), which the kernel passes on each time: attributes it would answer from its cache, and a mount that died just
 /// now would look alive.
-fn is_dead(path: &Path) -> bool {
+pub fn is_dead(path: &Path) -> bool {
     matches!(rustix::fs::statvfs(path), Err(rustix::io::Errno::NOTCONN | rustix::io::Errno::CONNABORTED))
 }
 

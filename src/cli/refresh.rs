@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::RefreshArgs;
 use super::{status, units, within};
 use crate::base::failure::Failure;
+use crate::base::shown;
 use crate::daemon;
 use crate::ops::control::{self, RefreshRequest, Refreshed, Retried, RetryRequest};
 
@@ -23,10 +24,10 @@ pub fn run(args: &RefreshArgs) -> Result<(), Failure> {
     let mut failed = 0;
     for answer in &answers {
         match &answer.error {
-            None => println!("{} refreshed", answer.day),
+            None => println!("{} refreshed", shown(&answer.day)),
             Some(error) => {
                 failed += 1;
-                eprintln!("cxonefs: {}: {error}", answer.day);
+                eprintln!("cxonefs: {}: {}", shown(&answer.day), shown(error));
             }
         }
     }

@@ -9,9 +9,11 @@ use super::args::StatusArgs;
 use super::mounts;
 use super::units::size;
 use crate::base::failure::Failure;
+use crate::base::shown::shown_json;
+use crate::base::{shown, span, user_name, user_words};
 use crate::daemon;
 use crate::ops::control::{self, ControlError};
-use crate::ops::status::Status;
+use crate::ops::status::{AuditStatus, HinderedStatus, Status};
 
 /// Between two looks of `--watch`.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -24,7 +26,7 @@ const SLOWEST_SHOWN: usize = 5;
 pub fn run(args: &StatusArgs) -> Result<(), Failure> {
     let sockets = match &args.mount_point {
         Some(mount_point) => vec![socket(mount_point)?],
-        None => own_sockets()?,
+        None => own_sockets()?.into_iter().chain(doors_of_others()).collect(),
     };
     let runtime = daemon::runtime()?;
     if args.watch {
@@ -33,18 +35,33 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
     let named = args.mount_point.is_some();
     let states = runtime.block_on(ask_all(&sockets, named))?;
     if states.is_empty() && !named {
-        return Err(Failure::failed("no cxonefs mount of this user is running").remedy("cxonefs mount DIR"));
+        return Err(nothing_runs());
     }
     if args.json {
         let text = match (named, states.as_slice()) {
             (true, [state]) => serde_json::to_string_pretty(state),
             _ => serde_json::to_string_pretty(&states),
         };
-        println!("{}", text.map_err(Failure::failed)?);
+        println!("{}", shown_json(&text.map_err(Failure::failed)?));
     } else {
         print!("{}", tables(&states));
     }
     Ok(())
+}
+
+fn nothing_runs() -> Failure {
+    let us = rustix::process::geteuid().as_raw();
+    let others = mounts::ours().unwrap_or_default();
+    let others = others.iter().filter_map(|mount| {
+        let owner = mount.owner.filter(|owner| *owner != us)?;
+        Some(format!(
+            "{} was mounted by {}: ask them for access, or use sudo",
+            mount.point.display(),
+            user_words(owner)
+        ))
+    });
+    let remedy: Vec<String> = others.chain([String::from("to mount: cxonefs mount DIR")]).collect();
+    Failure::failed("no cxonefs mount that answers this user is running").remedy(remedy.join("\n"))
 }
 
 fn tables(states: &[Status]) -> String {
@@ -72,7 +89,26 @@ pub fn socket(mount_point: &Path) -> Result<PathBuf, Failure> {
     let failed = |error| Failure::failed(error).while_doing(mount_point.display().to_string());
     let path = mounts::resolve(mount_point).map_err(failed)?;
     let owner = mounts::at(&path).map_err(failed)?.and_then(|mount| mount.owner);
-    Ok(control::find_socket(&path, owner.unwrap_or_else(|| rustix::process::geteuid().as_raw())))
+    Ok(socket_of_owner(&path, owner.unwrap_or_else(|| rustix::process::geteuid().as_raw())))
+}
+
+/// The owner's own socket for the owner and root, the door for others else.
+fn socket_of_owner(path: &Path, owner: u32) -> PathBuf {
+    let us = rustix::process::geteuid().as_raw();
+    if us == 0 || us == owner {
+        return control::find_socket(path, owner);
+    }
+    // Messages name the owner.
+    user_name::learn_local();
+    control::members_socket(path, owner)
+}
+
+/// The doors of mounts that other users made, for a user who is not root.
+fn doors_of_others() -> Vec<PathBuf> {
+    let us = rustix::process::geteuid().as_raw();
+    let mounts = if us == 0 { Vec::new() } else { mounts::ours().unwrap_or_default() };
+    let others = mounts.into_iter().filter_map(|mount| Some((mount.owner.filter(|owner| *owner != us)?, mount.point)));
+    others.map(|(owner, point)| socket_of_owner(&point, owner)).collect()
 }
 
 /// The sockets of this user's mounts.
@@ -84,8 +120,12 @@ pub fn own_sockets() -> Result<Vec<PathBuf>, Failure> {
 pub fn not_answered(error: ControlError) -> Failure {
     let remedy = match &error {
         ControlError::NoDaemon { .. } => {
-            Some(String::from("is it mounted, and by you? cxonefs mounts are shown by: findmnt -t fuse.cxonefs"))
+            Some(String::from("is it mounted? cxonefs mounts are shown by: findmnt -t fuse.cxonefs"))
         }
+        ControlError::NotForUs { owner } => Some(format!(
+            "mounted by {}: it answers users who may read the mount (mount.allow_other, mount.gid, mount.dir_mode); ask them, or use sudo",
+            user_words(*owner)
+        )),
         ControlError::Silent { pid } => {
             let again = pid.map_or_else(String::new, |pid| format!("let it go on: kill -CONT {pid}\n"));
             Some(format!("{again}or take the mount away: cxonefs umount --lazy DIR"))
@@ -105,8 +145,9 @@ async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failur
         match control::get::<Status>(socket, "/status").await {
             Ok(state) => states.push(state),
             // A daemon that was killed leaves its socket behind.
-            Err(ControlError::NoDaemon { .. }) if !named => {}
-            Err(error @ ControlError::Silent { .. }) if !named => eprintln!("cxonefs: {error}"),
+            Err(ControlError::NoDaemon { .. } | ControlError::NotForUs { .. } | ControlError::Exchange(_))
+                if !named => {}
+            Err(error @ ControlError::Silent { .. }) if !named => eprintln!("cxonefs: {}", shown(&error.to_string())),
             Err(error) => return Err(not_answered(error)),
         }
     }
@@ -114,13 +155,13 @@ async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failur
 }
 
 fn table(state: &Status) -> String {
-    let mut text = format!("{} (cxonefs {}, pid {})\n", state.mount_point, state.version, state.pid);
-    let mut row = |name: &str, value: String| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {name:<14} {value}");
-    };
+    let text = format!("{} (cxonefs {}, pid {})\n", shown(&state.mount_point), shown(&state.version), state.pid);
+    let mut rows: Vec<(String, String)> = Vec::new();
+    let mut row = |name: &str, value: String| rows.push((shown(name).into_owned(), shown(&value).into_owned()));
     let (tree, playback, budget) = (&state.tree, &state.playback, &state.budget);
-    row("tenant", format!("{} as {}", state.tenant.host, state.tenant.access_key_id));
+    // Other users than the mount's owner are not shown the key's id.
+    let key = &state.tenant.access_key_id;
+    row("tenant", if key.is_empty() { state.tenant.host.clone() } else { format!("{} as {key}", state.tenant.host) });
     let login = &state.tenant.login;
     let more = login.error.as_ref().or(login.until.as_ref());
     let word = if login.error.is_some() { ": " } else { " until " };
@@ -141,8 +182,11 @@ fn table(state: &Status) -> String {
             format!("{contacts} contacts whose records cannot be read: {}{more} (see the log)", days.join(", ")),
         );
     }
+    if let Some(hindered) = hindered(tree.hindered) {
+        row("not to be had", hindered);
+    }
     row("resolve on", tree.resolve_on.clone());
-    let window = format!("{} of {} calls in {} s", playback.used, playback.learned_limit, playback.window_s);
+    let window = format!("{} of {} calls in {}", playback.used, playback.learned_limit, seconds(playback.window_s));
     let learned = if playback.learned_limit < playback.limit {
         format!(" (lowered from {} after the tenant throttled)", playback.limit)
     } else {
@@ -156,7 +200,7 @@ fn table(state: &Status) -> String {
             + &playback.held_by.as_ref().map_or_else(String::new, |why| format!("; the next waits for: {why}")),
     );
     let listing = &state.reporting;
-    let window = format!("{} of {} pages in {} s", listing.used, listing.learned_limit, listing.window_s);
+    let window = format!("{} of {} pages in {}", listing.used, listing.learned_limit, seconds(listing.window_s));
     row("listing", window + &refused(listing.refused, listing.paused_for_s));
     let hosts = state.media.hosts.iter();
     let hosts = hosts.map(|host| format!("{} of {} to {}", host.connections, state.media.connections_limit, host.host));
@@ -164,8 +208,10 @@ fn table(state: &Status) -> String {
     row("media", if hosts.is_empty() { String::from("no connection in use") } else { hosts.join(", ") });
     for service in &state.services {
         let why = service.error.as_deref().unwrap_or("no reason known");
-        let down = |seconds: f64| format!("down for {seconds:.0} s: {why}");
-        row(&service.name, service.down_for_s.map_or_else(|| String::from("answers"), down));
+        let down = |down_s: f64| format!("down for {}: {why}", seconds(down_s.round()));
+        let (name, state) =
+            service_row(&service.name, service.down_for_s.map_or_else(|| String::from("answers"), down));
+        row(&name, state);
     }
     let limit = budget.limit.map_or_else(|| String::from("unlimited"), |limit| limit.to_string());
     row("billed today", format!("{} of {limit} (UTC day)", budget.spent_today));
@@ -182,6 +228,9 @@ fn table(state: &Status) -> String {
     if let Some(trouble) = &state.cache.trouble {
         row("", format!("reading uncached: {trouble}"));
     }
+    for (name, value) in audit_rows(&state.audit) {
+        row(name, value);
+    }
     row("kernel holds", format!("{} inodes, {} open files", state.kernel.inodes, state.kernel.open_files));
     let passthrough = &state.kernel.passthrough;
     let why = passthrough.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
@@ -194,9 +243,72 @@ fn table(state: &Status) -> String {
     row("memory", size(state.memory_bytes));
     for slow in state.slowest.iter().take(SLOWEST_SHOWN) {
         let error = slow.error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
-        row("slow", format!("{} ms {} {}{error}", slow.took_ms, slow.operation, slow.path));
+        let took = span::words(Duration::from_millis(slow.took_ms));
+        row("slow", format!("{took} for {} of {}{error}", slow.operation, slow.path));
+    }
+    text + &aligned(&rows)
+}
+
+/// How the audit log is doing.
+fn audit_rows(audit: &AuditStatus) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    let lost = if audit.lost > 0 { format!(", {} events LOST", audit.lost) } else { String::new() };
+    let need = audit.need_bytes.map_or_else(String::new, |need| format!(", about {} within audit.keep", size(need)));
+    let required = if audit.required { ", required" } else { "" };
+    rows.push(("audit log", format!("{} lines, {}{need}{required}{lost}", audit.number, size(audit.bytes))));
+    if audit.not_exported > 0 {
+        rows.push(("", format!("{} lines were not taken by {}", audit.not_exported, audit.export)));
+    }
+    if let Some(trouble) = &audit.trouble {
+        rows.push(("", format!("cannot be written: {trouble}")));
+    }
+    if let Some(warning) = &audit.warning {
+        rows.push(("", warning.clone()));
+    }
+    rows
+}
+
+/// Columns of a row's name.
+const NAME_WIDTH: usize = 14;
+
+/// Names in one column, values in another.
+fn aligned(rows: &[(String, String)]) -> String {
+    let mut text = String::new();
+    for (name, value) in rows {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<NAME_WIDTH$} {value}");
     }
     text
+}
+
+/// A service's row. Some are called by their host, which is longer than the column.
+fn service_row(name: &str, state: String) -> (String, String) {
+    if name.chars().count() <= NAME_WIDTH {
+        return (name.to_owned(), state);
+    }
+    match name.strip_prefix("media host ") {
+        Some(host) => (String::from("media host"), format!("{host} {state}")),
+        None => (String::from("service"), format!("{name} {state}")),
+    }
+}
+
+fn seconds(seconds: f64) -> String {
+    span::words(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+/// How many interactions and recordings cannot be had now, by state; `None` where all can.
+fn hindered(counts: HinderedStatus) -> Option<String> {
+    let HinderedStatus { refused, restoring, archived, failed, withdrawn } = counts;
+    let states = [
+        (refused, "refused"),
+        (restoring, "restoring"),
+        (archived, "archived"),
+        (failed, "failed"),
+        (withdrawn, "withdrawn"),
+    ];
+    let said: Vec<String> =
+        states.iter().filter(|(count, _)| *count > 0).map(|(count, state)| format!("{count} {state}")).collect();
+    (!said.is_empty()).then(|| format!("{} (getfattr -n user.cxone.reason FILE)", said.join(", ")))
 }
 
 /// What throttling there was, if any.
@@ -204,13 +316,32 @@ fn refused(times: u64, paused_for_s: f64) -> String {
     match (times, paused_for_s > 0.0) {
         (0, _) => String::new(),
         (_, false) => format!(", refused {times} times"),
-        (_, true) => format!(", refused {times} times, paused for {paused_for_s:.0} s"),
+        (_, true) => format!(", refused {times} times, paused for {}", seconds(paused_for_s.ceil())),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_value_stands_in_its_column() {
+        let names = ["media playback", "reporting", "media host 127.0.0.1:45678", "something-very-long"];
+        let rows = names.map(|name| service_row(name, String::from("answers")));
+        assert_eq!(rows[2], (String::from("media host"), String::from("127.0.0.1:45678 answers")));
+        let text = aligned(&rows);
+        for line in text.lines() {
+            assert!(!line[NAME_WIDTH + 3..].starts_with(' ') && line.as_bytes()[NAME_WIDTH + 2] == b' ', "{text}");
+        }
+        assert_eq!(refused(3, 0.2), ", refused 3 times, paused for 1 s");
+    }
+
+    #[test]
+    fn states_are_counted_where_there_are_any() {
+        assert_eq!(hindered(HinderedStatus::default()), None);
+        let said = hindered(HinderedStatus { refused: 40, failed: 1, ..HinderedStatus::default() }).unwrap();
+        assert!(said.starts_with("40 refused, 1 failed ("), "{said}");
+    }
 
     #[test]
     fn a_mount_that_is_not_there_is_said_with_a_remedy() {

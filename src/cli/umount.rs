@@ -11,7 +11,7 @@ use super::mounts;
 use crate::base::failure::Failure;
 use crate::daemon;
 use crate::fuse::{Busy, unmount};
-use crate::ops::control::{self, ControlError, UnmountRequest};
+use crate::ops::control::{self, ControlError, UnmountRequest, Unmounted};
 
 /// How long a daemon may take to answer before it is done without it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(6);
@@ -31,10 +31,14 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
         None => return Err(not_ours(format!("{shown} is not a mount"))),
     };
     let socket = control::find_socket(&path, owner.unwrap_or_else(|| rustix::process::geteuid().as_raw()));
-    let daemon = control::daemon_of(&socket);
+    let mut daemon = control::daemon_of(&socket);
     let failed = |error: io::Error| failure(error, &args.mount_point);
     match ask(&socket, args.lazy)? {
-        Asked::Done => {}
+        Asked::Done { goes_on } => {
+            if goes_on {
+                daemon = None;
+            }
+        }
         Asked::Busy(why) => return Err(failed(io::Error::new(io::ErrorKind::ResourceBusy, why))),
         Asked::NoUse => unmount(&path, if args.lazy { Busy::Detach } else { Busy::Refuse }).map_err(failed)?,
     }
@@ -57,7 +61,10 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
 
 /// What came of asking the daemon.
 enum Asked {
-    Done,
+    Done {
+        /// The daemon serves other mounts.
+        goes_on: bool,
+    },
     /// Something is open, in the words of who found out.
     Busy(String),
     /// It is not there, does not answer or cannot.
@@ -67,15 +74,18 @@ enum Asked {
 fn ask(socket: &Path, lazy: bool) -> Result<Asked, Failure> {
     let request = UnmountRequest { lazy };
     let asked = daemon::runtime()?.block_on(async {
-        let answer = control::post::<serde_json::Value>(socket, "/unmount", &request);
+        let answer = control::post::<Unmounted>(socket, "/unmount", &request);
         tokio::time::timeout(ANSWER_WITHIN, answer).await
     });
     Ok(match asked {
         // The daemon may be gone before its answer is through: the table of mounts says what happened.
-        Ok(Ok(_) | Err(ControlError::Exchange(_) | ControlError::Nonsense(_))) => Asked::Done,
+        Ok(Ok(Unmounted { goes_on })) => Asked::Done { goes_on },
+        Ok(Err(ControlError::Exchange(_) | ControlError::Nonsense(_))) => Asked::Done { goes_on: false },
         Ok(Err(ControlError::Refused(why))) if why.contains("busy") => Asked::Busy(why),
         Ok(Err(
             ControlError::Refused(_)
+            | ControlError::Request(_)
+            | ControlError::NotForUs { .. }
             | ControlError::NoDaemon { .. }
             | ControlError::Silent { .. }
             | ControlError::Stranger { .. },

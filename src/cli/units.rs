@@ -1,6 +1,4 @@
-//! Bytes and durations for people. Pure.
-
-use std::time::Duration;
+//! Bytes and counts for people. Pure.
 
 /// Bytes, as in `1.5 KiB`.
 pub fn size(bytes: u64) -> String {
@@ -19,22 +17,6 @@ pub fn count(count: usize, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
-/// A duration in its two largest units, as in `1h 5m`.
-pub fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let parts = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
-    let Some(first) = parts.iter().position(|(unit, _)| seconds >= *unit) else { return String::from("0s") };
-    let mut words = Vec::new();
-    let mut rest = seconds;
-    for (unit, word) in parts.iter().skip(first).take(2) {
-        if rest / unit > 0 {
-            words.push(format!("{}{word}", rest / unit));
-        }
-        rest %= unit;
-    }
-    words.join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,12 +33,5 @@ mod tests {
     #[test]
     fn one_thing_is_not_many() {
         assert_eq!([0, 1, 2].map(|number| count(number, "part")), ["0 parts", "1 part", "2 parts"]);
-    }
-
-    #[test]
-    fn durations_are_for_people() {
-        let said = |seconds| duration(Duration::from_secs(seconds));
-        let expected = ["0s", "59s", "5m", "1h 1m", "1d", "2d 3h"];
-        assert_eq!([0, 59, 300, 3661, 86_400, 2 * 86_400 + 3 * 3600 + 59].map(said), expected);
     }
 }

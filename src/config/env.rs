@@ -17,6 +17,9 @@ pub const OTHERS: [&str; 3] = ["CXONEFS_CONFIG", "CXONEFS_LOG", "CXONEFS_METRICS
 /// Tests of development builds ask by it for other estimates of sizes.
 pub const TEST_GUESS: &str = "CXONEFS_TEST_GUESS";
 
+/// Tests of development builds ask by it for another socket of the log service.
+pub const TEST_AUDIT_SOCKET: &str = "CXONEFS_TEST_AUDIT_SOCKET";
+
 /// Variables of others that are heeded, and what for.
 pub const OF_OTHERS: [(&str, &str); 12] = [
     ("CREDENTIALS_DIRECTORY", "Set by systemd; may hold access_key_secret and client_secret."),
@@ -46,7 +49,7 @@ pub fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result
     let mut given: BTreeMap<String, OsString> = BTreeMap::new();
     for (name, value) in variables {
         let Some(name) = name.to_str().filter(|name| name.starts_with("CXONEFS_")) else { continue };
-        if !(OTHERS.contains(&name) || (cfg!(debug_assertions) && name == TEST_GUESS)) {
+        if !(OTHERS.contains(&name) || (cfg!(debug_assertions) && [TEST_GUESS, TEST_AUDIT_SOCKET].contains(&name))) {
             given.insert(name.to_owned(), value);
         }
     }

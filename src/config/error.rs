@@ -7,6 +7,7 @@ use super::keys::{self, Preset};
 use super::suggest::Suggestion;
 use super::units::UnitError;
 use super::value::Origin;
+use crate::net::CaError;
 
 /// A configuration that cannot be used. All of these are exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -66,11 +67,36 @@ pub enum ConfigError {
     #[error("{place}: {key}: {} {problem}", path.display())]
     SecretUnsafe { place: Origin, key: Box<str>, path: PathBuf, problem: String, remedy: String },
 
+    #[error("{place}: {key}: {bad}")]
+    CaFile {
+        place: Origin,
+        key: String,
+        #[source]
+        bad: Box<BadCaFile>,
+    },
+
+    #[error("{place}: {key}: {program} {problem}")]
+    KeyCommand { place: Origin, key: String, program: String, problem: String },
+
+    #[error("{place}: cache.encryption is \"required\", and there is no key")]
+    NoKey { place: Origin },
+
     #[error("{place}: expected section.key=value, found {found:?}{suggestion}")]
     NotAnAssignment { place: Origin, found: String, suggestion: Suggestion },
 
     #[error("{key}: no home directory to put its default in")]
     NoHome { key: String },
+}
+
+/// A file of certificates that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{} {why}", path.display())]
+pub struct BadCaFile {
+    pub path: PathBuf,
+    #[source]
+    pub why: CaError,
+    /// Where the usual one does not fit.
+    pub remedy: Option<String>,
 }
 
 impl ConfigError {
@@ -108,6 +134,15 @@ impl ConfigError {
                 Some(default) => format!("correct it, or leave it out: the default is {default:?}"),
                 None => String::from("correct it; docs/CONFIGURATION.md describes every key"),
             }),
+            ConfigError::CaFile { key, bad, .. } => Some(bad.remedy.clone().unwrap_or_else(|| format!(
+                "{key} names a file of certificates in PEM form, one after the other; leave it out where the system's authorities are enough"
+            ))),
+            ConfigError::KeyCommand { program, .. } => Some(format!(
+                "it must print a key of 32 bytes and end with 0; try it by hand, as the same user: {program}"
+            )),
+            ConfigError::NoKey { .. } => Some(String::from(
+                "name one by cache.encryption_key_file or cache.encryption_key_command, or give systemd's credential encryption_key; docs/ENCRYPTION.md says how",
+            )),
             ConfigError::NoHome { key } => Some(format!("set {key}, or HOME")),
             ConfigError::UnknownKey { .. } | ConfigError::UnknownVariable { .. } => {
                 Some(String::from("every key is listed in docs/CONFIGURATION.md"))

@@ -9,10 +9,10 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use super::kinds::{self, Kind, NumericId};
+use super::kinds::{self, Account, Kind};
 use super::units::UnitError;
 use super::value::Value;
-use crate::base::{Channels, ResolveOn, Since};
+use crate::base::{Channels, Export, ResolveOn, Since};
 use crate::net::HostPattern;
 
 /// What holds where nobody says anything.
@@ -165,6 +165,11 @@ keys! {
     MEDIA_HOSTS: Vec<HostPattern> = "tenant"."media_hosts", HOSTS,
         Described("any with a public address");
     "The only hosts that recordings are fetched from: names, `*.` and the end of a name, or addresses. A host with a private or link-local address must be named."
+    LOGIN_HOSTS: Vec<HostPattern> = "tenant"."login_hosts", HOSTS,
+        Described("those that `issuer`, `auth_endpoint` and discovery lead to");
+    "The only hosts that the access key and its secret are sent to, written as in `media_hosts`. A login at another host is refused before anything is sent."
+    TENANT_CA_FILE: PathBuf = "tenant"."ca_file", PATH, Described("none: the system's authorities alone");
+    "Certificates (PEM, any number) of authorities that are trusted beside the system's when the tenant is asked: those of a company whose proxy opens TLS. Refused if others can change the file."
     REPORTING_VERSION: String = "tenant"."reporting_version", VERSION, Is("v30.0");
     "Version of the Reporting API that is asked for."
 
@@ -183,10 +188,10 @@ keys! {
     "Lets other users in; the kernel then checks owner and mode. Needs root, or `user_allow_other` in `/etc/fuse.conf`."
     PASSTHROUGH: bool = "mount"."passthrough", SWITCH, Is("true");
     "Lets the kernel read complete recordings straight from the cache where it can."
-    UID: NumericId = "mount"."uid", ID, Described("the mounting user");
-    "Owner of everything in the tree."
-    GID: NumericId = "mount"."gid", ID, Described("the mounting user's group");
-    "Group of everything in the tree."
+    UID: Account = "mount"."uid", ACCOUNT, Described("the mounting user");
+    "Owner of everything in the tree: a number, or a name that `getent passwd` knows."
+    GID: Account = "mount"."gid", ACCOUNT, Described("the mounting user's group");
+    "Group of everything in the tree: a number, or a name that `getent group` knows."
     DIR_MODE: u16 = "mount"."dir_mode", MODE, Is("0550");
     "Mode of directories."
     FILE_MODE: u16 = "mount"."file_mode", MODE, Is("0440");
@@ -195,9 +200,14 @@ keys! {
         Is("updatedb*,mlocate,plocate,baloo_file*,tracker-*,localsearch*,*thumbnail*,tumblerd,mds*,mdworker*,\
             clamd*,clamscan,clamonacc,wdavdaemon,falcon-sensor,recollindex,kioworker");
     "Programs (by `/proc/PID/exe`, `argv[0]` or `comm`; a pattern with a slash goes by the whole path) that get EACCES where a billed call would be needed."
+    RESOLVE_ON_STAT_FOR: Vec<String> = "mount"."resolve_on_stat_for", CALLERS, Described("nobody");
+    "Programs (told as those of `deny_processes`) and users (by name or number) for whom `stat` makes the billed call and shows the exact size, while it stays free for everybody else. A text that is both a program's and a user's name means both."
+
+    MEDIA_CA_FILE: PathBuf = "media"."ca_file", PATH, Described("none: the system's authorities alone");
+    "The same for hosts that recordings are fetched from; `tenant.ca_file` does not hold for them."
 
     CACHE_DIR: PathBuf = "cache"."dir", PATH,
-        Described("`$XDG_CACHE_HOME/cxonefs`; `/var/cache/cxonefs` for root"), flag "--cache-dir";
+        Described("`$XDG_CACHE_HOME/cxonefs`; for root `/var/cache/cxonefs`, with `/etc/cxonefs/NAME.toml` `/var/cache/cxonefs/NAME`"), flag "--cache-dir";
     "Where bytes of recordings are kept. Mode 0700."
     CACHE_SIZE: u64 = "cache"."size", SIZE, Is("10GiB"), flag "--cache-size";
     "What the cache may occupy on disk, at most."
@@ -207,14 +217,31 @@ keys! {
     "Recordings up to this size are fetched whole at their first read."
     CACHE_MAX_AGE: Duration = "cache"."max_age", DURATION, Is("30d");
     "Bytes of recordings are dropped so long after they were fetched, at start and while mounted. Sizes and documents stay; reading again fetches again, and makes a billed call if the link has ended."
-    ENCRYPTION_KEY_FILE: PathBuf = "cache"."encryption_key_file", PATH, Described("none: not encrypted");
-    "A file with a key of 32 bytes (as they are, or in hexadecimal or base64), under the same rules as `access_key_secret_file`. With it, recordings in the cache and what the state says of people are encrypted; see `docs/ENCRYPTION.md`."
-    ENCRYPTION_PREVIOUS_KEY_FILE: PathBuf = "cache"."encryption_previous_key_file", PATH, Described("none");
-    "The key before `encryption_key_file`, while that is being replaced: at the next mount the state is encrypted anew and the cache begun anew. Without `encryption_key_file`, the state is decrypted."
+    ENCRYPTION: bool = "cache"."encryption", ENCRYPTION, Is("optional");
+    "Whether there must be a key: with `required` nothing is mounted, and nothing written in the clear, without one."
+    ENCRYPTION_KEY_FILE: PathBuf = "cache"."encryption_key_file", PATH,
+        Described("`encryption_key` in systemd's `$CREDENTIALS_DIRECTORY`, else none: not encrypted");
+    "A file with a key of 32 bytes (as they are, or in hexadecimal or base64), under the same rules as `access_key_secret_file`. With a key, recordings in the cache and what the state says of people are encrypted; see `docs/ENCRYPTION.md`."
+    ENCRYPTION_KEY_COMMAND: Vec<String> = "cache"."encryption_key_command", COMMAND, Described("none");
+    "A program, by its whole path, and its arguments, that prints such a key: a key service, a TPM, a vault. Run without a shell; refused if others can change it; it has 30 s."
+    ENCRYPTION_PREVIOUS_KEY_FILE: PathBuf = "cache"."encryption_previous_key_file", PATH,
+        Described("`encryption_previous_key` in systemd's `$CREDENTIALS_DIRECTORY`");
+    "The key before the present one, while that is being replaced: at the next mount the state is encrypted anew, and the keys of the recordings in the cache. Without a present key, the state is decrypted and the cache begun anew."
+    ENCRYPTION_PREVIOUS_KEY_COMMAND: Vec<String> = "cache"."encryption_previous_key_command", COMMAND, Described("none");
+    "A program that prints the key before the present one, under the same rules as `encryption_key_command`."
+    NEVER: Vec<String> = "cache"."never", NAMES, Described("none");
+    "Names of skills: recordings of interactions in which one of them took part are read without any byte of them on disk, in the cache or elsewhere. They take part of `limits.memory`."
 
     STATE_DIR: PathBuf = "state"."dir", PATH,
-        Described("`$XDG_STATE_HOME/cxonefs`; `/var/lib/cxonefs` for root"), flag "--state-dir";
+        Described("`$XDG_STATE_HOME/cxonefs`; for root `/var/lib/cxonefs`, with `/etc/cxonefs/NAME.toml` `/var/lib/cxonefs/NAME`"), flag "--state-dir";
     "Where the index, the resolved sizes, the ledger and the audit log are kept. Not a cache: losing it costs billed calls. Mode 0700."
+
+    AUDIT_KEEP: Duration = "audit"."keep", DURATION, Is("400d");
+    "How long lines of the audit log are kept. They go by age alone, never by how much there is; `cxonefs status` and `doctor` say what disk that takes."
+    AUDIT_REQUIRED: bool = "audit"."required", SWITCH, Is("false");
+    "Refuses to open what cannot be put on record: the line is on disk before the open is answered, else EIO. Without it, what cannot be written is counted."
+    AUDIT_EXPORT: Export = "audit"."export", EXPORT, Is("none");
+    "Hands each line of the audit log also to the log service, as JSON in the Elastic Common Schema. What was handed over is out of reach of erasing."
 
     PLAYBACK_REQUESTS: u32 = "limits"."playback_requests", COUNT, Is("150");
     "Billed calls in any `playback_window`, at most. The tenant's own limit is 150 in 5 minutes."
@@ -277,6 +304,6 @@ mod tests {
 
     #[test]
     fn sections_are_contiguous() {
-        assert_eq!(sections(), ["tenant", "tree", "mount", "cache", "state", "limits"]);
+        assert_eq!(sections(), ["tenant", "tree", "mount", "media", "cache", "state", "audit", "limits"]);
     }
 }

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::units::{self, UnitError};
 use super::value::Value;
-use crate::base::{Channels, ResolveOn, Since};
+use crate::base::{Channels, Export, ResolveOn, Since};
 use crate::net::HostPattern;
 
 /// Reads values of one kind.
@@ -21,9 +21,13 @@ pub struct Kind<T> {
     pub read: fn(&Value) -> Result<T, UnitError>,
 }
 
-/// The numeric id of a user or group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NumericId(pub u32);
+/// A user or a group, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Account {
+    Number(u32),
+    /// To be looked up.
+    Name(String),
+}
 
 fn wrong_type() -> UnitError {
     UnitError(String::from("it is of the wrong type"))
@@ -188,15 +192,33 @@ pub static SWITCH: Kind<bool> = Kind {
     },
 };
 
-pub static ID: Kind<NumericId> = Kind {
-    word: "number",
-    expected: "the number of a user or group",
+pub static ACCOUNT: Kind<Account> = Kind {
+    word: "number or name",
+    expected: "the number or name of a user or group",
     read: |value| {
-        let number = u32::try_from(number_of(value)?).map_err(|_| UnitError(String::from("it is out of range")))?;
+        let number = match value {
+            Value::Plain(text) | Value::Text(text) => {
+                let text = text.trim();
+                match text.parse::<u64>() {
+                    Ok(number) => number,
+                    Err(_) if is_account_name(text) => return Ok(Account::Name(text.to_owned())),
+                    Err(_) => return Err(UnitError(String::from("it is neither a number nor a name"))),
+                }
+            }
+            _ => number_of(value)?,
+        };
+        let number = u32::try_from(number).ok();
         // The kernel reads all ones as "leave it as it is".
-        if number == u32::MAX { Err(UnitError(String::from("it is out of range"))) } else { Ok(NumericId(number)) }
+        let number = number.filter(|number| *number != u32::MAX);
+        number.map(Account::Number).ok_or_else(|| UnitError(String::from("it is out of range")))
     },
 };
+
+/// Whether a name service may know it: directories of companies also have `DOMAIN\\user` and `user@domain`.
+fn is_account_name(text: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || "._-@+$\\ ".contains(c);
+    text.starts_with(|c: char| c.is_alphanumeric() || c == '_') && text.len() <= 256 && text.chars().all(is_part)
+}
 
 pub static MODE: Kind<u16> = Kind {
     word: "octal text",
@@ -229,6 +251,16 @@ pub static RESOLVE_ON: Kind<ResolveOn> = Kind {
     },
 };
 
+pub static EXPORT: Kind<Export> = Kind {
+    word: "\"none\", \"journald\" or \"syslog\"",
+    expected: "\"none\", \"journald\" or \"syslog\"",
+    read: |value| {
+        let word = text_of(value)?;
+        let known = Export::ALL.into_iter().find(|export| export.word() == word);
+        known.ok_or_else(|| UnitError(String::from("there is no such log service")))
+    },
+};
+
 fn words_of(value: &Value) -> Result<Vec<String>, UnitError> {
     match value {
         Value::List(words) => Ok(words.clone()),
@@ -251,6 +283,73 @@ pub static PATTERNS: Kind<Vec<String>> = Kind {
             return Err(UnitError(String::from("more than 256 patterns are too many")));
         }
         Ok(words)
+    },
+};
+
+pub static CALLERS: Kind<Vec<String>> = Kind {
+    word: "list of programs and users",
+    expected: "a list of programs' names, * and ? allowed, and of users by name or number, such as [\"bsdtar\", \"backup\", 1000]",
+    read: |value| {
+        let words = match value {
+            Value::Mixed(words) => words.clone(),
+            _ => words_of(value)?,
+        };
+        for word in &words {
+            let is_number = word.strip_prefix('-').unwrap_or(word).bytes().all(|byte| byte.is_ascii_digit());
+            match word.parse::<u32>() {
+                _ if word.is_empty() => return Err(UnitError(String::from("an empty name matches nothing"))),
+                Err(_) | Ok(u32::MAX) if is_number => {
+                    return Err(UnitError(format!("{word} is no user's number: it is out of range")));
+                }
+                _ => {}
+            }
+        }
+        if words.len() > 256 {
+            return Err(UnitError(String::from("more than 256 are too many")));
+        }
+        Ok(words)
+    },
+};
+
+/// A program with its arguments; as text, separated by blanks.
+pub static COMMAND: Kind<Vec<String>> = Kind {
+    word: "list of words",
+    expected: "a program by its whole path and its arguments, such as [\"/usr/bin/vault\", \"read\", \"-field=key\", \"secret/cxonefs\"]",
+    read: |value| {
+        let words = match value {
+            Value::Plain(text) => text.split_whitespace().map(str::to_owned).collect(),
+            other => words_of(other)?,
+        };
+        match words.first() {
+            None => Err(UnitError(String::from("it names no program"))),
+            Some(program) if !program.starts_with('/') => {
+                Err(UnitError(String::from("the program must be named by its whole path")))
+            }
+            Some(_) => Ok(words),
+        }
+    },
+};
+
+/// Names as the tenant writes them, each on its own.
+pub static NAMES: Kind<Vec<String>> = Kind {
+    word: "list of names",
+    expected: "a list of names, such as [\"Card payments\"]",
+    read: |value| {
+        let words = words_of(value)?;
+        if words.iter().any(|word| word.trim().is_empty()) {
+            return Err(UnitError(String::from("an empty name matches nothing")));
+        }
+        Ok(words)
+    },
+};
+
+pub static ENCRYPTION: Kind<bool> = Kind {
+    word: "\"optional\" or \"required\"",
+    expected: "\"optional\" or \"required\"",
+    read: |value| match text_of(value)? {
+        "optional" => Ok(false),
+        "required" => Ok(true),
+        _ => Err(UnitError(String::from("there is no such word"))),
     },
 };
 
@@ -318,6 +417,19 @@ mod tests {
         assert!((BUDGET.read)(&Value::Integer(-1)).is_err());
         assert_eq!((PATIENCE.read)(&plain("unlimited")), Ok(None));
         assert!((DURATION.read)(&plain("0s")).is_err());
+    }
+
+    #[test]
+    fn callers_are_names_and_numbers() {
+        let mixed = Value::Mixed(vec!["tar*".into(), "1000".into()]);
+        assert_eq!((CALLERS.read)(&mixed), Ok(vec!["tar*".to_owned(), "1000".to_owned()]));
+        assert_eq!((CALLERS.read)(&plain("tar*, 1000")), (CALLERS.read)(&mixed));
+        assert_eq!((CALLERS.read)(&plain("")), Ok(vec![]));
+        for bad in ["-1", "4294967295", "99999999999"] {
+            assert!((CALLERS.read)(&plain(bad)).is_err(), "{bad}");
+        }
+        assert!((CALLERS.read)(&Value::List(vec![String::new()])).is_err());
+        assert!((PATTERNS.read)(&mixed).is_err(), "elsewhere a list is of text alone");
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod error;
 pub mod host;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
+mod key_command;
 pub mod keys;
 pub mod kinds;
 pub mod locate;
@@ -30,10 +31,10 @@ use std::path::Path;
 pub use error::ConfigError;
 pub use host::Host;
 pub use raw::{Assignment, ConfigFile};
-pub use resolve::{Sources, resolve};
+pub use resolve::{Sources, default_dirs, resolve};
 pub use settings::{
-    AlsoConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, Stores,
-    TenantConfig, TreeConfig,
+    AlsoConfig, AuditConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MediaConfig, MountConfig, Profile,
+    StateConfig, Stores, TenantConfig, TreeConfig,
 };
 
 /// Finds the configuration file, reads the environment and settles every key.

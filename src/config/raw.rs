@@ -164,8 +164,16 @@ pub(super) fn value_of(item: &Item) -> Value {
         toml_edit::Value::Datetime(_) => Value::Other("a date without quotes"),
         toml_edit::Value::InlineTable(_) => Value::Other("a table"),
         toml_edit::Value::Array(array) => {
-            let words: Option<Vec<String>> = array.iter().map(|item| item.as_str().map(str::to_owned)).collect();
-            words.map_or(Value::Other("a list of something else than text"), Value::List)
+            let word = |item: &toml_edit::Value| match (item.as_str(), item.as_integer()) {
+                (Some(text), _) => Some(text.to_owned()),
+                (None, number) => number.map(|number| number.to_string()),
+            };
+            let words: Option<Vec<String>> = array.iter().map(word).collect();
+            match words {
+                Some(words) if array.iter().all(toml_edit::Value::is_str) => Value::List(words),
+                Some(words) => Value::Mixed(words),
+                None => Value::Other("a list of something else than text and numbers"),
+            }
         }
     }
 }

@@ -8,18 +8,23 @@ use secrecy::SecretString;
 
 use super::also;
 use super::env::Environment;
-use super::error::ConfigError;
+use super::error::{BadCaFile, ConfigError};
 use super::host::Host;
+use super::key_command;
 use super::keys::{self, Info, Key, Preset};
+use super::kinds::Account;
+use super::locate;
 use super::raw::{self, Assignment, ConfigFile, Layer};
 use super::secrets;
 use super::settings::{
-    AlsoConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MountConfig, Profile, StateConfig, Stores,
-    TenantConfig, TreeConfig,
+    AlsoConfig, AuditConfig, CacheConfig, ClientConfig, Config, LimitsConfig, MediaConfig, MountConfig, Profile,
+    StateConfig, Stores, TenantConfig, TreeConfig,
 };
+use super::trust;
 use super::value::{Origin, Setting, Value};
-use crate::base::ResolveOn;
 use crate::base::crypt::{Keys, MasterKey};
+use crate::base::{ResolveOn, accounts};
+use crate::net::{CaBundle, CaError};
 
 /// Everything that may say something.
 #[derive(Default)]
@@ -38,7 +43,21 @@ pub fn state_dir(sources: &Sources, host: &Host) -> Result<PathBuf, ConfigError>
     };
     layer.extend(sources.environment.layer.clone());
     layer.extend(raw::parse_assignments(&sources.flags)?);
-    Resolver { layer, sources, host }.directory(&keys::STATE_DIR, host.state_dir())
+    Resolver { layer, sources, host }.state_dir()
+}
+
+/// Where state and cache are if nobody says where: what `init` writes down.
+pub fn default_dirs(file: &Path, host: &Host) -> (Option<PathBuf>, Option<PathBuf>) {
+    let name = instance(file, host);
+    let of_instance = |dir: Option<PathBuf>| dir.map(|dir| name.iter().fold(dir, |dir, name| dir.join(name)));
+    (of_instance(host.state_dir()), of_instance(host.cache_dir()))
+}
+
+/// The name of a service whose configuration this is: each has directories of its own.
+fn instance(file: &Path, host: &Host) -> Option<String> {
+    let of_system = host.is_root() && file.parent() == Path::new(locate::SYSTEM_CONFIG).parent();
+    let name = file.file_name()?.to_str()?.strip_suffix(".toml")?;
+    (of_system && name != "config" && !name.is_empty()).then(|| name.to_owned())
 }
 
 /// Settles the directories and what belongs to them, for commands that look after what is kept: needs no tenant and reads no secret of it.
@@ -50,8 +69,8 @@ pub fn stores(sources: &Sources, host: &Host) -> Result<Stores, ConfigError> {
     layer.extend(sources.environment.layer.clone());
     layer.extend(raw::parse_assignments(&sources.flags)?);
     let resolver = Resolver { layer, sources, host };
-    let state_dir = resolver.directory(&keys::STATE_DIR, host.state_dir())?;
-    Ok(Stores { state_dir, cache: resolver.cache()?, limits: resolver.limits()? })
+    let state_dir = resolver.state_dir()?;
+    Ok(Stores { state_dir, cache: resolver.cache()?, audit: resolver.audit()?, limits: resolver.limits()? })
 }
 
 /// Settles every key. Reads the files that hold secrets and touches nothing else.
@@ -74,8 +93,10 @@ pub fn resolve(sources: &Sources, host: &Host) -> Result<Config, ConfigError> {
         tenant,
         tree,
         mount: resolver.mount()?,
+        media: MediaConfig { ca_file: resolver.ca_file(&keys::MEDIA_CA_FILE)? },
         cache: resolver.cache()?,
-        state: StateConfig { dir: resolver.directory(&keys::STATE_DIR, host.state_dir())? },
+        state: StateConfig { dir: resolver.state_dir()? },
+        audit: resolver.audit()?,
         limits: resolver.limits()?,
         warnings,
     })
@@ -145,10 +166,12 @@ impl Resolver<'_> {
     }
 
     fn tenant(&self) -> Result<TenantConfig, ConfigError> {
-        let access_key_secret = self.secret(&keys::ACCESS_KEY_SECRET, &keys::ACCESS_KEY_SECRET_FILE)?;
+        let mut secret_files = Vec::new();
+        let access_key_secret =
+            self.secret(&keys::ACCESS_KEY_SECRET, &keys::ACCESS_KEY_SECRET_FILE, &mut secret_files)?;
         let client = match self.optional(&keys::CLIENT_ID)? {
             Some(client_id) => {
-                let client_secret = self.secret(&keys::CLIENT_SECRET, &keys::CLIENT_SECRET_FILE)?;
+                let client_secret = self.secret(&keys::CLIENT_SECRET, &keys::CLIENT_SECRET_FILE, &mut secret_files)?;
                 let client_secret = client_secret.ok_or_else(|| missing_secret(&keys::CLIENT_SECRET.info))?;
                 Some(ClientConfig { client_id, client_secret })
             }
@@ -158,23 +181,36 @@ impl Resolver<'_> {
             issuer: self.required(&keys::ISSUER)?,
             access_key_id: self.required(&keys::ACCESS_KEY_ID)?,
             access_key_secret: access_key_secret.ok_or_else(|| missing_secret(&keys::ACCESS_KEY_SECRET.info))?,
+            secret_files,
             client,
             area: self.optional(&keys::AREA)?,
             auth_endpoint: self.optional(&keys::AUTH_ENDPOINT)?,
             api_endpoint: self.optional(&keys::API_ENDPOINT)?,
             playback_endpoint: self.optional(&keys::PLAYBACK_ENDPOINT)?,
             media_hosts: self.optional(&keys::MEDIA_HOSTS)?.unwrap_or_default(),
+            login_hosts: self.optional(&keys::LOGIN_HOSTS)?.unwrap_or_default(),
+            ca_file: self.ca_file(&keys::TENANT_CA_FILE)?,
             reporting_version: self.required(&keys::REPORTING_VERSION)?,
         })
     }
 
     /// In order: a file named by a flag, the environment, a file named elsewhere, systemd's credentials directory.
-    fn secret(&self, key: &Key<String>, file_key: &Key<PathBuf>) -> Result<Option<SecretString>, ConfigError> {
+    fn secret(
+        &self,
+        key: &Key<String>,
+        file_key: &Key<PathBuf>,
+        files: &mut Vec<PathBuf>,
+    ) -> Result<Option<SecretString>, ConfigError> {
+        let mut read = |path: &Path, origin: &Origin| {
+            let path = self.absolute(path, origin, &file_key.info)?;
+            files.push(path.clone());
+            secrets::read_file(&path, self.host.euid, &file_key.info.path(), origin)
+        };
         let file = self.get(file_key)?;
         let from_environment = self.sources.environment.secrets.get(&key.info.path());
         match (file, from_environment) {
-            (Some((path, origin)), None) => self.secret_file(&path, file_key, &origin).map(Some),
-            (Some((path, origin)), Some(_)) if origin.is_flag() => self.secret_file(&path, file_key, &origin).map(Some),
+            (Some((path, origin)), None) => read(&path, &origin).map(Some),
+            (Some((path, origin)), Some(_)) if origin.is_flag() => read(&path, &origin).map(Some),
             (_, Some(secret)) => Ok(Some(secret.clone())),
             (None, None) => {
                 let Some(directory) = &self.host.credentials else { return Ok(None) };
@@ -183,14 +219,28 @@ impl Resolver<'_> {
                     return Ok(None);
                 }
                 let origin = Origin::Environment(String::from("CREDENTIALS_DIRECTORY"));
-                self.secret_file(&path, file_key, &origin).map(Some)
+                read(&path, &origin).map(Some)
             }
         }
     }
 
-    fn secret_file(&self, path: &Path, key: &Key<PathBuf>, origin: &Origin) -> Result<SecretString, ConfigError> {
-        let path = self.absolute(path, origin, &key.info)?;
-        secrets::read_file(&path, self.host.euid, &key.info.path(), origin)
+    /// A file of certificates that nobody else may change: a user who can change it can pose as the tenant.
+    fn ca_file(&self, key: &Key<PathBuf>) -> Result<Option<CaBundle>, ConfigError> {
+        let Some((path, place)) = self.get(key)? else { return Ok(None) };
+        let path = self.absolute(&path, &place, &key.info)?;
+        let refused = |why, remedy| {
+            let bad = Box::new(BadCaFile { path: path.clone(), why, remedy });
+            ConfigError::CaFile { place: place.clone(), key: key.info.path(), bad }
+        };
+        let (bundle, file) = CaBundle::read(&path).map_err(|error| refused(error, None))?;
+        let metadata = file.metadata().map_err(|error| refused(CaError::Unreadable(error), None))?;
+        match trust::check(&path, &metadata, self.host.euid) {
+            Ok(()) => Ok(Some(bundle)),
+            Err(distrust) => {
+                let why = format!("{} {}", distrust.path.display(), distrust.problem);
+                Err(refused(CaError::Untrusted(why), Some(distrust.remedy)))
+            }
+        }
     }
 
     fn tree(&self, warnings: &mut Vec<String>) -> Result<TreeConfig, ConfigError> {
@@ -219,13 +269,31 @@ impl Resolver<'_> {
             resolve_on: self.required(&keys::RESOLVE_ON)?,
             allow_other: self.required(&keys::ALLOW_OTHER)?,
             passthrough: self.required(&keys::PASSTHROUGH)?,
-            uid: self.optional(&keys::UID)?.map_or(self.host.euid, |id| id.0),
-            gid: self.optional(&keys::GID)?.map_or(self.host.egid, |id| id.0),
+            uid: self.account(&keys::UID, "passwd", accounts::user_id)?.unwrap_or(self.host.euid),
+            gid: self.account(&keys::GID, "group", accounts::group_id)?.unwrap_or(self.host.egid),
             dir_mode: self.required(&keys::DIR_MODE)?,
             file_mode: self.required(&keys::FILE_MODE)?,
             deny_processes: self.required(&keys::DENY_PROCESSES)?,
+            resolve_on_stat_for: self.optional(&keys::RESOLVE_ON_STAT_FOR)?.unwrap_or_default(),
             also: self.also()?,
         })
+    }
+
+    /// A user or group by number or name; `database` is what `getent` calls where it is looked up.
+    fn account(
+        &self,
+        key: &Key<Account>,
+        database: &str,
+        look_up: impl Fn(&str) -> Option<u32>,
+    ) -> Result<Option<u32>, ConfigError> {
+        match self.get(key)? {
+            None => Ok(None),
+            Some((Account::Number(number), _)) => Ok(Some(number)),
+            Some((Account::Name(name), place)) => look_up(&name).map(Some).ok_or_else(|| {
+                let reason = format!("this machine knows no {name:?}: getent {database} {name:?} must find it");
+                ConfigError::OutOfRange { place, key: key.info.path(), reason }
+            }),
+        }
     }
 
     /// What a place does not say is as in `[mount]`.
@@ -251,22 +319,58 @@ impl Resolver<'_> {
         // One block of each of a few recordings must fit, or nothing would ever be kept.
         let size = self.between(&keys::CACHE_SIZE, &(1 << 20), "1MiB")?;
         Ok(CacheConfig {
-            dir: self.directory(&keys::CACHE_DIR, self.host.cache_dir())?,
+            dir: self.directory(&keys::CACHE_DIR, self.default_dirs().1)?,
             size,
             min_free: self.required(&keys::CACHE_MIN_FREE)?,
             whole_file_below: self.required(&keys::WHOLE_FILE_BELOW)?,
             max_age: self.between(&keys::CACHE_MAX_AGE, &Duration::from_secs(1), "1s")?,
-            keys: Keys {
-                current: self.key_file(&keys::ENCRYPTION_KEY_FILE)?,
-                previous: self.key_file(&keys::ENCRYPTION_PREVIOUS_KEY_FILE)?,
-            },
+            keys: self.keys()?,
+            never: self.optional(&keys::NEVER)?.unwrap_or_default(),
         })
     }
 
-    fn key_file(&self, key: &Key<PathBuf>) -> Result<Option<MasterKey>, ConfigError> {
-        let Some((path, origin)) = self.get(key)? else { return Ok(None) };
-        let path = self.absolute(&path, &origin, &key.info)?;
-        secrets::read_key_file(&path, self.host.euid, &key.info.path(), &origin).map(Some)
+    fn keys(&self) -> Result<Keys, ConfigError> {
+        let current = self.key("encryption_key", &keys::ENCRYPTION_KEY_FILE, &keys::ENCRYPTION_KEY_COMMAND)?;
+        if let (None, Some((true, place))) = (&current, self.get(&keys::ENCRYPTION)?) {
+            return Err(ConfigError::NoKey { place });
+        }
+        let (file, command) = (&keys::ENCRYPTION_PREVIOUS_KEY_FILE, &keys::ENCRYPTION_PREVIOUS_KEY_COMMAND);
+        Ok(Keys { current, previous: self.key("encryption_previous_key", file, command)? })
+    }
+
+    /// A key from a file or a command that is named, else from systemd's credentials directory.
+    fn key(
+        &self,
+        credential: &str,
+        file: &Key<PathBuf>,
+        command: &Key<Vec<String>>,
+    ) -> Result<Option<MasterKey>, ConfigError> {
+        let euid = self.host.euid;
+        let read =
+            |path: &Path, origin: &Origin| secrets::read_key_file(path, euid, &file.info.path(), origin).map(Some);
+        match (self.get(file)?, self.get(command)?) {
+            (Some(_), Some((_, place))) => {
+                let reason = format!("{} is set too, and only one of them can be the key", file.info.path());
+                Err(ConfigError::OutOfRange { place, key: command.info.path(), reason })
+            }
+            (Some((path, origin)), None) => read(&self.absolute(&path, &origin, &file.info)?, &origin),
+            (None, Some((words, origin))) => {
+                key_command::read_key(&words, euid, &command.info.path(), &origin).map(Some)
+            }
+            (None, None) => match self.host.credentials.as_ref().map(|directory| directory.join(credential)) {
+                Some(path) if path.exists() => read(&path, &Origin::Environment(String::from("CREDENTIALS_DIRECTORY"))),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    fn audit(&self) -> Result<AuditConfig, ConfigError> {
+        Ok(AuditConfig {
+            // Less than a day would delete what was written on the day that is looked into.
+            keep: self.between(&keys::AUDIT_KEEP, &Duration::from_hours(24), "1d")?,
+            required: self.required(&keys::AUDIT_REQUIRED)?,
+            export: self.required(&keys::AUDIT_EXPORT)?,
+        })
     }
 
     fn limits(&self) -> Result<LimitsConfig, ConfigError> {
@@ -292,6 +396,15 @@ impl Resolver<'_> {
             return Err(self.missing(&keys::PATIENCE.info));
         };
         Ok(if origin == Origin::Default { patience.map(|patience| patience.max(window)) } else { patience })
+    }
+
+    fn state_dir(&self) -> Result<PathBuf, ConfigError> {
+        self.directory(&keys::STATE_DIR, self.default_dirs().0)
+    }
+
+    fn default_dirs(&self) -> (Option<PathBuf>, Option<PathBuf>) {
+        let file = self.sources.file.as_ref().map_or(Path::new(""), |file| &file.path);
+        default_dirs(file, self.host)
     }
 
     fn directory(&self, key: &Key<PathBuf>, default: Option<PathBuf>) -> Result<PathBuf, ConfigError> {

@@ -9,8 +9,8 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::base::crypt::Keys;
-use crate::base::{Channels, Day, ResolveOn, Since};
-use crate::net::HostPattern;
+use crate::base::{Channels, Day, Export, ResolveOn, Since};
+use crate::net::{CaBundle, HostPattern};
 
 /// A bundle of settings for one purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +43,10 @@ pub struct Config {
     pub tenant: TenantConfig,
     pub tree: TreeConfig,
     pub mount: MountConfig,
+    pub media: MediaConfig,
     pub cache: CacheConfig,
     pub state: StateConfig,
+    pub audit: AuditConfig,
     pub limits: LimitsConfig,
     /// What the user should know although it can be used, whatever the time; one line each.
     pub warnings: Vec<String>,
@@ -68,6 +70,8 @@ pub struct TenantConfig {
     pub issuer: Url,
     pub access_key_id: String,
     pub access_key_secret: SecretString,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<PathBuf>,
     /// With a client, the OIDC password grant is used.
     pub client: Option<ClientConfig>,
     pub area: Option<String>,
@@ -76,6 +80,10 @@ pub struct TenantConfig {
     pub playback_endpoint: Option<Url>,
     /// The only hosts that recordings are fetched from; none: any with a public address.
     pub media_hosts: Vec<HostPattern>,
+    /// The only hosts that key and password are sent to; none: where configuration and discovery lead.
+    pub login_hosts: Vec<HostPattern>,
+    /// Trusted beside the system's authorities.
+    pub ca_file: Option<CaBundle>,
     pub reporting_version: String,
 }
 
@@ -111,6 +119,8 @@ pub struct MountConfig {
     pub file_mode: u16,
     /// Patterns for `/proc/PID/comm`; `*` and `?` stand for other characters.
     pub deny_processes: Vec<String>,
+    /// Programs, as `deny_processes` names them, and users by name or number, for whom `stat` resolves.
+    pub resolve_on_stat_for: Vec<String>,
     /// Further places at which the tree is mounted.
     pub also: Vec<AlsoConfig>,
 }
@@ -123,6 +133,13 @@ pub struct AlsoConfig {
     pub resolve_on: ResolveOn,
     /// Whoever comes through it waits for the rate limit as long as calls still go through, whatever `limits.patience` says.
     pub waits_long: bool,
+}
+
+/// `[media]`
+#[derive(Clone, Debug)]
+pub struct MediaConfig {
+    /// Trusted beside the system's authorities.
+    pub ca_file: Option<CaBundle>,
 }
 
 /// `[cache]`
@@ -139,6 +156,8 @@ pub struct CacheConfig {
     pub max_age: Duration,
     /// What encrypts cache and state.
     pub keys: Keys,
+    /// Skills whose recordings are never on disk.
+    pub never: Vec<String>,
 }
 
 /// `[state]`
@@ -154,7 +173,17 @@ pub struct Stores {
     /// Absolute.
     pub state_dir: PathBuf,
     pub cache: CacheConfig,
+    pub audit: AuditConfig,
     pub limits: LimitsConfig,
+}
+
+/// `[audit]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    pub keep: Duration,
+    /// Nothing is opened whose line is not on disk.
+    pub required: bool,
+    pub export: Export,
 }
 
 /// `[limits]`

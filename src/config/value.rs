@@ -15,6 +15,8 @@ pub enum Value {
     Boolean(bool),
     /// A TOML array of strings.
     List(Vec<String>),
+    /// A TOML array of strings and integers.
+    Mixed(Vec<String>),
     /// A TOML value that no key takes; named by its type.
     Other(&'static str),
 }
@@ -25,7 +27,7 @@ impl fmt::Display for Value {
             Value::Plain(text) | Value::Text(text) => write!(f, "{text:?}"),
             Value::Integer(number) => number.fmt(f),
             Value::Boolean(truth) => truth.fmt(f),
-            Value::List(words) => write!(f, "{words:?}"),
+            Value::List(words) | Value::Mixed(words) => write!(f, "{words:?}"),
             Value::Other(kind) => f.write_str(kind),
         }
     }

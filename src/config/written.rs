@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use crate::base::{Channels, ResolveOn, Since};
-use crate::net::HostPattern;
+use crate::base::{Channels, Export, ResolveOn, Since};
+use crate::net::{CaBundle, HostPattern};
 
 /// A value that a key can have. What is written is read back as the same value.
 pub trait Written {
@@ -85,6 +85,12 @@ macro_rules! as_option {
 
 as_option!(String, Url);
 
+impl Written for Option<CaBundle> {
+    fn written(&self) -> String {
+        self.as_ref().map_or_else(String::new, |bundle| bundle.path().display().to_string())
+    }
+}
+
 impl Written for PathBuf {
     fn written(&self) -> String {
         self.display().to_string()
@@ -108,6 +114,12 @@ impl Written for TimeZone {
 }
 
 impl Written for ResolveOn {
+    fn written(&self) -> String {
+        self.word().to_owned()
+    }
+}
+
+impl Written for Export {
     fn written(&self) -> String {
         self.word().to_owned()
     }
@@ -162,6 +174,7 @@ mod tests {
         assert_eq!(again(&keys::MEDIA_TYPES, "call,chat"), "call,chat");
         assert_eq!(again(&keys::MEDIA_HOSTS, "*.S3.example, 10.0.0.1"), "*.s3.example,10.0.0.1");
         assert_eq!(again(&keys::DENY_PROCESSES, "updatedb, mds*"), "updatedb,mds*");
+        assert_eq!(again(&keys::RESOLVE_ON_STAT_FOR, "tar*, 1000"), "tar*,1000");
     }
 
     proptest! {

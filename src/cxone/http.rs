@@ -10,21 +10,31 @@ use jiff::Timestamp;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
+use super::weight;
 use crate::base::Clock;
-use crate::cxone::address;
 use crate::cxone::settings::{CallClass, CallTimes};
 use crate::cxone::tally::Tally;
-use crate::cxone::text;
+use crate::cxone::{address, text};
+use crate::net::CaBundle;
 use crate::net::error::{ApiError, ApiErrorKind};
 
 /// Bytes of a login or discovery answer.
 pub(super) const LOGIN_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one Media Playback answer.
-pub(super) const PLAYBACK_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const PLAYBACK_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A body up to this size (bytes) is received without asking for room. Answers of a tenant as it should be are smaller, pages of listings
+/// excepted.
+const SMALL_BODY_BYTES: usize = 256 * 1024;
+/// Larger bodies in memory at once, from their first large byte until the answer is dropped. With `body_max` this bounds what answers
+/// take, however many calls are under way.
+const LARGE_BODIES_MAX: usize = 8;
 /// Bytes of an error's body that are looked at; the rest is not read.
-const ERROR_BYTES_MAX: usize = 64 * 1024;
+const ERROR_BYTES_MAX: usize = text::EXPLAINED_BYTES_MAX;
+/// What one answer may take in memory as a parsed document, bytes. A chat of ten thousand messages takes less.
+const PARSED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// No host needs longer to accept a connection; where packets vanish, this is how long the first caller waits to hear of it.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 /// Idle connections kept per host: as many as a listing opens at once.
@@ -51,13 +61,14 @@ pub(super) struct Http {
     times: CallTimes,
     clock: Arc<dyn Clock>,
     rng: Mutex<fastrand::Rng>,
+    large_bodies: Arc<Semaphore>,
     pub tally: Tally,
 }
 
 impl Http {
     /// Builds the clients. Makes no request. A machine without CA certificates is an error only once TLS is needed: a simulated
     /// tenant on loopback works without.
-    pub fn new(times: CallTimes, clock: Arc<dyn Clock>) -> Result<Http, ApiError> {
+    pub fn new(times: CallTimes, ca: Option<&CaBundle>, clock: Arc<dyn Clock>) -> Result<Http, ApiError> {
         crate::net::tls::install_crypto();
         let builder = || {
             Client::builder()
@@ -72,12 +83,13 @@ impl Http {
         };
         let plain = builder().no_proxy().tls_certs_only([]).build();
         let plain = plain.map_err(|error| failed("building the HTTP client failed", error))?;
-        let tls = builder().build();
+        let tls = builder().tls_certs_merge(CaBundle::for_client(ca)).build();
         let tls = tls.map_err(|error| failed("TLS cannot be used; are the system's CA certificates installed?", error));
         // Only names requests and spreads retries; it protects nothing, so the clock is seed enough.
         let seed = clock.now().as_nanosecond() as u64 ^ u64::from(std::process::id()).rotate_left(48);
         let rng = Mutex::new(fastrand::Rng::with_seed(seed));
-        Ok(Http { tls, plain, times, clock, rng, tally: Tally::default() })
+        let large_bodies = Arc::new(Semaphore::new(LARGE_BODIES_MAX));
+        Ok(Http { tls, plain, times, clock, rng, large_bodies, tally: Tally::default() })
     }
 
     /// A request to be completed and given to [`Http::send`].
@@ -158,6 +170,7 @@ impl Http {
             location: header(response.headers(), &LOCATION),
             content_type: header(response.headers(), &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase(),
             body: Vec::new(),
+            room: None,
         };
         let too_large =
             |answer: &Answer| answer.bad(&format!("the answer is larger than {} bytes", call.body_max)).too_large();
@@ -170,6 +183,9 @@ impl Http {
                 Ok(Some(chunk)) if status.is_success() => {
                     if answer.body.len() + chunk.len() > call.body_max {
                         return Err(too_large(&answer));
+                    }
+                    if answer.room.is_none() && answer.body.len() + chunk.len() > SMALL_BODY_BYTES {
+                        answer.room = Some(self.room_for_a_large_body().await?);
                     }
                     answer.body.extend_from_slice(&chunk);
                 }
@@ -185,6 +201,12 @@ impl Http {
                 Err(error) => return Err(cut_off(call, host, error).with_status(status.as_u16())),
             }
         }
+    }
+
+    /// A holder of room never waits for more, so that two holders cannot block each other.
+    async fn room_for_a_large_body(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let room = Arc::clone(&self.large_bodies).acquire_owned().await;
+        room.map_err(|_| ApiError::new(ApiErrorKind::Unavailable, "this client is shutting down"))
     }
 
     fn client_for(&self, url: &Url) -> Result<&Client, ApiError> {
@@ -227,6 +249,8 @@ pub(super) struct Answer {
     pub location: Option<String>,
     content_type: String,
     pub body: Vec<u8>,
+    /// Held while the body, or what is read from it, is in memory.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Answer {
@@ -268,6 +292,9 @@ impl Answer {
             }));
         }
         let body = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
+        if weight::bytes_parsed(body) > PARSED_BYTES_MAX {
+            return Err(self.bad("the answer holds too many values").too_large());
+        }
         serde_json::from_slice(body).map_err(|error| {
             let sent = if self.content_type.is_empty() { "something" } else { &self.content_type };
             self.bad(&format!("sent {}, which is not JSON", text::safe(sent))).with_source(error)
@@ -375,7 +402,7 @@ mod tests {
 
     #[test]
     fn correlation_ids_look_like_uuids_and_differ() {
-        let http = Http::new(CallTimes::with_billed(Duration::from_secs(1)), Arc::new(SystemClock)).unwrap();
+        let http = Http::new(CallTimes::with_billed(Duration::from_secs(1)), None, Arc::new(SystemClock)).unwrap();
         let (one, other) = (http.correlation_id(), http.correlation_id());
         assert_ne!(one, other);
         for id in [one, other] {

@@ -36,9 +36,11 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod text;
+mod weight;
 
 pub use address::is_loopback;
 pub use auth::identity::TenantIdentity;
+pub use auth::session::CredentialsSource;
 pub use auth::session::LoginState;
 pub use model::{
     ChangesAnswer, ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer,

@@ -107,8 +107,8 @@ pub struct PlaybackItem {
     pub media: Option<MediaLink>,
     /// Legacy chat: the messages in order.
     pub chat: Option<Vec<ChatMessage>>,
-    /// Legacy email.
-    pub email: Option<EmailContent>,
+    /// Legacy emails, in the order of the answer.
+    pub emails: Vec<EmailContent>,
 }
 
 /// A temporary, signed link to media bytes.

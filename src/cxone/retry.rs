@@ -7,14 +7,16 @@ use tokio::time::Instant;
 
 use crate::net::error::{ApiError, ApiErrorKind};
 
-/// Tries of a call that finds nobody to talk to, or waited in vain for an answer.
-const COSTLY_TRIES_MAX: u32 = 2;
+/// Tries of a call that finds nobody to talk to.
+const UNSENT_TRIES_MAX: u32 = 2;
 
 /// How often and how long. All durations are upper bounds that hold for one call with all its tries.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetryPolicy {
     /// Tries altogether, the first included.
     pub tries: u32,
+    /// Tries altogether where one waited in vain for its answer.
+    pub silent_tries: u32,
     /// The pause after the first failure; it doubles with each further one.
     pub pause: Duration,
     /// No pause is longer, except one that the tenant asked for.
@@ -24,11 +26,11 @@ pub(super) struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Four tries, half a second apart at first. `page` is the time of one page: after a time-out there is one more try, whoever waits,
-    /// because one slow page says nothing of the next. A second time-out is for the caller, who asks for less at once.
+    /// Four tries, half a second apart at first. `page` is the time of one page: a time-out is for the caller, who asks for less at once.
     pub fn listing(page: Duration) -> RetryPolicy {
         RetryPolicy {
             tries: 4,
+            silent_tries: 1,
             pause: Duration::from_millis(500),
             pause_max: Duration::from_secs(8),
             total: page.saturating_mul(3),
@@ -38,7 +40,7 @@ impl RetryPolicy {
     /// Logins are tried less: someone waits at the prompt, and keys get locked. No try begins later than `login`, the time of one, after the
     /// first.
     pub fn login(login: Duration) -> RetryPolicy {
-        RetryPolicy { tries: 3, total: login, ..RetryPolicy::listing(login) }
+        RetryPolicy { tries: 3, silent_tries: 2, total: login, ..RetryPolicy::listing(login) }
     }
 
     /// The pause before the next try, or `None` if there is none. `failures` counts from 1, `elapsed` from the first try's
@@ -51,8 +53,13 @@ impl RetryPolicy {
         jitter: f64,
     ) -> Option<Duration> {
         // Where nobody accepts a connection, more tries only make people wait; after a time-out, one try has taken very long.
-        let is_costly = error.is_unsent() || error.kind == ApiErrorKind::Timeout;
-        let tries = if is_costly { self.tries.min(COSTLY_TRIES_MAX) } else { self.tries };
+        let tries = if error.is_unsent() {
+            self.tries.min(UNSENT_TRIES_MAX)
+        } else if error.kind == ApiErrorKind::Timeout {
+            self.silent_tries
+        } else {
+            self.tries
+        };
         if !error.is_transient() || failures >= tries {
             return None;
         }
@@ -94,6 +101,7 @@ mod tests {
 
     const POLICY: RetryPolicy = RetryPolicy {
         tries: 4,
+        silent_tries: 2,
         pause: Duration::from_millis(500),
         pause_max: Duration::from_secs(8),
         total: Duration::from_mins(1),
@@ -125,11 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn one_slow_page_is_tried_once_more_and_no_oftener() {
-        let policy = RetryPolicy::listing(Duration::from_mins(2));
+    fn a_slow_page_is_for_the_caller_and_a_slow_login_is_tried_once_more() {
         let slow = error(ApiErrorKind::Timeout);
-        assert!(policy.pause_before_next(&slow, 1, Duration::from_mins(2), 0.5).is_some());
-        assert_eq!(policy.pause_before_next(&slow, 2, Duration::from_mins(4), 0.5), None);
+        let listing = RetryPolicy::listing(Duration::from_mins(2));
+        assert_eq!(listing.pause_before_next(&slow, 1, Duration::from_mins(2), 0.5), None);
+        let login = RetryPolicy::login(Duration::from_mins(2));
+        assert!(login.pause_before_next(&slow, 1, Duration::from_mins(1), 0.5).is_some());
+        assert_eq!(login.pause_before_next(&slow, 2, Duration::from_mins(1), 0.5), None);
     }
 
     #[test]

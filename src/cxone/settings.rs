@@ -5,6 +5,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::net::CaBundle;
+use crate::net::HostPattern;
+
 /// Who we are to the tenant.
 #[derive(Clone, Debug)]
 pub struct Credentials {
@@ -36,6 +39,10 @@ pub struct TenantSettings {
     pub playback_endpoint: Option<Url>,
     /// For instance `v30.0`.
     pub reporting_version: String,
+    /// The only hosts that key and password are sent to; none: where the tenant's own answers lead.
+    pub login_hosts: Vec<HostPattern>,
+    /// Authorities that are trusted beside the system's.
+    pub ca: Option<CaBundle>,
     pub times: CallTimes,
 }
 

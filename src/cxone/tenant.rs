@@ -16,6 +16,8 @@ use crate::base::{Clock, MasterId};
 use crate::cxone::address;
 use crate::cxone::auth::endpoints::Endpoints;
 use crate::cxone::auth::identity::TenantIdentity;
+use crate::cxone::auth::login;
+use crate::cxone::auth::session::CredentialsSource;
 use crate::cxone::auth::session::{Auth, LoginState, Session};
 use crate::cxone::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
 use crate::cxone::model::{ChangesAnswer, ContactRecord, ContactsAnswer, PlaybackAnswer};
@@ -64,7 +66,7 @@ impl Tenant {
         login: RetryPolicy,
     ) -> Result<Tenant, ApiError> {
         check(&settings)?;
-        let http = Arc::new(Http::new(settings.times, clock.clone())?);
+        let http = Arc::new(Http::new(settings.times, settings.ca.as_ref(), clock.clone())?);
         http.check(&settings.issuer)?;
         let settings = Arc::new(settings);
         let wall = clock.now();
@@ -157,6 +159,16 @@ impl Tenant {
     /// Exactly one HTTP request. With `renew`, a 401 forces a new login, and the error says that another request may succeed.
     pub async fn playback_once(&self, master: MasterId, renew: bool) -> Result<PlaybackAnswer, ApiError> {
         playback::playback(&self.inner, master, renew).await
+    }
+
+    /// Has credentials looked for at `source` whenever a login is due.
+    pub fn watch_credentials(&self, source: Arc<dyn CredentialsSource>) {
+        self.inner.auth.watch(source);
+    }
+
+    /// Refuses logins that reach another tenant from now on; without it, another one than the first login.
+    pub fn belongs_to(&self, tenant: TenantIdentity) {
+        self.inner.auth.belongs_to(tenant);
     }
 
     /// Logs in with these from now on; a refused login is repeated when it is needed next.
@@ -289,6 +301,10 @@ fn check(settings: &TenantSettings) -> Result<(), ApiError> {
         ("tenant.api_endpoint", &settings.api_endpoint),
         ("tenant.playback_endpoint", &settings.playback_endpoint),
     ];
+    // The other hosts of a login are known only when it is made.
+    if let Some(url) = &settings.auth_endpoint {
+        login::check_host(settings, url)?;
+    }
     for (key, url) in optional {
         if let Some(url) = url {
             address::check_configured(key, url)?;

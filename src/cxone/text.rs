@@ -2,20 +2,24 @@
 
 use serde_json::Value;
 
+use crate::base::shown::is_unshowable;
 use crate::cxone::lenient;
 
 /// Bytes of a server's text that an error repeats.
 const TEXT_BYTES_MAX: usize = 300;
 
+/// Bytes of a body that may be an explanation. A longer one is none, and would take much memory as a parsed document.
+pub(super) const EXPLAINED_BYTES_MAX: usize = 64 * 1024;
+
 /// Fields in which CXone explains an error, the most telling first.
 const FIELDS: [&str; 5] = ["errorDescription", "error_description", "message", "error", "internalCode"];
 
-/// A server's text made safe: control characters become spaces, links with a query or a user and things that look like tokens
+/// A server's text made safe: control characters and marks that turn text become spaces, links with a query or a user and things that look like tokens
 /// are replaced, the rest is cut at 300 bytes.
 pub(super) fn safe(raw: &str) -> String {
     // Nothing beyond this can survive the cut; it bounds the work on a hostile text.
     let head = cut(raw, 4 * TEXT_BYTES_MAX);
-    let printable: String = head.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let printable: String = head.chars().map(|c| if is_unshowable(c) { ' ' } else { c }).collect();
     let mut out = String::with_capacity(printable.len());
     for word in printable.split_whitespace() {
         if !out.is_empty() {
@@ -34,6 +38,9 @@ pub(super) fn safe(raw: &str) -> String {
 
 /// The explanation in a JSON error body, if there is one, made [`safe`].
 pub(super) fn explanation(body: &[u8]) -> Option<String> {
+    if body.len() > EXPLAINED_BYTES_MAX {
+        return None;
+    }
     let Value::Object(object) = serde_json::from_slice(body).ok()? else { return None };
     let mut said: Vec<String> = Vec::new();
     for field in FIELDS {
@@ -73,6 +80,7 @@ mod tests {
     fn words_that_open_doors_are_replaced() {
         let text = safe("see https://b.s3.amazonaws.com/x.mp4?X-Amz-Signature=abc and eyJhbGciOi.eyJ0.sig\r\nnow");
         assert_eq!(text, "see [link] and [token] now");
+        assert_eq!(safe("user \u{202e}nimda\u{202c} \u{1b}[2Jgone"), "user nimda [2Jgone");
         assert_eq!(safe("https://x.example/plain is fine"), "https://x.example/plain is fine");
     }
 
@@ -91,7 +99,7 @@ mod tests {
         fn the_result_is_short_and_printable(raw in "(?s).{0,2000}") {
             let text = safe(&raw);
             prop_assert!(text.len() <= TEXT_BYTES_MAX);
-            prop_assert!(!text.chars().any(char::is_control));
+            prop_assert!(!text.chars().any(is_unshowable));
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod keeping;
 pub mod reload;
 pub mod report;
+pub mod secret_files;
 #[cfg(test)]
 pub mod testing;
 pub mod warming;
@@ -14,14 +15,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit};
+use secrecy::ExposeSecret as _;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::base::failure::Failure;
-use crate::base::watchdog;
+use crate::base::{user_name, watchdog};
 use crate::config::Config;
 use crate::ops::descriptors;
 use crate::ops::notify::{self, State};
+use crate::ops::version;
 use assemble::Served;
 use reload::Reload;
 
@@ -41,6 +44,8 @@ pub struct Plan {
     pub reload: Option<Reload>,
     /// Where metrics are served, if they are.
     pub metrics: Option<SocketAddr>,
+    /// The service manager takes the mount away before it ends us.
+    pub service_unmounts: bool,
 }
 
 /// Mounts, calls `ready` with the mount point, and serves until it is unmounted or a signal ends it.
@@ -66,17 +71,19 @@ pub async fn serve(mut plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), 
         tracing::debug!(%error, "the number of open files cannot be raised");
     }
     unlimited_file_size();
+    // Before there is anybody who could wait for the disk.
+    user_name::learn_local();
     watchdog::start();
     // Before anything is mounted, so that a signal at any time leaves no mount behind.
     let mut signals = Signals::listen()?;
     let mut served = tokio::select! {
         served = assemble::mount(&plan) => served?,
         name = signals.next() => {
-            tracing::info!(signal = name, "ended before the mount was ready");
+            tracing::info!(signal = name, "{name} ended the mount before it was ready");
             return Ok(());
         }
     };
-    tracing::info!(mount_point = %plan.mount_point.display(), "mounted");
+    tracing::info!(mount_point = %plan.mount_point.display(), "mounted at {}: version {}", plan.mount_point.display(), version::SHORT);
     let outcome = tokio::select! {
         outcome = ready(&plan.mount_point) => outcome,
         _ = signals.next() => return take_down(&mut *served, &mut signals).await,
@@ -89,14 +96,14 @@ pub async fn serve(mut plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), 
     loop {
         tokio::select! {
             () = served.ended() => {
-                tracing::info!("unmounted from outside");
+                tracing::info!("{} was unmounted from outside: the daemon ends", plan.mount_point.display());
                 return Ok(());
             }
             heard = signals.any() => match heard {
-                Heard::Reload => reload_into(&mut plan, &*served),
+                Heard::Reload => reload_into(&mut plan, &*served).await,
                 Heard::Status => served.tell_status(),
                 Heard::End(name) => {
-                    tracing::info!(signal = name, "unmounting");
+                    tracing::info!(signal = name, "{name} was received: {} is unmounted", plan.mount_point.display());
                     return take_down(&mut *served, &mut signals).await;
                 }
             },
@@ -112,27 +119,41 @@ fn unlimited_file_size() {
         tracing::debug!(%error, "the limit on the size of files cannot be raised");
     }
     if let Some(bytes) = limits.maximum {
-        tracing::warn!(bytes, "the size of files is limited (ulimit -f): larger recordings are read without the cache");
+        tracing::warn!(
+            bytes,
+            "the size of files is limited to {bytes} bytes (ulimit -f): larger recordings are read without the cache"
+        );
     }
     if let Err(error) = signal(SignalKind::from_raw(libc::SIGXFSZ)) {
-        tracing::warn!(%error, "a file that grows beyond the limit (ulimit -f) will end the daemon");
+        tracing::warn!(%error, "SIGXFSZ cannot be caught ({error}): a file that grows beyond the limit (ulimit -f) would end the daemon");
     }
 }
 
 /// Reads the configuration again. One that cannot be used changes nothing.
-fn reload_into(plan: &mut Plan, served: &dyn Served) {
-    let Some(source) = &plan.reload else {
+async fn reload_into(plan: &mut Plan, served: &dyn Served) {
+    let Some(source) = plan.reload.clone() else {
         tracing::info!("SIGHUP: this mount has no configuration that could change");
         return;
     };
-    match source.read() {
+    // A command that gives the key may take its time.
+    let read = tokio::task::spawn_blocking(move || source.read()).await;
+    match read.unwrap_or_else(|error| Err(Failure::failed(error))) {
         Ok(config) => {
-            reload::log(&reload::changes(&plan.config, &config));
-            served.reconfigure(&config);
+            let changes = reload::changes(&plan.config, &config);
+            reload::log(&changes);
+            let is_new_secret =
+                plan.config.tenant.access_key_secret.expose_secret() != config.tenant.access_key_secret.expose_secret();
+            served.reconfigure(&config, reload::named(&changes, is_new_secret));
             plan.config = config;
         }
         Err(failure) => {
-            tracing::error!(problem = failure.render().trim_end(), "SIGHUP: the configuration stays as it was");
+            let problem = failure.render();
+            let problem = problem.trim_end().trim_start_matches("cxonefs: ");
+            tracing::error!(
+                problem,
+                "SIGHUP was received, and the configuration stays as it was: {}",
+                problem.replace('\n', ";")
+            );
         }
     }
 }
@@ -144,9 +165,9 @@ async fn take_down(served: &mut dyn Served, signals: &mut Signals) -> Result<(),
     tokio::select! {
         () = served.ended() => {}
         () = tokio::time::sleep(OPEN_FILES_WITHIN) => {
-            tracing::warn!("files were still open; their readers get errors from now on");
+            tracing::warn!("files were still open when the mount ended: their readers get errors from now on");
         }
-        name = signals.next() => tracing::warn!(signal = name, "ended at once by a second signal"),
+        name = signals.next() => tracing::warn!(signal = name, "a second signal ({name}) ended the daemon at once: readers of open files get errors from now on"),
     }
     Ok(())
 }
@@ -223,7 +244,7 @@ mod tests {
             Ok(())
         }
 
-        fn reconfigure(&self, _config: &Config) {}
+        fn reconfigure(&self, _config: &Config, _changed: Option<String>) {}
 
         fn tell_status(&self) {}
 

@@ -1,17 +1,19 @@
 //! SIGHUP: which settings of a new configuration hold at once, and which need a remount. Decides and says; applies nothing.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::base::failure::Failure;
 use crate::config::Config;
 use crate::config::written::Written as _;
 
 /// Reads the configuration again, from where it came.
-pub struct Reload(Box<dyn Fn() -> Result<Config, Failure> + Send + Sync>);
+#[derive(Clone)]
+pub struct Reload(Arc<dyn Fn() -> Result<Config, Failure> + Send + Sync>);
 
 impl Reload {
     pub fn new(read: impl Fn() -> Result<Config, Failure> + Send + Sync + 'static) -> Reload {
-        Reload(Box::new(read))
+        Reload(Arc::new(read))
     }
 
     /// The configuration as it is now.
@@ -51,25 +53,42 @@ pub fn changes(before: &Config, after: &Config) -> Vec<Change> {
     }
     compare!(true: limits.playback_requests, limits.playback_window, limits.daily_budget,
         limits.daily_budget_per_user, limits.patience,
-        mount.deny_processes);
-    compare!(false: tenant.issuer, tenant.access_key_id, tenant.area, tenant.auth_endpoint, tenant.api_endpoint,
-        tenant.playback_endpoint, tenant.media_hosts, tenant.reporting_version, tree.since, tree.timezone, tree.media_types, tree.refresh,
-        mount.resolve_on, mount.allow_other, mount.passthrough, mount.uid, mount.gid, mount.dir_mode, mount.file_mode,
-        cache.dir, cache.size, cache.min_free, cache.whole_file_below, cache.max_age, state.dir, limits.deadline,
+        mount.deny_processes, tenant.access_key_id);
+    compare!(false: tenant.issuer, tenant.area, tenant.auth_endpoint, tenant.api_endpoint,
+        tenant.playback_endpoint, tenant.media_hosts, tenant.login_hosts, tenant.ca_file, media.ca_file, tenant.reporting_version, tree.since, tree.timezone, tree.media_types, tree.refresh,
+        mount.resolve_on, mount.resolve_on_stat_for, mount.allow_other, mount.passthrough, mount.uid, mount.gid, mount.dir_mode, mount.file_mode,
+        cache.dir, cache.size, cache.min_free, cache.whole_file_below, cache.max_age, cache.never, state.dir, audit.keep, audit.required, audit.export, limits.deadline,
         limits.call_timeout, limits.memory, limits.media_connections);
     found
+}
+
+/// What changed, for the audit log: keys alone.
+pub fn named(changes: &[Change], is_new_secret: bool) -> Option<String> {
+    let keys = changes.iter().map(|change| change.key).chain(is_new_secret.then_some("tenant.access_key_secret"));
+    let keys: Vec<&str> = keys.collect();
+    (!keys.is_empty()).then(|| format!("changed: {}", keys.join(", ")))
 }
 
 /// Says what changed.
 pub fn log(changes: &[Change]) {
     if changes.is_empty() {
-        tracing::info!("configuration read again: nothing changed");
+        tracing::info!("the configuration was read again: nothing changed");
     }
     for Change { key, before, after, holds } in changes {
         if *holds {
-            tracing::info!(key, before, after, "changed");
+            tracing::info!(
+                key,
+                before,
+                after,
+                "the configuration was read again: {key} was {before} and is {after} from now on"
+            );
         } else {
-            tracing::warn!(key, before, after, "changed in the configuration; holds from the next mount on");
+            tracing::warn!(
+                key,
+                before,
+                after,
+                "the configuration was read again: {key} was {before} and is {after} from the next mount on"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a mount tells of itself through its control socket: gathers from the parts, decides nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,21 +8,24 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::assemble::{self, audit::AuditSink};
 use super::warming;
-use crate::base::{Clock, Day};
-use crate::catalog::{Catalog, Indexer};
+use crate::base::{Clock, Day, user_words};
+use crate::catalog::{Catalog, Indexer, LedgerRow};
 use crate::config::Config;
 use crate::cxone::{LoginState, Tenant};
 use crate::fuse::{self, PassthroughState};
 use crate::media::Media;
 use crate::net::{Breaker, Limiter, Priority, ServiceState};
-use crate::ops::control::{Controlled, Peer, Refreshed, Retried, WarmLines};
+use crate::ops::AuditRecord;
+use crate::ops::audit::Actor;
+use crate::ops::control::{AuditHead, Command, Controlled, LedgerLine, Peer, Refreshed, Retried, Unmounted, WarmLines};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics::{Measured, Measures};
 use crate::ops::status::{
-    BudgetStatus, CacheStatus, DoorStatus, IndexingStatus, KernelStatus, LoginStatus, MediaHostStatus, MediaStatus,
-    PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus, SlowRequest, StateStatus, Status,
-    TenantStatus, TreeStatus, UnreadableStatus, Waiting, WorkStatus,
+    AuditStatus, BudgetStatus, CacheStatus, DoorStatus, HinderedStatus, IndexingStatus, KernelStatus, LoginStatus,
+    MediaHostStatus, MediaStatus, PassthroughStatus, PlaybackStatus, ReadStatus, ReportingStatus, ServiceStatus,
+    SlowRequest, StateStatus, Status, TenantStatus, TreeStatus, UnreadableStatus, Waiting, WorkStatus,
 };
 use crate::ops::version;
 use crate::ops::warm::{WarmCost, WarmRequest};
@@ -48,6 +51,7 @@ pub struct Report {
     pub passthrough: fuse::PassthroughBooks,
     /// Every place at which the tree was mounted, the first one first.
     pub doors: Arc<[DoorView]>,
+    pub audit: Arc<AuditSink>,
 }
 
 /// One place at which the tree is mounted, or was.
@@ -103,6 +107,7 @@ impl Controlled for Report {
                 trouble: self.media.cache_trouble(),
             },
             state: StateStatus { dir: self.config.state.dir.display().to_string() },
+            audit: self.audit_status(),
             kernel: KernelStatus {
                 inodes: inodes as u64,
                 open_files: open_files as u64,
@@ -119,12 +124,13 @@ impl Controlled for Report {
         Arc::clone(&self.keeper)
     }
 
-    async fn unmount(&self, lazy: bool) -> Result<(), String> {
+    async fn unmount(&self, lazy: bool) -> Result<Unmounted, String> {
         let mount_point = self.mount_point.clone();
         let busy = if lazy { fuse::Busy::Detach } else { fuse::Busy::Refuse };
         // Not in a worker: the helper is waited for.
         let done = tokio::task::spawn_blocking(move || fuse::unmount(&mount_point, busy)).await;
-        done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        Ok(Unmounted { goes_on: self.mounted_doors().any(|door| door.mount_point != self.mount_point) })
     }
 
     async fn refresh(&self, days: Vec<Day>) -> Vec<Refreshed> {
@@ -141,10 +147,58 @@ impl Controlled for Report {
         answers
     }
 
+    fn caller(&self, peer: Peer) -> Actor {
+        assemble::audit::actor(&fuse::principal(peer.uid, peer.gid, peer.pid))
+    }
+
+    fn audit_check(&self) -> Result<(), String> {
+        self.audit.log.check().map_err(|error| error.to_string())
+    }
+
+    async fn audit(&self, caller: Actor, command: Command, outcome: &'static str) -> Result<(), String> {
+        let record = AuditRecord {
+            actor: Some(caller),
+            door: Some(self.mount_point.to_string_lossy().into()),
+            outcome: Some(outcome.into()),
+            detail: command.detail,
+            contacts: command.contacts,
+            paths: command.paths.iter().map(|path| self.audit.path(path)).collect(),
+            ..AuditRecord::new(command.event, self.audit.now())
+        };
+        self.audit.log.command(record).await.map_err(|error| error.to_string())
+    }
+
+    fn audit_head(&self) -> Option<AuditHead> {
+        let head = self.audit.log.flush()?;
+        Some(AuditHead { number: head.number, hash: head.hash.to_string() })
+    }
+
     async fn retry(&self, paths: Vec<String>, peer: Peer) -> Result<Retried, String> {
         let forgotten = self.door.tree().retry(&paths).await.map_err(|error| crate::base::failure::chain(&error))?;
-        tracing::info!(?paths, forgotten, uid = peer.uid, pid = peer.pid, "refusals were forgotten on request");
+        tracing::info!(
+            places = paths.len(),
+            forgotten,
+            uid = peer.uid,
+            pid = peer.pid,
+            "{forgotten} refusals were forgotten, as {} asked (cxonefs refresh --retry)",
+            user_words(peer.uid)
+        );
         Ok(Retried { forgotten })
+    }
+
+    fn ledger_of(&self, uid: u32, since: &str) -> Result<Vec<LedgerLine>, String> {
+        let since = if since.is_empty() {
+            Timestamp::MIN
+        } else {
+            since.parse().map_err(|_| format!("{since:?} is no time as RFC 3339 has it"))?
+        };
+        let mut lines = Vec::new();
+        let rows = self.catalog.ledger_rows(since, |row| {
+            if row.uid == uid {
+                lines.push(ledger_line(row));
+            }
+        });
+        rows.map(|()| lines).map_err(|error| crate::base::failure::chain(&error))
     }
 
     async fn warm_cost(&self, request: WarmRequest) -> Result<WarmCost, String> {
@@ -154,6 +208,11 @@ impl Controlled for Report {
     async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String> {
         warming::begin(self.door.tree(), &request, peer).await
     }
+}
+
+fn ledger_line(row: LedgerRow) -> LedgerLine {
+    let LedgerRow { id, at, master_id, reason, uid, pid, comm, outcome } = row;
+    LedgerLine { id: id.0, at: at.to_string(), master_contact: master_id.0, reason, uid, pid, comm, outcome }
 }
 
 /// To the second: nobody needs more of it.
@@ -185,7 +244,7 @@ impl Measured for Report {
             errors: measured
                 .errors
                 .into_iter()
-                .map(|(operation, kind, count)| (operation, fuse::errno_name(kind), count))
+                .map(|(operation, kind, count)| (operation, kind.name(), count))
                 .collect(),
             api_calls: self.tenant.tally(),
             waits: words.into_iter().zip(self.door.tree().resolver().waits()).collect(),
@@ -195,6 +254,44 @@ impl Measured for Report {
 }
 
 impl Report {
+    /// Puts on record what this process itself does.
+    pub fn audit_own(&self, event: &'static str, door: &Path, detail: Option<String>) {
+        self.audit.log.note(AuditRecord {
+            actor: Some(assemble::audit::ourselves()),
+            door: Some(door.to_string_lossy().into()),
+            detail,
+            outcome: Some("ok".into()),
+            ..AuditRecord::new(event, self.audit.now())
+        });
+    }
+
+    /// With which keys it is mounted, so that a change shows.
+    pub fn identities(&self) -> String {
+        let sealed = if self.encrypted() { "encrypted" } else { "not encrypted" };
+        format!("access key {}; {sealed}", self.config.tenant.access_key_id)
+    }
+
+    fn audit_status(&self) -> AuditStatus {
+        let (figures, settings) = (self.audit.log.figures(), self.audit.log.settings());
+        let (keep_s, now) = (settings.keep.as_secs_f64(), self.clock.now());
+        AuditStatus {
+            number: figures.number,
+            written: figures.written,
+            lost: figures.lost,
+            not_exported: figures.not_exported,
+            required: settings.required,
+            export: settings.export.word().to_owned(),
+            keep_s,
+            files: figures.files,
+            bytes: figures.bytes(),
+            need_bytes: figures.need_bytes(keep_s, now),
+            free_bytes: figures.free_bytes,
+            oldest: figures.oldest.map(second),
+            warning: figures.warning(keep_s, now),
+            trouble: figures.trouble,
+        }
+    }
+
     fn mounted_doors(&self) -> impl Iterator<Item = &DoorView> {
         self.doors.iter().filter(|door| door.is_mounted.load(Ordering::Relaxed))
     }
@@ -235,7 +332,14 @@ impl Report {
             resolve_on: self.door.tree().resolve_on().word().to_owned(),
             indexing: self.indexer.under_way().into_iter().map(indexing).collect(),
             unreadable: self.catalog.unreadable(first).unwrap_or_default().into_iter().map(unreadable).collect(),
+            hindered: self.hindered(),
         }
+    }
+
+    fn hindered(&self) -> HinderedStatus {
+        let [denied, refused, restoring, archived, failed, withdrawn] =
+            self.catalog.obstacle_counts(self.clock.now()).unwrap_or_default();
+        HinderedStatus { refused: denied + refused, restoring, archived, failed, withdrawn }
     }
 
     fn playback(&self) -> PlaybackStatus {
@@ -293,7 +397,8 @@ impl Report {
     fn budget(&self) -> BudgetStatus {
         let today = Day::of(self.clock.now(), &TimeZone::UTC).start(&TimeZone::UTC);
         let spent_today = self.catalog.ledger_count(today).unwrap_or_else(|error| {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot read the ledger");
+            let error = crate::base::chain(&error);
+            tracing::warn!(error, "the ledger cannot be read for the status ({error}): it shows no spending");
             0
         });
         // Not the configuration's, which may have been read again since.
@@ -340,9 +445,9 @@ fn reads(reads: &tree::Reads<u64>, fetched_bytes: u64) -> ReadStatus {
 }
 
 fn slow(slow: fuse::Slow) -> SlowRequest {
-    let fuse::Slow { at, operation, path, took, error } = slow;
+    let fuse::Slow { at, operation, path, took, error, .. } = slow;
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let error = error.map(|kind| fuse::errno_name(kind).to_owned());
+    let error = error.map(|kind| kind.name().to_owned());
     SlowRequest { at: second(at), operation: operation.to_owned(), path, took_ms, error }
 }
 

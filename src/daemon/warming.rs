@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use crate::base::failure::chain;
+use crate::base::user_words;
 use crate::fuse::principal;
 use crate::ops::control::{Peer, WarmLines};
 use crate::ops::warm::{WarmCost, WarmProgress, WarmRequest, WarmState};
@@ -30,7 +31,13 @@ pub async fn begin(tree: &Arc<Tree>, request: &WarmRequest, peer: Peer) -> Resul
     let principal = principal(peer.uid, peer.gid, peer.pid);
     principal.identify();
     let warming = tree.warm(scope, principal).await.map_err(|error| chain(&error))?;
-    tracing::info!(paths = ?request.paths, metadata_only = request.metadata_only, uid = peer.uid, "warming begins");
+    let (paths, user) = (request.paths.len(), user_words(peer.uid));
+    tracing::info!(
+        paths,
+        metadata_only = request.metadata_only,
+        uid = peer.uid,
+        "{user} began to warm {paths} paths (cxonefs warm)"
+    );
     Ok(stream::unfold(Some((warming, true)), next).boxed())
 }
 
@@ -55,7 +62,14 @@ async fn next(job: Option<(Warming, bool)>) -> Option<(WarmProgress, Option<(War
     let is_last = progress.ended.is_some();
     if let Some(ended) = &progress.ended {
         let (done, failed, calls, bytes) = (progress.done, progress.failed, progress.calls, progress.bytes);
-        tracing::info!(?ended, done, failed, calls, bytes, "warming ends");
+        tracing::info!(
+            ?ended,
+            done,
+            failed,
+            calls,
+            bytes,
+            "warming ended: {done} interactions are here, {failed} failed, for {calls} billed calls and {bytes} bytes"
+        );
     }
     Some((progress_line(progress), (!is_last).then_some((warming, false))))
 }
@@ -67,7 +81,8 @@ fn cost_line(cost: Cost) -> WarmCost {
 }
 
 fn progress_line(progress: Progress) -> WarmProgress {
-    let Progress { interactions, done, failed, calls, bytes, bytes_in_all, left_out, failures, ended } = progress;
+    let Progress { interactions, done, failed, calls, bytes, bytes_in_all, left_out, never, failures, ended } =
+        progress;
     let (state, why) = match ended {
         None => (WarmState::Running, None),
         Some(Ended::Finished) => (WarmState::Finished, None),
@@ -76,5 +91,5 @@ fn progress_line(progress: Progress) -> WarmProgress {
         }
         Some(Ended::GivenUp(why)) => (WarmState::GivenUp, Some(why)),
     };
-    WarmProgress { interactions, done, failed, calls, bytes, bytes_in_all, left_out, failures, state, why }
+    WarmProgress { interactions, done, failed, calls, bytes, bytes_in_all, left_out, never, failures, state, why }
 }

@@ -12,6 +12,14 @@ use lru::LruCache;
 /// Names remembered. The one that was answered longest ago makes room, and the kernel drops it.
 const NAMES_MAX: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
+/// Whether a name has the form of an agent's or an interaction's folder or of a recording. Such a name may be that of a contact that was erased, so
+/// it is not remembered.
+pub fn may_name_somebody(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name);
+    let digits = stem.rsplit_once('_').map_or("", |(_, number)| number);
+    digits.len() >= 3 && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// The names that the kernel may hold as absent.
 pub struct Absent(Mutex<State>);
 
@@ -90,6 +98,16 @@ mod tests {
         assert_eq!(names, ["a".into(), "b".into()]);
         assert!(absent.changed(7).is_empty());
         assert_eq!(absent.changed(8), ["a".into()]);
+    }
+
+    #[test]
+    fn names_of_people_and_contacts_are_not_remembered() {
+        for name in ["Keller_Rosa_8812345", "085931_call_in_701000000122", "085931_call_in_701000000122.mp4"] {
+            assert!(may_name_somebody(name), "{name}");
+        }
+        for name in [".git", "desktop.ini", "Thumbs.db", "folder_2.jpg", "recording_2.mp4", "._x"] {
+            assert!(!may_name_somebody(name), "{name}");
+        }
     }
 
     #[test]

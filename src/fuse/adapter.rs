@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fuser::{
     BackingId, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
@@ -20,9 +20,9 @@ use crate::fuse::attributes::Attr;
 use crate::fuse::door::{Door, Found, Opened, ROOT_INO};
 use crate::fuse::notices::KernelView;
 use crate::fuse::passthrough::{Mode, Modes};
-use crate::fuse::told::{Arrival, Shown, Verdict};
+use crate::fuse::told::{Caller, Shown, Verdict};
 use crate::media::Passthrough;
-use crate::tree::{ErrorKind, TreeError};
+use crate::tree::{ErrorKind, Principal, TreeError};
 
 /// The books of passthrough, with the kernel's registrations.
 pub type BackingModes = Modes<BackingId, Passthrough>;
@@ -77,17 +77,17 @@ fn shown(attr: &Attr) -> Shown {
     Shown { size: attr.size, is_estimate: attr.is_estimate }
 }
 
-/// What may be answered to an open of `ino` by a thread, given what the kernel was told: the file, or nothing where the kernel is to look
+/// What may be answered to an open of `ino`, given what the kernel was told: the file, or nothing where the kernel is to look
 /// again and to repeat it. Within a runtime.
 fn sized(
     kernel: &Arc<KernelView>,
     door: &Arc<Door>,
     ino: u64,
-    asker: (u32, Arrival),
+    caller: &Caller<impl Fn() -> u32>,
     opened: Opened,
 ) -> Result<Option<Opened>, TreeError> {
     let mut useless = Vec::new();
-    let verdict = kernel.told.verdict(ino, opened, asker, || kernel.drop_attributes(ino), &mut useless);
+    let verdict = kernel.told.verdict(ino, opened, caller, || kernel.drop_attributes(ino), &mut useless);
     for opened in useless {
         door.release(opened.handle);
     }
@@ -181,13 +181,10 @@ fn kind(is_dir: bool) -> FileType {
 
 impl Filesystem for Adapter {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // What an older kernel lacks only costs speed. Except AUTO_INVAL_DATA: with it a read first asks for attributes that the
-        // kernel may not keep. Without it, who reads without `fstat` after `open` reads by the size that was guessed before, and the
-        // kernel, racing with its own readahead, then pads the end with zeros.
-        for wanted in [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_AUTO_INVAL_DATA] {
-            if let Err(missing) = config.add_capabilities(wanted) {
-                tracing::debug!(?missing, "kernel capabilities not offered");
-            }
+        // What an older kernel lacks only costs speed. Not FUSE_AUTO_INVAL_DATA: the size that the kernel holds is exact before any byte is
+        // read, and with it a read asks for attributes again, and drops pages, whenever their time is up.
+        if let Err(missing) = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS) {
+            tracing::debug!(?missing, "kernel capabilities not offered");
         }
         // A kernel before 5.1 would take ENOSYS for an error.
         let offered = config.add_capabilities(InitFlags::FUSE_NO_OPENDIR_SUPPORT).is_ok();
@@ -209,8 +206,8 @@ impl Filesystem for Adapter {
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let asked = Asked::new("lookup", parent.0, request);
         let (kernel, arrival) = (Arc::clone(&self.kernel), self.kernel.told.arrived());
-        let known = || self.door.lookup_known(parent.0, name);
         let principal = asked.principal.clone();
+        let known = |asker: &Principal| self.door.lookup_known(parent.0, name, asker);
         let wait = || {
             let (door, name) = (self.door.clone(), name.to_owned());
             async move { door.lookup(parent.0, &name, &principal).await }
@@ -236,8 +233,8 @@ impl Filesystem for Adapter {
     fn getattr(&self, request: &Request, ino: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
         let asked = Asked::new("getattr", ino.0, request);
         let (kernel, arrival) = (Arc::clone(&self.kernel), self.kernel.told.arrived());
-        let known = || self.door.getattr_known(ino.0);
         let principal = asked.principal.clone();
+        let known = |asker: &Principal| self.door.getattr_known(ino.0, asker);
         let wait = || {
             let door = self.door.clone();
             async move { door.getattr(ino.0, &principal).await }
@@ -258,19 +255,27 @@ impl Filesystem for Adapter {
         let from = (request.pid(), self.kernel.told.arrived());
         match self.kernel.told.repeated(ino.0, from.0, from.1) {
             // It was counted and written down when it first came.
-            Some(Ok(opened)) => return reply_opened(&self.modes, &self.door, ino.0, flags, &opened, reply),
+            Some(Ok(opened)) if self.door.file(opened.handle).is_some() => {
+                return reply_opened(&self.modes, &self.door, ino.0, flags, &opened, reply);
+            }
             Some(Err(useless)) => self.close([useless]),
-            None => {}
+            // A file that was closed again could not be put on record.
+            Some(Ok(_)) | None => {}
         }
         let asked = Asked::new("open", ino.0, request);
         let (door, principal, prepare) = (self.door.clone(), asked.principal.clone(), self.modes.may_work());
         let kernel = Arc::clone(&self.kernel);
+        let only_tries = flags.0 & libc::O_NONBLOCK != 0;
         let future = async move {
-            let opened = door.open(ino.0, &principal).await?;
-            if prepare && let Some(file) = door.file(opened.handle) {
-                file.prepare_passthrough().await;
-            }
-            sized(&kernel, &door, ino.0, from, opened)
+            let answer = async |opened: Opened| {
+                if prepare && let Some(file) = door.file(opened.handle) {
+                    file.prepare_passthrough().await;
+                }
+                let process = || principal.pid();
+                let caller = Caller { thread: from.0, process, arrival: from.1, only_tries, now: Instant::now() };
+                sized(&kernel, &door, ino.0, &caller, opened)
+            };
+            door.open_as(ino.0, &principal, answer).await
         };
         let (door, modes) = (self.door.clone(), self.modes.clone());
         answer(&self.runtime, &self.door, asked, future, move |result| match result {
@@ -378,6 +383,13 @@ impl Filesystem for Adapter {
             return reply.error(Errno::EOPNOTSUPP);
         }
         let asked = Asked::new("getxattr", ino.0, request);
+        if name == crate::tree::SHA256 {
+            let value = Arc::clone(&self.door).sha256(ino.0);
+            return answer(&self.runtime, &self.door, asked, value, move |result| match result {
+                Ok(value) => reply_xattr(reply, size, value.as_bytes()),
+                Err(errno) => reply.error(errno),
+            });
+        }
         answer_now(
             &self.door,
             &asked,
@@ -414,7 +426,9 @@ impl Filesystem for Adapter {
             |result| match result {
                 Ok((files, bytes)) => {
                     let blocks = bytes.div_ceil(u64::from(BLOCK_BYTES));
-                    reply.statfs(blocks, 0, 0, files, 0, BLOCK_BYTES, NAME_BYTES, BLOCK_BYTES);
+                    // As much free as in use: nothing can be added, but a full file system sets off disk monitoring.
+                    let (of_both, free) = (blocks.saturating_mul(2), blocks);
+                    reply.statfs(of_both, free, free, files * 2, files, BLOCK_BYTES, NAME_BYTES, BLOCK_BYTES);
                 }
                 Err(errno) => reply.error(errno),
             },

@@ -2,8 +2,6 @@
 //! an error.
 
 use std::any::Any;
-use std::error::Error;
-use std::fmt::Write as _;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,7 +11,7 @@ use fuser::{Errno, Request};
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
-use crate::base::watchdog;
+use crate::base::{chain, watchdog};
 use crate::fuse::door::Door;
 use crate::fuse::errno::errno;
 use crate::fuse::parked;
@@ -67,7 +65,7 @@ pub fn answer_known<T, F, R>(
     runtime: &Handle,
     door: &Arc<Door>,
     asked: Asked,
-    known: impl FnOnce() -> Option<Result<T, TreeError>>,
+    known: impl FnOnce(&Principal) -> Option<Result<T, TreeError>>,
     wait: impl FnOnce() -> F,
     reply: R,
 ) where
@@ -77,7 +75,8 @@ pub fn answer_known<T, F, R>(
 {
     let _working = watchdog::working();
     let started = Instant::now();
-    let result = catch_unwind(AssertUnwindSafe(known)).unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref()))));
+    let result = catch_unwind(AssertUnwindSafe(|| known(&asked.principal)))
+        .unwrap_or_else(|panic| Some(Err(panicked(panic.as_ref()))));
     match result {
         Some(result) => reply(conclude(door, &asked, started, result)),
         None => answer(runtime, door, asked, wait(), reply),
@@ -119,43 +118,39 @@ fn report(door: &Door, asked: &Asked, error: &TreeError) -> Errno {
         ErrorKind::NotFound | ErrorKind::NoAttribute | ErrorKind::NotADirectory => {
             tracing::trace!(operation, ino, unique, %error, "not there");
         }
-        ErrorKind::Interrupted | ErrorKind::BudgetSpent => {
-            tracing::debug!(operation, path = door.path_of(ino), unique, error = chain(error), "refused");
-        }
-        // What is in the way had its line when it was met first.
-        _ if error.is_hindered() => {
-            tracing::debug!(operation, path = door.path_of(ino), unique, error = chain(error), "refused before");
-        }
-        // The outage itself has its line.
-        _ if error.is_outage() => {
-            tracing::debug!(operation, path = door.path_of(ino), unique, error = chain(error), "failed in an outage");
-        }
-        _ => {
-            let (path, comm) = (door.path_of(ino), principal.comm());
-            let (uid, pid) = (principal.user().uid, principal.pid());
+        // The first one of a budget has its line; so has what is in the way when it is met first, and an outage.
+        kind @ (ErrorKind::Interrupted | ErrorKind::BudgetSpent) => quietly(door, asked, kind, error),
+        kind if error.is_hindered() || error.is_outage() => quietly(door, asked, kind, error),
+        kind => {
+            let (subject, cause) = (door.subject_of(ino), chain(error));
             tracing::error!(
                 operation,
-                path,
-                uid,
-                pid,
-                comm,
+                master = subject.master.map(tracing::field::display),
+                day = subject.day.map(tracing::field::display),
+                uid = principal.user().uid,
+                pid = principal.pid(),
+                comm = principal.comm(),
                 unique,
                 errno = code.code(),
                 correlation_id = error.correlation_id(),
-                error = chain(error),
-                "failed"
+                error = cause,
+                "{}",
+                sentence(operation, &subject.words, kind, principal, &cause)
             );
         }
     }
     code
 }
 
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let _ = write!(text, ": {inner}");
-        cause = inner.source();
+/// What has had its line, for those who look closer.
+fn quietly(door: &Door, asked: &Asked, kind: ErrorKind, error: &TreeError) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let Asked { operation, ino, ref principal, unique } = *asked;
+        let (subject, cause) = (door.subject_of(ino), chain(error));
+        tracing::debug!(operation, unique, "{}", sentence(operation, &subject.words, kind, principal, &cause));
     }
-    text
+}
+
+fn sentence(operation: &str, subject: &str, kind: ErrorKind, principal: &Principal, cause: &str) -> String {
+    format!("{operation} of {subject} failed with {} for {}: {cause}", kind.name(), principal.words())
 }

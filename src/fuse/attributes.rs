@@ -51,6 +51,8 @@ impl Ttl {
     pub const FINAL: Ttl = Ttl { attr: Duration::from_hours(1), entry: NAME_KEPT };
     /// What a refresh of an open day may change; the kernel is told of that, too.
     pub const OPEN_DAY: Ttl = Ttl { attr: Duration::from_mins(1), entry: NAME_KEPT };
+    /// An estimate, where some callers are to be shown the exact size: the kernel asks for it every time, because it cannot tell them apart.
+    pub const ESTIMATE: Ttl = Ttl { attr: Duration::ZERO, entry: NAME_KEPT };
     /// Not at all.
     pub const NONE: Ttl = Ttl { attr: Duration::ZERO, entry: Duration::ZERO };
 
@@ -59,6 +61,7 @@ impl Ttl {
         match holds {
             Holds::Forever => Ttl::FINAL,
             Holds::UntilRefreshed => Ttl::OPEN_DAY,
+            Holds::ForWhoAsks => Ttl::ESTIMATE,
             Holds::ForNow => Ttl::NONE,
         }
     }

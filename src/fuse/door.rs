@@ -5,13 +5,14 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::ResolveOn;
-use crate::fuse::absent::{Absent, Before, Remembered};
+use crate::base::{MasterId, ResolveOn};
+use crate::fuse::absent::{Absent, Before, Remembered, may_name_somebody};
 use crate::fuse::attributes::{Attr, NAME_KEPT, Ownership, Ttl};
 use crate::fuse::fresh::Rechecks;
 use crate::fuse::handles::Handles;
@@ -19,7 +20,7 @@ use crate::fuse::inodes::InodeTable;
 use crate::fuse::kept::Kept;
 use crate::fuse::listings::{Listings, Page};
 use crate::fuse::meters::Meters;
-use crate::tree::{Entry, ErrorKind, File, Node, Observer, Principal, Stat, Tree, TreeError};
+use crate::tree::{Entry, ErrorKind, File, Node, Observer, Principal, Stat, Subject, Tree, TreeError};
 
 /// The root's inode number, by the FUSE protocol.
 pub const ROOT_INO: u64 = 1;
@@ -55,7 +56,7 @@ pub struct Door {
     ownership: Ownership,
     pub(super) inodes: InodeTable,
     files: Handles<File>,
-    listings: Listings,
+    listings: Arc<Listings>,
     absent: Arc<Absent>,
     /// The kernel, to be told what it must drop.
     pub(super) kernel: Arc<dyn Observer>,
@@ -69,15 +70,17 @@ pub struct Door {
 impl Door {
     /// A door whose kernel is told by `kernel` what it must drop.
     pub fn new(tree: Arc<Tree>, ownership: Ownership, kernel: Arc<dyn Observer>, meters: Arc<Meters>) -> Door {
-        let absent = Arc::new(Absent::new());
-        let kernel: Arc<dyn Observer> = Arc::new(Kept { kernel, absent: Arc::clone(&absent) });
+        let (absent, listings) = (Arc::new(Absent::new()), Arc::new(Listings::new()));
+        let kept =
+            Kept { kernel, absent: Arc::clone(&absent), listings: Arc::clone(&listings), meters: Arc::clone(&meters) };
+        let kernel: Arc<dyn Observer> = Arc::new(kept);
         tree.observers().add(Arc::clone(&kernel));
         Door {
             tree,
             ownership,
             inodes: InodeTable::new(),
             files: Handles::new(),
-            listings: Listings::new(),
+            listings,
             absent,
             kernel,
             rechecks: Rechecks::default(),
@@ -103,14 +106,14 @@ impl Door {
     }
 
     /// The same without waiting; `None` where [`Door::lookup`] would have to wait.
-    pub fn lookup_known(&self, parent: u64, name: &OsStr) -> Option<Result<Found, TreeError>> {
+    pub fn lookup_known(&self, parent: u64, name: &OsStr, principal: &Principal) -> Option<Result<Found, TreeError>> {
         let before = self.absent.before();
         let directory = match self.node(parent) {
             Ok(directory) => directory,
             Err(error) => return Some(Err(error)),
         };
         let known = match name.to_str() {
-            Some(name) => self.tree.find_known(directory, name).transpose()?,
+            Some(name) => self.tree.find_known(directory, name, principal).transpose()?,
             None => Err(TreeError::not_found()),
         };
         Some(self.named(before, (parent, directory), name, known))
@@ -133,6 +136,9 @@ impl Door {
             Err(error) if error.kind() == ErrorKind::NotFound && self.tree.tells_of_new_names(directory)? => {
                 // A name that is not UTF-8 never appears.
                 let Some(name) = name.to_str() else { return Ok(Found::Absent(NAME_KEPT)) };
+                if may_name_somebody(name) {
+                    return Err(error);
+                }
                 match self.absent.remember(before, parent, name) {
                     Remembered::No => Err(error),
                     Remembered::Yes(pushed_out) => {
@@ -163,8 +169,8 @@ impl Door {
     }
 
     /// The same without waiting; `None` where [`Door::getattr`] would have to wait.
-    pub fn getattr_known(&self, ino: u64) -> Option<Result<(Attr, Duration), TreeError>> {
-        let stat = self.node(ino).and_then(|node| self.tree.stat_known(node)).transpose()?;
+    pub fn getattr_known(&self, ino: u64, principal: &Principal) -> Option<Result<(Attr, Duration), TreeError>> {
+        let stat = self.node(ino).and_then(|node| self.tree.stat_known(node, principal)).transpose()?;
         Some(stat.map(|stat| {
             let (attr, ttl) = self.shown(&stat);
             (attr, ttl.attr)
@@ -206,9 +212,28 @@ impl Door {
 
     /// Opens a file.
     pub async fn open(&self, ino: u64, principal: &Principal) -> Result<Opened, TreeError> {
-        let file = self.tree.open(self.node(ino)?, principal).await?;
-        let (size, keep_cache) = (file.size, file.is_settled);
-        Ok(Opened { handle: self.files.insert(file), size, keep_cache })
+        self.open_as(ino, principal, async |opened| Ok(opened)).await
+    }
+
+    /// The same, where the kernel may not be given what was opened: the audit log says what came of `answer`. What is not on record is closed again.
+    pub async fn open_as<T, F: Future<Output = Result<T, TreeError>>>(
+        &self,
+        ino: u64,
+        principal: &Principal,
+        answer: impl FnOnce(Opened) -> F,
+    ) -> Result<T, TreeError> {
+        let handle = AtomicU64::new(0);
+        let opened = |file: File| {
+            let (size, keep_cache) = (file.size, file.is_settled);
+            let opened = Opened { handle: self.files.insert(file), size, keep_cache };
+            handle.store(opened.handle, Ordering::Relaxed);
+            answer(opened)
+        };
+        let answered = self.tree.open_as(self.node(ino)?, principal, opened).await;
+        if answered.is_err() {
+            self.release(handle.into_inner());
+        }
+        answered
     }
 
     /// An open file.
@@ -224,11 +249,8 @@ impl Door {
 
     /// Closes a file. Within a runtime.
     pub fn release(&self, handle: u64) {
-        if let Some(file) = self.files.remove(handle)
-            && file.closes_slowly()
-        {
-            // The last reader closes files of the cache, and may remove some.
-            tokio::task::spawn_blocking(move || drop(file));
+        if let Some(file) = self.files.remove(handle) {
+            File::close(file);
         }
     }
 
@@ -267,9 +289,25 @@ impl Door {
         (self.inodes.len(), self.files.count())
     }
 
-    /// Where an inode is in the tree.
+    /// Where an inode is in the tree, with the agent's id in place of the name: for the log and for `status`.
     pub fn path_of(&self, ino: u64) -> String {
-        self.node(ino).map_or_else(|_| format!("inode {ino}"), |node| self.tree.path(node))
+        self.node(ino).map_or_else(|_| format!("inode {ino}"), |node| self.tree.nameless_path(node))
+    }
+
+    /// What an inode is, for logs: by ids, without the names of people.
+    pub fn subject_of(&self, ino: u64) -> Subject {
+        let unknown = |_| Subject { words: format!("inode {ino}"), master: None, day: None };
+        self.node(ino).map_or_else(unknown, |node| self.tree.subject_of(node))
+    }
+
+    /// Whose interaction an inode is of.
+    pub(super) fn master_of(&self, ino: u64) -> Option<MasterId> {
+        self.node(ino).ok().and_then(Node::place).map(|place| place.master)
+    }
+
+    /// The SHA-256 of a recording that is here as a whole. Reads it if it was never hashed.
+    pub async fn sha256(self: Arc<Self>, ino: u64) -> Result<String, TreeError> {
+        Arc::clone(&self.tree).sha256(self.node(ino)?).await
     }
 
     fn node(&self, ino: u64) -> Result<Node, TreeError> {

@@ -4,24 +4,6 @@ use fuser::Errno;
 
 use crate::tree::ErrorKind;
 
-/// The errno's name, for the audit log.
-pub fn errno_name(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::NotFound => "ENOENT",
-        ErrorKind::NotADirectory => "ENOTDIR",
-        ErrorKind::NoAttribute => "ENODATA",
-        ErrorKind::Denied => "EACCES",
-        ErrorKind::Busy => "EBUSY",
-        ErrorKind::BudgetSpent => "EDQUOT",
-        ErrorKind::Crowded => "EAGAIN",
-        ErrorKind::TimedOut => "ETIMEDOUT",
-        ErrorKind::Interrupted => "EINTR",
-        ErrorKind::Changed => "ESTALE",
-        ErrorKind::ReadOnly => "EROFS",
-        ErrorKind::Io => "EIO",
-    }
-}
-
 /// Design §5.
 pub fn errno(kind: ErrorKind) -> Errno {
     match kind {

@@ -88,7 +88,8 @@ async fn keep_fresh(weak: Weak<Door>, refresh: Duration) {
                 // Many rows of a large day are read: not on a worker that others need.
                 let told = tokio::task::spawn_blocking(move || days.iter().try_for_each(|day| door.day_changed(*day)));
                 if let Ok(Err(error)) = told.await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the kernel may show a changed day as it was");
+                    let error = crate::base::chain(&error);
+                    tracing::warn!(error, "a changed day could not be told to the kernel ({error}): its folders may look as before until they are refreshed");
                 }
             }
         }

@@ -1,16 +1,21 @@
-//! A kernel, and the names that it was told are absent: they are dropped with the directory that changes.
+//! What one door keeps of what it showed: the names that the kernel was told are absent, which are dropped with the directory that changes;
+//! listings that are being read; and the slowest requests.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::fuse::absent::Absent;
-use crate::tree::Observer;
+use crate::fuse::listings::Listings;
+use crate::fuse::meters::Meters;
+use crate::tree::{Erased, Observer};
 
 /// Tells the kernel.
 pub struct Kept {
     pub kernel: Arc<dyn Observer>,
     pub absent: Arc<Absent>,
+    pub listings: Arc<Listings>,
+    pub meters: Arc<Meters>,
 }
 
 #[async_trait]
@@ -29,6 +34,12 @@ impl Observer for Kept {
 
     fn name_changed(&self, directory: u64, name: &str) {
         self.kernel.name_changed(directory, name);
+    }
+
+    fn erased(&self, what: Erased<'_>) {
+        self.meters.forget(what);
+        self.listings.forget_all();
+        self.kernel.erased(what);
     }
 
     fn estimates_raised(&self) {

@@ -27,6 +27,11 @@ impl Listings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&ino).cloned()
     }
 
+    /// Forgets all of them; a reader in the middle of one lists again.
+    pub fn forget_all(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// A directory is being read from its beginning.
     pub fn put(&self, ino: u64, listing: Arc<[DirEntry]>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).put(ino, listing);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::base::{Counted, Histogram};
+use crate::base::{Counted, Histogram, MasterId};
 use crate::fuse::door::Door;
-use crate::tree::ErrorKind;
+use crate::tree::{Erased, ErrorKind};
 
 /// Every operation that is answered.
 pub const OPERATIONS: [&str; 9] =
@@ -25,8 +25,10 @@ pub struct Slow {
     /// When it was answered.
     pub at: Timestamp,
     pub operation: &'static str,
-    /// Below the mount point.
+    /// Below the mount point, without the agent's name.
     pub path: String,
+    /// Whose it is.
+    pub master: Option<MasterId>,
     pub took: Duration,
     /// How it failed, if it did.
     pub error: Option<ErrorKind>,
@@ -76,6 +78,17 @@ impl Meters {
         slowest.truncate(SLOWEST_MAX);
     }
 
+    /// Forgets slow requests for what was erased.
+    pub fn forget(&self, what: Erased<'_>) {
+        let mut slowest = self.slowest.lock().unwrap_or_else(PoisonError::into_inner);
+        match what {
+            Erased::These(masters) => {
+                slowest.retain(|slow| slow.master.is_none_or(|master| !masters.contains(&master)))
+            }
+            Erased::Everything => slowest.clear(),
+        }
+    }
+
     fn measured(&self, now: Timestamp) -> Measured {
         let mut errors = Vec::new();
         for (name, operation) in OPERATIONS.into_iter().zip(&self.operations) {
@@ -100,7 +113,8 @@ impl Door {
     /// A request was answered.
     pub fn note_request(&self, operation: &'static str, ino: u64, took: Duration, error: Option<ErrorKind>) {
         if self.meters.note(operation, took, error) {
-            self.meters.note_slow(Slow { at: self.tree.now(), operation, path: self.path_of(ino), took, error });
+            let (master, path) = (self.master_of(ino), self.path_of(ino));
+            self.meters.note_slow(Slow { at: self.tree.now(), operation, path, master, took, error });
         }
     }
 
@@ -116,7 +130,8 @@ mod tests {
 
     fn slow(at: i64, millis: u64) -> Slow {
         let took = Duration::from_millis(millis);
-        Slow { at: Timestamp::from_second(at).unwrap(), operation: "read", path: String::new(), took, error: None }
+        let at = Timestamp::from_second(at).unwrap();
+        Slow { at, operation: "read", path: String::new(), master: Some(MasterId(1)), took, error: None }
     }
 
     #[test]
@@ -142,5 +157,9 @@ mod tests {
         assert_eq!(kept(700)[0].took, Duration::from_secs(90));
         assert_eq!(kept(1000)[0].took, Duration::from_millis(129));
         assert!(kept(3000).is_empty());
+        meters.note_slow(Slow { master: Some(MasterId(2)), ..slow(3000, 500) });
+        meters.note_slow(slow(3000, 600));
+        meters.forget(Erased::These(&[MasterId(1)]));
+        assert_eq!(kept(3000).iter().map(|slow| slow.master).collect::<Vec<_>>(), [Some(MasterId(2))]);
     }
 }

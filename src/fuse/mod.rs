@@ -27,11 +27,10 @@ mod unmount;
 
 pub use attributes::Ownership;
 pub use door::Door;
-pub use errno::errno_name;
 pub use fresh::start_keeping_fresh;
 pub use meters::{Measured, Meters, OPERATIONS, Slow};
 pub use mount::{FuseError, MountOptions, Mounted, PassthroughBooks, SUBTYPE, mount};
 pub use notices::{NoticeQueue, notices};
 pub use passthrough::PassthroughState;
 pub use process::principal;
-pub use unmount::{Busy, unmount};
+pub use unmount::{Busy, can_be_helped, unmount};

@@ -31,6 +31,8 @@ const THREADS_MAX: usize = 16;
 /// How to mount.
 #[derive(Clone, Debug, Default)]
 pub struct MountOptions {
+    /// What the table of mounts shows as the source: names the tenant.
+    pub source: String,
     /// Let other users in; the kernel then checks owner and mode.
     pub allow_other: bool,
     /// Let the kernel read complete recordings by itself, where it can.
@@ -103,7 +105,7 @@ pub fn mount(
 fn config(options: &MountOptions) -> Config {
     let mut config = Config::default();
     config.mount_options = vec![
-        MountOption::FSName(SUBTYPE.to_owned()),
+        MountOption::FSName(options.source.clone()),
         // As root, `MountOption::Subtype` would only set the source.
         MountOption::CUSTOM(format!("subtype={SUBTYPE}")),
         MountOption::RO,
@@ -139,7 +141,7 @@ impl Mounted {
     pub fn detach(&self) -> Result<(), FuseError> {
         let is_there = device_at(&self.path).map_or(true, |there| there == self.device);
         if self.device.is_some() && !is_there {
-            tracing::info!("it was taken out of the tree before");
+            tracing::info!("{} was unmounted before", self.path.display());
             return Ok(());
         }
         unmount(&self.path, Busy::Detach).map_err(|source| FuseError::Unmount { path: self.path.clone(), source })

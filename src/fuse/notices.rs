@@ -152,7 +152,7 @@ impl NoticeQueue {
             }
         };
         if let Err(error) = thread::Builder::new().name("notices".into()).spawn(deliver) {
-            tracing::warn!(%error, "no thread for notices to the kernel; changed folders show when their time is up");
+            tracing::warn!(%error, "the thread that tells the kernel of changes could not be started ({error}): changed folders show when the kernel asks again");
         }
     }
 }

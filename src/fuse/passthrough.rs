@@ -206,7 +206,7 @@ impl<B, G> Modes<B, G> {
 impl<B, G> Books<B, G> {
     fn note(&mut self, passed: bool, refused: Option<String>) {
         if let Some(why) = refused {
-            tracing::info!(why, "no passthrough; cached recordings are served through the daemon");
+            tracing::info!(why, "passthrough is not used ({why}): cached recordings are served through the daemon");
             self.state = PassthroughState::Refused { why };
         } else if passed {
             let before = if let PassthroughState::Working { opens } = self.state { opens } else { 0 };

@@ -12,6 +12,7 @@ use std::sync::{Once, OnceLock};
 
 use async_trait::async_trait;
 
+use crate::base::shown;
 use crate::tree::{Origin, Presence, Principal, Program, User};
 
 /// The identity of a caller that the kernel names by a thread. 0: it lives outside our pid namespace.
@@ -125,7 +126,8 @@ fn short(tid: u32, file: &str) -> Option<String> {
     // 15 bytes of a name or ten digits, and a line end, in one piece.
     let mut bytes = [0; 64];
     let read = std::fs::File::open(format!("/proc/{tid}/{file}")).and_then(|mut file| file.read(&mut bytes)).ok()?;
-    Some(String::from_utf8_lossy(&bytes[..read]).trim_end_matches('\n').to_owned())
+    // A process chooses its name itself; it is shown in logs, tables and the audit log.
+    Some(shown(String::from_utf8_lossy(&bytes[..read]).trim_end_matches('\n')).into_owned())
 }
 
 /// `u32::MAX` means unset.
@@ -138,7 +140,7 @@ fn number_in(pid: u32, file: &str) -> Option<u32> {
 fn executable(pid: u32) -> Option<String> {
     let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?.to_string_lossy().into_owned();
     // What was replaced by an update while it ran.
-    Some(path.strip_suffix(" (deleted)").map_or(path.clone(), str::to_owned))
+    Some(shown(path.strip_suffix(" (deleted)").unwrap_or(&path)).into_owned())
 }
 
 /// The first word of the command line. Waits for the process's memory.
@@ -178,7 +180,7 @@ fn name_of(pid: u32) -> Option<String> {
     // SAFETY: the length is that of the buffer.
     let read = unsafe { libc::proc_name(pid.try_into().ok()?, bytes.as_mut_ptr().cast(), bytes.len() as u32) };
     let name = bytes.get(..usize::try_from(read).ok()?).filter(|name| !name.is_empty())?;
-    Some(String::from_utf8_lossy(name).into_owned())
+    Some(shown(&String::from_utf8_lossy(name)).into_owned())
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -258,6 +260,22 @@ mod tests {
         principal(0, 0, tid).program().cloned()
     }
 
+    /// A program chooses its name, and may choose one that turns what stands behind it.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_name_that_turns_text_is_shown_with_a_replacement() {
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join("a\u{202e}b\u{1b}c");
+        std::fs::copy("/bin/sleep", &odd).unwrap();
+        let mut child = Command::new(&odd).arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let program = program(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let program = program.unwrap();
+        assert_eq!(program.comm, "a\u{fffd}b\u{fffd}c");
+        assert!(program.exe.unwrap().ends_with("/a\u{fffd}b\u{fffd}c"));
+    }
+
     #[test]
     fn a_thread_has_its_name_and_its_process_one() {
         let thread = std::thread::Builder::new().name("pool-worker".into());
@@ -292,7 +310,7 @@ mod tests {
         }
         caller.identify();
         assert!(!caller.has_gone());
-        assert_eq!(caller.argv0().await.as_deref(), Some("sleep"));
+        assert_eq!(caller.argv0().await, Some("sleep"));
         sleeper.kill().unwrap();
         let remains = || matches!(std::fs::read_to_string(format!("/proc/{}/stat", sleeper.id())), Ok(stat) if started_in(&stat).is_some());
         while remains() {

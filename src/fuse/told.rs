@@ -17,15 +17,39 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::fuse::door::Opened;
 
 /// Enough that two kernel threads rarely meet.
 const SHARDS: usize = 16;
 
+/// How long a program that only tried a file with its first open is told of a low estimate when it opens it to read.
+const TOLD_AGAIN_FOR: Duration = Duration::from_secs(2);
+
 /// When a request was taken from the kernel, in relation to notices and answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrival(u64);
+
+/// The caller of an `open`, and when it arrived.
+pub struct Caller<P> {
+    /// 0 if it cannot be seen.
+    pub thread: u32,
+    /// Gives its process, 0 if that cannot be seen.
+    pub process: P,
+    pub arrival: Arrival,
+    /// With `O_NONBLOCK`, which means nothing to a file: a program that looks for holes first opens it so, takes no notice if that fails, and then
+    /// opens it without to read by the size that it saw before.
+    pub only_tries: bool,
+    pub now: Instant,
+}
+
+/// A process that was told of a low estimate when it only tried the file.
+struct Tried {
+    process: u32,
+    shown: u64,
+    until: Instant,
+}
 
 /// A size as it was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +114,8 @@ struct Shard {
     files: HashMap<u64, File>,
     unsure: HashMap<u64, Unsure>,
     expected: HashMap<u64, Vec<Expected>>,
+    /// There are few: estimates err high.
+    tried: HashMap<u64, Tried>,
 }
 
 impl Shard {
@@ -229,6 +255,7 @@ impl Told {
             shard.files.shrink_to(64);
         }
         shard.unsure.remove(&ino);
+        shard.tried.remove(&ino);
         shard.expected.remove(&ino).unwrap_or_default().into_iter().map(|expected| expected.opened).collect()
     }
 
@@ -267,18 +294,26 @@ impl Told {
         Some(opened)
     }
 
-    /// How an open that arrived at `arrival` from `thread` is to be answered, `opened` being the open file. `notify` has the kernel drop the
-    /// file's attributes. What was kept for opens that are not expected any more is added to `useless`.
+    /// How an open is to be answered, `opened` being the open file. `notify` has the kernel drop the file's attributes. What was kept for opens
+    /// that are not expected any more is added to `useless`.
     pub fn verdict(
         &self,
         ino: u64,
         opened: Opened,
-        (thread, arrival): (u32, Arrival),
+        caller: &Caller<impl Fn() -> u32>,
         notify: impl FnOnce(),
         useless: &mut Vec<Opened>,
     ) -> Verdict {
         let mut guard = self.shard(ino);
         let shard = &mut *guard;
+        let Caller { thread, arrival, now, .. } = *caller;
+        if let Some(tried) = shard.tried.get(&ino) {
+            if now >= tried.until {
+                shard.tried.remove(&ino);
+            } else if !caller.only_tries && (caller.process)() == tried.process {
+                return Verdict::TooLow { shown: tried.shown };
+            }
+        }
         let is_held = shard.files.get(&ino).is_some_and(|file| file.shown.size == opened.size);
         if is_held && !shard.unsure.contains_key(&ino) {
             return Verdict::Exact;
@@ -296,8 +331,12 @@ impl Told {
             useless.extend(given_up.into_iter().map(|expected| expected.opened));
         }
         if let Some(shown) = too_low {
-            let now = self.event();
-            shard.doubt(ino).found_low.get_or_insert(now);
+            let event = self.event();
+            shard.doubt(ino).found_low.get_or_insert(event);
+            let process = if caller.only_tries { (caller.process)() } else { 0 };
+            if process != 0 {
+                shard.tried.insert(ino, Tried { process, shown, until: now + TOLD_AGAIN_FOR });
+            }
             return Verdict::TooLow { shown };
         }
         let expected = Expected { thread, answered: self.event(), opened };

@@ -1,5 +1,7 @@
-//! Taking a FUSE mount out of the tree: by the system call or, without the right to it, by `fusermount3`.
+//! Taking a FUSE mount out of the tree: by the system call or, without the right to it, by a program that has it: `fusermount3` for users, `umount`
+//! for root, who may have given up the right (`fusermount3` unmounts, by some distributions' `AppArmor` profiles, in a few places only).
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -41,17 +43,37 @@ fn by_call(path: &Path, busy: Busy) -> io::Result<()> {
     if unsafe { libc::unmount(path.as_ptr(), flags) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// For users that may not unmount by themselves.
+/// The program that unmounts for us.
+fn helper() -> &'static str {
+    if rustix::process::geteuid().is_root() { "umount" } else { "fusermount3" }
+}
+
+/// Whether somebody can unmount for us; `search_path` is `PATH`.
+pub fn can_be_helped(search_path: Option<&OsStr>) -> bool {
+    let folders = search_path.map(std::env::split_paths).into_iter().flatten();
+    folders.into_iter().any(|folder| folder.join(helper()).is_file())
+}
+
+/// For those that may not unmount by themselves.
 fn by_helper(path: &Path, busy: Busy) -> io::Result<()> {
-    let mut command = Command::new("fusermount3");
-    command.arg(if busy == Busy::Detach { "-uz" } else { "-u" }).arg("--").arg(path).stdin(Stdio::null());
+    let name = helper();
+    let mut command = Command::new(name);
+    let flag: &[&str] = match (name, busy) {
+        ("umount", Busy::Detach) => &["-l"],
+        ("umount", Busy::Refuse) => &[],
+        (_, Busy::Detach) => &["-uz"],
+        (_, Busy::Refuse) => &["-u"],
+    };
+    command.args(flag).arg("--").arg(path).stdin(Stdio::null());
     let output = command.output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => io::Error::new(error.kind(), "fusermount3 is missing; install the package fuse3"),
+        io::ErrorKind::NotFound if name == "fusermount3" => {
+            io::Error::new(error.kind(), "fusermount3 is missing; install the package fuse3")
+        }
         _ => error,
     })?;
     if output.status.success() {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-    Err(io::Error::other(if text.is_empty() { format!("fusermount3 failed ({})", output.status) } else { text }))
+    Err(io::Error::other(if text.is_empty() { format!("{name} failed ({})", output.status) } else { text }))
 }

@@ -24,11 +24,14 @@ impl Media {
 
 async fn age(lifeline: Weak<Lifeline>) {
     loop {
-        let Some(media) = lifeline.upgrade().map(|lifeline| Media { lifeline }) else { return };
+        let Some(media) = lifeline.upgrade().map(|lifeline| Media { lifeline, never: None }) else { return };
         let pause = look_every(media.lifeline.engine.settings.max_age);
         let dropped = tokio::task::spawn_blocking(move || media.drop_expired()).await.unwrap_or(0);
         if dropped > 0 {
-            tracing::info!(recordings = dropped, "dropped from the cache: older than cache.max_age");
+            tracing::info!(
+                recordings = dropped,
+                "{dropped} recordings were dropped from the cache: they are older than cache.max_age"
+            );
         }
         tokio::time::sleep(pause).await;
     }

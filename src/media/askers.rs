@@ -83,6 +83,19 @@ pub struct AskersLinks {
 }
 
 impl AskersLinks {
+    /// The read that has waited longest of those in whose name a link may be signed; the refusal where there are others only.
+    async fn payer(&self) -> Result<Option<Asker>, MediaError> {
+        let waiting = self.recording.lock().askers.waiting.clone();
+        let mut refusal = None;
+        for asker in waiting {
+            match asker.links.admitted().await {
+                Ok(()) => return Ok(Some(asker)),
+                Err(refused) => refusal = Some(refused),
+            }
+        }
+        refusal.map_or(Ok(None), Err)
+    }
+
     /// Ends when a read does not wait any more.
     async fn left(&self, id: u64) {
         while self.recording.lock().askers.is_there(id) {
@@ -99,8 +112,7 @@ impl LinkSource for AskersLinks {
             if let Some(link) = self.at_hand(refused) {
                 return Ok(link);
             }
-            let first = self.recording.lock().askers.waiting.first().cloned();
-            let Some(asker) = first else {
+            let Some(asker) = self.payer().await? else {
                 // Fetching ahead is nobody's read, and cannot sign: it fails here instead of waiting for a reader.
                 if !self.links.may_sign() {
                     return self.links.link(refused).await;

@@ -76,7 +76,13 @@ impl Cache {
         for found in found {
             space.add_cold(found.hash, found.bytes);
         }
-        tracing::info!(recordings, bytes = space.used(), limit, "cache opened");
+        tracing::info!(
+            recordings,
+            bytes = space.used(),
+            limit,
+            "the cache is open: it holds {recordings} recordings in {} of {limit} bytes",
+            space.used()
+        );
         Ok(Cache {
             store,
             clock,
@@ -181,6 +187,7 @@ impl Cache {
         } else if empty && registry.by_id.remove(&recording.id).is_some() {
             registry.by_hash.remove(&recording.hash);
             self.discard(recording);
+            lock(&self.space).forget_file(recording.id);
         }
         for _ in 0..COOLED_AT_ONCE_MAX {
             let overheated = lock(&self.space).overheated();
@@ -195,7 +202,7 @@ impl Cache {
     pub fn changed(&self, recording: &Arc<Recording>, version: &Version) {
         let mut registry = lock(&self.registry);
         if registry.by_id.contains_key(&recording.id) {
-            tracing::info!(recording = ?recording.hash, "the recording changed at the source");
+            tracing::info!(recording = ?recording.hash, "the recording {:?} changed at the media host: what the cache held of it is dropped", recording.hash);
             self.replace(&mut registry, recording, version);
         }
     }
@@ -229,7 +236,7 @@ impl Cache {
         }
         // Under the registry's lock, so that nobody loads or evicts the file meanwhile.
         self.store.peek(hash).is_ok_and(|(header, entries)| {
-            let is_shown = header.version.agrees_with(version) && !self.is_too_old(header.created_s);
+            let is_shown = header.version.agrees_with(version) && !self.is_too_old(hash, header.created_s);
             is_shown && entries.iter().all(Option::is_some)
         })
     }
@@ -345,17 +352,18 @@ impl Cache {
         registry.by_id.remove(&recording.id);
         registry.by_hash.remove(&recording.hash);
         self.discard(recording);
+        lock(&self.space).forget_file(recording.id);
         self.spill.forget(recording.id);
         recording.settled.notify_waiters();
     }
 
     pub(super) fn unlink(&self, hash: &KeyHash) {
         if let Err(error) = self.store.unlink(hash) {
-            tracing::warn!(recording = ?hash, %error, "cannot remove a cache file");
+            tracing::warn!(recording = ?hash, %error, "a file of the cache cannot be removed: recording {hash:?}: {}", chain(&error));
         }
     }
 }
 
 fn warn_touched(recording: &Recording) {
-    tracing::warn!(recording = ?recording.hash, "a cache file was changed by another program; its checksums are compared again");
+    tracing::warn!(recording = ?recording.hash, "another program changed a file of the cache: the checksums of recording {:?} are compared again", recording.hash);
 }

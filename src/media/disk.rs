@@ -74,6 +74,9 @@ pub trait Disk: Send + Sync + Debug {
     /// Bytes that are free for us where `path` is.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 
+    /// Everything written to this file system is durable when this returns.
+    fn sync(&self, path: &Path) -> io::Result<()>;
+
     /// A file that is there as the kernel knows it, open for reading.
     fn plain(&self, path: &Path) -> io::Result<File>;
 }
@@ -139,6 +142,14 @@ impl Disk for RealDisk {
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(path)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(File::open(path)?)?;
+        #[cfg(not(target_os = "linux"))]
+        let _ = path;
+        Ok(())
     }
 
     fn plain(&self, path: &Path) -> io::Result<File> {

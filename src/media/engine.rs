@@ -10,18 +10,20 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cache::Cache;
-use super::error::MediaError;
+use super::error::{MediaError, chain};
 use super::gate::{Gate, GateSnapshot};
 use super::geometry::BLOCK_SIZE;
 use super::key::{KeyHash, Version};
 use super::line::Line;
 use super::links::{Link, LinkSource};
+use super::memory_disk::MemoryDisk;
 use super::plan::{Allowance, WINDOW_BLOCKS_MAX};
 use super::recording::{Recording, State};
 use super::rescue::{self, Signings};
 use super::session::Session;
 use super::settings::{MediaSettings, Patience};
 use super::source::Source;
+use super::store::Store;
 use crate::base::Clock;
 use crate::base::crypt::Keys;
 use crate::net::ServiceState;
@@ -66,6 +68,19 @@ impl Engine {
     /// Opens the cache and sets up HTTP. Starts no task and makes no request.
     pub fn new(settings: MediaSettings, keys: &Keys, clock: Arc<dyn Clock>) -> Result<Engine, MediaError> {
         let cache = Cache::open(&settings.cache_dir, keys, settings.cache_size, settings.min_free, Arc::clone(&clock))?;
+        let gate = Gate::new(settings.connections, settings.memory);
+        Engine::over(cache, gate, settings, clock)
+    }
+
+    /// One with the same turns at media hosts, whose cache is in memory.
+    pub fn in_memory(&self, settings: MediaSettings) -> Result<Engine, MediaError> {
+        let store = Store::on(Arc::new(MemoryDisk::default()), "/".into(), None);
+        let cache = store.and_then(|store| Cache::over(store, settings.cache_size, 0, Arc::clone(&self.clock)));
+        let cache = cache.map_err(|error| MediaError::source(chain(&error)))?;
+        Engine::over(cache, self.gate.clone(), settings, Arc::clone(&self.clock))
+    }
+
+    fn over(cache: Cache, gate: Gate, settings: MediaSettings, clock: Arc<dyn Clock>) -> Result<Engine, MediaError> {
         let cache = cache.keeping_for(settings.max_age);
         let engine = Engine {
             cache,
@@ -75,8 +90,8 @@ impl Engine {
             waiting: AtomicUsize::new(0),
             signings: Signings::default(),
             verifying: tokio::sync::Semaphore::new(1),
-            source: Source::new(settings.connections, settings.reach.clone())?,
-            gate: Gate::new(settings.connections, settings.memory),
+            source: Source::new(settings.connections, settings.reach.clone(), settings.ca.as_ref())?,
+            gate,
             patience: Patience::within(settings.deadline),
             closed: watch::Sender::new(false),
             fetch_ids: AtomicU64::new(1),

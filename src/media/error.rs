@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::key::Version;
+pub(super) use crate::base::chain;
 use crate::net::ApiError;
 
 /// What can go wrong with a recording's bytes. `Clone`, because one failure answers every reader that waits for it.
@@ -12,7 +13,9 @@ pub enum MediaError {
     #[error("no link to the recording")]
     Link(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// The link at hand is refused or has ended, and whoever fetches may sign no other.
-    #[error("the link at hand has ended, and none is signed for what nobody asked for")]
+    #[error(
+        "the recording's link has ended; a new one costs a billed call, which is not made for bytes that nobody asked for"
+    )]
     Unsigned,
     /// The media host has other bytes than before; the old blocks are gone from the cache.
     #[error("the recording changed at the source")]
@@ -24,12 +27,15 @@ pub enum MediaError {
     #[error("{0}")]
     Refused(StorageRefusal),
     /// The media host was known to be down.
-    #[error("the media host is not asked now")]
+    #[error("the media host is down: it is not asked until it answers again")]
     Down(#[source] Arc<ApiError>),
     /// The time for it was up.
     #[error("the media host did not answer in time")]
     Timeout,
-    /// Anything else, after retries.
+    /// The media host answered with an error, cut, or said what no GET is answered with, after retries.
+    #[error("{0}")]
+    Failed(Arc<str>),
+    /// Anything else, on this side.
     #[error("{0}")]
     Source(Arc<str>),
 }
@@ -64,20 +70,19 @@ impl MediaError {
         }
     }
 
+    /// Whether the media host gave no bytes for no reason that it told: asking again may help, later.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(self, MediaError::Failed(_) | MediaError::Timeout)
+    }
+
+    /// [`MediaError::Failed`] with a text.
+    pub(crate) fn failed(text: impl Into<Arc<str>>) -> MediaError {
+        MediaError::Failed(text.into())
+    }
+
     /// [`MediaError::Source`] with a text.
     pub(super) fn source(text: impl Into<Arc<str>>) -> MediaError {
         MediaError::Source(text.into())
     }
-}
-
-/// An error and its causes in one line, for errors whose type cannot be kept.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::cache::{Cache, Registry, lock};
+use super::error::chain;
 use super::recording::{Recording, State};
 use super::space::{Space, Victim, block_charge};
 
@@ -134,6 +135,7 @@ impl Cache {
         }
         let bytes = forget_blocks(recording, &mut state, &mut space);
         space.cool(recording.hash, bytes);
+        space.forget_file(recording.id);
         drop(space);
         registry.by_id.remove(&recording.id);
         registry.by_hash.remove(&recording.hash);
@@ -144,7 +146,7 @@ impl Cache {
     /// descriptor or a moment, and the blocks are found again when the recording is opened anew.
     pub(super) fn lose(&self, recording: &Recording, error: &io::Error) {
         if error.kind() == io::ErrorKind::NotFound {
-            tracing::warn!(recording = ?recording.hash, "a cache file is gone; the recording will be fetched again");
+            tracing::warn!(recording = ?recording.hash, "another program removed a file of the cache: recording {:?} will be fetched again", recording.hash);
             self.discard(recording);
             return;
         }
@@ -153,7 +155,7 @@ impl Cache {
         let mut space = lock(&self.space);
         // Somebody may have opened them since, or be about to remove a block: whoever asks looks again.
         if state.files.is_none() && !state.out_of_reach && !is_losing_blocks(recording, &state, &space) {
-            tracing::warn!(recording = ?recording.hash, %error, "cannot open a cache file; reading uncached");
+            tracing::warn!(recording = ?recording.hash, %error, "a file of the cache cannot be opened ({}): reading uncached; recording {:?}", chain(error), recording.hash);
             state.charged = forget_blocks(recording, &mut state, &mut space);
             state.out_of_reach = true;
         }
@@ -161,7 +163,7 @@ impl Cache {
 
     /// A block failed its checksum or cannot be read: it goes, and counts as missing.
     pub fn drop_damaged(&self, recording: &Arc<Recording>, block: u32) {
-        tracing::warn!(recording = ?recording.hash, block, "a cached block is damaged and will be fetched again");
+        tracing::warn!(recording = ?recording.hash, block, "block {block} of recording {:?} is damaged in the cache and will be fetched again: check the disk", recording.hash);
         if lock(&self.space).take_block(recording.id, block) {
             self.remove_block(recording, block);
         }

@@ -166,7 +166,7 @@ impl Claim {
         let note = session.note().unwrap_or_default();
         let (engine, recording) = (Arc::clone(&self.engine), Arc::clone(&self.recording));
         if let Err(error) = spawn_blocking(move || engine.cache.keep_note(&recording, &note)).await {
-            tracing::error!(%error, "writing a note to the cache ended abnormally");
+            tracing::error!(%error, "internal error: a note could not be written to the cache: {error}; please report it");
         }
     }
 
@@ -200,7 +200,7 @@ impl Claim {
                     let size = self.recording.version.size;
                     // Nothing tells whose bytes they are.
                     if total.is_none() && (validator.is_empty() || self.recording.version.validator.is_empty()) {
-                        return Err(MediaError::source(
+                        return Err(MediaError::failed(
                             "the media host sends it all, and tells neither size nor version",
                         ));
                     }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::cache::{Cache, lock};
+use super::error::chain;
 use super::recording::Recording;
 use super::space::{block_charge, file_charge};
 use super::store::Files;
@@ -30,7 +31,7 @@ impl Cache {
             (Ok(()), _) => {
                 self.spill.age();
                 if lock(&self.trouble).take().is_some() {
-                    tracing::info!("the cache takes blocks again");
+                    tracing::info!("the cache can be written to again");
                 }
             }
             (Err(error), [pieces]) => {
@@ -129,7 +130,7 @@ impl Cache {
         let before = self.warned_at_s.load(Ordering::Relaxed);
         let due = now_s.saturating_sub(before) >= WARNING_EVERY_S;
         if due && self.warned_at_s.compare_exchange(before, now_s, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            tracing::warn!(%error, "the cache takes no blocks; reading uncached");
+            tracing::warn!(%error, "the cache cannot be written to ({}): reading uncached until it can; see cache.dir and cache.min_free", chain(error));
         }
     }
 }

@@ -1,12 +1,12 @@
-//! The on-disk format of a recording's block index: version 1, and 2 where the recording is encrypted. Bytes in, bytes out; opens no
-//! file.
+//! The on-disk format of a recording's block index: version 1, and 3 where the recording is encrypted (2 is read too). Bytes in, bytes out;
+//! opens no file.
 //!
 //! All numbers are little-endian.
 //!
 //! ```text
 //! header, 512 bytes                                   entries, 8 bytes per block, at 512 + 8 × block
 //!   0  magic "CXMINDEX"                                 0  state: 0 absent, 1 present      (u32)
-//!   8  format version, 1 or 2             (u32)         4  CRC32C of the block's bytes     (u32)
+//!   8  format version, 1, 2 or 3          (u32)         4  CRC32C of the block's bytes     (u32)
 //!  12  block size in bytes                (u32)
 //!  16  size of the recording in bytes     (u64)
 //!  24  created, seconds since 1970        (i64)
@@ -14,17 +14,22 @@
 //!  64  length of the validator            (u16)
 //!  66  zeros
 //!  72  validator                          (256 bytes, padded with zeros)
-//! 328  zeros; in version 2:
-//!      328  id of the key                 (16 bytes)
-//!      344  salt of the file's key        (32 bytes)
+//! 328  zeros; in version 3, the recording's own key, encrypted with the owner's by AES-256-GCM over the fields above:
+//!      328  id of the owner's key         (16 bytes)
+//!      344  nonce                         (12 bytes)
+//!      356  the recording's key           (32 bytes)
+//!      388  tag                           (16 bytes)
+//!      in version 2, in which the recording's key is derived from the owner's:
+//!      328  id of the owner's key         (16 bytes)
+//!      344  salt                          (32 bytes)
 //! 508  CRC32C of bytes 0–507              (u32)
 //! ```
 //!
-//! In version 2 an entry has 40 bytes, at 512 + 40 × block: state (u32), zeros (u32), the nonce (12 bytes) and the tag (16 bytes) of the
+//! In versions 2 and 3 an entry has 40 bytes, at 512 + 40 × block: state (u32), zeros (u32), the nonce (12 bytes) and the tag (16 bytes) of the
 //! block's AES-256-GCM, zeros (4 bytes). The tag stands in for the checksum.
 //!
 //! Behind the entries may stand a note (see `notes`): an entry like those of blocks, with the CRC32C of the note, and the note up to the end of
-//! the file. In version 2 it is encrypted as if it were block 2³² − 1. It is written once, in one go, and one that is torn is none. What
+//! the file. In versions 2 and 3 it is encrypted as if it were block 2³² − 1. It is written once, in one go, and one that is torn is none. What
 //! reads the format without notes drops a recording that has one, and fetches it again.
 //!
 //! An entry is written after the data it vouches for, and neither is synced. A process that is killed between the two
@@ -34,7 +39,7 @@
 
 use super::geometry::{BLOCK_SIZE, MAX_RECORDING_BYTES, block_count};
 use super::key::{KeyHash, Version};
-use crate::base::crypt::{KeyId, NONCE_LEN, TAG_LEN};
+use crate::base::crypt::{KEY_LEN, KeyId, NONCE_LEN, TAG_LEN};
 
 /// Bytes of the header.
 pub const HEADER_LEN: usize = 512;
@@ -75,18 +80,30 @@ impl Form {
     pub fn number(self) -> u32 {
         match self {
             Form::Plain => 1,
-            Form::Sealed => 2,
+            Form::Sealed => 3,
         }
     }
 }
 
-/// What an encrypted file's key is derived from, besides the owner's key.
+/// Where an encrypted recording's own key is had from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sealing {
     /// Of the owner's key.
     pub key_id: KeyId,
-    pub salt: [u8; 32],
+    pub own: OwnKey,
 }
+
+/// The key of one recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnKey {
+    /// Random, encrypted with the owner's key.
+    Wrapped { nonce: [u8; NONCE_LEN], sealed: [u8; KEY_LEN], tag: [u8; TAG_LEN] },
+    /// Derived from the owner's key: as version 2 had it.
+    Derived { salt: [u8; 32] },
+}
+
+/// Where the part of the header begins without which an encrypted recording cannot be decrypted, and its length.
+pub const OWN_KEY: (u64, usize) = (328, 76);
 
 /// What the header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +121,26 @@ impl Header {
     #[must_use]
     pub fn form(&self) -> Form {
         if self.sealing.is_some() { Form::Sealed } else { Form::Plain }
+    }
+
+    /// The format version that it is written as.
+    fn number(&self) -> u32 {
+        match self.sealing {
+            Some(Sealing { own: OwnKey::Derived { .. }, .. }) => 2,
+            _ => self.form().number(),
+        }
+    }
+
+    /// What the tag of the recording's own key covers: all that the header says besides.
+    #[must_use]
+    pub fn covered(&self) -> Vec<u8> {
+        let version = &self.version;
+        let mut covered = b"cxonefs recording key\0".to_vec();
+        covered.extend_from_slice(&self.hash.0);
+        covered.extend_from_slice(&version.size.to_le_bytes());
+        covered.extend_from_slice(&self.created_s.to_le_bytes());
+        covered.extend_from_slice(version.validator.as_bytes());
+        covered
     }
 }
 
@@ -142,7 +179,7 @@ pub fn encode_header(header: &Header) -> [u8; HEADER_LEN] {
     let validator = &validator[..validator.len().min(VALIDATOR_LEN_MAX)];
     let mut bytes = [0; HEADER_LEN];
     bytes[0..8].copy_from_slice(MAGIC);
-    bytes[8..12].copy_from_slice(&header.form().number().to_le_bytes());
+    bytes[8..12].copy_from_slice(&header.number().to_le_bytes());
     bytes[12..16].copy_from_slice(&(BLOCK_SIZE as u32).to_le_bytes());
     bytes[16..24].copy_from_slice(&header.version.size.to_le_bytes());
     bytes[24..32].copy_from_slice(&header.created_s.to_le_bytes());
@@ -151,7 +188,14 @@ pub fn encode_header(header: &Header) -> [u8; HEADER_LEN] {
     bytes[72..72 + validator.len()].copy_from_slice(validator);
     if let Some(sealing) = &header.sealing {
         bytes[328..344].copy_from_slice(&sealing.key_id.0);
-        bytes[344..376].copy_from_slice(&sealing.salt);
+        match &sealing.own {
+            OwnKey::Wrapped { nonce, sealed, tag } => {
+                bytes[344..356].copy_from_slice(nonce);
+                bytes[356..388].copy_from_slice(sealed);
+                bytes[388..404].copy_from_slice(tag);
+            }
+            OwnKey::Derived { salt } => bytes[344..376].copy_from_slice(salt),
+        }
     }
     let crc = crc32c::crc32c(&bytes[..508]);
     bytes[508..].copy_from_slice(&crc.to_le_bytes());
@@ -169,7 +213,15 @@ pub fn decode_header(bytes: &[u8]) -> Result<Header, BadIndex> {
     }
     let sealing = match u32_at(bytes, 8) {
         1 => None,
-        2 => Some(Sealing { key_id: KeyId(array_at(bytes, 328)), salt: array_at(bytes, 344) }),
+        2 => Some(Sealing { key_id: KeyId(array_at(bytes, 328)), own: OwnKey::Derived { salt: array_at(bytes, 344) } }),
+        3 => Some(Sealing {
+            key_id: KeyId(array_at(bytes, 328)),
+            own: OwnKey::Wrapped {
+                nonce: array_at(bytes, 344),
+                sealed: array_at(bytes, 356),
+                tag: array_at(bytes, 388),
+            },
+        }),
         _ => return Err(BadIndex::Format),
     };
     if u64::from(u32_at(bytes, 12)) != BLOCK_SIZE {
@@ -265,7 +317,8 @@ mod tests {
     }
 
     fn sealed() -> Header {
-        let sealing = Some(Sealing { key_id: KeyId([0xcd; 16]), salt: [0xef; 32] });
+        let own = OwnKey::Wrapped { nonce: [0xaa; 12], sealed: [0xef; 32], tag: [0xbb; 16] };
+        let sealing = Some(Sealing { key_id: KeyId([0xcd; 16]), own });
         Header { sealing, ..header() }
     }
 
@@ -296,10 +349,15 @@ mod tests {
     #[test]
     fn golden_bytes_of_an_encrypted_recording() {
         let bytes = encode_header(&sealed());
-        assert_eq!(hex(&bytes[8..12]), "02000000");
+        assert_eq!(hex(&bytes[8..12]), "03000000");
         assert!(bytes[12..78] == encode_header(&header())[12..78]);
-        assert!(bytes[78..328].iter().all(|byte| *byte == 0) && bytes[376..508].iter().all(|byte| *byte == 0));
-        assert!(bytes[328..344] == [0xcd; 16] && bytes[344..376] == [0xef; 32]);
+        assert!(bytes[78..328].iter().all(|byte| *byte == 0) && bytes[404..508].iter().all(|byte| *byte == 0));
+        assert!(bytes[328..344] == [0xcd; 16] && bytes[344..356] == [0xaa; 12]);
+        assert!(bytes[356..388] == [0xef; 32] && bytes[388..404] == [0xbb; 16]);
+        let before = Sealing { key_id: KeyId([0xcd; 16]), own: OwnKey::Derived { salt: [0xef; 32] } };
+        let before = encode_header(&Header { sealing: Some(before), ..header() });
+        assert_eq!(hex(&before[8..12]), "02000000");
+        assert!(before[328..344] == [0xcd; 16] && before[344..376] == [0xef; 32] && before[376..508] == [0; 132]);
         let entry = encode_sealed([1; 12], [2; 16]);
         assert_eq!(hex(&entry), format!("0100000000000000{}{}00000000", "01".repeat(12), "02".repeat(16)));
         assert_eq!(decode_sealed(&entry), Some(([1; 12], [2; 16])));
@@ -318,7 +376,10 @@ mod tests {
     proptest! {
         #[test]
         fn headers_round_trip(size in 0..=MAX_RECORDING_BYTES, created_s: i64, validator in "[ -~]{0,256}", hash: [u8; 32], salt: Option<[u8; 32]>) {
-            let sealing = salt.map(|salt| Sealing { key_id: KeyId([5; 16]), salt });
+            let sealing = salt.map(|salt| Sealing {
+                key_id: KeyId([5; 16]),
+                own: if size % 2 == 0 { OwnKey::Derived { salt } } else { OwnKey::Wrapped { nonce: [1; 12], sealed: salt, tag: [2; 16] } },
+            });
             let header = Header { hash: KeyHash(hash), version: Version { size, validator }, created_s, sealing };
             prop_assert_eq!(decode_header(&encode_header(&header)), Ok(header));
         }

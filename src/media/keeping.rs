@@ -184,11 +184,13 @@ impl Cache {
             Ok(loaded) => loaded,
             Err(Unusable::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Err(Cold::Gone),
             Err(error) if error.may_pass() => {
-                tracing::warn!(recording = ?hash, error = %super::error::chain(&error), "cannot look at a cache file");
+                let error = super::error::chain(&error);
+                tracing::warn!(recording = ?hash, error, "a file of the cache cannot be looked at now ({error}): recording {hash:?}");
                 return Err(Cold::Gone);
             }
             Err(error) => {
-                tracing::warn!(recording = ?hash, error = %super::error::chain(&error), "dropping a damaged cache file");
+                let error = super::error::chain(&error);
+                tracing::warn!(recording = ?hash, error, "a damaged file of the cache is dropped ({error}): recording {hash:?} will be fetched again");
                 self.purge(hash);
                 return Err(Cold::Useless);
             }
@@ -209,9 +211,18 @@ impl Cache {
         Ok((blocks, bytes))
     }
 
-    /// Removes every byte of every recording; open readers fetch again what they need. `each` hears how many are gone, of how many.
+    /// Whether what is here of a recording must stay.
+    pub fn hold(&self, hash: &KeyHash, is_held: bool) {
+        let registry = lock(&self.registry);
+        let file = registry.by_hash.get(hash).map(|recording| recording.id);
+        lock(&self.space).hold(*hash, file, is_held);
+    }
+
+    /// Removes every byte of every recording that is not held; open readers fetch again what they need. `each` hears how many are gone, of how
+    /// many.
     pub fn purge_all(&self, each: &mut dyn FnMut(u64, u64)) {
         let hashes = self.hashes();
+        let hashes: Vec<KeyHash> = hashes.into_iter().filter(|hash| !lock(&self.space).is_held(hash)).collect();
         let of = hashes.len() as u64;
         for (done, hash) in (1..).zip(&hashes) {
             self.purge(hash);
@@ -219,25 +230,42 @@ impl Cache {
         }
     }
 
-    /// Removes a recording for good: its open readers get no more bytes of it, and nothing under way is stored.
+    /// Removes a recording for good: its open readers get no more bytes of it, and nothing under way is stored. The key of an encrypted one is
+    /// overwritten first.
     pub fn erase(&self, hash: &KeyHash) {
-        {
-            let mut registry = lock(&self.registry);
-            if let Some(recording) = registry.by_hash.get(hash).cloned() {
-                self.retire(&mut registry, &recording, MediaError::Erased);
-                return;
-            }
+        if self.has_files(hash) {
+            self.forget_keys(&[*hash]);
         }
-        self.purge(hash);
+        if !self.retire_known(hash) {
+            self.purge(hash);
+        }
+    }
+
+    /// Takes a recording that is known in this process out of use.
+    fn retire_known(&self, hash: &KeyHash) -> bool {
+        let mut registry = lock(&self.registry);
+        let known = registry.by_hash.get(hash).cloned();
+        if let Some(recording) = &known {
+            self.retire(&mut registry, recording, MediaError::Erased);
+        }
+        known.is_some()
     }
 
     /// As [`Cache::erase`], all of them.
     pub fn erase_all(&self, each: &mut dyn FnMut(u64, u64)) {
+        self.forget_keys(&self.hashes());
         let open: Vec<KeyHash> = lock(&self.registry).by_hash.keys().copied().collect();
         for hash in &open {
-            self.erase(hash);
+            self.retire_known(hash);
         }
         self.purge_all(each);
+    }
+
+    /// Overwrites the keys of encrypted recordings. Their bytes are removed even if that fails.
+    fn forget_keys(&self, hashes: &[KeyHash]) {
+        if let Err(error) = self.store.forget_keys(hashes) {
+            tracing::warn!(%error, "cannot overwrite keys of recordings; their files are removed");
+        }
     }
 
     /// Bytes that the files of a recording occupy.
@@ -245,11 +273,11 @@ impl Cache {
         self.store.occupied(hash)
     }
 
-    /// Drops recordings that were fetched too long ago; open readers fetch again what they need. Gives how many there were.
+    /// Drops recordings that were fetched too long ago and are not held; open readers fetch again what they need. Gives how many there were.
     pub fn drop_expired(&self) -> u64 {
         let mut dropped = 0;
         for hash in self.hashes() {
-            let expired = self.store.header(&hash).is_ok_and(|header| self.is_too_old(header.created_s));
+            let expired = self.store.header(&hash).is_ok_and(|header| self.is_too_old(&hash, header.created_s));
             if expired {
                 self.purge(&hash);
                 dropped += 1;
@@ -258,9 +286,9 @@ impl Cache {
         dropped
     }
 
-    /// Whether bytes fetched then must not be shown any more.
-    pub(super) fn is_too_old(&self, created_s: i64) -> bool {
-        has_expired(created_s, self.clock.now().as_second(), self.max_age)
+    /// Whether bytes of a recording that were fetched then must not be shown any more.
+    pub(super) fn is_too_old(&self, hash: &KeyHash, created_s: i64) -> bool {
+        has_expired(created_s, self.clock.now().as_second(), self.max_age) && !lock(&self.space).is_held(hash)
     }
 }
 

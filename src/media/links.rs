@@ -32,6 +32,11 @@ pub trait LinkSource: Send + Sync + 'static {
         true
     }
 
+    /// Whether a new link may be signed in the name of the caller these are for. Asked only where one is needed.
+    async fn admitted(&self) -> Result<(), MediaError> {
+        Ok(())
+    }
+
     /// What is to be found beside the recording's bytes when everything else is lost; at most 256 KiB are kept. Asked for once, when its files are made.
     fn note(&self) -> Option<Vec<u8>> {
         None

@@ -16,26 +16,29 @@ impl Cache {
     /// What the disk holds of this version. With the registry locked.
     pub(super) fn load(&self, hash: KeyHash, version: &Version) -> Recording {
         let id = FileId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        lock(&self.space).note_file(hash, id);
         let empty = || Recording::new(id, hash, version.clone(), Blocks::new(version.size), 0);
         let Some(cold_bytes) = lock(&self.space).take_cold(&hash) else { return empty() };
         let loaded = match self.store.load(&hash) {
-            Ok((_, header, _)) if self.is_too_old(header.created_s) => {
-                tracing::info!(recording = ?hash, "dropping cached blocks older than cache.max_age");
+            Ok((_, header, _)) if self.is_too_old(&hash, header.created_s) => {
+                tracing::info!(recording = ?hash, "recording {hash:?} is dropped from the cache: it is older than cache.max_age");
                 None
             }
             Ok((files, header, entries)) if header.version.agrees_with(version) => Some((files, entries)),
             Ok(_) => {
-                tracing::info!(recording = ?hash, "dropping cached blocks of another version");
+                tracing::info!(recording = ?hash, "recording {hash:?} is dropped from the cache: the media host has another version");
                 None
             }
             Err(error) if error.may_pass() => {
-                tracing::warn!(recording = ?hash, error = %chain(&error), "cannot open a cache file; reading uncached");
+                let error = chain(&error);
+                tracing::warn!(recording = ?hash, error, "a file of the cache cannot be opened ({error}): reading uncached; recording {hash:?}");
                 let recording = Recording::new(id, hash, version.clone(), Blocks::new(version.size), cold_bytes);
                 recording.lock().out_of_reach = true;
                 return recording;
             }
             Err(error) => {
-                tracing::warn!(recording = ?hash, error = %chain(&error), "dropping a damaged cache file");
+                let error = chain(&error);
+                tracing::warn!(recording = ?hash, error, "a damaged file of the cache is dropped ({error}): recording {hash:?} will be fetched again");
                 None
             }
         };

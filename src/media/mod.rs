@@ -15,6 +15,8 @@
 //!                              └─→ store (files) ─→ disk (the file system), index (format)
 //! ```
 //!
+//! Recordings of which no byte may be on disk (`never`) go through a second engine whose store is in memory (`memory_disk`).
+//!
 //! What holds at any time:
 //!
 //! - A block is brought by one fetch at a time, and never overwritten once present.
@@ -33,6 +35,7 @@ mod assemble;
 mod blocks;
 mod cache;
 mod check;
+mod digest;
 mod disk;
 mod engine;
 mod error;
@@ -50,6 +53,8 @@ mod key;
 mod line;
 mod links;
 mod load;
+mod memory_disk;
+mod never;
 mod notes;
 pub mod plan;
 mod probe;
@@ -76,6 +81,7 @@ pub use gate::{GateSnapshot, HostUse};
 pub use keeping::{CacheStats, Examined};
 pub use key::{KeyHash, RecordingKey, Version};
 pub use links::{Link, LinkSource, OneLink};
+pub use never::IsNever;
 pub use reach::MediaReach;
 pub use reader::{Reader, VerifiedFile};
 pub use settings::MediaSettings;
@@ -87,12 +93,15 @@ use crate::base::crypt::Keys;
 use crate::net::ServiceState;
 use engine::Engine;
 use geometry::MAX_RECORDING_BYTES;
+use never::Never;
 use recording::Recording;
 
 /// The cache and its fetcher. Cheap to clone. Fetches end when the last clone and the last reader are gone.
 #[derive(Clone)]
 pub struct Media {
     lifeline: Arc<Lifeline>,
+    /// For recordings of which no byte may be on disk.
+    never: Option<Arc<Never>>,
 }
 
 /// Held by whoever can still ask for bytes.
@@ -125,16 +134,40 @@ impl Media {
         Media::open_sealed(settings, &Keys::default(), clock)
     }
 
-    /// As [`Media::open`], with the cache encrypted if there is a current key. What is cached in the clear or with the previous
-    /// key is dropped; a directory with another key is refused.
+    /// As [`Media::open`], with the cache encrypted if there is a current key. What is cached in the clear is dropped then; what is encrypted
+    /// with the previous key becomes the current one's. A directory with another key is refused.
     pub fn open_sealed(settings: MediaSettings, keys: &Keys, clock: Arc<dyn Clock>) -> Result<Media, MediaError> {
         let engine = Arc::new(Engine::new(settings, keys, clock)?);
-        Ok(Media { lifeline: Arc::new(Lifeline { engine }) })
+        Ok(Media { lifeline: Arc::new(Lifeline { engine }), never: None })
+    }
+
+    /// As [`Media::open_sealed`]; no byte of recordings that `is_never` names is ever on disk.
+    pub fn open_with_never(
+        settings: MediaSettings,
+        keys: &Keys,
+        clock: Arc<dyn Clock>,
+        is_never: IsNever,
+    ) -> Result<Media, MediaError> {
+        let (on_disk, in_memory) = never::split(settings);
+        let media = Media::open_sealed(on_disk, keys, clock)?;
+        let never = Some(Arc::new(Never::beside(&media.lifeline.engine, in_memory, is_never)?));
+        Ok(Media { never, ..media })
     }
 
     /// Whether [`Media::open_sealed`] would refuse these keys for this directory. Touches nothing.
     pub fn check_key(dir: &std::path::Path, keys: &Keys) -> Result<(), MediaError> {
-        store::Store::check_key(dir, keys).map(drop).map_err(|error| MediaError::source(error::chain(&error)))
+        store::Store::check_key(dir, keys).map_err(|error| MediaError::source(error::chain(&error)))
+    }
+
+    /// Encrypts recordings that are in the clear in a cache directory that nobody uses; those that are not `named` are dropped. Returns how many
+    /// there were.
+    pub fn encrypt(
+        dir: &std::path::Path,
+        keys: &Keys,
+        named: &mut dyn Iterator<Item = RecordingKey>,
+    ) -> Result<u64, MediaError> {
+        let encrypted = store::Store::encrypt(dir, keys, named, crate::base::lock::PATIENCE);
+        encrypted.map_err(|error| MediaError::source(error::chain(&error)))
     }
 
     /// Learns the size with one ranged GET of the head, whose bytes go into the cache.
@@ -159,7 +192,7 @@ impl Media {
         links: Arc<dyn LinkSource>,
         to_read: Option<u64>,
     ) -> Result<Version, MediaError> {
-        let engine = &self.lifeline.engine;
+        let engine = self.engine_of(key);
         let mut answer = probe::join(engine, engine.cache.name(key), links, to_read)?;
         let told = tokio::time::timeout(engine.settings.deadline, answer.wait_for(Option::is_some)).await;
         match told {
@@ -178,10 +211,11 @@ impl Media {
         links: Arc<dyn LinkSource>,
     ) -> Result<Reader, MediaError> {
         check_size(version)?;
-        let engine = &self.lifeline.engine;
+        let lifeline = self.lifeline_of(key);
+        let engine = &lifeline.engine;
         engine.note_runtime();
         let recording = engine.cache.attach(engine.cache.name(key), version);
-        Ok(Reader::new(Arc::clone(&self.lifeline), recording, links))
+        Ok(Reader::new(Arc::clone(lifeline), recording, links))
     }
 
     /// As [`Media::reader`], for threads that must not wait: files are read on another one. Within a runtime.
@@ -192,10 +226,11 @@ impl Media {
         links: Arc<dyn LinkSource>,
     ) -> Result<Reader, MediaError> {
         check_size(version)?;
-        let engine = &self.lifeline.engine;
+        let lifeline = self.lifeline_of(key);
+        let engine = &lifeline.engine;
         if let Some(recording) = engine.cache.attach_known(&engine.cache.name(key), version) {
             engine.note_runtime();
-            return Ok(Reader::new(Arc::clone(&self.lifeline), recording, links));
+            return Ok(Reader::new(Arc::clone(lifeline), recording, links));
         }
         let (media, key, version) = (self.clone(), key.clone(), version.clone());
         let opened = tokio::task::spawn_blocking(move || media.reader(&key, &version, links)).await;
@@ -204,19 +239,31 @@ impl Media {
 
     /// Whether every byte of this version is in the cache. Cheap; touches no network.
     pub fn is_complete(&self, key: &RecordingKey, version: &Version) -> bool {
-        let cache = &self.lifeline.engine.cache;
+        let cache = &self.engine_of(key).cache;
         cache.is_complete(&cache.name(key), version)
+    }
+
+    /// What all bytes of this version hash to (SHA-256); none if not all of them are here. Reads all of them.
+    pub fn sha256(&self, key: &RecordingKey, version: &Version) -> Option<[u8; 32]> {
+        let cache = &self.lifeline.engine.cache;
+        cache.sha256(&cache.name(key), version)
+    }
+
+    /// Whether what is here of a recording must stay: then nothing evicts it, whatever its age.
+    pub fn hold(&self, key: &RecordingKey, is_held: bool) {
+        let cache = &self.lifeline.engine.cache;
+        cache.hold(&cache.name(key), is_held);
     }
 
     /// What its owner left beside a recording's bytes, if something of it is here, and which version that is. Reads a file.
     pub fn note(&self, key: &RecordingKey) -> Option<(Version, Vec<u8>)> {
-        let cache = &self.lifeline.engine.cache;
+        let cache = &self.engine_of(key).cache;
         cache.note(&cache.name(key))
     }
 
     /// Whether something of a recording may be here, and a note with it. Cheap.
     pub fn may_have_note(&self, key: &RecordingKey) -> bool {
-        let cache = &self.lifeline.engine.cache;
+        let cache = &self.engine_of(key).cache;
         cache.has_files(&cache.name(key))
     }
 
@@ -242,7 +289,7 @@ impl Media {
 
     /// Bytes that arrived from media hosts so far.
     pub fn brought_bytes(&self) -> u64 {
-        self.lifeline.engine.brought_bytes()
+        self.everywhere().map(|engine| engine.brought_bytes()).sum()
     }
 
     /// What is in the cache. Reads every index file.
@@ -265,18 +312,23 @@ impl Media {
     /// Removes every byte of a recording for good: open readers get [`MediaError::Erased`] from then on. Whoever has it by passthrough
     /// reads on until it is closed; its bytes are on disk, without a name, as long.
     pub fn erase(&self, key: &RecordingKey) {
-        let cache = &self.lifeline.engine.cache;
-        cache.erase(&cache.name(key));
+        self.everywhere().for_each(|engine| engine.cache.erase(&engine.cache.name(key)));
     }
 
     /// As [`Media::erase`], all recordings. `each` hears how many are gone, of how many.
     pub fn erase_all(&self, each: &mut dyn FnMut(u64, u64)) {
+        if let Some(never) = &self.never {
+            never.lifeline.engine.cache.erase_all(&mut |_, _| {});
+        }
         self.lifeline.engine.cache.erase_all(each);
     }
 
-    /// Removes every byte of all recordings from the cache. Open readers fetch again what they still need. `each` hears how many are
+    /// Removes every byte of all recordings that are not held from the cache. Open readers fetch again what they still need. `each` hears how many are
     /// gone, of how many.
     pub fn purge_all(&self, each: &mut dyn FnMut(u64, u64)) {
+        if let Some(never) = &self.never {
+            never.lifeline.engine.cache.purge_all(&mut |_, _| {});
+        }
         self.lifeline.engine.cache.purge_all(each);
     }
 
@@ -292,8 +344,7 @@ impl Media {
 
     /// Removes every byte of a recording from the cache. Open readers fetch again what they still need.
     pub fn purge(&self, key: &RecordingKey) {
-        let cache = &self.lifeline.engine.cache;
-        cache.purge(&cache.name(key));
+        self.everywhere().for_each(|engine| engine.cache.purge(&engine.cache.name(key)));
     }
 }
 

@@ -48,7 +48,7 @@ impl Cache {
             return None;
         }
         let (header, note) = self.store.note(hash).ok()?;
-        note.filter(|_| !self.is_too_old(header.created_s)).map(|note| (header.version, note))
+        note.filter(|_| !self.is_too_old(hash, header.created_s)).map(|note| (header.version, note))
     }
 
     /// Whether something of a recording may be here. Cheap: looks at no file.

@@ -92,10 +92,10 @@ async fn run(
     let reply = session.get(0..head, wanted).await?;
     let (version, whole) = match &reply {
         Reply::Unwanted => return Err(MediaError::source("nobody waits for the size any more")),
-        Reply::Outside { .. } => return Err(MediaError::source("the media host refuses the first byte")),
+        Reply::Outside { .. } => return Err(MediaError::failed("the media host refuses the first byte")),
         Reply::Partial { version, .. } => (version.clone(), false),
         Reply::Whole { total, validator, .. } => {
-            let size = total.ok_or_else(|| MediaError::source("the media host does not tell the size"))?;
+            let size = total.ok_or_else(|| MediaError::failed("the media host does not tell the size"))?;
             (Version { size, validator: validator.clone() }, true)
         }
     };

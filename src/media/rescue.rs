@@ -44,7 +44,9 @@ impl Signings {
     /// A second link led to another object, of the same size.
     pub fn note_different(&self) {
         if self.0.swap(DIFFERENT, Ordering::Relaxed) != DIFFERENT {
-            tracing::info!("each signing leads to another object; recordings are fetched whole under their first link");
+            tracing::info!(
+                "every new link leads to another object at the media host: recordings are fetched whole under their first link"
+            );
         }
     }
 

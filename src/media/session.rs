@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
                     self.setback(&error.to_string(), None).await?;
                     continue;
                 }
-                Err(Failure::Forbidden(why)) => return Err(MediaError::source(why)),
+                Err(Failure::Forbidden(why)) => return Err(MediaError::failed(why)),
             };
             let validator = answer.validator.clone();
             match answer.verdict.clone() {
@@ -147,7 +147,7 @@ impl<'a> Session<'a> {
                     return Ok(Reply::Outside { version: Version { size: total, validator } });
                 }
                 Verdict::Outside { total: None } => {
-                    return Err(MediaError::source("the media host answered 416 without a size"));
+                    return Err(MediaError::failed("the media host answered 416 without a size"));
                 }
                 Verdict::LinkRefused => {
                     self.refusals += 1;
@@ -162,8 +162,8 @@ impl<'a> Session<'a> {
                     drop((answer, pass));
                     self.setback(&why, after).await?;
                 }
-                Verdict::Broken { why } => return Err(MediaError::source(why)),
-                Verdict::Elsewhere { .. } => return Err(MediaError::source("the media host redirects without end")),
+                Verdict::Broken { why } => return Err(MediaError::failed(why)),
+                Verdict::Elsewhere { .. } => return Err(MediaError::failed("the media host redirects without end")),
             }
         }
     }
@@ -201,7 +201,7 @@ impl<'a> Session<'a> {
         self.attempts += 1;
         self.barren += 1;
         if self.barren >= self.patience.barren_attempts_max || self.attempts >= self.patience.attempts_max {
-            return Err(MediaError::source(format!("{why} ({} attempts)", self.attempts)));
+            return Err(MediaError::failed(format!("{why} ({} attempts)", self.attempts)));
         }
         let pause = self.patience.pause(self.barren, fastrand::f64());
         let pause = after.map_or(pause, |after| after.clamp(pause, self.patience.pause_max.max(pause)));
@@ -214,7 +214,7 @@ impl<'a> Session<'a> {
     pub fn count_short_part(&mut self) -> Result<(), MediaError> {
         self.attempts += 1;
         if self.attempts >= self.patience.attempts_max {
-            return Err(MediaError::source("the media host sends crumbs"));
+            return Err(MediaError::failed("the media host sends crumbs"));
         }
         Ok(())
     }

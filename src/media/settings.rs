@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::geometry::BLOCK_SIZE;
 use super::reach::MediaReach;
+use crate::net::CaBundle;
 
 /// Settings of the cache and the fetcher.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct MediaSettings {
     pub memory: u64,
     /// Where media may be fetched from.
     pub reach: MediaReach,
+    /// Authorities that are trusted beside the system's.
+    pub ca: Option<CaBundle>,
     /// The time that one read may take.
     pub deadline: Duration,
 }

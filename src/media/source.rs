@@ -20,7 +20,7 @@ use super::hosts::{Hosts, unreached};
 use super::links::Link;
 use super::reach::{CheckedResolver, MediaReach, Unreachable};
 use crate::base::Clock;
-use crate::net::{ApiError, Ask, Breaker, ServiceState};
+use crate::net::{ApiError, Ask, Breaker, CaBundle, Proxies, ServiceState};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Media hosts close idle connections after some tens of seconds; ours go first.
@@ -39,7 +39,7 @@ pub struct Source {
     tls: Result<reqwest::Client, String>,
     plain: reqwest::Client,
     reach: MediaReach,
-    /// The host of the proxy that https goes by, if the environment names one.
+    /// The host of the proxy that https goes by, but for the hosts of `NO_PROXY`, if the environment names one.
     proxy: Option<String>,
     hosts: Hosts,
     /// Seconds by which the host's clock is ahead of ours.
@@ -92,9 +92,9 @@ pub enum Failure {
 impl Source {
     /// Builds the clients. Makes no request. A machine without CA certificates is an error only once TLS is needed: a simulated
     /// tenant on loopback works without.
-    pub fn new(connections: usize, reach: MediaReach) -> Result<Source, MediaError> {
+    pub fn new(connections: usize, reach: MediaReach, ca: Option<&CaBundle>) -> Result<Source, MediaError> {
         crate::net::tls::install_crypto();
-        let proxy = proxy_host(|name| std::env::var(name).ok());
+        let proxy = Proxies::from_environment().usual().map(|proxy| proxy.host);
         let builder = |proxy: Option<&String>| {
             reqwest::Client::builder()
                 .user_agent(concat!("cxonefs/", env!("CARGO_PKG_VERSION")))
@@ -111,7 +111,7 @@ impl Source {
         // Plain http is for this machine only, and no proxy stands between.
         let plain = builder(None).no_proxy().tls_certs_only([]).build();
         let plain = plain.map_err(|error| MediaError::source(failed(error)))?;
-        let tls = builder(proxy.as_ref()).build().map_err(failed);
+        let tls = builder(proxy.as_ref()).tls_certs_merge(CaBundle::for_client(ca)).build().map_err(failed);
         Ok(Source { tls, plain, reach, proxy, hosts: Hosts::new(), skew_s: AtomicI64::new(SKEW_UNKNOWN) })
     }
 
@@ -217,14 +217,6 @@ async fn beginning(body: &mut reqwest::Response) -> Vec<u8> {
     text
 }
 
-/// The host of the proxy that the HTTP client takes for https from the environment.
-fn proxy_host(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let named = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().filter_map(variable);
-    let text = named.map(|text| text.trim().to_owned()).find(|text| !text.is_empty())?;
-    let url = Url::parse(&text).ok().filter(Url::has_host).or_else(|| Url::parse(&format!("http://{text}")).ok())?;
-    url.host_str().map(str::to_ascii_lowercase)
-}
-
 /// The causes of an error without the URL, which is a secret.
 fn explain(error: reqwest::Error) -> String {
     chain(&error.without_url())
@@ -233,20 +225,6 @@ fn explain(error: reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_proxy_is_known_by_what_the_environment_says() {
-        let host =
-            |name: &'static str, value: &'static str| proxy_host(|asked| (asked == name).then(|| value.to_owned()));
-        assert_eq!(
-            host("HTTPS_PROXY", "http://user:secret@Proxy.corp.example:3128/").as_deref(),
-            Some("proxy.corp.example")
-        );
-        assert_eq!(host("all_proxy", "proxy.corp.example:3128").as_deref(), Some("proxy.corp.example"));
-        assert_eq!(host("https_proxy", "socks5h://10.0.0.1:1080").as_deref(), Some("10.0.0.1"));
-        assert_eq!(host("https_proxy", " "), None);
-        assert_eq!(host("HTTP_PROXY", "http://x.example"), None);
-    }
 
     #[test]
     fn a_link_ends_by_the_clock_of_the_host() {

@@ -6,9 +6,13 @@
 //! blocks are hot, the files used least recently become cold again once nobody has them open. So the memory that it takes does not
 //! grow with the bytes that are cached: about 80 bytes per recording and 20 MiB for what is hot.
 //!
+//! What is held is no victim: it stands beside both orders ([`Held`]).
+//!
 //! `used` counts what is on disk, what is about to be written (reserved first) and what is being removed (released after),
 //! so it is never below the truth. Blocks of the file system that an extent tree or a directory takes are part of what a
 //! file is charged for ([`file_charge`]).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use lru::LruCache;
 
@@ -43,6 +47,15 @@ pub enum Victim {
     Block(FileId, u32),
 }
 
+/// What must stay, by the same names as what may go.
+#[derive(Debug, Default)]
+struct Held {
+    names: HashSet<KeyHash>,
+    files: HashSet<FileId>,
+    cold: HashMap<KeyHash, u64>,
+    segments: BTreeMap<(FileId, u32), u64>,
+}
+
 /// The books of the cache.
 #[derive(Debug)]
 pub struct Space {
@@ -63,6 +76,7 @@ pub struct Space {
     /// Blocks in `hot`.
     hot_blocks: u64,
     hot_blocks_max: u64,
+    held: Held,
 }
 
 impl Space {
@@ -81,6 +95,7 @@ impl Space {
             segment_blocks: segment_blocks(limit),
             hot_blocks: 0,
             hot_blocks_max: HOT_BLOCKS_MAX,
+            held: Held::default(),
         }
     }
 
@@ -105,14 +120,79 @@ impl Space {
     /// Notes a file found at start. Call in order, oldest first.
     pub fn add_cold(&mut self, hash: KeyHash, bytes: u64) {
         self.used += bytes;
-        if let Some(before) = self.cold.put(hash, bytes) {
+        if let Some(before) = self.put_cold(hash, bytes) {
             self.used -= before;
+        }
+    }
+
+    /// What is here of a recording must stay, or need not any more. `file`: what it is called since it was touched.
+    pub fn hold(&mut self, hash: KeyHash, file: Option<FileId>, is_held: bool) {
+        let cold = self.take_cold(&hash);
+        let segments = file.map(|file| self.take_segments(file)).unwrap_or_default();
+        if is_held {
+            self.held.names.insert(hash);
+        } else {
+            self.held.names.remove(&hash);
+            file.map(|file| self.held.files.remove(&file));
+        }
+        if let Some(bytes) = cold {
+            self.put_cold(hash, bytes);
+        }
+        if let Some(file) = file {
+            self.note_file(hash, file);
+            for (segment, bits) in segments {
+                self.put_segment(file, segment, bits);
+            }
+        }
+    }
+
+    /// Whether what is here of a recording must stay.
+    #[must_use]
+    pub fn is_held(&self, hash: &KeyHash) -> bool {
+        self.held.names.contains(hash)
+    }
+
+    /// A recording is touched, under this name from now on.
+    pub fn note_file(&mut self, hash: KeyHash, file: FileId) {
+        if self.is_held(&hash) {
+            self.held.files.insert(file);
+        }
+    }
+
+    /// Nobody uses the name of a touched recording any more.
+    pub fn forget_file(&mut self, file: FileId) {
+        self.held.files.remove(&file);
+    }
+
+    fn put_cold(&mut self, hash: KeyHash, bytes: u64) -> Option<u64> {
+        if self.is_held(&hash) { self.held.cold.insert(hash, bytes) } else { self.cold.put(hash, bytes) }
+    }
+
+    fn take_segments(&mut self, file: FileId) -> Vec<(u32, u64)> {
+        // Oldest first, so that they are put back in their order.
+        let hot = self.hot.iter().rev().filter(|((of, _), _)| *of == file);
+        let mut segments: Vec<(u32, u64)> = hot.map(|((_, segment), bits)| (*segment, *bits)).collect();
+        for (segment, bits) in &segments {
+            self.hot.pop(&(file, *segment));
+            self.hot_blocks -= u64::from(bits.count_ones());
+        }
+        let held = self.held.segments.extract_if((file, 0)..=(file, u32::MAX), |_, _| true);
+        segments.extend(held.map(|((_, segment), bits)| (segment, bits)));
+        segments
+    }
+
+    fn put_segment(&mut self, file: FileId, segment: u32, bits: u64) {
+        if self.held.files.contains(&file) {
+            self.held.segments.insert((file, segment), bits);
+        } else {
+            self.hot.put((file, segment), bits);
+            self.hot_blocks += u64::from(bits.count_ones());
         }
     }
 
     /// A hot file becomes cold: the most recently used of those. Its bytes are in the books already, and its blocks were taken out.
     pub fn cool(&mut self, hash: KeyHash, bytes: u64) {
-        self.cold.put(hash, bytes);
+        self.put_cold(hash, bytes);
     }
 
     /// The hot file that was used least recently, if more is hot than should be.
@@ -125,18 +205,18 @@ impl Space {
     /// Files not touched since start, or since they cooled, the most recently used first.
     #[must_use]
     pub fn cold_hashes(&self) -> Vec<KeyHash> {
-        self.cold.iter().map(|(hash, _)| *hash).collect()
+        self.cold.iter().map(|(hash, _)| *hash).chain(self.held.cold.keys().copied()).collect()
     }
 
     /// Whether the file was found at start and not touched since.
     #[must_use]
     pub fn is_cold(&self, hash: &KeyHash) -> bool {
-        self.cold.contains(hash)
+        self.cold.contains(hash) || self.held.cold.contains_key(hash)
     }
 
     /// The file is touched or removed from now on by the caller, who settles its bytes with [`Space::release`].
     pub fn take_cold(&mut self, hash: &KeyHash) -> Option<u64> {
-        self.cold.pop(hash)
+        self.cold.pop(hash).or_else(|| self.held.cold.remove(hash))
     }
 
     /// Whether the file system must be asked what it has free before anything else is reserved. Others write to it too, so what
@@ -203,6 +283,10 @@ impl Space {
     /// A block of a touched file is present: the most recently used from now on.
     pub fn add_block(&mut self, file: FileId, block: u32) {
         let (segment, bit) = self.segment(block);
+        if self.held.files.contains(&file) {
+            *self.held.segments.entry((file, segment)).or_default() |= bit;
+            return;
+        }
         let bits = self.hot.get_or_insert_mut((file, segment), || 0);
         self.hot_blocks += u64::from(*bits & bit == 0);
         *bits |= bit;
@@ -211,6 +295,10 @@ impl Space {
     /// A block that an earlier process left: the least recently used, until somebody reads it.
     pub fn add_old_block(&mut self, file: FileId, block: u32) {
         let (segment, bit) = self.segment(block);
+        if self.held.files.contains(&file) {
+            *self.held.segments.entry((file, segment)).or_default() |= bit;
+            return;
+        }
         if let Some(bits) = self.hot.peek_mut(&(file, segment)) {
             self.hot_blocks += u64::from(*bits & bit == 0);
             *bits |= bit;
@@ -244,7 +332,8 @@ impl Space {
     #[must_use]
     pub fn has_block(&self, file: FileId, block: u32) -> bool {
         let (segment, bit) = self.segment(block);
-        self.hot.peek(&(file, segment)).is_some_and(|bits| bits & bit != 0)
+        let bits = self.hot.peek(&(file, segment)).or_else(|| self.held.segments.get(&(file, segment)));
+        bits.is_some_and(|bits| bits & bit != 0)
     }
 
     /// What to remove next; the caller removes it and then releases its bytes.
@@ -266,6 +355,13 @@ impl Space {
     /// A block that is there goes, and its segment with the last one.
     fn remove_hot(&mut self, file: FileId, block: u32) {
         let (segment, bit) = self.segment(block);
+        if let Some(bits) = self.held.segments.get_mut(&(file, segment)) {
+            *bits &= !bit;
+            if *bits == 0 {
+                self.held.segments.remove(&(file, segment));
+            }
+            return;
+        }
         let Some(bits) = self.hot.peek_mut(&(file, segment)) else { return };
         *bits &= !bit;
         self.hot_blocks -= 1;
@@ -327,6 +423,34 @@ mod tests {
         let blocks = [(2, 5), (1, 1), (1, 0)].map(|(file, block)| Victim::Block(FileId(file), block));
         assert_eq!(order[..2], [Victim::Cold(hash(1), 10), Victim::Cold(hash(3), 30)]);
         assert_eq!(order[2..], blocks);
+    }
+
+    #[test]
+    fn what_is_held_is_no_victim_until_it_is_not_held() {
+        let mut space = Space::new(1000, 0);
+        space.add_cold(hash(1), 10);
+        space.add_cold(hash(2), 20);
+        space.add_block(FileId(3), 0);
+        space.add_block(FileId(3), 1);
+        space.hold(hash(1), None, true);
+        space.hold(hash(3), Some(FileId(3)), true);
+        space.add_block(FileId(3), 2);
+        // Touched, and cold again.
+        assert_eq!(space.take_cold(&hash(1)), Some(10));
+        space.note_file(hash(1), FileId(4));
+        space.add_old_block(FileId(4), 7);
+        assert!(space.take_block(FileId(4), 7));
+        space.forget_file(FileId(4));
+        space.cool(hash(1), 10);
+        assert_eq!((space.pop_victim(), space.pop_victim()), (Some(Victim::Cold(hash(2), 20)), None));
+        assert!(space.is_cold(&hash(1)) && space.has_block(FileId(3), 2) && !space.has_block(FileId(3), 3));
+        assert!(space.take_block(FileId(3), 2), "damage goes");
+        assert_eq!((space.cold_hashes(), space.used(), space.hot_blocks), (vec![hash(1)], 30, 0));
+        space.hold(hash(1), None, false);
+        space.hold(hash(3), Some(FileId(3)), false);
+        let order: Vec<_> = std::iter::from_fn(|| space.pop_victim()).collect();
+        let blocks = [0, 1].map(|block| Victim::Block(FileId(3), block));
+        assert_eq!((order[0], &order[1..]), (Victim::Cold(hash(1), 10), &blocks[..]));
     }
 
     #[test]

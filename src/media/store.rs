@@ -4,15 +4,16 @@
 //! ```text
 //! DIR/            0700, owned by us
 //!   lock          held while a process uses the directory
-//!   key           the id of the key with which recordings are encrypted, if they are
-//!   v1/           0700; `v2` where recordings are encrypted; directories of other format versions are removed
+//!   key           the id of the key with which recordings are encrypted, if they are, and the key of their names, encrypted with it
+//!   v1/           0700; `v3` where recordings are encrypted; directories of other format versions are removed, but `v2` becomes `v3`
 //!     ab/         first two digits of the hash
 //!       HASH.data sparse, as long as the recording
 //!       HASH.idx  see `index`
 //! ```
 //!
-//! `directory` opens it, `scan` looks through it at start, `files` has the open files of one recording, plain or encrypted.
+//! `directory` opens it, `convert` encrypts what is in the clear, `scan` looks through it at start, `files` has the open files of one recording, plain or encrypted.
 
+mod convert;
 mod directory;
 mod files;
 mod scan;
@@ -51,7 +52,7 @@ pub enum Unusable {
     Index(#[from] BadIndex),
     #[error("the files of the recording contradict each other")]
     Mismatch,
-    #[error("the recording was encrypted with another key")]
+    #[error("the recording was encrypted with another key, or its index was changed")]
     OtherKey,
     #[error("cannot read the files of the recording")]
     Io(#[from] io::Error),
@@ -66,17 +67,16 @@ impl Unusable {
 }
 
 impl Store {
-    /// Whether a directory can be used with these keys, before anything in it is touched. True: not without dropping what is in it.
-    pub fn check_key(dir: &Path, keys: &Keys) -> Result<bool, StoreError> {
+    /// Whether a directory can be used with these keys, before anything in it is touched.
+    pub fn check_key(dir: &Path, keys: &Keys) -> Result<(), StoreError> {
         directory::check_key(dir, keys)
     }
 
-    /// Opens or creates the directory, encrypted if there is a current key. What was cached in the clear or with the previous
-    /// key is dropped; with any other key, the directory is refused. A process that has just left it may still hold it, so a held lock is asked for
+    /// Opens or creates the directory, encrypted if there is a current key. What was cached in the clear is dropped then, and without a
+    /// current key what was encrypted; with a key that is not known, the directory is refused. A process that has just left it may still hold it, so a held lock is asked for
     /// again for up to `patience`.
     pub fn open(dir: &Path, keys: &Keys, patience: Duration) -> Result<Store, StoreError> {
-        let seal = keys.current.as_ref().map(Seal::of);
-        let (lock, root) = directory::hold(dir, keys, seal.as_ref(), patience)?;
+        let (lock, root, seal) = directory::hold(dir, keys, patience)?;
         let opened = Store::on(Arc::new(RealDisk), root.clone(), seal);
         let store = opened.map_err(|source| StoreError::Io { path: root, source })?;
         Ok(Store { _lock: Some(lock), ..store })
@@ -106,8 +106,10 @@ impl Store {
 
     /// Creates the files of a recording of which nothing is here; whatever stood there is replaced.
     pub fn create(&self, hash: KeyHash, version: &Version, created_s: i64) -> io::Result<Files> {
-        let sealing = self.seal.as_ref().map(Seal::fresh).transpose()?;
-        let header = Header { hash, version: version.clone(), created_s, sealing };
+        let header = match &self.seal {
+            Some(seal) => seal.fresh(hash, version, created_s)?,
+            None => Header { hash, version: version.clone(), created_s, sealing: None },
+        };
         let cipher = self.cipher(&header).map_err(io::Error::other)?;
         let (data_path, index_path) = self.paths(&header.hash);
         if let Some(shard) = data_path.parent() {
@@ -151,9 +153,7 @@ impl Store {
     fn cipher(&self, header: &Header) -> Result<Option<BlockCipher>, Unusable> {
         match (&self.seal, &header.sealing) {
             (None, None) => Ok(None),
-            (Some(seal), Some(sealing)) => {
-                seal.cipher(sealing, &header.hash, header.version.size).ok_or(Unusable::OtherKey).map(Some)
-            }
+            (Some(seal), Some(_)) => seal.cipher(header).ok_or(Unusable::OtherKey).map(Some),
             _ => Err(Unusable::Mismatch),
         }
     }
@@ -193,6 +193,23 @@ impl Store {
         let (data_path, index_path) = self.paths(hash);
         self.disk.remove(&index_path)?;
         self.disk.remove(&data_path)
+    }
+
+    /// Overwrites the keys of encrypted recordings, in the file system too: what is left of their bytes cannot be decrypted from then on. Where
+    /// one has no files there is nothing to do.
+    pub fn forget_keys(&self, hashes: &[KeyHash]) -> io::Result<()> {
+        if self.seal.is_none() {
+            return Ok(());
+        }
+        for hash in hashes {
+            let (_, index_path) = self.paths(hash);
+            match self.disk.open(&index_path) {
+                Ok(index) => index.write_at(vec![IoSlice::new(&[0; index::OWN_KEY.1])], index::OWN_KEY.0)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.disk.sync(&self.root)
     }
 
     /// Bytes that the file system has free for us.

@@ -119,7 +119,7 @@ impl Writer {
         if let Some(running) = self.running.take()
             && let Err(error) = running.await
         {
-            tracing::error!(%error, "writing to the cache ended abnormally");
+            tracing::error!(%error, "internal error: the cache could not be written to: {error}; please report it");
         }
     }
 

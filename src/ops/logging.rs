@@ -15,6 +15,7 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 use super::privacy::PrivacyError;
 use super::rotate::{RotatingFile, Rotation};
 use super::syslog::{self, Syslog};
+use crate::base::shown;
 
 /// The form of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,7 +104,7 @@ pub fn set_filter(text: &str) -> Result<(), LoggingError> {
     let control = CONTROL.get().ok_or(LoggingError::NotYet)?;
     let mut known = control.filter.lock().unwrap_or_else(PoisonError::into_inner);
     control.handle.reload(filter).map_err(|_| LoggingError::NotYet)?;
-    tracing::info!(before = *known, after = text, "what is logged was changed");
+    tracing::info!(before = *known, after = text, "the log level was {known} and is {text} from now on");
     text.clone_into(&mut known);
     Ok(())
 }
@@ -122,6 +123,7 @@ where
             .boxed());
     }
     let (writer, look) = writer(&settings.target)?;
+    let writer = Legible { lines: writer, coloured: look.colour };
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(look.colour);
     Ok(match (settings.format, look.time) {
         (Format::Json, _) => layer.json().flatten_event(true).boxed(),
@@ -185,6 +187,43 @@ fn file(path: &Path) -> Result<(BoxMakeWriter, Look), LoggingError> {
     Ok((BoxMakeWriter::new(SharedFile(Arc::new(Mutex::new(file)))), Look { colour: false, time: true }))
 }
 
+/// Lines in which nothing steers a terminal or turns text around, wherever its words come from.
+struct Legible {
+    lines: BoxMakeWriter,
+    coloured: bool,
+}
+
+struct LegibleLine<W> {
+    line: W,
+    coloured: bool,
+}
+
+impl<'a> MakeWriter<'a> for Legible {
+    type Writer = LegibleLine<Box<dyn Write + 'a>>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        LegibleLine { line: self.lines.make_writer(), coloured: self.coloured }
+    }
+
+    fn make_writer_for(&'a self, meta: &tracing::Metadata<'_>) -> Self::Writer {
+        LegibleLine { line: self.lines.make_writer_for(meta), coloured: self.coloured }
+    }
+}
+
+impl<W: Write> Write for LegibleLine<W> {
+    /// tracing writes each event at once, so this is one whole line.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let shown = if self.coloured { shown::shown_coloured(&text) } else { shown::shown_lines(&text) };
+        self.line.write_all(shown.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.line.flush()
+    }
+}
+
 /// A rotating file that every thread may write to.
 #[derive(Clone)]
 struct SharedFile(Arc<Mutex<RotatingFile>>);
@@ -221,6 +260,22 @@ mod tests {
         for bad in ["inof", "verbose", "cxonefs=loud", ""] {
             assert!(check_filter(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn words_from_elsewhere_neither_steer_a_terminal_nor_turn_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cxonefs.log");
+        let (writer, look) = file(&path).unwrap();
+        let writer = Legible { lines: writer, coloured: look.colour };
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(look.colour).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(program = %"cat\u{202e}\u{200b}", error = "\u{1b}[2J", "said \u{2066}this");
+        });
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let replaced = text.matches('\u{fffd}').count();
+        assert!(!text.trim_end().chars().any(shown::is_unshowable) && replaced >= 3, "{text:?}");
     }
 
     #[test]

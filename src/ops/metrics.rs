@@ -73,7 +73,7 @@ impl Listener {
         let router = Router::new().route("/metrics", get(metrics)).with_state(measured);
         Ok(Server(tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
-                tracing::warn!(%error, "metrics are no longer served");
+                tracing::warn!(%error, "metrics are no longer served: {error}");
             }
         })))
     }

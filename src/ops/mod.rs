@@ -3,16 +3,20 @@
 //! Knows nothing of how a file is read.
 
 pub mod audit;
+pub mod certificate;
 pub mod control;
 pub mod descriptors;
-mod heap;
+pub mod heap;
 pub mod keeping;
 pub mod logging;
 pub mod metrics;
 pub mod notify;
 pub mod privacy;
+pub mod privileges;
 pub mod redact;
 pub mod rotate;
+#[cfg(test)]
+mod sentences;
 pub mod status;
 pub mod syslog;
 pub mod version;

@@ -23,12 +23,23 @@ impl State {
     }
 }
 
+/// Whether a service manager started this process and wants to know.
+#[must_use]
+pub fn is_listening() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
+}
+
 /// Tells the service manager of this process. Not being able to is logged and changes nothing else.
 pub fn notify(state: State) {
     if let Some(socket) = std::env::var_os("NOTIFY_SOCKET")
         && let Err(error) = send(&socket, state)
     {
-        tracing::warn!(error = &error as &dyn std::error::Error, ?state, "cannot notify the service manager");
+        let error = crate::base::chain(&error);
+        tracing::warn!(
+            error,
+            ?state,
+            "the service manager cannot be notified of {state:?} ({error}): it may end this mount"
+        );
     }
 }
 

@@ -64,8 +64,8 @@ impl PrivacyError {
 
 /// Makes sure that `path` is a directory of ours that nobody else can enter and that we can write to.
 ///
-/// It is created with mode 0700 where missing, parents too. A directory of ours that others can enter is closed if it is
-/// empty, and refused if not: closing a directory full of someone's things would surprise them.
+/// It is created with mode 0700 where missing, parents too. A directory of ours that others can enter is closed if nothing in it is for them,
+/// as where systemd made it above those of services, and refused if not: closing a directory full of someone's things would surprise them.
 pub fn private_dir(path: &Path) -> Result<(), PrivacyError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| {
         if path.exists() && !path.is_dir() {
@@ -80,8 +80,7 @@ pub fn private_dir(path: &Path) -> Result<(), PrivacyError> {
         return Err(PrivacyError::Stranger { path: path.to_owned(), owner: metadata.uid() });
     }
     if metadata.mode() & 0o077 != 0 {
-        let empty = std::fs::read_dir(path).map_err(examine)?.next().is_none();
-        if !empty {
+        if !holds_nothing_for_others(path).map_err(examine)? {
             return Err(PrivacyError::Open { path: path.to_owned(), mode: metadata.mode() & 0o7777 });
         }
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(examine)?;
@@ -90,6 +89,18 @@ pub fn private_dir(path: &Path) -> Result<(), PrivacyError> {
     tempfile::tempfile_in(path)
         .map_err(|source| PrivacyError::NotWritable { path: path.to_owned(), source })
         .map(|_| ())
+}
+
+/// Whether everything in a directory is ours and closed to others; nothing in it is for them then.
+pub fn holds_nothing_for_others(path: &Path) -> io::Result<bool> {
+    let euid = rustix::process::geteuid().as_raw();
+    for entry in std::fs::read_dir(path)? {
+        let metadata = entry?.metadata()?;
+        if metadata.uid() != euid || metadata.mode() & 0o077 != 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Opens a file of ours for appending, created with mode 0600. Refused if it is a link, is no regular file or belongs to
@@ -156,7 +167,13 @@ mod tests {
         chmod(dir.path(), 0o755);
         private_dir(dir.path()).unwrap();
         assert_eq!(mode(dir.path()), 0o700);
+        // As systemd leaves the directory above those of services.
+        private_dir(&dir.path().join("service")).unwrap();
+        chmod(dir.path(), 0o755);
+        private_dir(dir.path()).unwrap();
+        assert_eq!(mode(dir.path()), 0o700);
         std::fs::write(dir.path().join("x"), "").unwrap();
+        chmod(&dir.path().join("x"), 0o644);
         chmod(dir.path(), 0o755);
         let error = private_dir(dir.path()).unwrap_err();
         assert!(matches!(error, PrivacyError::Open { mode: 0o755, .. }), "{error}");

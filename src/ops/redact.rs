@@ -27,7 +27,8 @@ pub enum Meant {
 }
 
 impl Meant {
-    fn names(&self, line: &[u8]) -> bool {
+    /// Whether a text names one of them.
+    pub(super) fn names(&self, line: &[u8]) -> bool {
         match self {
             Meant::All => true,
             Meant::Numbers(numbers) => numbers.iter().any(|number| has_number(line, number.as_bytes())),
@@ -64,7 +65,7 @@ pub fn redact(path: &Path, meant: &Meant) -> io::Result<u64> {
         }
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         // What is there already in the form that it gets is done.
-        let replacement = replacement(text, matches!(meant, Meant::All));
+        let replacement = replacement(text);
         if replacement == text {
             return Ok(false);
         }
@@ -105,9 +106,8 @@ fn each_line(file: &File, mut f: impl FnMut(u64, &[u8]) -> io::Result<bool>) -> 
 }
 
 /// As many bytes as `line` has: an audit line without path and number, else nothing but the word.
-fn replacement(line: &[u8], all: bool) -> Vec<u8> {
-    let audit = (!all).then(|| audit_line(line)).flatten();
-    let mut text = audit.filter(|text| text.len() <= line.len()).unwrap_or_else(|| ERASED.into());
+fn replacement(line: &[u8]) -> Vec<u8> {
+    let mut text = audit_line(line).filter(|text| text.len() <= line.len()).unwrap_or_else(|| ERASED.into());
     text.truncate(line.len());
     text.resize(line.len(), b' ');
     text
@@ -180,10 +180,13 @@ mod tests {
     fn everything_can_go() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
-        std::fs::write(&path, format!("{VICTIM}\nab\n")).unwrap();
-        assert_eq!(redact(&path, &Meant::All).unwrap(), 2);
+        std::fs::write(&path, format!("{VICTIM}\nWARN reading failed\nab\n")).unwrap();
+        assert_eq!(redact(&path, &Meant::All).unwrap(), 3);
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text.lines().map(str::trim_end).collect::<Vec<_>>(), [ERASED, "(e"]);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        let record: Value = serde_json::from_str(lines[0]).unwrap();
+        assert!(record["path"].is_null() && record["uid"] == 1000, "who and when stay");
+        assert_eq!(lines[1..], [ERASED, "(e"]);
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct Status {
     /// Index, ledger and audit log.
     #[serde(default)]
     pub state: StateStatus,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: AuditStatus,
     pub kernel: KernelStatus,
     /// Every place at which the tree is mounted.
     #[serde(default)]
@@ -82,6 +85,20 @@ pub struct TreeStatus {
     /// Days of which contacts are not shown, because their records cannot be read.
     #[serde(default)]
     pub unreadable: Vec<UnreadableStatus>,
+    /// Interactions and files that cannot be had now, by their state (`user.cxone.state`).
+    #[serde(default)]
+    pub hindered: HinderedStatus,
+}
+
+/// What cannot be had now: interactions, and single recordings of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HinderedStatus {
+    pub refused: u64,
+    pub restoring: u64,
+    pub archived: u64,
+    pub failed: u64,
+    /// Recordings that CXone gave once and does not give out any more.
+    pub withdrawn: u64,
 }
 
 /// A day of which contacts are not shown.
@@ -225,6 +242,37 @@ pub struct StateStatus {
     pub dir: String,
 }
 
+/// The audit log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AuditStatus {
+    /// The last line's number.
+    pub number: u64,
+    /// Lines written since it was mounted.
+    pub written: u64,
+    /// Events that could not be written since it was mounted.
+    pub lost: u64,
+    /// Lines that the log service did not take since it was mounted.
+    pub not_exported: u64,
+    /// Whether nothing is opened that cannot be put on record.
+    pub required: bool,
+    /// `none`, `journald` or `syslog`.
+    pub export: String,
+    /// How long lines are kept.
+    pub keep_s: f64,
+    pub files: u64,
+    /// What the files occupy, and what they will within `keep_s` if it goes on so; `null` in the first day.
+    pub bytes: u64,
+    pub need_bytes: Option<u64>,
+    /// What is free where they are; `null` where the file system does not tell.
+    pub free_bytes: Option<u64>,
+    /// The first line's time (ISO 8601, UTC).
+    pub oldest: Option<String>,
+    /// What is to be done about the disk, if anything.
+    pub warning: Option<String>,
+    /// Why it cannot be written, if it cannot.
+    pub trouble: Option<String>,
+}
+
 /// Reads of recordings since mounting; what the kernel read by passthrough is not among them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReadStatus {
@@ -302,6 +350,7 @@ pub fn example() -> Status {
             resolve_on: "open".into(),
             indexing: vec![IndexingStatus { day: "2026-11-02".into(), rows: 1000, total: Some(20_000) }],
             unreadable: vec![UnreadableStatus { day: "2026-11-02".into(), contacts: 3 }],
+            hindered: HinderedStatus { refused: 5, restoring: 1, archived: 2, failed: 3, withdrawn: 4 },
         },
         playback: PlaybackStatus {
             limit: 150,
@@ -330,6 +379,22 @@ pub fn example() -> Status {
             trouble: None,
         },
         state: StateStatus { dir: "/var/lib/cxonefs".into() },
+        audit: AuditStatus {
+            number: 17,
+            written: 5,
+            lost: 3,
+            not_exported: 2,
+            required: true,
+            export: "syslog".into(),
+            keep_s: 34_560_000.0,
+            files: 2,
+            bytes: 1 << 20,
+            need_bytes: Some(1 << 30),
+            free_bytes: Some(1 << 28),
+            oldest: Some("2026-10-02T17:00:00Z".into()),
+            warning: Some("the disk is small".into()),
+            trouble: Some("no space left".into()),
+        },
         kernel: KernelStatus {
             inodes: 7,
             open_files: 1,

@@ -48,6 +48,9 @@ pub struct WarmProgress {
     pub bytes_in_all: u64,
     /// Recordings that were left out because the cache cannot hold them beside the others.
     pub left_out: u64,
+    /// Recordings that are never on disk, and so cannot be fetched ahead.
+    #[serde(default)]
+    pub never: u64,
     /// What failed, in words; the first few.
     pub failures: Vec<String>,
     pub state: WarmState,

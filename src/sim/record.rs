@@ -82,7 +82,8 @@ pub(super) fn record(world: &World, leg: &Leg, naming: Naming, now: Timestamp) -
     }
     match naming {
         Naming::Current => record,
-        Naming::Old => renamed(record),
+        Naming::Mixed if mix(&[leg.word, 16]).is_multiple_of(2) => record,
+        Naming::Old | Naming::Mixed => renamed(record),
     }
 }
 

@@ -52,6 +52,8 @@ pub enum Naming {
     /// `contactStartDate`, `fromAddress`, `mediaTypeId`, `acwSeconds`, …
     #[default]
     Current,
+    /// Either, record by record.
+    Mixed,
 }
 
 /// How much of the population has which trait, in per mille.
@@ -154,7 +156,7 @@ impl SimSettings {
     #[must_use]
     pub fn irregular(self) -> SimSettings {
         let listing = Listing { total: Total::Page, next: Next::EmptyAtEnd, ..Listing::default() };
-        SimSettings { shares: Shares::irregular(), listing, ..self }
+        SimSettings { shares: Shares::irregular(), listing, naming: Naming::Mixed, ..self }
     }
 
     /// The first local day with contacts.

@@ -83,7 +83,7 @@ impl Anticipation {
 impl Tree {
     /// A file of `place` was opened: prepares what a backup opens next.
     pub(super) fn anticipate(&self, place: Place, principal: &Principal) {
-        if !self.settings.anticipate || self.scanner(principal).is_some() {
+        if !self.settings.anticipate || self.guard.scanner(principal).is_some() {
             return;
         }
         let order = || {

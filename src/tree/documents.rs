@@ -41,7 +41,8 @@ pub fn resolution(
     NewResolution { files, recheck_at: missing.then(|| recheck_at(start, now)) }
 }
 
-fn recheck_at(start: Timestamp, now: Timestamp) -> Timestamp {
+/// When what is missing is asked for again, of an interaction that began at `start`.
+pub fn recheck_at(start: Timestamp, now: Timestamp) -> Timestamp {
     let age = now.duration_since(start);
     let young = age < jiff::SignedDuration::try_from(YOUNG).unwrap_or_default();
     now.saturating_add(if young { RECHECK_YOUNG } else { RECHECK_OLD }).unwrap_or(Timestamp::MAX)
@@ -54,7 +55,7 @@ fn found(master: MasterId, playback: &Playback) -> Vec<(ResolvedFile, Option<Vec
         files.push(document(FileKind::TranscriptText, transcript_text(&messages)));
         files.push(document(FileKind::TranscriptJson, transcript_json(&messages)));
     }
-    let emails = playback.items.iter().filter_map(|item| item.email.as_ref());
+    let emails = playback.items.iter().flat_map(|item| &item.emails);
     for (index, email) in (0..MAX_EMAILS).zip(emails.clone()) {
         let (mut file, bytes) = document(FileKind::Email(index), eml(master, index, email));
         file.name = email_name(index).into();
@@ -62,7 +63,7 @@ fn found(master: MasterId, playback: &Playback) -> Vec<(ResolvedFile, Option<Vec
     }
     let unnamed = emails.skip(usize::from(MAX_EMAILS)).count();
     if unnamed > 0 {
-        tracing::warn!(%master, emails = unnamed, "more emails than files can be shown for: the rest is in metadata.json only");
+        tracing::warn!(%master, emails = unnamed, "{unnamed} emails of master contact {master} are in its metadata.json only: there are more than files are shown for");
     }
     let links = playback.items.iter().filter_map(|item| item.media.as_ref());
     for (index, link) in (0u8..).zip(links.take(RECORDINGS_MAX)) {
@@ -234,7 +235,7 @@ mod tests {
     #[test]
     fn each_email_of_an_answer_is_a_file() {
         let email = |subject: &str| PlaybackItem {
-            email: Some(EmailContent { subject: subject.into(), body: "b".into(), ..Default::default() }),
+            emails: vec![EmailContent { subject: subject.into(), body: "b".into(), ..Default::default() }],
             ..Default::default()
         };
         let stored =

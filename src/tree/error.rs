@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::catalog::{CatalogError, IndexError, Obstacle, ObstacleKind};
 use crate::media::{MediaError, StorageRefusal};
 use crate::net::{ApiError, ApiErrorKind, Crowded};
@@ -42,6 +44,30 @@ impl ErrorKind {
         ErrorKind::ReadOnly,
         ErrorKind::Io,
     ];
+
+    /// Its name in logs and the audit log, which is that of the error that a program is told.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::NotFound => "ENOENT",
+            ErrorKind::NotADirectory => "ENOTDIR",
+            ErrorKind::NoAttribute => "ENODATA",
+            ErrorKind::Denied => "EACCES",
+            ErrorKind::Busy => "EBUSY",
+            ErrorKind::BudgetSpent => "EDQUOT",
+            ErrorKind::Crowded => "EAGAIN",
+            ErrorKind::TimedOut => "ETIMEDOUT",
+            ErrorKind::Interrupted => "EINTR",
+            ErrorKind::Changed => "ESTALE",
+            ErrorKind::ReadOnly => "EROFS",
+            ErrorKind::Io => "EIO",
+        }
+    }
+}
+
+/// Nobody needs more of a time that is hours away.
+pub(super) fn to_the_second(at: Timestamp) -> Timestamp {
+    at.round(jiff::Unit::Second).unwrap_or(at)
 }
 
 type Cause = Arc<dyn Error + Send + Sync>;
@@ -80,9 +106,10 @@ impl TreeError {
         let kind = match obstacle.kind {
             ObstacleKind::Denied => ErrorKind::Denied,
             ObstacleKind::Restoring => ErrorKind::Busy,
+            ObstacleKind::Withdrawn => ErrorKind::NotFound,
             ObstacleKind::Refused | ObstacleKind::Archived | ObstacleKind::Failed => ErrorKind::Io,
         };
-        let message = format!("{}; not asked again before {}", obstacle.reason, obstacle.again_at);
+        let message = format!("{}; not asked again before {}", obstacle.reason, to_the_second(obstacle.again_at));
         TreeError { hindered: true, ..TreeError::new(kind, message) }
     }
 
@@ -165,7 +192,7 @@ impl From<Crowded> for TreeError {
 
 impl From<CatalogError> for TreeError {
     fn from(error: CatalogError) -> TreeError {
-        TreeError::because(ErrorKind::Io, "reading or writing the state database failed", Arc::new(error))
+        TreeError::because(ErrorKind::Io, "reading or writing what is known failed", Arc::new(error))
     }
 }
 
@@ -192,9 +219,11 @@ impl From<MediaError> for TreeError {
             MediaError::Refused(StorageRefusal::Denied) => ErrorKind::Denied,
             MediaError::Refused(StorageRefusal::Restoring) => ErrorKind::Busy,
             MediaError::Timeout => ErrorKind::TimedOut,
-            MediaError::Refused(_) | MediaError::Unsigned | MediaError::Source(_) | MediaError::Down(_) => {
-                ErrorKind::Io
-            }
+            MediaError::Refused(_)
+            | MediaError::Unsigned
+            | MediaError::Failed(_)
+            | MediaError::Source(_)
+            | MediaError::Down(_) => ErrorKind::Io,
         };
         let outage = matches!(error, MediaError::Down(_));
         TreeError::because(kind, "reading the recording failed", Arc::new(error)).during_outage(outage)

@@ -9,7 +9,7 @@ use crate::media::{LinkSource, MediaError, Reader, VerifiedFile, Version};
 use crate::net::Priority;
 use crate::tree::Tree;
 use crate::tree::error::TreeError;
-use crate::tree::links::RecordingLinks;
+use crate::tree::evidence::Wanted;
 use crate::tree::node::Place;
 use crate::tree::principal::Principal;
 use crate::tree::resolve::Want;
@@ -91,9 +91,20 @@ impl File {
         }
     }
 
-    /// Whether closing it may wait for a disk.
-    pub fn closes_slowly(&self) -> bool {
-        matches!(self.content, Content::Recording(_))
+    /// Closes it. Within a runtime.
+    pub fn close(file: Arc<File>) {
+        let Content::Recording(recording) = &file.content else { return };
+        let closed = Arc::clone(&recording.tree.closed);
+        let wanted = Wanted {
+            master: recording.place.master,
+            recording: recording.index,
+            version: recording.reader.version().clone(),
+        };
+        // The last reader closes files of the cache, and may remove some.
+        tokio::task::spawn_blocking(move || {
+            drop(file);
+            closed.note(wanted);
+        });
     }
 }
 
@@ -104,6 +115,11 @@ impl OpenRecording {
             tree.read_counters.note(true, bytes.len());
             return Ok(bytes);
         }
+        let (master, index) = (self.place.master, self.index);
+        if !tree.resolver.links().lasts(master, index, tree.clock.now()) {
+            // Before it waits beside those who may have a link signed.
+            tree.guard.admit(principal).await?;
+        }
         let links = self.links_for(principal);
         let read = tokio::select! {
             biased;
@@ -112,12 +128,12 @@ impl OpenRecording {
         };
         match read {
             Ok(bytes) => {
-                tree.resolver.note_media_success(self.place.master, self.index).await;
+                tree.resolver.note_media_success(master, index).await;
                 tree.read_counters.note(false, bytes.len());
                 Ok(bytes)
             }
             Err(error) => {
-                tree.resolver.note_media_failure(self.place.master, self.index, &error).await;
+                tree.resolver.note_media_failure(master, index, &error, principal).await;
                 if let MediaError::Changed(version) = &error {
                     self.changed(version).await?;
                 }
@@ -129,8 +145,7 @@ impl OpenRecording {
     /// Links for one read, signed in the name of whoever reads, who need not be the one who opened.
     fn links_for(&self, principal: &Principal) -> Arc<dyn LinkSource> {
         let want = Want { priority: Priority::Open, principal: principal.clone(), reads: None };
-        let (resolver, master, index) = (self.tree.resolver.clone(), self.place.master, self.index);
-        Arc::new(RecordingLinks { resolver, master, index, want })
+        Arc::new(self.tree.recording_links(self.place.master, self.index, want))
     }
 
     /// The source has another object now: remember its size, and that what was kept of the old one is of no use.
@@ -139,7 +154,7 @@ impl OpenRecording {
         // Before the new size is shown: whoever opens by it must not keep the old bytes.
         tree.note_changed(master, index);
         if tree.resolver.publish_size(master, index, version).await? {
-            tracing::warn!(%master, recording = index, "a recording changed at the source; its old bytes are dropped");
+            tracing::warn!(%master, recording = index, "recording {} of master contact {master} changed at the media host: its old bytes are dropped, and open readers get ESTALE", index + 1);
         }
         Ok(())
     }

@@ -1,15 +1,19 @@
 //! What was erased goes from the tree, and whoever keeps something of it is told.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use crate::base::MasterId;
 use crate::catalog::{AgentFolder, ErasedPlace, ROOT_INO, day_ino};
 use crate::tree::Tree;
+use crate::tree::observers::Erased;
 
 impl Tree {
     /// Interactions were erased that stood at these places. Links to them are forgotten too.
     pub fn forget_interactions(&self, masters: &[MasterId], places: &[ErasedPlace]) {
-        for master in masters {
-            self.resolver().links().forget(*master);
-        }
+        self.resolver().forget(masters);
+        self.names.forget(masters);
+        self.observers().each(|observer| observer.erased(Erased::These(masters)));
+        lock(&self.changed).retain(|(master, _)| !masters.contains(master));
         for place in places {
             self.name_changed(place.agent_ino, &place.folder_name);
             self.listing_changed(place.agent_ino);
@@ -23,6 +27,9 @@ impl Tree {
     /// Everything was erased; these were the agents' folders.
     pub fn forget_agents(&self, agents: &[(crate::base::Day, AgentFolder)]) {
         self.resolver().links().forget_all();
+        self.names.forget_all();
+        self.observers().each(|observer| observer.erased(Erased::Everything));
+        lock(&self.changed).clear();
         for (day, agent) in agents {
             self.name_changed(day_ino(*day), &agent.name);
             self.listing_changed(agent.ino);
@@ -38,4 +45,8 @@ impl Tree {
     fn listing_changed(&self, id: u64) {
         self.observers().each(|observer| observer.listing_changed(id));
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,6 +11,7 @@ use crate::base::MasterId;
 use crate::cxone::{MediaLink, PlaybackItem};
 use crate::media::{Link, LinkSource, MediaError, StorageRefusal};
 use crate::tree::error::TreeError;
+use crate::tree::guard::Guard;
 use crate::tree::resolve::{Need, Resolver, Want};
 
 /// Interactions whose links are remembered. A link dropped from here costs a billed call only if bytes are still missing.
@@ -157,6 +158,15 @@ pub struct RecordingLinks {
     pub master: MasterId,
     pub index: u8,
     pub want: Want,
+    /// Keeps scanners from having links signed.
+    pub guard: Guard,
+}
+
+impl RecordingLinks {
+    /// Links for somebody of whom is known that a call may be made for them.
+    pub fn admitted(resolver: &Resolver, master: MasterId, index: u8, want: Want) -> RecordingLinks {
+        RecordingLinks { resolver: resolver.clone(), master, index, want, guard: Guard::default() }
+    }
 }
 
 #[async_trait]
@@ -173,6 +183,7 @@ impl LinkSource for RecordingLinks {
                 Err(Futile::Refused) => return Err(MediaError::Refused(StorageRefusal::Denied)),
                 Err(Futile::Absent) => break,
             }
+            self.admitted().await?;
             let need = Need::Link { index: self.index, refused };
             let signed = self.resolver.sign(self.master, &self.want, need).await;
             signed.map_err(|error| MediaError::Link(Arc::new(error)))?;
@@ -182,6 +193,10 @@ impl LinkSource for RecordingLinks {
 
     fn at_hand(&self, refused: Option<u64>) -> Option<Link> {
         self.resolver.links().usable(self.master, self.index, refused)
+    }
+
+    async fn admitted(&self) -> Result<(), MediaError> {
+        self.guard.admit(&self.want.principal).await.map_err(|error| MediaError::Link(Arc::new(error)))
     }
 
     fn note(&self) -> Option<Vec<u8>> {

@@ -13,7 +13,6 @@ use crate::tree::error::{ErrorKind, TreeError};
 use crate::tree::node::{Node, Place};
 use crate::tree::policy::resolves;
 use crate::tree::principal::Principal;
-use crate::tree::resolve::Want;
 
 /// One name of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,12 +73,7 @@ impl Tree {
         let mut interaction = self.catalog.interaction(master)?.ok_or_else(TreeError::not_found)?;
         let now = self.clock.now();
         if resolves(self.settings.resolve_on, Priority::List) && needs_call(&interaction.resolution, now) {
-            let want = Want { priority: Priority::List, principal: principal.clone(), reads: None };
-            let resolved = match self.refuse_scanner(principal).await {
-                Ok(()) => self.resolver.resolved(master, want).await,
-                Err(refused) => Err(refused),
-            };
-            match resolved {
+            match self.resolved_by_look(place, Priority::List, principal).await {
                 Ok(resolved) => interaction = resolved,
                 Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
                 // The predicted names are listed, and whoever looks at one is told why it cannot be had: a backup reports it, and still has

@@ -8,11 +8,12 @@ use crate::catalog::{
 };
 use crate::net::Priority;
 use crate::tree::Tree;
+use crate::tree::audit::Act;
 use crate::tree::children::{CONTACT_JSON, Child, child_of_kind, find_child, needs_call};
 use crate::tree::error::{ErrorKind, TreeError};
 use crate::tree::estimate::{Unknown, estimate};
 use crate::tree::node::{Node, Place};
-use crate::tree::policy::resolves;
+use crate::tree::policy::{Look, resolves};
 use crate::tree::principal::Principal;
 use crate::tree::resolve::Want;
 use crate::tree::stat::{Holds, Stat};
@@ -32,7 +33,8 @@ impl Tree {
         name: &str,
         principal: &Principal,
     ) -> Result<Entry, TreeError> {
-        if let Some(entry) = self.find_known(parent, name)? {
+        self.tell_look(principal).await;
+        if let Some(entry) = self.find_known(parent, name, principal)? {
             return Ok(entry);
         }
         match parent {
@@ -41,11 +43,11 @@ impl Tree {
                 self.agent_named(day, name)
             }
             Node::Folder(place) => {
-                let resolved = self.resolved(place, principal).await;
+                let resolved = self.resolved_by_look(place, Priority::Stat, principal).await;
                 if resolved.as_ref().is_err_and(TreeError::is_hindered) && !self.predicts(place, name)? {
                     return Err(TreeError::not_found());
                 }
-                self.billed_named(place, &resolved?, name)
+                self.billed_named(place, &resolved?, name, principal)
             }
             // Everything else is known.
             Node::Root | Node::Agent(..) | Node::Contact(_) | Node::Shared(..) => Err(TreeError::not_found()),
@@ -53,7 +55,7 @@ impl Tree {
     }
 
     /// [`Tree::find`] without waiting; `None` where a day has to be listed or looked after first, or a billed call to be made.
-    pub fn find_known(&self, parent: Node, name: &str) -> Result<Option<Entry>, TreeError> {
+    pub fn find_known(&self, parent: Node, name: &str, principal: &Principal) -> Result<Option<Entry>, TreeError> {
         match parent {
             Node::Root => {
                 let day: Day = name.parse().map_err(|_| TreeError::not_found())?;
@@ -61,7 +63,7 @@ impl Tree {
                 if day < first || day > last {
                     return Err(TreeError::not_found());
                 }
-                self.entry_known(Node::Day(day))
+                self.entry_known(Node::Day(day), principal)
             }
             Node::Day(day) if !self.indexer.answers(day)? => Ok(None),
             Node::Day(day) => self.agent_named(day, name).map(Some),
@@ -73,31 +75,33 @@ impl Tree {
                 self.names.note_folder(place, &folder.name);
                 self.folder_entry(place, &folder).map(Some)
             }
-            Node::Folder(place) if name == CONTACT_JSON => self.entry_known(Node::Contact(place)),
+            Node::Folder(place) if name == CONTACT_JSON => self.entry_known(Node::Contact(place), principal),
             Node::Folder(place) => {
-                let interaction = self.interaction_to_show(place, |known, now| find_child(known, now, name))?;
-                interaction.map(|interaction| self.billed_named(place, &interaction, name)).transpose()
+                let child = |known: &Interaction, now| find_child(known, now, name);
+                let interaction = self.interaction_to_show(place, principal, child)?;
+                interaction.map(|interaction| self.billed_named(place, &interaction, name, principal)).transpose()
             }
             Node::Contact(_) | Node::Shared(..) => Err(TreeError::new(ErrorKind::NotADirectory, "not a directory")),
         }
     }
 
     pub(super) async fn stat_patiently(&self, node: Node, principal: &Principal) -> Result<Stat, TreeError> {
-        if let Some(stat) = self.stat_known(node)? {
+        self.tell_look(principal).await;
+        if let Some(stat) = self.stat_known(node, principal)? {
             return Ok(stat);
         }
         // Everything else is known.
         let Node::Shared(kind, place) = node else { return Err(TreeError::not_found()) };
-        let interaction = self.resolved(place, principal).await?;
-        Ok(self.billed_of_kind(place, &interaction, kind)?.stat)
+        let interaction = self.resolved_by_look(place, Priority::Stat, principal).await?;
+        Ok(self.billed_of_kind(place, &interaction, kind, principal)?.stat)
     }
 
     /// [`Tree::stat`] without waiting; `None` where a billed call has to be made first.
-    pub fn stat_known(&self, node: Node) -> Result<Option<Stat>, TreeError> {
-        Ok(self.entry_known(node)?.map(|entry| entry.stat))
+    pub fn stat_known(&self, node: Node, principal: &Principal) -> Result<Option<Stat>, TreeError> {
+        Ok(self.entry_known(node, principal)?.map(|entry| entry.stat))
     }
 
-    fn entry_known(&self, node: Node) -> Result<Option<Entry>, TreeError> {
+    fn entry_known(&self, node: Node, principal: &Principal) -> Result<Option<Entry>, TreeError> {
         let entry = match node {
             Node::Root => {
                 let time = self.day_time(self.days().1);
@@ -117,8 +121,10 @@ impl Tree {
                 Entry { node, stat: Stat::file(id, folder.contact_size, folder.contact_mtime, holds) }
             }
             Node::Shared(kind, place) => {
-                let interaction = self.interaction_to_show(place, |known, now| child_of_kind(known, now, kind))?;
-                return interaction.map(|interaction| self.billed_of_kind(place, &interaction, kind)).transpose();
+                let child = |known: &Interaction, now| child_of_kind(known, now, kind);
+                let interaction = self.interaction_to_show(place, principal, child)?;
+                let entry = |interaction| self.billed_of_kind(place, &interaction, kind, principal);
+                return interaction.map(entry).transpose();
             }
         };
         Ok(Some(entry))
@@ -128,14 +134,37 @@ impl Tree {
     fn interaction_to_show(
         &self,
         place: Place,
+        principal: &Principal,
         child: impl Fn(&Interaction, Timestamp) -> Option<Child>,
     ) -> Result<Option<Interaction>, TreeError> {
         let interaction = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
         let now = self.clock.now();
         let is_known = || child(&interaction, now).is_some_and(|child| child.certain && child.size.is_some());
         let is_exact = || !needs_call(&interaction.resolution, now) && all_sizes_known(&interaction);
-        let may_be_shown = !resolves(self.settings.resolve_on, Priority::Stat) || is_known() || is_exact();
+        let may_be_shown =
+            !self.looks_may_resolve() || is_known() || is_exact() || self.look_of(principal) == Look::IsFree;
         Ok(may_be_shown.then_some(interaction))
+    }
+
+    /// Whether any look through this door resolves.
+    fn looks_may_resolve(&self) -> bool {
+        resolves(self.settings.resolve_on, Priority::Stat) || !self.settings.exact_for.is_empty()
+    }
+
+    /// Whether that caller's does.
+    fn look_of(&self, principal: &Principal) -> Look {
+        if resolves(self.settings.resolve_on, Priority::Stat) {
+            return Look::Resolves;
+        }
+        let uid = principal.user().uid;
+        self.settings.exact_for.look(uid, || principal.program(), || principal.known_argv0())
+    }
+
+    /// Finds out what that depends on.
+    async fn tell_look(&self, principal: &Principal) {
+        if self.look_of(principal) == Look::DependsOnArgv0 {
+            principal.argv0().await;
+        }
     }
 
     /// Whether a listing shows that name now.
@@ -144,11 +173,24 @@ impl Tree {
         Ok(find_child(&interaction, self.clock.now(), name).is_some())
     }
 
-    /// The interaction after its billed call.
-    async fn resolved(&self, place: Place, principal: &Principal) -> Result<Interaction, TreeError> {
-        self.refuse_scanner(principal).await?;
-        let want = Want { priority: Priority::Stat, principal: principal.clone(), reads: None };
-        self.resolver.resolved(place.master, want).await
+    /// The interaction after the billed call that a look at it makes, once that is on record as far as it must be.
+    pub(super) async fn resolved_by_look(
+        &self,
+        place: Place,
+        priority: Priority,
+        principal: &Principal,
+    ) -> Result<Interaction, TreeError> {
+        self.audit.check()?;
+        let want = Want { priority, principal: principal.clone(), reads: None };
+        let result = match self.guard.admit(principal).await {
+            Ok(()) => self.resolver.resolved(place.master, want).await,
+            Err(refused) => Err(refused),
+        };
+        let billed = !result.as_ref().is_err_and(TreeError::is_uncalled);
+        let outcome = result.as_ref().map(|_| ()).map_err(TreeError::kind);
+        let event = self.event(Act::Look, Node::Folder(place), principal, billed, outcome);
+        self.audit.opened(event).await?;
+        result
     }
 
     fn agent_named(&self, day: Day, name: &str) -> Result<Entry, TreeError> {
@@ -159,28 +201,49 @@ impl Tree {
         Ok(self.agent_entry(day, &agent))
     }
 
-    fn billed_named(&self, place: Place, interaction: &Interaction, name: &str) -> Result<Entry, TreeError> {
+    fn billed_named(
+        &self,
+        place: Place,
+        interaction: &Interaction,
+        name: &str,
+        principal: &Principal,
+    ) -> Result<Entry, TreeError> {
         let child = find_child(interaction, self.clock.now(), name).ok_or_else(TreeError::not_found)?;
-        self.billed_entry(place, interaction, &child)
+        self.billed_entry(place, interaction, &child, principal)
     }
 
-    fn billed_of_kind(&self, place: Place, interaction: &Interaction, kind: FileKind) -> Result<Entry, TreeError> {
+    fn billed_of_kind(
+        &self,
+        place: Place,
+        interaction: &Interaction,
+        kind: FileKind,
+        principal: &Principal,
+    ) -> Result<Entry, TreeError> {
         match child_of_kind(interaction, self.clock.now(), kind) {
-            Some(child) => self.billed_entry(place, interaction, &child),
+            Some(child) => self.billed_entry(place, interaction, &child, principal),
             // Opened or listed before, gone by now: the file has no name any more, but `fstat` on an open one still works.
             None => Err(TreeError::not_found()),
         }
     }
 
-    fn billed_entry(&self, place: Place, interaction: &Interaction, child: &Child) -> Result<Entry, TreeError> {
+    fn billed_entry(
+        &self,
+        place: Place,
+        interaction: &Interaction,
+        child: &Child,
+        principal: &Principal,
+    ) -> Result<Entry, TreeError> {
         let (size, is_estimate, holds) = match child.size {
             Some(size) if child.certain => (size, false, Holds::Forever),
             _ => {
-                let looking_resolves = resolves(self.settings.resolve_on, Priority::Stat);
-                if looking_resolves {
-                    self.resolver.check_storage(interaction, child.kind)?;
-                }
-                let holds = if looking_resolves { Holds::ForNow } else { Holds::Forever };
+                let holds = match self.look_of(principal) {
+                    Look::Resolves => {
+                        self.resolver.check_storage(interaction, child.kind)?;
+                        Holds::ForNow
+                    }
+                    Look::IsFree | Look::DependsOnArgv0 if self.looks_may_resolve() => Holds::ForWhoAsks,
+                    Look::IsFree | Look::DependsOnArgv0 => Holds::Forever,
+                };
                 (self.estimated(interaction, child.kind)?, true, holds)
             }
         };
@@ -228,7 +291,7 @@ impl Tree {
         Ok(match directory {
             Node::Root | Node::Day(_) | Node::Agent(..) => true,
             // Where a look may wait for a billed call, that call's end must not wait for whoever looks.
-            Node::Folder(_) if resolves(self.settings.resolve_on, Priority::Stat) => false,
+            Node::Folder(_) if self.looks_may_resolve() => false,
             Node::Folder(_) => self.tells_of_changes(directory)?,
             Node::Contact(_) | Node::Shared(..) => false,
         })

@@ -12,14 +12,17 @@ mod children;
 mod documents;
 mod error;
 mod estimate;
+mod evidence;
 mod file;
 mod forget;
+mod guard;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod links;
 mod listing;
 mod lookup;
 mod meters;
+mod never;
 mod node;
 mod note;
 mod observers;
@@ -34,22 +37,25 @@ pub mod testing;
 pub mod warm;
 mod xattr;
 
-pub use audit::{Audit, NoAudit, OpenEvent};
+pub use audit::{Act, Audit, NoAudit, NotAudited, OpenEvent};
 pub use error::{ErrorKind, TreeError};
+pub use evidence::{Listed, SHA256, start_hashing};
 pub use file::File;
 pub use listing::{DirEntry, Listing};
 pub use lookup::Entry;
 pub use meters::Reads;
+pub use never::never;
 pub use node::{Node, Place};
-pub use observers::{Observer, Observers};
-pub use policy::{DailyBudget, Scanners};
+pub use observers::{Erased, Observer, Observers};
+pub use paths::Subject;
+pub use policy::{Callers, DailyBudget, ProgramPatterns};
 pub use principal::{Origin, Presence, Principal, Program, User};
-pub use resolve::{Player, ResolveLimits, Resolver, Want, outcome_word, recording_key};
+pub use resolve::{Player, ResolveLimits, Resolver, Want, forget_in_role, outcome_word, recording_key};
 pub use stat::{Holds, Stat};
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -57,10 +63,13 @@ use jiff::tz::TimeZone;
 
 use crate::base::{AgentId, Channel, Channels, Clock, Day, MasterId, ResolveOn, Since};
 use crate::catalog::{AgentFolder, Catalog, Indexer, InteractionFolder};
+use guard::Guard;
 
 /// What of the tenant is shown, to whom, and what looking may cost.
 #[derive(Clone, Debug)]
 pub struct TreeSettings {
+    /// What this door is called in records: its mount point.
+    pub door: Arc<str>,
     pub timezone: TimeZone,
     pub since: Since,
     /// Interactions on other channels are not shown.
@@ -68,9 +77,17 @@ pub struct TreeSettings {
     pub resolve_on: ResolveOn,
     /// Prepare what a complete backup reads next.
     pub anticipate: bool,
-    pub scanners: Scanners,
+    /// Programs that may look but never cause a billed call.
+    pub scanners: ProgramPatterns,
+    /// For whom a look resolves, whatever `resolve_on` says.
+    pub exact_for: Callers,
     /// How long one request may take to list a day.
     pub deadline: Duration,
+}
+
+/// Whether an interaction on this channel is expected to have a recording.
+pub fn expects_recording(channel: Channel) -> bool {
+    children::predicted(channel).contains(&crate::catalog::FileKind::Recording(0))
 }
 
 /// How long a learned rate is used before it is looked up again; a folder's listing must not ask once per file.
@@ -88,8 +105,7 @@ pub struct Parts {
 /// The tree.
 pub struct Tree {
     settings: TreeSettings,
-    /// May change while the tree is in use.
-    scanners: RwLock<Scanners>,
+    guard: Guard,
     catalog: Catalog,
     indexer: Indexer,
     resolver: Resolver,
@@ -102,13 +118,15 @@ pub struct Tree {
     anticipation: anticipate::Anticipation,
     /// All trees over the same parts share them.
     read_counters: Arc<meters::ReadCounters>,
+    /// Recordings that were closed and may be hashed. All trees over the same parts share them.
+    closed: Arc<evidence::Closed>,
 }
 
 impl Tree {
     /// Touches no network.
     pub fn new(settings: TreeSettings, parts: Parts) -> Tree {
         Tree {
-            scanners: RwLock::new(settings.scanners.clone()),
+            guard: Guard::new(settings.scanners.clone()),
             settings,
             catalog: parts.catalog,
             indexer: parts.indexer,
@@ -120,6 +138,7 @@ impl Tree {
             changed: Arc::default(),
             anticipation: anticipate::Anticipation::new(),
             read_counters: Arc::default(),
+            closed: Arc::new(evidence::Closed::new()),
         }
     }
 
@@ -135,7 +154,7 @@ impl Tree {
             audit: Arc::clone(&self.audit),
         };
         let (changed, read_counters) = (Arc::clone(&self.changed), Arc::clone(&self.read_counters));
-        Tree { changed, read_counters, ..Tree::new(settings, parts) }
+        Tree { changed, read_counters, closed: Arc::clone(&self.closed), ..Tree::new(settings, parts) }
     }
 
     /// When a look makes a billed call.
@@ -194,14 +213,21 @@ impl Tree {
     }
 
     /// Other scanners from now on.
-    pub fn set_scanners(&self, scanners: Scanners) {
-        *self.scanners.write().unwrap_or_else(PoisonError::into_inner) = scanners;
+    pub fn set_scanners(&self, scanners: ProgramPatterns) {
+        self.guard.set(scanners);
     }
 
     /// The day in the index; waits for the network only if it was never indexed, and then no longer than a request may.
     pub async fn ensure_day(&self, day: Day) -> Result<(), TreeError> {
-        let indexed = tokio::time::timeout(self.settings.deadline, self.indexer.ensure(day)).await;
-        indexed.map_err(|_| TreeError::new(ErrorKind::TimedOut, "listing the day takes long; it goes on"))??;
+        let deadline = self.settings.deadline;
+        let indexed = tokio::time::timeout(deadline, self.indexer.ensure(day)).await;
+        indexed.map_err(|_| {
+            let deadline = crate::base::span::words(deadline);
+            let message = format!(
+                "listing {day} takes longer than {deadline} (limits.deadline); it goes on: look again in a minute"
+            );
+            TreeError::new(ErrorKind::TimedOut, message)
+        })??;
         Ok(())
     }
 
@@ -259,33 +285,6 @@ impl Tree {
     /// The interactions of an agent's day, as they are shown.
     pub fn interactions(&self, day: Day, agent: AgentId) -> Result<Vec<InteractionFolder>, TreeError> {
         Ok(self.catalog.interactions(day, agent, &self.settings.channels)?)
-    }
-
-    /// A scanner may look, but never causes a billed call.
-    async fn refuse_scanner(&self, principal: &Principal) -> Result<(), TreeError> {
-        let by_program = self.scanner(principal);
-        let scanner = match by_program {
-            Some(name) => Some(name),
-            // A name that the program may have chosen, in its own memory.
-            None => principal.argv0().await.filter(|name| self.scanners().matches(name)),
-        };
-        let Some(name) = scanner else { return Ok(()) };
-        let message = format!("{name} is in mount.deny_processes and may not cause a billed call");
-        Err(TreeError::new(ErrorKind::Denied, message).uncalled())
-    }
-
-    /// The name by which a program is known as a scanner, as far as that can be told without waiting for it.
-    fn scanner(&self, principal: &Principal) -> Option<String> {
-        let program = principal.program()?;
-        let scanners = self.scanners();
-        // A scanner may have named the thread that asks otherwise than itself.
-        let mut cut = [Some(&program.comm), program.thread.as_ref()].into_iter().flatten();
-        let exe = program.exe.as_ref().filter(|exe| scanners.matches(exe));
-        exe.or_else(|| cut.find(|comm| scanners.matches_comm(comm))).cloned()
-    }
-
-    fn scanners(&self) -> std::sync::RwLockReadGuard<'_, Scanners> {
-        self.scanners.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note_changed(&self, master: MasterId, index: u8) {

@@ -26,7 +26,7 @@ pub struct Place {
 }
 
 impl Node {
-    /// The folder that it is, or stands in.
+    /// The folder that it is, or stands in; none for what holds many.
     pub fn place(self) -> Option<Place> {
         match self {
             Node::Folder(place) | Node::Contact(place) | Node::Shared(_, place) => Some(place),

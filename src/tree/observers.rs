@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 
+use crate::base::MasterId;
+
 /// A front end that keeps what it was shown. Files and directories go by their stable numbers ([`Stat::id`](super::Stat::id)).
 #[async_trait]
 pub trait Observer: Send + Sync + 'static {
@@ -14,10 +16,19 @@ pub trait Observer: Send + Sync + 'static {
     fn listing_changed(&self, id: u64);
     /// A name of a directory is there that was absent, or is gone, with whatever was below it.
     fn name_changed(&self, directory: u64, name: &str);
+    /// Interactions were erased, or all of them were: nothing that was kept may tell of one. Their names are told apart.
+    fn erased(&self, _what: Erased<'_>) {}
     /// Estimates would be higher now than those that were shown.
     fn estimates_raised(&self) {}
     /// Waits until what was told so far has taken effect, for at most a moment.
     async fn delivered(&self);
+}
+
+/// What was erased.
+#[derive(Clone, Copy, Debug)]
+pub enum Erased<'a> {
+    These(&'a [MasterId]),
+    Everything,
 }
 
 /// All of them. They are added while the tree is put together, and stay.

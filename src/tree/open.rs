@@ -6,13 +6,14 @@ use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Obstacles};
 use crate::media::Version;
 use crate::net::Priority;
-use crate::tree::audit::OpenEvent;
+use crate::tree::audit::{Act, OpenEvent};
 use crate::tree::children::{Child, child_of_kind, open_needs_call};
 use crate::tree::error::{ErrorKind, TreeError};
 use crate::tree::estimate::expected;
 use crate::tree::file::{File, OpenRecording};
 use crate::tree::links::RecordingLinks;
 use crate::tree::node::{Node, Place};
+use crate::tree::paths::ERASED;
 use crate::tree::principal::Principal;
 use crate::tree::resolve::{Reads, Want, recording_key};
 use crate::tree::{Tree, unless_given_up};
@@ -20,13 +21,50 @@ use crate::tree::{Tree, unless_given_up};
 impl Tree {
     /// Opens a file: resolves it if that was never done. Ends with `Interrupted` within a second of a signal that should end the wait.
     pub async fn open(self: &Arc<Self>, node: Node, principal: &Principal) -> Result<File, TreeError> {
-        match node {
-            Node::Contact(place) => self.open_contact(place),
-            Node::Shared(kind, place) => self.open_shared(kind, place, principal).await,
-            Node::Root | Node::Day(_) | Node::Agent(..) | Node::Folder(_) => {
-                Err(TreeError::new(ErrorKind::Io, "a directory cannot be opened as a file"))
-            }
+        self.open_as(node, principal, async |file| Ok(file)).await
+    }
+
+    /// The same for a front end that may refuse what was opened: the audit log says what came of `answer`. What cannot be put on record as far as it
+    /// must be did not happen.
+    pub async fn open_as<T, F: Future<Output = Result<T, TreeError>>>(
+        self: &Arc<Self>,
+        node: Node,
+        principal: &Principal,
+        answer: impl FnOnce(File) -> F,
+    ) -> Result<T, TreeError> {
+        let Some(place) = node.place().filter(|_| !node.is_dir()) else {
+            return Err(TreeError::new(ErrorKind::Io, "a directory cannot be opened as a file"));
+        };
+        self.audit.check()?;
+        let (calls, opened) = match node {
+            Node::Shared(kind, _) => self.open_shared(kind, place, principal).await,
+            _ => (false, self.open_contact(place)),
+        };
+        let result = match opened {
+            Ok(file) => answer(file).await,
+            Err(error) => Err(error),
+        };
+        let billed = calls && !result.as_ref().is_err_and(TreeError::is_uncalled);
+        let outcome = result.as_ref().map(|_| ()).map_err(TreeError::kind);
+        self.audit.opened(self.event(Act::Open, node, principal, billed, outcome)).await?;
+        if let Node::Shared(..) = node {
+            self.anticipate(place, principal);
         }
+        result
+    }
+
+    pub(super) fn event(
+        &self,
+        act: Act,
+        node: Node,
+        principal: &Principal,
+        billed: bool,
+        outcome: Result<(), ErrorKind>,
+    ) -> OpenEvent {
+        let (principal, door, path) = (principal.clone(), Arc::clone(&self.settings.door), self.path(node));
+        // Erased while it was being opened: that somebody did is all that may be said.
+        let master = node.place().filter(|_| path != ERASED).map_or(MasterId(0), |place| place.master);
+        OpenEvent { act, principal, door, path, master, billed, outcome }
     }
 
     fn open_contact(&self, place: Place) -> Result<File, TreeError> {
@@ -36,25 +74,25 @@ impl Tree {
         Ok(File::document(bytes.into(), self.is_closed(day)?))
     }
 
+    /// Also tells whether it needed a billed call.
     async fn open_shared(
         self: &Arc<Self>,
         kind: FileKind,
         place: Place,
         principal: &Principal,
-    ) -> Result<File, TreeError> {
-        let before = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
-        let before = self.resolver.recalled(before).await?;
+    ) -> (bool, Result<File, TreeError>) {
+        let before = match self.before_open(place).await {
+            Ok(before) => before,
+            Err(error) => return (false, Err(error)),
+        };
         let calls = open_needs_call(&before, self.clock.now(), kind);
         let result = unless_given_up(principal, self.open_billed(kind, place, principal, &before, calls)).await;
-        self.audit.opened(&OpenEvent {
-            principal: principal.clone(),
-            path: self.path(Node::Shared(kind, place)),
-            master: place.master,
-            billed: calls && !result.as_ref().is_err_and(TreeError::is_uncalled),
-            outcome: result.as_ref().map(|_| ()).map_err(TreeError::kind),
-        });
-        self.anticipate(place, principal);
-        result
+        (calls && !result.as_ref().is_err_and(TreeError::is_uncalled), result)
+    }
+
+    async fn before_open(&self, place: Place) -> Result<Interaction, TreeError> {
+        let known = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
+        self.resolver.recalled(known).await
     }
 
     async fn open_billed(
@@ -69,7 +107,7 @@ impl Tree {
         let want =
             Want { priority: Priority::Open, principal: principal.clone(), reads: self.next_read(kind, before)? };
         if calls {
-            self.refuse_scanner(principal).await?;
+            self.guard.admit(principal).await?;
             self.resolver.resolved(master, want.clone()).await?;
         }
         // What it is now: a prediction may have come out otherwise.
@@ -84,13 +122,17 @@ impl Tree {
             version
         } else {
             // May cost a call, if the link is gone.
-            self.refuse_scanner(principal).await?;
+            self.guard.admit(principal).await?;
             self.resolver.size(master, index, want.clone()).await?
         };
-        let links = Arc::new(RecordingLinks { resolver: self.resolver.clone(), master, index, want });
+        let links = Arc::new(self.recording_links(master, index, want));
         let reader = self.resolver.media().open_reader(&recording_key(master, index), &version, links).await?;
         let recording = OpenRecording { tree: Arc::clone(self), index, place, reader };
         Ok(File::recording(recording, version.size, !self.has_changed(master, index)))
+    }
+
+    pub(super) fn recording_links(&self, master: MasterId, index: u8, want: Want) -> RecordingLinks {
+        RecordingLinks { guard: self.guard.clone(), ..RecordingLinks::admitted(&self.resolver, master, index, want) }
     }
 
     /// Fails where bytes of a recording are missing and may not be had now: better than a reader that stops in the middle.

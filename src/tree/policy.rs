@@ -4,6 +4,7 @@
 
 use crate::base::ResolveOn;
 use crate::net::Priority;
+use crate::tree::principal::Program;
 
 /// Whether an operation of that class resolves what it touches.
 pub fn resolves(mode: ResolveOn, operation: Priority) -> bool {
@@ -17,16 +18,29 @@ pub fn resolves(mode: ResolveOn, operation: Priority) -> bool {
 /// The kernel keeps 15 bytes of a process's name (`TASK_COMM_LEN` less the final zero), so longer patterns are matched on as much.
 const COMM_BYTES: usize = 15;
 
-/// Processes that may look but never cause a billed call (`mount.deny_processes`).
+/// Programs by their names (`mount.deny_processes`, `mount.resolve_on_stat_for`).
 #[derive(Clone, Debug, Default)]
-pub struct Scanners {
+pub struct ProgramPatterns {
     patterns: Vec<String>,
 }
 
-impl Scanners {
+impl ProgramPatterns {
     /// Patterns with `*` and `?`, compared regardless of case: those with a slash with the path of a program, the others with its name.
-    pub fn new(patterns: &[String]) -> Scanners {
-        Scanners { patterns: patterns.iter().map(|pattern| pattern.to_lowercase()).collect() }
+    pub fn new(patterns: &[String]) -> ProgramPatterns {
+        ProgramPatterns { patterns: patterns.iter().map(|pattern| pattern.to_lowercase()).collect() }
+    }
+
+    /// The name by which a program is one of them, as far as that can be told without waiting for it.
+    pub fn name_of(&self, program: &Program) -> Option<String> {
+        // A program may have named the thread that asks otherwise than itself.
+        let mut cut = [Some(&program.comm), program.thread.as_ref()].into_iter().flatten();
+        let exe = program.exe.as_ref().filter(|exe| self.matches(exe));
+        exe.or_else(|| cut.find(|comm| self.matches_comm(comm))).cloned()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
     }
 
     /// Whether a program that goes by `name`, or was started from that path, is one of them.
@@ -78,6 +92,59 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
+/// Whether a look at a file whose size is not known resolves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It shows an estimate.
+    IsFree,
+    Resolves,
+    /// It depends on the name under which the program was started, which is not known yet.
+    DependsOnArgv0,
+}
+
+/// For whom a look resolves where it is free for others (`mount.resolve_on_stat_for`).
+#[derive(Clone, Debug, Default)]
+pub struct Callers {
+    programs: ProgramPatterns,
+    uids: Vec<u32>,
+}
+
+impl Callers {
+    /// Names of programs, and users by name or number; `uid_of` knows the users' names. A text that names both means both.
+    pub fn new(words: &[String], uid_of: impl Fn(&str) -> Option<u32>) -> Callers {
+        let is_number = |word: &&String| word.parse::<u32>().is_ok();
+        let names: Vec<String> = words.iter().filter(|word| !is_number(word)).cloned().collect();
+        let uids = words.iter().filter_map(|word| word.parse().ok().or_else(|| uid_of(word))).collect();
+        Callers { programs: ProgramPatterns::new(&names), uids }
+    }
+
+    /// Whether it means nobody.
+    pub fn is_empty(&self) -> bool {
+        self.programs.patterns.is_empty() && self.uids.is_empty()
+    }
+
+    /// What a look costs a user's program. `argv0` is the name under which it was started, if that was found out.
+    pub fn look<'a>(
+        &self,
+        uid: u32,
+        program: impl FnOnce() -> Option<&'a Program>,
+        argv0: impl FnOnce() -> Option<Option<&'a str>>,
+    ) -> Look {
+        if self.uids.contains(&uid) {
+            return Look::Resolves;
+        }
+        if self.programs.patterns.is_empty() {
+            return Look::IsFree;
+        }
+        match (program(), argv0()) {
+            (Some(program), _) if self.programs.name_of(program).is_some() => Look::Resolves,
+            (_, Some(Some(name))) if self.programs.matches(name) => Look::Resolves,
+            (None, _) | (_, Some(_)) => Look::IsFree,
+            (Some(_), None) => Look::DependsOnArgv0,
+        }
+    }
+}
+
 /// Billed calls per UTC day (`limits.daily_budget`); `None` is unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DailyBudget(pub Option<u64>);
@@ -105,7 +172,7 @@ mod tests {
     fn scanners_are_told_by_their_names() {
         let patterns =
             ["updatedb", "tracker-*", "*thumbnail*", "a-very-long-daemon-name", "/opt/av/*"].map(String::from);
-        let scanners = Scanners::new(&patterns);
+        let scanners = ProgramPatterns::new(&patterns);
         for comm in ["updatedb", "tracker-miner-f", "ffmpegthumbnail", "Thumbnailer", "a-very-long-dae"] {
             assert!(scanners.matches_comm(comm), "{comm}");
         }
@@ -118,6 +185,30 @@ mod tests {
         for path in ["/usr/bin/updatedb/restic", "a-very-long-dae", "/home/thumbnails/restic", "scan", "/opt/av"] {
             assert!(!scanners.matches(path), "{path}");
         }
+    }
+
+    #[test]
+    fn callers_are_told_by_user_exe_comm_and_the_name_they_were_started_by() {
+        let words = ["bsdtar", "7", "backup", "a-very-long-program"].map(String::from);
+        let callers = Callers::new(&words, |name| (name == "backup").then_some(34));
+        let program =
+            |comm: &str, exe: &str| Program { comm: comm.to_owned(), exe: Some(exe.to_owned()), ..Program::default() };
+        let look = |uid, program: Option<&Program>, argv0: Option<Option<&'static str>>| {
+            callers.look(uid, || program.map(|program| Box::leak(Box::new(program.clone())) as &Program), || argv0)
+        };
+        let other = program("cat", "/usr/bin/cat");
+        assert_eq!(look(7, None, None), Look::Resolves);
+        assert_eq!(look(34, Some(&other), None), Look::Resolves, "a user's name");
+        assert_eq!(look(8, None, None), Look::IsFree, "a program that cannot be seen");
+        assert_eq!(look(8, Some(&other), None), Look::DependsOnArgv0);
+        assert_eq!(look(8, Some(&other), Some(None)), Look::IsFree);
+        assert_eq!(look(8, Some(&other), Some(Some("cat"))), Look::IsFree);
+        assert_eq!(look(8, Some(&other), Some(Some("/opt/bsdtar"))), Look::Resolves);
+        assert_eq!(look(8, Some(&program("x", "/usr/bin/bsdtar")), None), Look::Resolves);
+        assert_eq!(look(8, Some(&program("a-very-long-pro", "/x")), None), Look::Resolves);
+        assert_eq!(look(8, Some(&program("backup", "/x")), None), Look::Resolves, "also a program's");
+        let only_users = Callers::new(&["7".to_owned()], |_| None);
+        assert_eq!(only_users.look(8, || panic!("asked for"), || panic!("asked for")), Look::IsFree);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::base::{user_name, user_words};
+
 /// How often a waiting caller is looked at: a blocked process must end within 1 s of Ctrl-C.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
 /// The longest wait for the name under which a program was started.
@@ -69,6 +71,7 @@ pub struct Principal(Arc<Inner<dyn Origin>>);
 struct Inner<O: ?Sized> {
     user: User,
     program: OnceLock<Option<Program>>,
+    argv0: OnceLock<Option<String>>,
     gone: AtomicBool,
     origin: O,
 }
@@ -76,7 +79,8 @@ struct Inner<O: ?Sized> {
 impl Principal {
     /// A caller of whom `origin` tells. Asks it nothing yet.
     pub fn new(user: User, origin: impl Origin) -> Principal {
-        Principal(Arc::new(Inner { user, program: OnceLock::new(), gone: AtomicBool::new(false), origin }))
+        let (program, argv0) = (OnceLock::new(), OnceLock::new());
+        Principal(Arc::new(Inner { user, program, argv0, gone: AtomicBool::new(false), origin }))
     }
 
     /// A caller of whom nothing but the user can be known.
@@ -107,11 +111,32 @@ impl Principal {
     /// Learns now what records need later. To be called before a request waits: afterwards the caller may be gone.
     pub fn identify(&self) {
         let _ = self.program();
+        user_name::learn(self.0.user.uid);
     }
 
-    /// The name under which the program was started.
-    pub async fn argv0(&self) -> Option<String> {
-        tokio::time::timeout(ARGV0_WAIT_MAX, self.0.origin.argv0()).await.ok().flatten()
+    /// The caller in messages: `user 1000 (anna), program rsync (process 4242)`.
+    pub fn words(&self) -> String {
+        let user = user_words(self.0.user.uid);
+        match self.program() {
+            Some(program) if !program.comm.is_empty() => {
+                format!("{user}, program {} (process {})", program.comm, program.pid)
+            }
+            _ => format!("{user}, an unknown program"),
+        }
+    }
+
+    /// The name under which the program was started, looked up once.
+    pub async fn argv0(&self) -> Option<&str> {
+        if self.known_argv0().is_none() {
+            let name = tokio::time::timeout(ARGV0_WAIT_MAX, self.0.origin.argv0()).await.ok().flatten();
+            let _ = self.0.argv0.set(name);
+        }
+        self.known_argv0().flatten()
+    }
+
+    /// The same, if it was looked up.
+    pub fn known_argv0(&self) -> Option<Option<&str>> {
+        self.0.argv0.get().map(Option::as_deref)
     }
 
     /// Whether the caller has gone by now. Once gone, gone.
@@ -212,6 +237,7 @@ mod tests {
         assert_eq!(mortal.0.load(Ordering::SeqCst), 0);
         principal.clone().identify();
         assert_eq!((principal.pid(), principal.comm()), (7, "cat"));
+        assert!(principal.words().ends_with("program cat (process 7)"), "{}", principal.words());
         assert_eq!(mortal.0.load(Ordering::SeqCst), 1);
     }
 
@@ -231,6 +257,7 @@ mod tests {
     async fn nothing_is_made_up_of_a_caller_who_cannot_be_seen() {
         let principal = Principal::unidentified(USER);
         assert_eq!((principal.program(), principal.pid(), principal.comm()), (None, 0, ""));
+        assert!(principal.words().ends_with("an unknown program"));
         assert!(tokio::time::timeout(Duration::from_hours(1), principal.gone()).await.is_err());
     }
 }

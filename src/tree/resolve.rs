@@ -15,8 +15,8 @@ mod role;
 mod tests;
 mod wait;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::base::{Clock, Counted, Histogram, MasterId};
+use crate::base::{Clock, Counted, Day, Histogram, MasterId, UserKey};
 use crate::catalog::{Catalog, FileKind, Interaction, NewResolution, Resolution};
 use crate::cxone::{PlaybackAnswer, Service};
 use crate::media::{LinkSource, Media, MediaError, RecordingKey, Version};
@@ -40,6 +40,7 @@ pub use flight::outcome_word;
 use publish::Publishing;
 use purse::Purse;
 use remember::Failing;
+pub use remember::forget_in_role;
 use role::Role;
 use wait::Stall;
 
@@ -140,7 +141,8 @@ struct Inner {
     purse: Purse,
     /// What is known of the role that calls are made in.
     role: Mutex<Role>,
-    failing: Mutex<Failing>,
+    failing: Mutex<Failing<MasterId>>,
+    failing_media: Mutex<Failing<(MasterId, FileKind)>>,
     /// Waiting for the rate limit, by class.
     waits: [Histogram; 4],
     signings: AtomicU64,
@@ -148,8 +150,8 @@ struct Inner {
     observers: Observers,
     /// How often estimates were raised when the observers were last told.
     raises: AtomicU64,
-    /// The UTC day on which the spent budget was last logged.
-    budget_logged_on: AtomicI64,
+    /// The UTC day, and whose spent budgets were logged on it; `None` is that of all.
+    budgets_logged: Mutex<(Day, HashSet<Option<UserKey>>)>,
 }
 
 /// Resolves interactions. Cheap to clone.
@@ -177,6 +179,7 @@ impl Resolver {
                 purse: Purse::new(catalog.clone()),
                 role: Mutex::new(remember::role_before(&catalog)),
                 failing: Mutex::default(),
+                failing_media: Mutex::default(),
                 waits: Default::default(),
                 player,
                 catalog,
@@ -191,7 +194,7 @@ impl Resolver {
                 signings: AtomicU64::new(0),
                 observers: Observers::default(),
                 raises: AtomicU64::new(0),
-                budget_logged_on: AtomicI64::new(i64::MIN),
+                budgets_logged: Mutex::new((Day(i32::MIN), HashSet::new())),
             }),
         }
     }
@@ -324,7 +327,7 @@ impl Resolver {
             let (resolver, want) = (self.clone(), want.clone());
             async move {
                 // Signed only as long as the asker waits.
-                RecordingLinks { resolver: resolver.clone(), master, index, want: want.clone() }.link(None).await?;
+                RecordingLinks::admitted(&resolver, master, index, want.clone()).link(None).await?;
                 // A task, so that a size is learned and stored even if the asker stops waiting.
                 let learned = tokio::spawn(async move { resolver.size(master, index, want).await });
                 learned.await.unwrap_or_else(|_| Err(TreeError::new(ErrorKind::Io, "learning a size was interrupted")))
@@ -342,7 +345,8 @@ impl Resolver {
         let deadline = lock(&self.inner.limits).deadline;
         let deadline = deadline.saturating_sub(sizes_grace(deadline));
         let reads = want.reads.filter(|reads| reads.index == index);
-        let links = Arc::new(RecordingLinks { resolver: self.clone(), master, index, want });
+        let principal = want.principal.clone();
+        let links = Arc::new(RecordingLinks::admitted(self, master, index, want));
         self.check_reachable(&self.interaction(master)?, index)?;
         // Under limits of its own: waiting for the rate limit is no work of the media host's.
         links.link(None).await?;
@@ -353,12 +357,10 @@ impl Resolver {
                 None => self.inner.media.probe(&key, links).await,
             }
         };
-        let probed = tokio::time::timeout(deadline, probe)
-            .await
-            .map_err(|_| TreeError::new(ErrorKind::TimedOut, "the media host did not answer in time"))?;
+        let probed = tokio::time::timeout(deadline, probe).await.unwrap_or(Err(MediaError::Timeout));
         match &probed {
             Ok(_) => self.note_media_success(master, index).await,
-            Err(error) => self.note_media_failure(master, index, error).await,
+            Err(error) => self.note_media_failure(master, index, error, &principal).await,
         }
         let version = probed?;
         self.publish_size(master, index, &version).await?;
@@ -402,6 +404,11 @@ fn sizes_grace(deadline: Duration) -> Duration {
 /// The cache's name for a recording.
 pub fn recording_key(master: MasterId, index: u8) -> RecordingKey {
     RecordingKey(format!("{master}/{index}").into())
+}
+
+/// The interaction of a recording: the inverse of [`recording_key`].
+pub(super) fn master_of(key: &RecordingKey) -> Option<MasterId> {
+    key.0.split_once('/').and_then(|(master, _)| master.parse().ok())
 }
 
 fn recordings_without_size(interaction: &Interaction) -> impl Iterator<Item = u8> + use<> {

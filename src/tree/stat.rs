@@ -26,6 +26,8 @@ pub enum Holds {
     Forever,
     /// Until the day is refreshed; observers are told.
     UntilRefreshed,
+    /// For whoever asked: others may be shown an exact size, so each of them has to ask.
+    ForWhoAsks,
     /// Not beyond this look: it is an estimate although looking should have made the size known, so the next look tries again.
     ForNow,
 }

@@ -20,8 +20,8 @@ use crate::cxone::{
 use crate::media::{Media, MediaReach, MediaSettings};
 use crate::net::{ApiError, Limiter, LimiterSettings, Priority};
 use crate::tree::{
-    DailyBudget, NoAudit, Observer, Origin, Parts, Player, Presence, Principal, Program, ResolveLimits, Resolver,
-    Scanners, Tree, TreeSettings, User, Want,
+    Callers, DailyBudget, NoAudit, Observer, Origin, Parts, Player, Presence, Principal, Program, ProgramPatterns,
+    ResolveLimits, Resolver, Tree, TreeSettings, User, Want,
 };
 
 /// Noon of 2 November 2026 in New York.
@@ -213,6 +213,7 @@ pub async fn fixture_in_mode(calls: u32, budget: Option<u64>, resolve_on: Resolv
         connections: 2,
         memory: 1 << 24,
         reach: MediaReach { hosts: Vec::new(), loopback: true },
+        ca: None,
         deadline: Duration::from_secs(30),
     };
     let media = Media::open(media, clock.clone()).unwrap();
@@ -231,12 +232,14 @@ pub async fn fixture_in_mode(calls: u32, budget: Option<u64>, resolve_on: Resolv
     let indexer = Indexer::with_refresh(catalog.clone(), lister.clone(), clock.clone(), zone(), refresh);
     indexer.ensure("2026-11-02".parse().unwrap()).await.unwrap();
     let settings = TreeSettings {
+        door: "/mnt".into(),
         timezone: zone(),
         since: Since::DaysAgo(2),
         channels: Channels::ALL,
         resolve_on,
         anticipate: false,
-        scanners: Scanners::default(),
+        scanners: ProgramPatterns::default(),
+        exact_for: Callers::default(),
         deadline: Duration::from_secs(30),
     };
     let parts = Parts {

@@ -1,16 +1,14 @@
 //! A public client of the service meets the simulated tenant: what real clients do has to work there, or the simulator refuses what the service takes.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Running, Sandbox, assert_same_bytes, eventually, sh, tool};
+use crate::harness::{Running, Sandbox, assert_same_bytes, eventually, packages, sh, tool};
 
 const CLIENT: &str = "nicepy==1.0.0";
-/// The package index may be slow; once it is there it stays.
-const INSTALLED_WITHIN: Duration = Duration::from_mins(8);
 
 /// Lists a day and downloads the first recording that there is, as the client's own functions do.
 const SCRIPT: &str = r#"
@@ -33,17 +31,7 @@ for row in rows:
 
 /// The client in a virtual environment below `target/`, installed when it is missing.
 fn installed() -> PathBuf {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(CLIENT.replace("==", "-"));
-    let done = venv.join("installed");
-    if !done.exists() {
-        let line = format!(
-            "rm -rf '{venv}' && python3 -m venv '{venv}' && '{venv}/bin/pip' install --quiet --disable-pip-version-check {CLIENT} && touch '{}'",
-            done.display(),
-            venv = venv.display()
-        );
-        sh(&line).within(INSTALLED_WITHIN).ok();
-    }
-    venv
+    packages::of_python("nicepy", &[CLIENT]).unwrap()
 }
 
 /// `cxonefs simulate --print-config`, listening.

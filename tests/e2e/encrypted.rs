@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use cxonefs::sim::SimSettings;
 use serde_json::Value;
 
-use crate::harness::{Drive, Ended, Mount, Sandbox, Tenant, Tree, assert_same_bytes, settings, tool, true_bytes};
+use crate::harness::{
+    Drive, Ended, Mount, Sandbox, Tenant, Tree, assert_same_bytes, cxonefs, settings, tool, true_bytes,
+};
 
 const BLOCK: usize = 64 * 1024;
 
@@ -188,6 +190,13 @@ fn another_key_is_refused_before_anything_is_touched_and_a_key_can_be_replaced()
     drop(mount);
     for (current, previous) in [(Some(&two), Some(&one)), (None, Some(&two)), (Some(&one), None)] {
         tenant.reset_counters();
+        if previous.is_none() {
+            let refused = attempt(&sandbox, current.map(PathBuf::as_path), None).err().expect("nothing vouches for it");
+            assert!(refused.code == Some(2) && refused.said.contains("cxonefs cache encrypt"), "{}", refused.said);
+            let key = current.unwrap().to_str().unwrap();
+            let encrypt = cxonefs(&sandbox.home()).args(["cache", "encrypt", "--config"]).arg(sandbox.config());
+            encrypt.env("CXONEFS_CACHE_ENCRYPTION_KEY_FILE", key).ok();
+        }
         let mut mount = mounted(&sandbox, current.map(PathBuf::as_path), previous.map(PathBuf::as_path));
         assert_eq!(tool("find").arg(mount.path()).ok().stdout, listing);
         assert!(std::fs::read(path.with_file_name("metadata.json")).unwrap() == documents);

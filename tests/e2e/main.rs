@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has to say so and end")]
 
+mod audit;
 mod browse;
 mod cli;
 mod clients;
@@ -19,6 +20,7 @@ mod kills;
 mod limits;
 mod media_tools;
 mod names;
+mod networks;
 mod ops;
 mod privacy;
 mod programs;

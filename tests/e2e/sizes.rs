@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use std::os::unix::fs::MetadataExt;
 
+use serde_json::Value;
+
 use crate::harness::{
-    Drive, Mount, Sandbox, Tenant, Tree, assert_same_bytes, cxonefs, eventually, is_full, mount_at, plain, sh, tool,
-    true_bytes,
+    Drive, Mount, NO_LIMIT, Sandbox, Tenant, Tree, assert_same_bytes, cxonefs, eventually, is_full, mount_at, plain,
+    sh, tool, true_bytes,
 };
 
 /// Copies the files that standard input names, one line each: `FROM TO`. The end of what it reads is not asked for after `open`: the kernel
@@ -67,15 +69,7 @@ impl Unresolved {
         // Long enough for several requests each: of a short one the kernel learns the end with its first bytes.
         settings.recording_seconds = (10.0, 120.0);
         settings.playback_requests = 1_000_000;
-        let room = [
-            "--set",
-            "limits.playback_requests=1000",
-            "--set",
-            "limits.playback_window=1s",
-            "--set",
-            "limits.daily_budget=unlimited",
-        ];
-        let drive = Drive::with(settings, &[&room, flags].concat());
+        let drive = Drive::with(settings, &[&NO_LIMIT, flags].concat());
         drive.tenant.switch(|switches| {
             switches.latency_ms.insert(cxonefs::sim::Endpoint::Media, 5);
         });
@@ -118,11 +112,11 @@ impl Unresolved {
         assert_eq!(drive.counters().playback_billed, calls as u64);
         let ledger = cxonefs(&drive.sandbox.home()).arg("ledger").arg("--config").arg(drive.sandbox.config());
         assert_eq!(ledger.arg("--json").ok().lines().len(), calls, "rows of the ledger");
-        let audit = std::fs::read_to_string(drive.sandbox.state().join("audit.log")).unwrap();
-        let lines = audit.lines().filter(|line| line.contains(".mp4"));
-        assert_eq!(lines.count(), calls * opens_each, "lines of the audit log");
+        let of_file = |line: &Value| line["path"].as_str().is_some_and(|path| path.contains(".mp4"));
+        let (lines, opens) = drive.audited(of_file);
+        assert_eq!(opens, calls * opens_each, "opens that the audit log counts");
         // A second open may come when the first has paid.
-        let billed = audit.lines().filter(|line| line.contains("\"billed\":true")).count();
+        let billed = lines.iter().filter(|line| line["billed"] == true).count();
         assert!(
             (calls..=calls * opens_each).contains(&billed),
             "{billed} lines of the audit log say that they were billed"
@@ -185,10 +179,91 @@ fn an_estimate_that_is_too_low_fails_one_open_and_never_a_byte() {
         assert_same_bytes(&std::fs::read(&path).unwrap(), &truth, &path);
         assert_eq!(reason(), "");
     }
+    for outcome in ["EIO", "ok"] {
+        let (_, opens) = drive.audited(|line| line["event"] == "open" && line["outcome"] == outcome);
+        assert_eq!(opens, drive.tree.recorded().count(), "opens with {outcome} in the audit log");
+    }
     let said = drive.mount.stderr();
     let lines = said.lines().filter(|line| line.contains("the size shown before was too low"));
     assert_eq!(lines.count(), drive.tree.recorded().count(), "{said}");
     assert_eq!(drive.counters().playback_billed, drive.tree.recorded().count() as u64);
+}
+
+/// Archives each file that standard input names, by the size that `stat` shows before it is opened, and unpacks it again.
+const ARCHIVE: &str = r"
+import sys, tarfile
+for line in sys.stdin:
+    name, to = line.split()
+    with tarfile.open(to + '.tar', 'w') as archive: archive.add(name, 'it')
+    with tarfile.open(to + '.tar') as archive, open(to, 'wb') as out: out.write(archive.extractfile('it').read())
+";
+
+#[test]
+fn looking_is_exact_for_listed_programs_and_users_and_free_for_others() {
+    // The second is longer than what the kernel keeps of a program's name.
+    let listed = "mount.resolve_on_stat_for=archiver,a-name-of-many-letters,started-as,65534";
+    let modes = ["--set", "mount.dir_mode=0555", "--set", "mount.file_mode=0444"];
+    let drive = Drive::with(plain(2, 10), &[&["--allow-other", "--set", listed], &modes[..]].concat());
+    let root = drive.sandbox.root();
+    std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    for _ in 0..2 {
+        // The kernel may keep no estimate: it would answer the listed programs, too.
+        sh("ls -lR").in_dir(drive.path()).ok();
+        drive.assert_nothing_was_paid("looking by a program that is not listed");
+    }
+    let files: Vec<(PathBuf, i64)> = drive
+        .tree
+        .recorded()
+        .map(|place| (drive.at(&place.path).join("recording.mp4"), place.master))
+        .take(14)
+        .collect();
+    let truth = |master: i64| drive.tree.truth(master).media[0].bytes;
+    let is_shown = |shown: &str, master: i64| shown.trim() == truth(master).to_string();
+    let stat = |file: &Path| tool("stat").args(["-c", "%s"]).arg(file).ok().stdout;
+    let mut paid = 0;
+
+    let python = root.join("archiver");
+    std::fs::copy("/usr/bin/python3", &python).unwrap();
+    let line = |number: usize| format!("{} {}\n", files[number].0.display(), root.join(number.to_string()).display());
+    std::fs::write(root.join("list"), (0..10).map(line).collect::<String>()).unwrap();
+    let archive = |python: &Path| {
+        let line =
+            format!("PYTHONHOME=/usr '{}' -c \"$ARCHIVE\" < '{}'", python.display(), root.join("list").display());
+        sh(&line).env("ARCHIVE", ARCHIVE).run()
+    };
+    assert_ne!(archive(Path::new("/usr/bin/python3")).code(), 0, "it goes by the estimate");
+    drive.tenant.reset_counters();
+    paid += 9;
+    assert_eq!(archive(&python).code(), 0);
+    for (number, (file, master)) in files.iter().enumerate().take(10) {
+        let bytes = true_bytes(&drive.tenant, *master, drive.tree.truth(*master).media[0].number);
+        assert_same_bytes(&std::fs::read(root.join(number.to_string())).unwrap(), &bytes, file);
+    }
+    assert_eq!(drive.counters().playback_billed, paid, "the first was resolved by the program that failed");
+    let ledger = cxonefs(&drive.sandbox.home()).arg("ledger").arg("--config").arg(drive.sandbox.config());
+    assert_eq!(ledger.arg("--json").ok().stdout.matches("\"stat\"").count(), 9, "what it was for");
+
+    // By a long name of the file, which the kernel cuts; by the name that it was started as; by the user.
+    let (cut, as_cut) = (&files[10], root.join("a-name-of-many-letters"));
+    std::fs::copy("/usr/bin/stat", &as_cut).unwrap();
+    let shown = tool(&as_cut).args(["-c", "%s"]).arg(&cut.0).ok().stdout;
+    assert!(is_shown(&shown, cut.1), "{shown}");
+    let named = &files[11];
+    let shown = sh("exec -a started-as stat -c %s \"$F\"").env("F", &named.0).ok().stdout;
+    assert!(is_shown(&shown, named.1), "{shown}");
+    let of_user = &files[12];
+    let user = ["--reuid=65534", "--regid=65534", "--clear-groups", "stat", "-c", "%s"];
+    let shown = tool("setpriv").args(user).arg(&of_user.0).ok().stdout;
+    assert!(is_shown(&shown, of_user.1), "{shown}");
+    paid += 3;
+    assert_eq!(drive.counters().playback_billed, paid);
+
+    let other = &files[13];
+    assert!(!is_shown(&stat(&other.0), other.1));
+    for (file, master) in &files[..13] {
+        assert!(is_shown(&stat(file), *master), "what was learned is shown to everybody");
+    }
+    assert_eq!(drive.counters().playback_billed, paid);
 }
 
 /// A drive that is also mounted beside, with exact sizes.
@@ -241,8 +316,8 @@ fn two_doors_of_one_daemon_have_rules_of_their_own() {
 #[test]
 fn a_door_is_unmounted_by_itself_and_the_daemon_ends_with_the_last() {
     let (mut drive, exact) = with_exact_door(plain(1, 3));
-    let umount = |path: &Path| cxonefs(&drive.sandbox.home()).arg("umount").arg(path).ok();
-    umount(drive.path());
+    let umount = |path: &Path| cxonefs(&drive.sandbox.home()).arg("umount").arg(path).ok().stderr;
+    assert_eq!(umount(drive.path()), "", "nobody waits for a daemon that serves another door");
     assert_eq!(mount_at(drive.path()), None);
     let place = &drive.tree.places[0];
     let recording = exact.join(&place.path).join("recording.mp4");

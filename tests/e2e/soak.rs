@@ -11,7 +11,7 @@ use cxonefs::base::MasterId;
 use cxonefs::sim::{Endpoint, Fault, FaultRule, Recording, SimSettings};
 use rustix::fs::{Advice, fadvise};
 
-use crate::harness::{Descriptors, Drive, plain, settled};
+use crate::harness::{Descriptors, Drive, NO_LIMIT, plain, settled};
 
 const READERS: u64 = 16;
 /// Of the time; in each of them something must be fetched.
@@ -27,17 +27,11 @@ const DATABASE_MAX: usize = 2 * 17 + 1;
 /// Connections that are kept for the next request, 16 to the media host and 4 to the API, and those of the program itself.
 const SOCKETS_MAX: usize = 16 + 4 + 8;
 
-const FLAGS: [&str; 14] = [
+const FLAGS: [&str; 8] = [
     "--set",
     "limits.deadline=3s",
     "--set",
     "limits.patience=3s",
-    "--set",
-    "limits.playback_requests=1000",
-    "--set",
-    "limits.playback_window=1s",
-    "--set",
-    "limits.daily_budget=unlimited",
     // So small that eviction never stops.
     "--set",
     "cache.size=48MiB",
@@ -126,8 +120,10 @@ fn read_some(path: &Path, recording: &Recording, random: &mut fastrand::Rng) -> 
 fn memory_and_descriptors_stay_flat_under_faults() {
     let minutes: u64 = std::env::var("CXONEFS_SOAK_MINUTES").map_or(15, |minutes| minutes.parse().unwrap());
     let lasts = Duration::from_secs(minutes * 60);
-    let mut drive =
-        Drive::with(SimSettings { bulk_bytes: Some(700_000), playback_requests: 1_000_000, ..plain(8, 40) }, &FLAGS);
+    let mut drive = Drive::with(
+        SimSettings { bulk_bytes: Some(700_000), playback_requests: 1_000_000, ..plain(8, 40) },
+        &[&FLAGS[..], &NO_LIMIT].concat(),
+    );
     let files: Vec<(i64, PathBuf)> =
         drive.tree.recorded().map(|place| (place.master, drive.at(&place.path).join("recording.mp4"))).collect();
     // What is open once is resolved: the listing and its memory are no part of what grows.

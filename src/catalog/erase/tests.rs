@@ -78,7 +78,7 @@ fn nothing_of_it_stays_in_any_file() {
             "{id}"
         );
     }
-    catalog.erase(&[VICTIM]).unwrap();
+    catalog.erase(&[VICTIM], time("2026-11-06T12:00:00Z")).unwrap();
     catalog.squeeze().unwrap();
     assert_eq!(traces(dir.path()), Vec::<String>::new());
     assert_eq!(catalog.holdings(&[LEG]).unwrap(), Holdings::default());
@@ -107,7 +107,7 @@ fn everything_else_stays_as_it_was() {
     let before = (catalog.interactions(day, AgentId(7), &Channels::ALL).unwrap(), calls(&catalog).len());
     let document = catalog.document(MasterId(800_000_000_007), FileKind::Metadata).unwrap();
     let listed = others(dump(&catalog, &[day]));
-    catalog.erase(&[VICTIM]).unwrap();
+    catalog.erase(&[VICTIM], time("2026-11-06T12:00:00Z")).unwrap();
     catalog.squeeze().unwrap();
     drop(catalog);
     let catalog = Catalog::open(dir.path(), settings()).unwrap();

@@ -59,7 +59,8 @@ impl Indexer {
         if listed.skipped > 0 {
             tracing::warn!(
                 skipped = listed.skipped,
-                "contact records among the changes cannot be read and are not shown"
+                "{} changed contact records cannot be read and are not shown; the lines before name the fields of some",
+                listed.skipped
             );
         }
         if listed.whole {
@@ -91,14 +92,17 @@ async fn keep_sweeping(indexer: Weak<Inner>) {
         let pause = match &swept {
             Ok(_) => {
                 if was_failing {
-                    tracing::info!("looking at changes works again");
+                    tracing::info!("contacts that were completed late can be looked for again");
                 }
                 EVERY
             }
             Err(error) => {
                 if !was_failing {
-                    let cause = std::error::Error::source(error).map(tracing::field::display);
-                    tracing::warn!(%error, cause, "changes of final days could not be looked at: contacts that were completed late are missing until it works");
+                    let error = crate::base::chain(error);
+                    tracing::warn!(
+                        error,
+                        "contacts that were completed late could not be looked for ({error}): they are missing until it works; it is tried again every few minutes"
+                    );
                 }
                 EVERY_FAILED
             }
@@ -133,7 +137,7 @@ impl Inner {
             }
             let (catalog, count) = (self.catalog.clone(), legs.len());
             if self.blocking(move || catalog.add_legs(day, &legs)).await? {
-                tracing::info!(%day, legs = count, "contacts came late to this day");
+                tracing::info!(%day, legs = count, "{count} contact records came late to the day {day}, which shows them from now on");
                 // No receiver is not an error.
                 let _ = self.changes.send(day);
             }

@@ -79,12 +79,12 @@ fn they_are_counted_settled_and_forgotten_by_scope_or_interaction() {
         catalog.put_obstacle(MasterId(master), None, obstacle).unwrap();
     }
     let now = time("2026-11-03T12:00:01Z");
-    assert_eq!(catalog.obstacle_counts(now).unwrap(), [2, 0, 1, 0, 0]);
-    assert_eq!(catalog.obstacle_counts(time("2026-11-04T12:00:00Z")).unwrap(), [0; 5]);
+    assert_eq!(catalog.obstacle_counts(now).unwrap(), [2, 0, 1, 0, 0, 0]);
+    assert_eq!(catalog.obstacle_counts(time("2026-11-04T12:00:00Z")).unwrap(), [0; 6]);
     assert_eq!(catalog.clear_obstacles_of(&[MasterId(2), MasterId(9)]).unwrap(), 1);
     catalog.settle_obstacles().unwrap();
     assert_eq!(catalog.clear_obstacles_in(Scope::Shared).unwrap(), 0);
     assert_eq!(catalog.clear_obstacles_in(Scope::Settled).unwrap(), 1);
-    assert_eq!(catalog.obstacle_counts(now).unwrap(), [0, 0, 1, 0, 0]);
+    assert_eq!(catalog.obstacle_counts(now).unwrap(), [0, 0, 1, 0, 0, 0]);
     assert_eq!(catalog.clear_obstacles().unwrap(), 1);
 }

@@ -25,7 +25,7 @@ pub struct MountArgs {
     #[arg(long, value_name = "NAME", value_parser = profile_parser())]
     pub profile: Option<Profile>,
 
-    /// Mount options separated by commas, as in fstab: allow_other, uid=N, gid=N, section.key=value, …
+    /// Mount options separated by commas, as in fstab: allow_other, uid=USER, gid=GROUP, section.key=value, …
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<String>,
 
@@ -37,9 +37,17 @@ pub struct MountArgs {
     #[arg(short, long)]
     pub background: bool,
 
+    /// Only read the configuration as a mount with these flags would, and say what is wrong with it
+    #[arg(long)]
+    pub check: bool,
+
     /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics, for instance 127.0.0.1:9402
     #[arg(long, value_name = "ADDRESS:PORT", env = "CXONEFS_METRICS", hide_env_values = true)]
     pub metrics: Option<SocketAddr>,
+
+    /// For services: the stop command unmounts DIR first, so that the right to mount can be given up where nothing else takes it
+    #[arg(long)]
+    pub service_unmounts: bool,
 
     #[command(flatten, next_help_heading = "Settings (each overrides the configuration)")]
     pub settings: SettingFlags,

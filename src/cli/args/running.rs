@@ -100,6 +100,18 @@ Examples:
   cxonefs warm ~/recordings/2026-11-02/Keller_Rosa_8812345
   cxonefs warm --yes --metadata-only ~/recordings/2026-11-02";
 
+/// A state directory that is not named by a mount.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// The configuration file that names the state directory; else the usual places
+    #[arg(short, long, value_name = "FILE", env = "CXONEFS_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+
+    /// The state directory itself
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
 /// Show every billed call: when, for which interaction, why, who and what came of it
 ///
 /// Reads the state directory only; a mount may be using it. docs/COSTS.md says what makes a call and what counts.
@@ -110,13 +122,8 @@ pub struct LedgerArgs {
     #[arg(value_name = "DIR", conflicts_with = "state_dir")]
     pub mount_point: Option<PathBuf>,
 
-    /// The configuration file that names the state directory; else the usual places
-    #[arg(short, long, value_name = "FILE", env = "CXONEFS_CONFIG", hide_env_values = true)]
-    pub config: Option<PathBuf>,
-
-    /// The state directory itself
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub state: StateArgs,
 
     /// Calls from then on: a date, a time such as 2026-11-02T08:00:00Z, or how long ago, such as 7d or 12h
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]

@@ -1,15 +1,16 @@
 //! Whom to ask about a cache: the mount that uses it, or nobody, and then its directories are held by this command as long as it runs.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::args::Where;
 use crate::base::SystemClock;
 use crate::base::failure::Failure;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogError};
 use crate::cli::status;
 use crate::config::{self, Host, Stores};
 use crate::daemon::keeping::Keeper;
+use crate::daemon::keeping::{self, Books};
 use crate::daemon::{self, assemble};
 use crate::media::Media;
 use crate::ops::control::{self, ControlError};
@@ -60,7 +61,12 @@ fn is_in_environment() -> bool {
 }
 
 fn stores(place: &Where) -> Result<Stores, Failure> {
-    Ok(config::load_stores(named(place), std::env::vars_os(), &Host::of_process())?)
+    stores_of(named(place))
+}
+
+/// The directories that a configuration names, and their key.
+pub fn stores_of(config: Option<&Path>) -> Result<Stores, Failure> {
+    Ok(config::load_stores(config, std::env::vars_os(), &Host::of_process())?)
 }
 
 fn not_mounted(mount_point: &Path) -> Failure {
@@ -88,19 +94,29 @@ fn directly_or_mounted(stores: &Stores) -> Result<Kept, Failure> {
     }
     let keys = &stores.cache.keys;
     let in_use = "if a mount uses it, name the mount point: cxonefs cache … DIR";
-    let catalog = Catalog::open_existing(&stores.state_dir, keys)
-        .map_err(|error| Failure::failed(error).while_doing("state.dir").remedy(in_use))?;
+    let catalog = Catalog::open_existing(&stores.state_dir, keys).map_err(|error| state_failure(error, in_use))?;
     let media =
         Media::open_sealed(assemble::media_settings(&stores.cache, &stores.limits), keys, Arc::new(SystemClock))
             .map_err(|error| Failure::failed(error).while_doing("cache.dir").remedy(in_use))?;
+    if let Some(catalog) = &catalog {
+        keeping::apply_holds(catalog, &media).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
+    }
     Ok(Kept::Directly(Box::new(Keeper {
         media,
         cache_dir: stores.cache.dir.clone(),
         max_age: stores.cache.max_age,
         catalog,
         state_dir: stores.state_dir.clone(),
+        audit: Books::Closed(stores.audit.clone()),
         live: None,
+        clock: Arc::new(SystemClock),
+        changing: Mutex::default(),
     })))
+}
+
+fn state_failure(error: CatalogError, in_use: &str) -> Failure {
+    let remedy = error.remedy().unwrap_or(in_use).to_owned();
+    Failure::failed(error).while_doing("state.dir").remedy(remedy)
 }
 
 /// Every mount of this user that answers.
@@ -119,7 +135,8 @@ fn answers(socket: &Path) -> Result<Option<Status>, Failure> {
     match daemon::runtime()?.block_on(control::get::<Status>(socket, "/status")) {
         Ok(status) => Ok(Some(status)),
         // One that is stopped holds its directories: should they be those that are meant, opening them says so.
-        Err(ControlError::NoDaemon { .. } | ControlError::Silent { .. }) => Ok(None),
+        // One that ends just now is gone, too.
+        Err(ControlError::NoDaemon { .. } | ControlError::Silent { .. } | ControlError::Exchange(_)) => Ok(None),
         Err(error) => Err(status::not_answered(error)),
     }
 }

@@ -2,7 +2,8 @@
 //! directories.
 
 mod args;
-mod find;
+mod encrypt;
+pub mod find;
 mod show;
 
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -10,19 +11,22 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::base::failure::Failure;
+use crate::base::shown::{shown_json, shown_lines};
 use crate::daemon;
 use crate::ops::control;
 use crate::ops::keeping::{CacheReport, Progress, PurgeReport, PurgeRequest, VerifyReport, What};
 pub use args::CacheArgs;
-use args::{CacheCommand, PurgeArgs, Where};
+pub use args::Where;
+use args::{CacheCommand, PurgeArgs};
 use find::Kept;
 
-/// Runs one of the three.
+/// Runs one of them.
 pub fn run(args: &CacheArgs) -> Result<(), Failure> {
     match &args.command {
         CacheCommand::Stats(place) => stats(place),
         CacheCommand::Verify(place) => verify(place),
         CacheCommand::Purge(args) => purge(args),
+        CacheCommand::Encrypt(args) => encrypt::run(args),
     }
 }
 
@@ -48,6 +52,14 @@ fn verify(place: &Where) -> Result<(), Failure> {
     };
     bar.finish_and_clear();
     print(place.json, &report, show::verified)?;
+    if let Some(why) = &report.failed {
+        return Err(Failure::failed(why.clone()).while_doing("comparing hashes"));
+    }
+    if !report.mismatched.is_empty() {
+        return Err(Failure::failed(show::mismatched(&report)).remedy(
+            "its bytes were changed on disk, or its record in the state was: keep both, compare with the recording at the source, and look who can write to cache.dir and state.dir",
+        ));
+    }
     let (blocks, recordings) = (report.damaged_blocks, report.damaged_recordings);
     if blocks + recordings > 0 {
         let what = format!("damage was found and dropped: {blocks} blocks, and {recordings} recordings as a whole");
@@ -57,6 +69,7 @@ fn verify(place: &Where) -> Result<(), Failure> {
 }
 
 fn purge(args: &PurgeArgs) -> Result<(), Failure> {
+    let reason = args.reason.clone();
     let what = match (args.contact.as_slice(), args.all) {
         ([], true) => What::All,
         ([], false) => What::Media,
@@ -65,24 +78,46 @@ fn purge(args: &PurgeArgs) -> Result<(), Failure> {
     let kept = find::find(&args.place)?;
     let bar = ProgressBar::hidden();
     if !args.dry_run && !args.yes {
-        let would = ask_for(&kept, &PurgeRequest { what: what.clone(), dry_run: true }, &bar)?;
+        let would = ask_for(&kept, &PurgeRequest { what: what.clone(), dry_run: true, reason: None }, &bar)?;
+        refuse(&what, &would)?;
         confirm(&show::question(&what, &would))?;
     }
     let bar = self::bar(args.place.json);
-    let request = PurgeRequest { what, dry_run: args.dry_run };
+    let request = PurgeRequest { what, dry_run: args.dry_run, reason };
     let report = ask_for(&kept, &request, &bar)?;
     bar.finish_and_clear();
-    print(args.place.json, &report, |report| show::purged(&request.what, report))
+    if args.place.json {
+        print(true, &report, |_| String::new())?;
+    } else if refuse(&request.what, &report).is_ok() || request.what == What::Media || report.certificate.is_some() {
+        print(false, &report, |report| show::purged(&request.what, report))?;
+    }
+    refuse(&request.what, &report)
+}
+
+/// What is said as a failure: that something is held, or that nothing was known of a contact.
+fn refuse(what: &What, report: &PurgeReport) -> Result<(), Failure> {
+    if !report.held.is_empty() {
+        let failure = Failure::failed(show::held(what, report));
+        return Err(failure.remedy("holds are shown by: cxonefs hold list; one ends with: cxonefs hold remove MASTER"));
+    }
+    if !report.unknown.is_empty() {
+        return Err(Failure::failed(show::unknown(report))
+            .remedy("the number is the one at the end of a folder's name, or one of contact.json's contact ids"));
+    }
+    Ok(())
 }
 
 fn ask_for(kept: &Kept, request: &PurgeRequest, bar: &ProgressBar) -> Result<PurgeReport, Failure> {
     match kept {
         Kept::Mounted(socket) => follow(socket, "/cache/purge", request, bar),
-        Kept::Directly(keeper) => keeper.purge(request, &mut |progress| at(bar, progress)).map_err(Failure::failed),
+        Kept::Directly(keeper) => {
+            let uid = rustix::process::getuid().as_raw();
+            keeper.purge(request, uid, &mut |progress| at(bar, progress)).map_err(Failure::failed)
+        }
     }
 }
 
-fn follow<T: serde::de::DeserializeOwned>(
+pub fn follow<T: serde::de::DeserializeOwned>(
     socket: &std::path::Path,
     what: &str,
     request: &impl serde::Serialize,
@@ -108,8 +143,9 @@ fn at(bar: &ProgressBar, progress: Progress) {
     bar.set_position(progress.done);
 }
 
-fn print<T: serde::Serialize>(json: bool, report: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+pub fn print<T: serde::Serialize>(json: bool, report: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failure> {
     let text = if json { serde_json::to_string_pretty(report).map_err(Failure::failed)? + "\n" } else { table(report) };
+    let text = if json { shown_json(&text) } else { shown_lines(&text) };
     match io::stdout().write_all(text.as_bytes()) {
         // Whoever read the other end has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -123,7 +159,7 @@ fn confirm(question: &str) -> Result<(), Failure> {
         return Err(Failure::usage("nobody can be asked here, and nothing was removed")
             .remedy("--yes removes without asking, --dry-run only tells"));
     }
-    eprint!("{question} [y/N] ");
+    eprint!("{} [y/N] ", shown_lines(question));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| Failure::failed(error).while_doing("reading the answer"))?;

@@ -36,8 +36,11 @@ pub fn stats(report: &CacheReport) -> String {
 pub fn verified(report: &VerifyReport) -> String {
     let (recordings, blocks) = (report.recordings, report.blocks);
     let damaged = report.damaged_blocks + report.damaged_recordings;
+    let hashed =
+        if report.hashed > 0 { format!(", {} compared with their SHA-256", report.hashed) } else { String::new() };
+    let damaged = damaged + report.mismatched.len() as u64;
     let verdict = if damaged == 0 { "all sound" } else { "not all sound" };
-    format!("{recordings} recordings, {blocks} blocks, {}: {verdict}\n", size(report.bytes))
+    format!("{recordings} recordings, {blocks} blocks, {}{hashed}: {verdict}\n", size(report.bytes))
 }
 
 /// What goes, in the words of a list.
@@ -78,9 +81,43 @@ pub fn purged(what: &What, report: &PurgeReport) -> String {
         (false, What::Media) => "removed",
         (false, _) => "erased",
     };
-    let nothing = matches!(what, What::Contacts(_)) && report.interactions + report.recordings + report.log_lines == 0;
-    let known = if nothing { " (nothing was known of it)" } else { "" };
-    format!("{verb}: {}{known}\n", list(what, report))
+    let mut text = format!("{verb}: {}\n", list(what, report));
+    if let Some(certificate) = &report.certificate {
+        // Plain data: it can be written.
+        text.push_str(&serde_json::to_string_pretty(certificate).unwrap_or_default());
+        text.push('\n');
+    }
+    text
+}
+
+/// That nothing was erased, or some bytes stay, because of holds.
+pub fn held(what: &What, report: &PurgeReport) -> String {
+    let holds = report.held.iter().map(|hold| {
+        let by = hold.user.clone().unwrap_or_else(|| format!("user {}", hold.uid));
+        format!("{} is held since {} by {by}: {}", hold.master_contact, hold.since, hold.reason)
+    });
+    let outcome = if *what == What::Media { "what is held stays" } else { "nothing was erased" };
+    format!("{outcome}: {}", holds.collect::<Vec<_>>().join("; "))
+}
+
+/// That nothing was known of some contacts.
+pub fn unknown(report: &PurgeReport) -> String {
+    let contacts = report.unknown.iter().map(|contact| {
+        let before = report.erased_before.iter().find(|before| before.contact == *contact);
+        before.map_or_else(
+            || format!("nothing is known of contact {contact}"),
+            |before| format!("contact {contact} was erased before, on {}; it is marked", before.at),
+        )
+    });
+    contacts.collect::<Vec<_>>().join("; ")
+}
+
+/// Which recordings are not what they were.
+pub fn mismatched(report: &VerifyReport) -> String {
+    let each = report.mismatched.iter().map(|found| {
+        format!("recording {} of contact {}, hashed on {}", found.recording + 1, found.master_contact, found.hashed_at)
+    });
+    format!("not what was hashed first: {}", each.collect::<Vec<_>>().join("; "))
 }
 
 #[cfg(test)]
@@ -97,7 +134,8 @@ mod tests {
             erased.starts_with("erased: 3.0 MiB of 2 recordings, 1 interactions") && erased.contains("4 lines"),
             "{erased}"
         );
-        assert!(purged(&What::Contacts(vec![7]), &PurgeReport::default()).contains("nothing was known"));
+        let nothing = PurgeReport { unknown: vec![7], ..PurgeReport::default() };
+        assert_eq!(unknown(&nothing), "nothing is known of contact 7");
         assert!(question(&What::All, &report).contains("paid for again"));
         assert!(purged(&What::All, &PurgeReport { dry_run: true, ..report }).starts_with("would go: "));
     }

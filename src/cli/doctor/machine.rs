@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::check::Check;
+use crate::base::locked;
 use crate::cli::preflight;
 use crate::config::{Config, Host};
 
@@ -50,7 +51,24 @@ pub fn checks(machine: &Machine, config: Option<&Config>) -> Vec<Check> {
         passthrough(machine, config),
         apparmor(machine),
         process_ids(machine),
+        locked_memory(config, locked::is_locked()),
     ]
+}
+
+fn locked_memory(config: Option<&Config>, is_locked: bool) -> Check {
+    const NAME: &str = "locked memory";
+    match config {
+        None => Check::skipped(NAME, "no configuration"),
+        Some(config) if config.cache.keys.current.is_none() => {
+            Check::ok(NAME, "not needed: there is no key of encryption")
+        }
+        Some(_) if is_locked => Check::ok(NAME, "keys are not swapped out"),
+        Some(_) => Check::hint(
+            NAME,
+            "the limit of locked memory is too low: keys may be swapped out",
+            "raise it (LimitMEMLOCK=1M in the unit, ulimit -l 1024), or use encrypted swap",
+        ),
+    }
 }
 
 fn device(path: &Path) -> Check {

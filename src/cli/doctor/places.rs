@@ -4,10 +4,14 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::check::Check;
 use crate::base::failure::Failure;
+use crate::base::{Clock as _, SystemClock};
 use crate::cli::units::size;
 use crate::config::{Config, Host};
+use crate::ops::audit::{self, Figures};
 use crate::ops::privacy;
 
 /// With less than this (bytes) for the state database, its next large day may not fit.
@@ -21,14 +25,19 @@ pub fn checks(config: &Config, host: &Host) -> Vec<Check> {
         cache_room(config, room(cache)),
         directory("state directory", state, host),
         state_room(state, room(state)),
+        audit_room(config, &audit::figures::measured(state).unwrap_or_default(), SystemClock.now()),
     ]
 }
 
 fn directory(name: &'static str, dir: &Path, host: &Host) -> Check {
     let shown = dir.display();
     let Ok(metadata) = std::fs::metadata(dir) else { return missing(name, dir) };
-    if metadata.is_dir() && metadata.uid() == host.euid && metadata.mode() & 0o077 != 0 && is_empty(dir) {
-        return Check::ok(name, format!("{shown} is empty and will be closed to others"));
+    if metadata.is_dir()
+        && metadata.uid() == host.euid
+        && metadata.mode() & 0o077 != 0
+        && privacy::holds_nothing_for_others(dir).unwrap_or(false)
+    {
+        return Check::ok(name, format!("{shown} holds nothing for others and will be closed to them"));
     }
     match privacy::private_dir(dir) {
         Ok(()) => Check::ok(name, format!("{shown}, mode {:04o}", metadata.mode() & 0o7777)),
@@ -43,14 +52,10 @@ fn missing(name: &'static str, dir: &Path) -> Check {
         Ok(_) => Check::ok(name, format!("{} will be created", dir.display())),
         Err(error) => Check::failed(
             name,
-            format!("{} cannot be created in {}: {error}", dir.display(), above.display()),
+            format!("{} cannot be created in {}: {}", dir.display(), above.display(), crate::base::chain(&error)),
             format!("as root: install -d -m 700 -o $USER {}; or choose another directory", dir.display()),
         ),
     }
-}
-
-fn is_empty(dir: &Path) -> bool {
-    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// The directory itself, or the nearest one above it that is there.
@@ -84,7 +89,7 @@ fn cache_room(config: &Config, free: Option<u64>) -> Check {
             "lower cache.size, or choose a cache.dir with more room",
         );
     }
-    Check::ok(NAME, format!("{} free for at most {}", size(free), size(wanted)))
+    Check::ok(NAME, format!("{} free; the cache takes up to {} of it (cache.size)", size(free), size(wanted)))
 }
 
 /// Bytes on disk below a directory of ours, two levels deep as the cache is.
@@ -105,6 +110,21 @@ fn state_room(dir: &Path, free: Option<u64>) -> Check {
         ),
         Some(free) => Check::ok(NAME, format!("{} free", size(free))),
     }
+}
+
+/// Whether the audit log fits for as long as it is kept.
+fn audit_room(config: &Config, figures: &Figures, now: Timestamp) -> Check {
+    const NAME: &str = "audit log space";
+    let keep_s = config.audit.keep.as_secs_f64();
+    if figures.files == 0 {
+        return Check::skipped(NAME, "there is no audit log yet; 100,000 opens a day need about 8 GB in 400 days");
+    }
+    if let Some(warning) = figures.warning(keep_s, now) {
+        return Check::hint(NAME, warning, "free some space, choose another state.dir, or lower audit.keep");
+    }
+    let need = figures.need_bytes(keep_s, now);
+    let need = need.map_or_else(String::new, |need| format!(", about {} within audit.keep", size(need)));
+    Check::ok(NAME, format!("{} in {} files{need}", size(figures.bytes()), figures.files))
 }
 
 #[cfg(test)]
@@ -171,5 +191,10 @@ mod tests {
         assert_eq!(state_room(dir.path(), Some(1 << 20)).outcome, Outcome::Failed);
         assert_eq!(state_room(dir.path(), Some(1 << 30)).outcome, Outcome::Ok);
         assert!(room(&dir.path().join("not/yet")).is_some());
+        let now = SystemClock.now();
+        let figures = Figures { files: 1, closed_bytes: 1 << 20, free_bytes: Some(1 << 40), ..Figures::default() };
+        assert_eq!(audit_room(&config, &figures, now).outcome, Outcome::Ok);
+        let small = Figures { free_bytes: Some(1 << 20), ..figures };
+        assert_eq!(audit_room(&config, &small, now).outcome, Outcome::Hint);
     }
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::check::Check;
-use crate::base::Clock;
+use super::network;
 use crate::base::failure::{Failure, chain};
+use crate::base::{Clock, span};
 use crate::config::Config;
 use crate::cxone::{Service, Tenant};
 use crate::daemon::assemble;
-use crate::net::{ApiError, ApiErrorKind};
+use crate::net::{ApiError, ApiErrorKind, Proxies};
 
 /// Signed links and tokens end by the tenant's clock; ours may differ by as much.
 const SKEW_MAX: SignedDuration = SignedDuration::from_secs(60);
@@ -24,12 +25,18 @@ const STEPS: [&str; 6] = ["login", "discovery", "reporting", "playback", "clock"
 
 /// Goes through all of it; what needs a step that failed is skipped.
 pub async fn checks(config: &Config, tenant: &Tenant, clock: &Arc<dyn Clock>) -> Vec<Check> {
-    let mut checks = Vec::new();
+    let mut checks = vec![network::certificates(config)];
     let reached = reach(config, tenant, clock, &mut checks).await;
-    if reached && log_in(config, tenant, &mut checks).await {
+    let mut endpoints = Vec::new();
+    if reached {
+        checks.extend(network::interception(config, clock).await);
+        endpoints = log_in(config, tenant, &mut checks).await;
+    }
+    if !endpoints.is_empty() {
         checks.push(reporting(tenant, clock.now()).await);
         checks.push(playback(tenant).await);
     }
+    checks.insert(0, network::proxy(config, &Proxies::from_environment(), &endpoints));
     for step in STEPS.into_iter().rev() {
         if !checks.iter().any(|check| check.name == step) {
             checks.push(Check::skipped(step, "a step before it failed"));
@@ -57,20 +64,18 @@ async fn name(config: &Config) -> Check {
     const NAME: &str = "name resolution";
     let url = config.tenant.auth_endpoint.as_ref().unwrap_or(&config.tenant.issuer);
     let Some(url::Host::Domain(host)) = url.host() else { return Check::ok(NAME, "not needed: it is an address") };
+    if Proxies::from_environment().of(url).is_some() {
+        return Check::ok(NAME, format!("not needed: the proxy resolves {host}"));
+    }
     let lookup = tokio::net::lookup_host((host, url.port_or_known_default().unwrap_or(443)));
     let failed = match tokio::time::timeout(LOOKUP_WITHIN, lookup).await {
         Ok(Ok(mut addresses)) => match addresses.next() {
             Some(address) => return Check::ok(NAME, format!("{host} is {}", address.ip())),
             None => String::from("no address"),
         },
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => chain(&error),
         Err(_) => String::from("no answer"),
     };
-    let proxied =
-        ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().any(|name| std::env::var_os(name).is_some());
-    if proxied {
-        return Check::ok(NAME, format!("{host} is not known here; a proxy is asked"));
-    }
     Check::failed(
         NAME,
         format!("{host}: {failed}"),
@@ -79,10 +84,9 @@ async fn name(config: &Config) -> Check {
 }
 
 fn connection_remedy(error: &ApiError) -> &'static str {
-    let said = chain(error).to_ascii_lowercase();
-    if said.contains("certificate") || said.contains("tls") {
-        "the tenant's certificate is not trusted: install the package ca-certificates; where a proxy opens TLS, install its CA \
-         (update-ca-certificates); a wrong clock does it, too"
+    if network::is_of_certificates(error) {
+        "the tenant's certificate is not trusted: install the package ca-certificates; where a proxy opens TLS, name its authority's \
+         certificate in tenant.ca_file (and media.ca_file), or install it (update-ca-certificates); a wrong clock does it, too"
     } else {
         "check the network, the firewall (HTTPS, port 443) and the proxy (HTTPS_PROXY), and that tenant.issuer is right"
     }
@@ -92,35 +96,36 @@ fn skew(told: Option<Timestamp>, now: Timestamp) -> Check {
     const NAME: &str = "clock";
     let Some(told) = told else { return Check::skipped(NAME, "the tenant does not tell its time") };
     let skew = now.duration_since(told);
+    let apart = Duration::from_secs(skew.as_secs().unsigned_abs());
     if skew.abs() <= SKEW_MAX {
-        return Check::ok(NAME, format!("{} s from the tenant's", skew.as_secs().abs()));
+        return Check::ok(NAME, format!("{} from the tenant's", span::words(apart)));
     }
     let direction = if skew.is_positive() { "ahead of" } else { "behind" };
     Check::failed(
         NAME,
-        format!("this machine is {} s {direction} the tenant", skew.as_secs().abs()),
+        format!("this machine's clock is {} {direction} the tenant's", span::words(apart)),
         "set the clock: timedatectl set-ntp true",
     )
 }
 
-/// Login and discovery. False: there is no session.
-async fn log_in(config: &Config, tenant: &Tenant, checks: &mut Vec<Check>) -> bool {
+/// Login and discovery: the endpoints; none where there is no session.
+async fn log_in(config: &Config, tenant: &Tenant, checks: &mut Vec<Check>) -> Vec<String> {
     match tenant.endpoints().await {
         Ok((api, playback)) => {
             checks.push(Check::ok("login", format!("as {}", config.tenant.access_key_id)));
             checks.push(Check::ok("discovery", format!("reporting at {api}, playback at {playback}")));
-            true
+            vec![api, playback]
         }
         Err(error) if error.to_string().starts_with("discovery") => {
             checks.push(Check::ok("login", format!("as {}", config.tenant.access_key_id)));
             let failure = Failure::failed(error)
                 .remedy("check tenant.issuer; or name the endpoints: tenant.api_endpoint and tenant.playback_endpoint");
             checks.push(Check::of_failure("discovery", &failure));
-            false
+            Vec::new()
         }
         Err(error) => {
             checks.push(Check::of_failure("login", &assemble::login_failure(error, config)));
-            false
+            Vec::new()
         }
     }
 }
@@ -168,10 +173,11 @@ mod tests {
         assert_eq!(skew(None, now).outcome, Outcome::Skipped);
         let ahead = at(-3600);
         assert!(
-            ahead.detail.contains("3600 s ahead of") && ahead.remedy.unwrap().contains("timedatectl"),
+            ahead.detail.contains("1 h ahead of") && ahead.remedy.unwrap().contains("timedatectl"),
             "{}",
             ahead.detail
         );
+        assert!(at(-40 * 86_400).detail.contains("40 days ahead of"), "{}", at(-40 * 86_400).detail);
         assert!(at(3600).detail.contains("behind"));
     }
 

@@ -18,14 +18,16 @@ pub fn line(question: &str, default: &str) -> Result<String, Failure> {
 
 /// One line that the terminal does not show.
 pub fn secret(question: &str) -> Result<SecretString, Failure> {
-    let hidden = Hidden::begin().map_err(failed)?;
-    let answer = read(&format!("{question}: "));
-    drop(hidden);
-    println!();
-    let answer = answer.map_err(failed)?;
-    match answer.trim() {
-        "" => Err(Failure::usage("without its secret the access key is of no use")),
-        secret => Ok(SecretString::from(secret)),
+    loop {
+        let hidden = Hidden::begin().map_err(failed)?;
+        let answer = read(&format!("{question}: "));
+        drop(hidden);
+        println!();
+        let answer = answer.map_err(failed)?;
+        match answer.trim() {
+            "" => println!("  without its secret the access key is of no use"),
+            secret => return Ok(SecretString::from(secret)),
+        }
     }
 }
 
@@ -33,7 +35,9 @@ fn read(prompt: &str) -> io::Result<Zeroizing<String>> {
     print!("{prompt}");
     io::stdout().flush()?;
     let mut answer = Zeroizing::new(String::with_capacity(4096));
-    io::stdin().lock().read_line(&mut answer)?;
+    if io::stdin().lock().read_line(&mut answer)? == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal was closed"));
+    }
     Ok(answer)
 }
 

@@ -2,13 +2,15 @@
 //!
 //! Names of processes are chosen by whoever runs them: nothing in them reaches a terminal or a spreadsheet as more than text.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::base::Day;
+use crate::base::shown::shown_json;
+use crate::base::{Day, shown};
 use crate::catalog::{ERASED_COMM, ERASED_UID, LedgerRow};
 use crate::cli::args::LedgerBy;
 
@@ -20,23 +22,21 @@ pub enum Form {
     Csv,
 }
 
-/// Names of users by their ids.
-pub struct Users(HashMap<u32, String>);
+/// Names of users by their ids, each asked for once.
+pub struct Users {
+    look_up: fn(u32) -> Option<String>,
+    known: RefCell<HashMap<u32, String>>,
+}
 
 impl Users {
-    /// From the text of `/etc/passwd`.
-    pub fn read(passwd: &str) -> Users {
-        let entry = |line: &str| {
-            let mut fields = line.split(':');
-            let name = fields.next()?.to_owned();
-            Some((fields.nth(1)?.parse().ok()?, name))
-        };
-        Users(passwd.lines().filter_map(entry).collect())
+    pub fn new(look_up: fn(u32) -> Option<String>) -> Users {
+        Users { look_up, known: RefCell::default() }
     }
 
     /// The user's name, else the number.
-    fn name(&self, uid: u32) -> String {
-        self.0.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
+    pub fn name(&self, uid: u32) -> String {
+        let mut known = self.known.borrow_mut();
+        known.entry(uid).or_insert_with(|| (self.look_up)(uid).unwrap_or_else(|| uid.to_string())).clone()
     }
 }
 
@@ -122,7 +122,7 @@ impl Report {
                     "time": row.at.to_string(), "interaction": interaction, "why": row.reason, "uid": uid,
                     "user": user, "program": row.comm, "pid": pid, "outcome": row.outcome, "billed": row.is_billed(),
                 });
-                writeln!(output, "{object}")
+                writeln!(output, "{}", shown_json(&object.to_string()))
             }
         }
     }
@@ -192,7 +192,7 @@ impl Report {
                     object.insert(String::from("billed"), totals.billed.into());
                     object.insert(String::from("found"), totals.found.into());
                     object.insert(String::from("not_billed"), totals.unbilled.into());
-                    writeln!(output, "{}", Value::Object(object))?;
+                    writeln!(output, "{}", shown_json(&Value::Object(object).to_string()))?;
                 }
                 Ok(())
             }
@@ -220,11 +220,11 @@ fn in_words(totals: &Totals) -> String {
 
 /// Safe for a terminal.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    shown(text).into_owned()
 }
 
 /// One line as RFC 4180 has it. A field that a spreadsheet would take for a formula is marked as text.
-fn csv_line(fields: &[String], output: &mut impl Write) -> io::Result<()> {
+pub fn csv_line(fields: &[String], output: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let quoted = fields.iter().map(|field| {
         let field =
             if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field.clone() };
@@ -257,7 +257,11 @@ mod tests {
         Report {
             form,
             zone,
-            users: Users::read("root:x:0:0:root:/root:/bin/sh\nrosa:x:1000:1000::/home/rosa:/bin/sh\n#odd"),
+            users: Users::new(|uid| match uid {
+                0 => Some("root".into()),
+                1000 => Some("rosa".into()),
+                _ => None,
+            }),
         }
     }
 
@@ -305,7 +309,7 @@ mod tests {
             "2026-11-01 22:59:59    701000000122  open  rosa          restic                42  found"
         );
         assert!(lines[2].ends_with("throttled (not billed)"));
-        assert!(lines[3].contains("77 ") && lines[3].contains("evil?[2J") && lines[3].ends_with("unknown"));
+        assert!(lines[3].contains("77 ") && lines[3].contains("evil\u{fffd}[2J") && lines[3].ends_with("unknown"));
         assert_eq!(lines[5], "3 calls billed, 1 call not");
     }
 

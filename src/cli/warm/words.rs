@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::cli::units::{duration, size};
+use crate::base::span;
+use crate::cli::units::size;
 use crate::ops::warm::{WarmCost, WarmProgress};
 
 /// What an interaction counts for beside its bytes, in bytes: about what a call takes, at ten megabytes a second.
@@ -23,8 +24,8 @@ pub fn cost(cost: &WarmCost) -> String {
     };
     let _ = writeln!(text, "  recordings    {} with {}{guessed}", cost.recordings, size(cost.bytes));
     if cost.limit_time_s > 0.0 {
-        let time = duration(Duration::try_from_secs_f64(cost.limit_time_s).unwrap_or(Duration::MAX));
-        let _ = writeln!(text, "  rate limit    makes the calls take up to {time}");
+        let time = span::words(Duration::try_from_secs_f64(cost.limit_time_s).unwrap_or(Duration::MAX));
+        let _ = writeln!(text, "  rate limit    makes the calls take about {time}, longer if others call too");
     }
     if cost.bytes > cost.cache_bytes / 10 * 9 {
         let _ = writeln!(
@@ -68,6 +69,9 @@ pub fn result(progress: &WarmProgress) -> String {
         progress.calls,
         size(progress.bytes)
     );
+    if progress.never > 0 {
+        let _ = write!(text, "; {} recordings left out, for cache.never keeps them off the disk", progress.never);
+    }
     if progress.left_out > 0 {
         let _ = write!(text, "; {} recordings left out, for they do not fit into the cache", progress.left_out);
     }
@@ -95,7 +99,7 @@ mod tests {
         assert_eq!(
             cost(&some),
             "300 interactions\n  billed calls  200 of 900 that today's budget still allows\n  recordings    150 with 3.0 GiB, of which \
-             1.0 GiB are an estimate\n  rate limit    makes the calls take up to 5m\n"
+             1.0 GiB are an estimate\n  rate limit    makes the calls take about 5 min, longer if others call too\n"
         );
         let much = WarmCost { budget_left: Some(20), bytes: 20 << 30, bytes_guessed: 0, limit_time_s: 0.0, ..some };
         let text = cost(&much);

@@ -6,11 +6,11 @@ use reqwest::Method;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::cxone::address;
+use crate::base::chain;
 use crate::cxone::auth::jwt::Claims;
 use crate::cxone::http::{Call, Http, LOGIN_BYTES_MAX};
-use crate::cxone::lenient;
 use crate::cxone::settings::{CallClass, TenantSettings};
+use crate::cxone::{address, lenient};
 use crate::net::error::{ApiError, ApiErrorKind};
 
 /// Bases of the two APIs.
@@ -103,7 +103,11 @@ pub(in crate::cxone) async fn find(
         Ok(discovery) => resolve(settings, &discovery, claims),
         Err(error) => match &settings.api_endpoint {
             Some(api) => {
-                tracing::warn!(%error, "discovery failed: listing goes on at tenant.api_endpoint; nothing is played until discovery succeeds or tenant.playback_endpoint is set");
+                let error = chain(&error);
+                tracing::warn!(
+                    error,
+                    "discovery failed ({error}): listing goes on at tenant.api_endpoint; nothing is played until discovery succeeds or tenant.playback_endpoint is set"
+                );
                 Ok(Endpoints { api: api.clone(), playback: api.clone(), provisional: true })
             }
             None => Err(error),
@@ -173,6 +177,8 @@ mod tests {
             api_endpoint: None,
             playback_endpoint: None,
             reporting_version: "v30.0".into(),
+            login_hosts: Vec::new(),
+            ca: None,
             times: CallTimes::with_billed(Duration::from_secs(1)),
         }
     }

@@ -10,12 +10,11 @@ use serde_json::{Value, json};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::cxone::address;
 use crate::cxone::auth::endpoints::Discovery;
 use crate::cxone::auth::jwt::Claims;
 use crate::cxone::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
-use crate::cxone::lenient;
-use crate::cxone::settings::{CallClass, ClientCredentials, Credentials, TenantSettings};
+use crate::cxone::settings::{CallClass, ClientCredentials, TenantSettings};
+use crate::cxone::{address, lenient};
 use crate::net::error::{ApiError, ApiErrorKind};
 
 /// The life of a token that states none.
@@ -62,13 +61,13 @@ fn access_key_base(settings: &TenantSettings) -> Result<(Url, bool), ApiError> {
 
 async fn with_access_key(http: &Http, settings: &TenantSettings) -> Result<Token, ApiError> {
     let (base, guessed) = access_key_base(settings)?;
-    let mut refused = match post_access_key(http, &base, &settings.credentials).await {
+    let mut refused = match post_access_key(http, &base, settings).await {
         Err(error) if guessed && no_login_there(&error) => error,
         outcome => return outcome,
     };
     let discovery = Discovery::ask(http, &settings.issuer, None).await?;
     for base in discovery.login_bases(&settings.issuer) {
-        match post_access_key(http, &base, &settings.credentials).await {
+        match post_access_key(http, &base, settings).await {
             Err(error) if no_login_there(&error) => refused = error,
             outcome => return outcome,
         }
@@ -76,11 +75,26 @@ async fn with_access_key(http: &Http, settings: &TenantSettings) -> Result<Token
     Err(refused)
 }
 
+/// Another host may log us in: this one does not, or nothing may be sent to it.
 fn no_login_there(error: &ApiError) -> bool {
-    matches!(error.status, Some(404 | 405))
+    matches!(error.status, Some(404 | 405)) || error.kind == ApiErrorKind::Configuration
 }
 
-async fn post_access_key(http: &Http, base: &Url, credentials: &Credentials) -> Result<Token, ApiError> {
+/// Whether key and password may go to this host: to any that configuration and discovery lead to, unless `tenant.login_hosts` names some.
+pub(in crate::cxone) fn check_host(settings: &TenantSettings, url: &Url) -> Result<(), ApiError> {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    if settings.login_hosts.is_empty() || settings.login_hosts.iter().any(|pattern| pattern.names(&host)) {
+        return Ok(());
+    }
+    let message = format!(
+        "login: {host} is not in tenant.login_hosts, so the access key was not sent there; if the host is right, add it to the list"
+    );
+    Err(ApiError::new(ApiErrorKind::Configuration, message))
+}
+
+async fn post_access_key(http: &Http, base: &Url, settings: &TenantSettings) -> Result<Token, ApiError> {
+    check_host(settings, base)?;
+    let credentials = &settings.credentials;
     let url = address::join(base, "authentication/v1/token/access-key");
     let body = json!({
         "accessKeyId": credentials.access_key_id,
@@ -96,6 +110,7 @@ async fn with_password_grant(
     client: &ClientCredentials,
 ) -> Result<Token, ApiError> {
     let url = token_endpoint(http, settings).await?;
+    check_host(settings, &url)?;
     let credentials = &settings.credentials;
     let secrets = [&credentials.access_key_secret, &client.client_secret];
     let grant = [
@@ -128,7 +143,8 @@ async fn token_endpoint(http: &Http, settings: &TenantSettings) -> Result<Url, A
     match (ask.await, &settings.auth_endpoint) {
         (Ok(url), _) => Ok(url),
         (Err(error), Some(base)) => {
-            tracing::warn!(%error, "openid discovery failed; using the configured auth_endpoint");
+            let error = crate::base::chain(&error);
+            tracing::warn!(error, "OpenID discovery failed ({error}): the login goes to tenant.auth_endpoint");
             Ok(address::join(base, "auth/token"))
         }
         (Err(error), None) => Err(error),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
-use crate::base::Clock;
+use crate::base::{Clock, chain, span};
 use crate::cxone::address;
 use crate::cxone::auth::endpoints::{self, Endpoints};
 use crate::cxone::auth::identity::TenantIdentity;
@@ -40,6 +40,12 @@ pub(in crate::cxone) struct Session {
     pub identity: TenantIdentity,
     renew_at: Timestamp,
     ends_at: Timestamp,
+}
+
+/// Where credentials come from that may change while they are in use.
+pub trait CredentialsSource: Send + Sync + 'static {
+    /// Other ones than it gave before, if there are any. Asked where a login is due; may wait for the disk.
+    fn renewed(&self) -> Option<Credentials>;
 }
 
 /// How the login is, for `status`.
@@ -75,16 +81,28 @@ enum Need {
 
 pub(in crate::cxone) struct Auth {
     settings: Mutex<Arc<TenantSettings>>,
+    source: Mutex<Option<Arc<dyn CredentialsSource>>>,
     http: Arc<Http>,
     clock: Arc<dyn Clock>,
     retry: RetryPolicy,
     turn: Semaphore,
     state: Mutex<State>,
+    /// The tenant that what is at hand belongs to, as soon as it is known: credentials may change, the tenant may not.
+    tenant: Mutex<Option<TenantIdentity>>,
 }
 
 impl Auth {
     pub fn new(settings: Arc<TenantSettings>, http: Arc<Http>, clock: Arc<dyn Clock>, retry: RetryPolicy) -> Auth {
-        Auth { settings: Mutex::new(settings), http, clock, retry, turn: Semaphore::new(1), state: Mutex::default() }
+        Auth {
+            settings: Mutex::new(settings),
+            source: Mutex::new(None),
+            http,
+            clock,
+            retry,
+            turn: Semaphore::new(1),
+            state: Mutex::default(),
+            tenant: Mutex::new(None),
+        }
     }
 
     /// The session, after a login if there is none or it is due for renewal.
@@ -98,6 +116,11 @@ impl Auth {
     }
 
     async fn obtain(&self, need: Need) -> Result<Arc<Session>, ApiError> {
+        let usable = self.at_hand(&self.state(), need);
+        match usable {
+            Some(Ok(session)) => return Ok(session),
+            Some(Err(_)) | None => self.look_for_others().await,
+        }
         let seen = {
             let state = self.state();
             if let Some(outcome) = self.at_hand(&state, need) {
@@ -120,6 +143,44 @@ impl Auth {
         };
         let outcome = self.log_in(previous.as_deref()).await;
         self.conclude(need, outcome)
+    }
+
+    /// Refuses logins that reach another tenant from now on.
+    pub fn belongs_to(&self, tenant: TenantIdentity) {
+        *self.tenant.lock().unwrap_or_else(PoisonError::into_inner) = Some(tenant);
+    }
+
+    /// The first login tells the tenant; the others must reach the same one.
+    fn check_tenant(&self, reached: &TenantIdentity) -> Result<(), ApiError> {
+        let mut tenant = self.tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*tenant {
+            Some(known) if !known.is_same(reached) => {
+                let message = format!(
+                    "login: the access key is one of {reached}, and what is mounted belongs to {known}: mount it on its own, with a state.dir and \
+                     cache.dir of its own"
+                );
+                Err(ApiError::new(ApiErrorKind::Denied, message))
+            }
+            Some(_) => Ok(()),
+            None => {
+                *tenant = Some(reached.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Has credentials looked for at `source` whenever a login is due.
+    pub fn watch(&self, source: Arc<dyn CredentialsSource>) {
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    }
+
+    /// Takes over credentials that have changed.
+    async fn look_for_others(&self) {
+        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(source) = source else { return };
+        if let Ok(Some(credentials)) = tokio::task::spawn_blocking(move || source.renewed()).await {
+            self.adopt(credentials);
+        }
     }
 
     /// Logs in with these from now on, and forgets that a login was refused.
@@ -186,12 +247,21 @@ impl Auth {
                 state.failure = Some((now, error.clone()));
                 if error.kind == ApiErrorKind::Denied {
                     state.refusals = state.refusals.saturating_add(1);
-                    let again_in_s = refusal_stands(state.refusals).as_secs();
-                    tracing::warn!(%error, again_in_s, "the login is refused: not repeated before; SIGHUP repeats it at once");
+                    let again = span::words(refusal_stands(state.refusals));
+                    let (again_in_s, error) = (refusal_stands(state.refusals).as_secs(), chain(&error));
+                    tracing::warn!(
+                        error,
+                        again_in_s,
+                        "the login is refused ({error}): not repeated before {again} have passed; correct the secret's file, which is noticed when a login is due, or the key, and SIGHUP repeats it at once"
+                    );
                 }
                 match (&state.session, need) {
                     (Some(session), Need::Fresh) if error.is_transient() && now < session.ends_at => {
-                        tracing::warn!(%error, "renewing the login failed; the token is good for a while");
+                        let error = chain(&error);
+                        tracing::warn!(
+                            error,
+                            "the login could not be renewed ({error}): the present token is used as long as it is good"
+                        );
                         Ok(session.clone())
                     }
                     _ => Err(error),
@@ -210,13 +280,14 @@ impl Auth {
             _ => self.retry.run(jitter, || endpoints::find(&self.http, &settings, &token.claims)).await?,
         };
         let serial = previous.map_or(1, |previous| previous.serial + 1);
-        tracing::info!(serial, life_s = token.life.as_secs(), api = %endpoints.api, playback = %endpoints.playback, "logged in");
+        tracing::info!(serial, life_s = token.life.as_secs(), api = %endpoints.api, playback = %endpoints.playback, "logged in for {}: reporting at {}, playback at {}", span::words(token.life), endpoints.api, endpoints.playback);
         let after = |span: Duration| obtained_at.saturating_add(span).unwrap_or(Timestamp::MAX);
         let identity = TenantIdentity {
             tenant_id: token.claims.tenant_id,
             business_unit: token.claims.business_unit,
             api_endpoint: address::host_and_port(&endpoints.api),
         };
+        self.check_tenant(&identity)?;
         Ok(Session {
             serial,
             token: token.access,

@@ -75,7 +75,7 @@ fn read(answer: &Answer, master: MasterId, plain_loopback: bool) -> Result<Playb
 }
 
 fn has_content(playback: &Playback) -> bool {
-    playback.items.iter().any(|item| item.media.is_some() || item.chat.is_some() || item.email.is_some())
+    playback.items.iter().any(|item| item.media.is_some() || item.chat.is_some() || !item.emails.is_empty())
 }
 
 /// An answer that is no document; `why` says what is wrong with it.

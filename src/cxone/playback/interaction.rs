@@ -102,11 +102,11 @@ fn item(element: &Value, plain_loopback: bool) -> PlaybackItem {
     let media = url.and_then(|url| match link::read(&url, plain_loopback) {
         Ok(link) => Some(link),
         Err(bad) => {
-            tracing::warn!(%bad, "a recording is left out");
+            tracing::warn!(%bad, "a recording of an answer is left out, because its link may not be fetched: {bad}");
             None
         }
     });
-    PlaybackItem { media, chat: chat(data), email: email(data) }
+    PlaybackItem { media, chat: chat(data), emails: emails(data) }
 }
 
 fn chat(data: &Map<String, Value>) -> Option<Vec<ChatMessage>> {
@@ -135,8 +135,18 @@ fn said_at(time: &Value) -> String {
     }
 }
 
-fn email(data: &Map<String, Value>) -> Option<EmailContent> {
-    let content = lenient::find(data, &["content"])?.as_object()?;
+/// One email as `content`, or several as a list of contents, each bare or in an element of its own.
+fn emails(data: &Map<String, Value>) -> Vec<EmailContent> {
+    let contents = ["content", "contents", "emails"].into_iter().filter_map(|name| lenient::find(data, &[name]));
+    let contents = contents.flat_map(|content| match content {
+        Value::Array(contents) => contents.iter().collect(),
+        one => vec![one],
+    });
+    contents.filter_map(Value::as_object).filter_map(email).take(ITEMS_MAX).collect()
+}
+
+fn email(content: &Map<String, Value>) -> Option<EmailContent> {
+    let content = lenient::find(content, &["content"]).and_then(Value::as_object).unwrap_or(content);
     let known = ["sentTime", "from", "to", "cc", "bcc", "subject", "body"];
     if !known.iter().any(|name| lenient::find(content, &[name]).is_some()) {
         return None;
@@ -250,6 +260,21 @@ mod tests {
     }
 
     #[test]
+    fn several_emails_of_one_element_are_read_in_order() {
+        let one = |subject: &str| json!({"subject": subject, "body": "x"});
+        for data in [
+            json!({"content": [one("first"), one("second"), null]}),
+            json!({"contents": [one("first"), one("second")]}),
+            json!({"emails": [{"content": one("first")}, {"content": one("second")}]}),
+            json!({"content": one("first"), "emails": [one("second"), {"read": true}]}),
+        ] {
+            let found = playback(json!({"interactions": [{"@type": "email", "data": data.clone()}]}));
+            let subjects: Vec<&str> = found.items[0].emails.iter().map(|email| email.subject.as_str()).collect();
+            assert_eq!(subjects, ["first", "second"], "{data}");
+        }
+    }
+
+    #[test]
     fn chats_and_emails_are_read_leniently() {
         let found = playback(json!({"interactions": [
             {"@type": "chat", "data": {"messages": [
@@ -264,14 +289,14 @@ mod tests {
         assert_eq!(messages.len(), 2);
         assert_eq!((messages[0].participant_name.as_str(), messages[0].text.as_str()), ("Rosa", "hi"));
         assert_eq!((messages[1].text.as_str(), messages[1].time.as_str()), ("7", "2026-11-02T09:00:00.000Z"));
-        let email = found.items[1].email.as_ref().unwrap();
+        let email = &found.items[1].emails[0];
         assert_eq!(email.sent.unwrap().to_string(), "2026-11-02T08:59:31.5Z");
         assert_eq!(
             (email.from.as_str(), email.subject.as_str(), email.body.as_str()),
             ("a@x.example", "s", "<p>b</p>")
         );
         assert_eq!((email.to.len(), email.cc.len(), email.bcc.len()), (2, 2, 0));
-        assert!(found.items[2].chat.is_none() && found.items[3].email.is_none());
+        assert!(found.items[2].chat.is_none() && found.items[3].emails.is_empty());
     }
 
     #[test]

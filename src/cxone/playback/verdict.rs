@@ -108,7 +108,8 @@ fn is_missing(said: &Said<'_>, lower: &str) -> bool {
         return false;
     }
     let about_others = tokens(lower).any(|token| OTHERS.contains(&token));
-    match serde_json::from_slice(said.body) {
+    let explained = said.body.get(..text::EXPLAINED_BYTES_MAX + 1).is_none();
+    match serde_json::from_slice(if explained { said.body } else { &[] }) {
         Ok(Value::Object(object)) => {
             let has_code = CODES.iter().any(|field| object.contains_key(*field));
             !about_others && (has_code || object.is_empty())

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -12,6 +13,12 @@ use crate::cxone::reporting::page::Page;
 
 /// Unreadable records of one listing that are logged one by one; the rest are only counted.
 const UNREADABLE_LOGGED_MAX: u64 = 20;
+
+/// What a record takes in memory, about. Its names count as far as it shares them with no other.
+fn bytes_of(record: &ContactRecord) -> usize {
+    let shape = &record.json.shape;
+    size_of::<ContactRecord>() + record.json.values.len() + shape.len() / Arc::strong_count(shape).max(1)
+}
 
 /// Collects the rows of one listing.
 #[derive(Default)]
@@ -31,7 +38,7 @@ impl Gather {
     }
 
     fn keep(&mut self, record: ContactRecord) {
-        let bytes = record.json.values.len();
+        let bytes = bytes_of(&record);
         match self.legs.entry(record.contact_id) {
             Entry::Vacant(vacant) => {
                 vacant.insert(record);
@@ -84,7 +91,9 @@ impl Gather {
             tracing::warn!(
                 skipped = self.skipped,
                 legs = self.legs.len(),
-                "contact records that cannot be read are not shown"
+                "{} of {} contact records cannot be read and are not shown; cxonefs status counts them by day",
+                self.skipped,
+                self.skipped + self.legs.len() as u64
             );
         }
         let mut contacts: Vec<ContactRecord> = self.legs.into_values().collect();
@@ -96,7 +105,7 @@ impl Gather {
 /// Logs why records cannot be read, unless so many were logged `before`.
 pub(in crate::cxone) fn note_unreadable(described: &[Unreadable], before: u64) {
     for (unreadable, _) in described.iter().zip(before..UNREADABLE_LOGGED_MAX) {
-        tracing::warn!(why = unreadable.why, keys = ?unreadable.keys, "a contact record cannot be read; skipped");
+        tracing::warn!(why = unreadable.why, keys = ?unreadable.keys, "a contact record cannot be read and is not shown ({}); its fields are {:?}", unreadable.why, unreadable.keys);
     }
 }
 

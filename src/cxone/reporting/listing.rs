@@ -49,6 +49,9 @@ const DESCRIBED_BYTES_MAX: usize = 64 * 1024;
 
 const LISTING: Call = Call { operation: "listing contacts", class: CallClass::Page, body_max: PAGE_BYTES_MAX };
 
+/// The least of a listing, in the time of a probe.
+const SOUNDING: Call = Call { class: CallClass::Login, ..LISTING };
+
 /// What is shared by all listings of a tenant.
 pub(in crate::cxone) struct Listings {
     held: Semaphore,
@@ -96,10 +99,17 @@ pub(in crate::cxone) async fn completed_contacts(
         let part = match part(inner, slice, progress).await {
             Ok(part) => part,
             Err(error) => {
-                let smaller =
-                    slices::trouble(&error).and_then(|trouble| Some((slices::smaller(&slice, trouble)?, trouble)));
-                let Some((smaller, trouble)) = smaller else { return Err(error) };
-                tracing::info!(start = %start, slices = smaller.len(), top = smaller[0].top, %error, "listing in smaller parts");
+                let Some(trouble) = slices::trouble(&error) else { return Err(error) };
+                let smaller = slices::smaller(&slice, trouble);
+                let answers = trouble != Trouble::Slow || answers_at_all(inner, &slice).await;
+                let Some(smaller) = smaller.filter(|_| answers) else {
+                    let (words, id) = (trouble.words(), error.correlation_id.as_deref());
+                    let (said, lost, remedy) = (crate::base::chain(&error), words.lost, words.remedy);
+                    tracing::warn!(start = %start, error = said, correlation_id = id, remedy, "{lost} (from {start}): {said}; {remedy}");
+                    return Err(error);
+                };
+                let (error, mended) = (crate::base::chain(&error), trouble.words().mended);
+                tracing::info!(start = %start, slices = smaller.len(), top = smaller[0].top, error, "{mended} (from {start}: {error})");
                 instead_of = Some(trouble);
                 todo.extend(smaller.into_iter().rev());
                 continue;
@@ -117,12 +127,12 @@ pub(in crate::cxone) async fn completed_contacts(
         if part.end == End::Repeats
             && let Some(smaller) = slices::smaller(&slice, Trouble::TooLong)
         {
-            tracing::info!(start = %start, "the tenant repeats its first page; listing in smaller parts");
+            tracing::info!(start = %start, "the tenant repeats its first page: the listing from {start} goes on in smaller parts");
             todo.extend(smaller.into_iter().rev());
             continue;
         }
         if part.end == End::Repeats {
-            tracing::warn!(start = %start, "the tenant sends the same page again and again: contacts may be missing");
+            tracing::warn!(start = %start, "the tenant sends the same page of the listing from {start} again and again: contacts may be missing");
         }
         whole &= part.whole;
     }
@@ -132,6 +142,14 @@ pub(in crate::cxone) async fn completed_contacts(
     }
     tracing::debug!(%start, %end, legs = all.len(), "listed");
     Ok(all.finish(whole, last_poll))
+}
+
+/// Whether a listing that was not answered in time is answered where hardly anything is asked for. If not, nothing smaller is worth its time-outs.
+async fn answers_at_all(inner: &Arc<Inner>, slice: &Slice) -> bool {
+    let (version, least) = (&inner.settings.reporting_version, slices::least(slice));
+    let url_of = |endpoints: &Endpoints| page_url(&endpoints.api, version, &least, 0);
+    let answered = fetch_once(inner, SOUNDING, urgency(slice), url_of).await;
+    !answered.is_err_and(|error| slices::trouble(&error) == Some(Trouble::Slow))
 }
 
 /// Legs that changed since, whenever they started, page by page, for as long as somebody takes them.
@@ -170,7 +188,12 @@ async fn changes(
     }
     answer.whole = pages.end == Some(End::Whole);
     if !answer.whole {
-        tracing::warn!(since = ?slice.updated_since, pages = pages.paging.pages(), "not all changes could be listed");
+        let since = slice.updated_since.map_or_else(|| String::from("the beginning"), |since| since.to_string());
+        tracing::warn!(
+            since,
+            pages = pages.paging.pages(),
+            "not all changes since {since} could be listed: the rest is asked for at the next look"
+        );
     }
     Ok(answer)
 }
@@ -214,17 +237,17 @@ async fn part(inner: &Arc<Inner>, slice: Slice, progress: &ListingProgress) -> R
         if part.seen == 0 {
             return Err(contradiction("it counts records and sends none"));
         }
-        let (total, seen) = (part.total, part.seen);
+        let (total, seen) = (part.total.unwrap_or_default(), part.seen);
         if found_no_more && part.whole {
             inner.listings.counts_too_many.store(true, Ordering::Relaxed);
             tracing::warn!(
                 total,
                 seen,
-                "the tenant counts more contacts than it sends, and a second look found no more: its count is not believed"
+                "the tenant counts {total} contacts and sends {seen}, and a second look found no more: its count is not believed"
             );
         } else {
             part.whole = false;
-            tracing::warn!(start = ?slice.span.map(|span| span.0), total, seen, "the tenant sends fewer contacts than it counts");
+            tracing::warn!(start = ?slice.span.map(|span| span.0), total, seen, "the tenant counts {total} contacts and sends {seen}: the day is listed again at the next look");
         }
     }
     Ok(part)
@@ -340,7 +363,7 @@ impl Pages {
 fn note_progress(progress: &ListingProgress, slice: Slice, rows: u64) {
     let (is_quarter, (rows, total)) = (progress.add(rows), progress.get());
     if is_quarter && total > LARGE_ROWS {
-        tracing::info!(start = ?slice.span.map(|span| span.0), rows, total, "listing");
+        tracing::info!(start = ?slice.span.map(|span| span.0), rows, total, "listing: {rows} of {total} contacts have arrived");
     }
 }
 
@@ -351,12 +374,20 @@ async fn fetch(inner: Arc<Inner>, slice: Slice, position: Position) -> Result<Pa
         Position::Link(url) => url.clone(),
         Position::Row(skip) => page_url(&endpoints.api, version, &slice, *skip),
     };
-    // A refresh is made behind an answer from the index; nobody waits for it.
-    let urgency = if slice.updated_since.is_some() { Priority::Warm } else { Priority::Open };
-    inner.retry.run(|| inner.http.jitter(), || fetch_once(&inner, urgency, url_of)).await
+    inner.retry.run(|| inner.http.jitter(), || fetch_once(&inner, LISTING, urgency(&slice), url_of)).await
 }
 
-async fn fetch_once(inner: &Inner, urgency: Priority, url_of: impl Fn(&Endpoints) -> Url) -> Result<Page, ApiError> {
+/// A refresh is made behind an answer from the index; nobody waits for it.
+fn urgency(slice: &Slice) -> Priority {
+    if slice.updated_since.is_some() { Priority::Warm } else { Priority::Open }
+}
+
+async fn fetch_once(
+    inner: &Inner,
+    call: Call,
+    urgency: Priority,
+    url_of: impl Fn(&Endpoints) -> Url,
+) -> Result<Page, ApiError> {
     let permit = tokio::time::timeout(inner.settings.times.page, inner.reporting.acquire(urgency)).await;
     let permit = permit.map_err(|_| {
         let message = format!("{}: its rate limit leaves no room", LISTING.operation);
@@ -364,7 +395,7 @@ async fn fetch_once(inner: &Inner, urgency: Priority, url_of: impl Fn(&Endpoints
     })?;
     let _held = inner.listings.held.acquire().await;
     let under_way = permit.spend();
-    let answer = inner.get(LISTING, url_of).await.and_then(|(answer, _session)| answer.ok());
+    let answer = inner.get(call, url_of).await.and_then(|(answer, _session)| answer.ok());
     conclude(under_way, &answer);
     let answer = answer?;
     if answer.is_empty() {

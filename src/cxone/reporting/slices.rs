@@ -10,7 +10,7 @@ const SPAN_MIN: SignedDuration = SignedDuration::from_mins(15);
 /// No page is made smaller.
 const ROWS_MIN: u64 = 10;
 /// How often in a row less is asked for because the tenant is slow: each time costs whoever waits a time-out.
-const SLOW_MAX: u32 = 3;
+const SLOW_MAX: u32 = 2;
 
 /// A listing, or a part of one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +33,37 @@ pub(in crate::cxone) enum Trouble {
     TooLarge,
     /// No answer in time.
     Slow,
+}
+
+impl Trouble {
+    /// What the log says where smaller parts mend it, and where nothing smaller is left, with what to do then.
+    pub fn words(self) -> Words {
+        match self {
+            Trouble::TooLong => Words {
+                mended: "the tenant refuses the window of a listing as too long: it is listed in shorter ones",
+                lost: "the tenant refuses a listing however short its window is",
+                remedy: "read the tenant's words in `error`; check tenant.reporting_version, and that the access key's role may see reports",
+            },
+            Trouble::TooLarge => Words {
+                mended: "a page of a listing is larger than is taken: it is listed in smaller pages",
+                lost: "a page of a listing is larger than is taken however few contacts are asked for",
+                remedy: "look for a contact with very large fields in the tenant; report it to NICE with the correlation_id",
+            },
+            Trouble::Slow => Words {
+                mended: "the tenant does not answer a listing in time: it is listed in smaller parts",
+                lost: "the tenant does not answer a listing however little is asked for",
+                remedy: "wait and look at the day again; days that are known are shown meanwhile. If it stays so, report it to NICE",
+            },
+        }
+    }
+}
+
+/// See [`Trouble::words`].
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cxone) struct Words {
+    pub mended: &'static str,
+    pub lost: &'static str,
+    pub remedy: &'static str,
 }
 
 /// What kind of failure asking for less may mend.
@@ -64,6 +95,13 @@ pub(in crate::cxone) fn smaller(slice: &Slice, trouble: Trouble) -> Option<Vec<S
             halves(&pages).or_else(|| (pages.top < slice.top).then(|| vec![pages]))
         }
     }
+}
+
+/// The least that can be asked for of a slice: it tells whether the tenant answers a listing at all.
+pub(super) fn least(slice: &Slice) -> Slice {
+    let span =
+        slice.span.map(|(start, end)| (start, start.saturating_add(SPAN_MIN).map_or(end, |least| least.min(end))));
+    Slice { span, top: ROWS_MIN, ..*slice }
 }
 
 fn with_smaller_pages(slice: &Slice) -> Option<Slice> {
@@ -146,7 +184,7 @@ mod tests {
 
     #[test]
     fn parts_cover_the_whole_and_have_an_end() {
-        for (trouble, count, top) in [(Trouble::TooLong, 64, 1000), (Trouble::TooLarge, 64, 10), (Trouble::Slow, 8, 15)]
+        for (trouble, count, top) in [(Trouble::TooLong, 64, 1000), (Trouble::TooLarge, 64, 10), (Trouble::Slow, 4, 62)]
         {
             let parts = smallest(day(), trouble);
             assert_eq!((parts.len(), parts[0].top), (count, top), "{trouble:?}");
@@ -156,7 +194,7 @@ mod tests {
         }
         let sweep = Slice { span: None, ..day() };
         assert_eq!(smaller(&sweep, Trouble::TooLong), None);
-        assert_eq!(smallest(sweep, Trouble::Slow), [Slice { top: 15, slow: 3, ..sweep }]);
+        assert_eq!(smallest(sweep, Trouble::Slow), [Slice { top: 62, slow: 2, ..sweep }]);
     }
 
     #[test]
@@ -171,6 +209,14 @@ mod tests {
         assert_eq!(trouble(&ApiError::new(ApiErrorKind::Timeout, "x")), Some(Trouble::Slow));
         assert_eq!(trouble(&ApiError::new(ApiErrorKind::BadAnswer, "x").too_large()), Some(Trouble::TooLarge));
         assert_eq!(trouble(&ApiError::new(ApiErrorKind::Unavailable, "x").unsent()), None);
+    }
+
+    #[test]
+    fn the_least_is_a_few_rows_of_a_few_minutes() {
+        let start = day().span.unwrap().0;
+        let expected = Slice { span: Some((start, at("2026-11-02T00:15:00Z"))), top: 10, ..day() };
+        assert_eq!(least(&day()), expected);
+        assert_eq!(least(&expected), expected);
     }
 
     #[test]

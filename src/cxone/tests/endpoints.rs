@@ -42,7 +42,7 @@ async fn a_configured_api_on_loopback_is_enough() {
 #[tokio::test]
 async fn where_discovery_fails_the_configured_api_serves_for_now() {
     let fake = Fake::start(|seen| (seen.path == DISCOVERY).then(|| Reply::status(500))).await;
-    let http = Http::new(CallTimes::with_billed(Duration::from_secs(5)), clock()).unwrap();
+    let http = Http::new(CallTimes::with_billed(Duration::from_secs(5)), None, clock()).unwrap();
     let api = Url::parse("https://api.example").unwrap();
     let settings = TenantSettings { api_endpoint: Some(api.clone()), ..fake.settings() };
     let found = endpoints::find(&http, &settings, &Claims::default()).await.unwrap();

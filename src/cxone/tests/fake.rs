@@ -168,6 +168,8 @@ impl Fake {
             api_endpoint: None,
             playback_endpoint: None,
             reporting_version: "v30.0".into(),
+            login_hosts: Vec::new(),
+            ca: None,
             times: CallTimes::with_billed(Duration::from_secs(5)),
         }
     }
@@ -189,6 +191,7 @@ pub fn tenant(settings: TenantSettings) -> Tenant {
 pub fn tenant_at(settings: TenantSettings, clock: Arc<ManualClock>) -> Tenant {
     let quick = RetryPolicy {
         tries: 4,
+        silent_tries: 1,
         pause: Duration::from_millis(2),
         pause_max: Duration::from_millis(4),
         total: Duration::from_secs(5),
@@ -206,7 +209,12 @@ pub fn time(text: &str) -> Timestamp {
 
 /// A token that says which login it came from.
 pub fn jwt(number: usize) -> String {
-    let claims = json!({"tenantId": "11eb", "area": "na1", "n": number}).to_string();
+    jwt_of("11eb", number)
+}
+
+/// The same, of some tenant.
+pub fn jwt_of(tenant: &str, number: usize) -> String {
+    let claims = json!({"tenantId": tenant, "area": "na1", "n": number}).to_string();
     format!("eyJhbGciOiJub25lIn0.{}.sig{number}", BASE64_URL_SAFE_NO_PAD.encode(claims))
 }
 

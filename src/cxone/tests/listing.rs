@@ -1,11 +1,12 @@
 //! The listing: pages in every way that a tenant counts them, retries, bad records.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::fake::*;
-use crate::cxone::{ContactsAnswer, Tenant};
+use crate::cxone::{CallTimes, ContactsAnswer, Tenant, TenantSettings};
 use crate::net::{ApiError, ApiErrorKind};
 
 async fn list(tenant: &Tenant) -> Result<ContactsAnswer, ApiError> {
@@ -426,4 +427,16 @@ async fn changes_are_asked_for_without_a_window_and_come_page_by_page() {
     let asked = &fake.seen(CONTACTS)[0].query;
     assert_eq!(asked["updatedSince"], "2026-10-20T00:00:00.000Z");
     assert!(!asked.contains_key("startDate") && !asked.contains_key("endDate"));
+}
+
+#[tokio::test]
+async fn a_silent_listing_is_given_up_after_one_page_and_a_sounding() {
+    let fake =
+        Fake::start(|seen| (seen.path == CONTACTS).then(|| Reply::status(204).after(Duration::from_mins(1)))).await;
+    let times =
+        CallTimes { page: Duration::from_millis(600), login: Duration::from_millis(300), ..fake.settings().times };
+    let error = list(&tenant(TenantSettings { times, ..fake.settings() })).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Timeout);
+    let asked: Vec<String> = fake.seen(CONTACTS).iter().map(|seen| seen.query["top"].clone()).collect();
+    assert_eq!(asked, ["1000", "10"]);
 }

@@ -1,15 +1,17 @@
 //! Both logins, their detours, and that one login serves all.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use url::Url;
 
 use super::fake::*;
 use crate::base::MasterId;
-use crate::cxone::{Tenant, TenantSettings};
-use crate::net::ApiErrorKind;
+use crate::cxone::{Credentials, CredentialsSource, Tenant, TenantSettings};
+use crate::net::{ApiErrorKind, HostPattern};
 
 async fn play(tenant: &Tenant) -> Result<(), crate::net::ApiError> {
     tenant.playback(MasterId(1)).await.map(drop)
@@ -121,6 +123,57 @@ async fn an_area_does_not_take_the_login_off_loopback() {
     let fake = Fake::start(|_| None).await;
     tenant(TenantSettings { area: Some("na1".into()), ..fake.settings() }).login().await.unwrap();
     assert_eq!(fake.seen(LOGIN).len(), 1);
+}
+
+fn only(hosts: &[&str], settings: TenantSettings) -> TenantSettings {
+    let login_hosts = hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect();
+    TenantSettings { login_hosts, ..settings }
+}
+
+/// The same server under another name.
+fn as_localhost(url: &Url) -> Url {
+    let mut url = url.clone();
+    url.set_host(Some("localhost")).unwrap();
+    url
+}
+
+#[tokio::test]
+async fn where_login_hosts_are_named_key_and_password_go_nowhere_else() {
+    let issuer = Fake::start(|_| None).await;
+    let error = tenant(only(&["auth.example"], issuer.settings())).login().await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Configuration);
+    let text = whole_text(&error);
+    assert!(text.contains("127.0.0.1 is not in tenant.login_hosts") && text.contains("add it"), "{text}");
+    assert!(issuer.seen(LOGIN).is_empty());
+    tenant(only(&["*.example", "127.0.0.1"], issuer.settings())).login().await.unwrap();
+    assert_eq!(issuer.seen(LOGIN).len(), 1);
+}
+
+#[tokio::test]
+async fn discovery_may_lead_to_a_login_host_that_is_named() {
+    let auth = Fake::start(|_| None).await;
+    let named = as_localhost(&auth.url);
+    let issuer = Fake::start(move |seen| {
+        (seen.path == DISCOVERY).then(|| {
+            Reply::json(&json!({"api_endpoint": named.as_str(), "auth_endpoint": named.as_str(), "area": "na1"}))
+        })
+    })
+    .await;
+    tenant(only(&["localhost"], issuer.settings())).login().await.unwrap();
+    assert_eq!((issuer.seen(LOGIN).len(), auth.seen(LOGIN).len()), (0, 1), "the issuer is not named");
+    let error = tenant(only(&["127.0.0.2"], issuer.settings())).login().await.unwrap_err();
+    assert!(error.to_string().contains("localhost is not in tenant.login_hosts"), "{error}");
+    assert_eq!((issuer.seen(LOGIN).len(), auth.seen(LOGIN).len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_token_endpoint_elsewhere_gets_no_password() {
+    let fake = Fake::start(|_| None).await;
+    let error = tenant(only(&["auth.example"], with_client(&fake))).login().await.unwrap_err();
+    assert!(error.kind == ApiErrorKind::Configuration && fake.seen(TOKEN).is_empty(), "{error}");
+    let configured = TenantSettings { auth_endpoint: Some(fake.url.clone()), ..fake.settings() };
+    let Err(error) = Tenant::new(only(&["auth.example"], configured), clock()) else { panic!("accepted") };
+    assert!(error.to_string().contains("tenant.login_hosts"), "{error}");
 }
 
 fn with_client(fake: &Fake) -> TenantSettings {
@@ -316,5 +369,67 @@ async fn refused_logins_back_off_up_to_a_quarter_of_an_hour_until_there_is_a_new
     let mut credentials = fake.settings().credentials;
     credentials.access_key_secret = "renewed".into();
     tenant.adopt_credentials(credentials);
+    tenant.login().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_of_another_tenant_is_refused_while_mounted() {
+    let fake = Fake::start(|seen| {
+        let is_other = String::from_utf8_lossy(&seen.body).contains("OTHERKEY");
+        let token = jwt_of(if is_other { "99ff" } else { "11eb" }, seen.nth);
+        (seen.path == LOGIN).then(|| token_reply(&token))
+    })
+    .await;
+    let clock = clock();
+    let other = || Credentials { access_key_id: "OTHERKEY".into(), ..fake.settings().credentials };
+    let tenant = tenant_at(fake.settings(), clock.clone());
+    tenant.login().await.unwrap();
+    tenant.adopt_credentials(other());
+    clock.advance(Duration::from_hours(1));
+    let error = tenant.login().await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Denied);
+    assert!(whole_text(&error).contains("99ff") && whole_text(&error).contains("11eb"), "{error}");
+    tenant.adopt_credentials(fake.settings().credentials);
+    tenant.login().await.unwrap();
+    // Also where the first login comes long after mounting.
+    let late = tenant_at(fake.settings(), clock);
+    late.belongs_to(tenant.identity().await.unwrap());
+    late.adopt_credentials(other());
+    assert_eq!(late.login().await.unwrap_err().kind, ApiErrorKind::Denied);
+}
+
+/// A secret's file.
+struct Changes(Mutex<Option<Credentials>>);
+
+impl CredentialsSource for Changes {
+    fn renewed(&self) -> Option<Credentials> {
+        self.0.lock().unwrap().take()
+    }
+}
+
+#[tokio::test]
+async fn another_secret_ends_the_pause_of_a_refused_login_by_itself() {
+    let fake = Fake::start(|seen| {
+        let body = String::from_utf8_lossy(&seen.body).into_owned();
+        (seen.path == LOGIN && !body.contains("renewed")).then(|| Reply::status(401))
+    })
+    .await;
+    let tenant = fake.tenant();
+    let changes = Arc::new(Changes(Mutex::new(None)));
+    tenant.watch_credentials(changes.clone());
+    let renew = |secret: &str| {
+        let credentials = Credentials { access_key_secret: secret.into(), ..fake.settings().credentials };
+        *changes.0.lock().unwrap() = Some(credentials);
+    };
+    for _ in 0..3 {
+        assert!(tenant.login().await.is_err());
+    }
+    assert_eq!(fake.seen(LOGIN).len(), 1);
+    renew("wrong too");
+    for _ in 0..3 {
+        assert!(tenant.login().await.is_err());
+    }
+    assert_eq!(fake.seen(LOGIN).len(), 2, "once per change");
+    renew("renewed");
     tenant.login().await.unwrap();
 }

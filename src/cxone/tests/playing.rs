@@ -163,3 +163,15 @@ async fn after_a_new_login_the_call_is_made_once_more() {
     assert!(matches!(fake.tenant().playback(MASTER).await, Ok(PlaybackAnswer::Found(_))));
     assert_eq!((fake.seen(PLAYBACK).len(), fake.seen(LOGIN).len()), (2, 2));
 }
+
+/// Small to send and large to hold: weighed before it is parsed, and not asked for again.
+#[tokio::test]
+async fn a_document_that_would_fill_the_memory_is_refused() {
+    for part in ["[],", "{\"\":0},", "0,"] {
+        let body = format!("{{\"interactions\":[{}0]}}", part.repeat((6 << 20) / part.len()));
+        let reply = Reply::status(200).header("content-type", "application/json").body(body);
+        let refusal = refused(reply).await;
+        assert_eq!(refusal.kind, RefusalKind::Refused);
+        assert!(refusal.reason.contains("too many values"), "{}", refusal.reason);
+    }
+}

@@ -46,6 +46,12 @@ impl Binding {
     }
 }
 
+/// The tenant that a state directory belongs to, in words; none where no login has told yet.
+pub fn tenant_of(catalog: &Catalog) -> Option<String> {
+    let binding: Binding = serde_json::from_str(&catalog.fact(FACT).ok()??).ok()?;
+    Some(binding.tenant.to_string())
+}
+
 /// The notes of both directories, as found before anything is served.
 pub struct Bindings {
     state: Option<Binding>,
@@ -74,6 +80,11 @@ impl Bindings {
     pub fn know_login(&self) -> bool {
         let knows = |binding: &Option<Binding>| binding.as_ref().is_none_or(|known| known.logins.contains(&self.login));
         knows(&self.state) && knows(&self.cache)
+    }
+
+    /// The tenant that both directories belong to, if any is known.
+    pub fn tenant(&self) -> Option<&TenantIdentity> {
+        self.state.as_ref().or(self.cache.as_ref()).map(|known| &known.tenant)
     }
 
     /// Notes which tenant the login reached. Refuses directories of another one.

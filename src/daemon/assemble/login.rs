@@ -6,6 +6,7 @@ use crate::base::failure::Failure;
 use crate::config::Config;
 use crate::cxone::Tenant;
 use crate::net::{ApiError, ApiErrorKind};
+use crate::ops::notify;
 
 /// How long a mount that has something to show waits for the login: it must come up straight after boot, network or not.
 const LOGIN_WITHIN_IF_INDEXED: Duration = Duration::from_secs(3);
@@ -17,7 +18,11 @@ pub async fn log_in(tenant: &Tenant, config: &Config, indexed: bool, known: bool
     // Without anything to show there is no reason to go on without a login, and the client has its own time limit.
     let within = if may_go_on { LOGIN_WITHIN_IF_INDEXED } else { Duration::MAX };
     let Ok(result) = tokio::time::timeout(within, tenant.login()).await else {
-        tracing::warn!(host = host(config), "the tenant does not answer; going on with what is indexed");
+        let host = host(config);
+        tracing::warn!(
+            host,
+            "{host} does not answer the login: what is indexed is listed and what is cached is read; the login is tried again when something needs it"
+        );
         return Ok(false);
     };
     match result {
@@ -29,19 +34,25 @@ pub async fn log_in(tenant: &Tenant, config: &Config, indexed: bool, known: bool
         }
         Err(error) if is_fatal(error.kind, may_go_on) => Err(login_failure(error, config)),
         Err(error) => {
-            let cause = &error as &dyn std::error::Error;
-            tracing::warn!(error = cause, host = host(config), "cannot log in now; going on with what is indexed");
+            let again = match error.kind {
+                ApiErrorKind::Denied => "correct the access key or its secret's file, and reload (SIGHUP)",
+                _ => "the login is tried again when something needs it",
+            };
+            let (error, host) = (crate::base::chain(&error), host(config));
+            tracing::warn!(error, host, "the login at {host} does not work ({error}): what is indexed is listed and what is cached is read; {again}");
             Ok(false)
         }
         Ok(()) => Ok(true),
     }
 }
 
-/// Whether a mount makes no sense after a login that failed this way. With something indexed, only what no waiting will mend is.
+/// Whether a mount makes no sense after a login that failed this way. What is indexed and cached is shown under a key that has ended, too: a
+/// key is replaced while the mount runs.
 fn is_fatal(kind: ApiErrorKind, indexed: bool) -> bool {
     match kind {
-        ApiErrorKind::Configuration | ApiErrorKind::Denied => true,
-        ApiErrorKind::Unavailable
+        ApiErrorKind::Configuration => true,
+        ApiErrorKind::Denied
+        | ApiErrorKind::Unavailable
         | ApiErrorKind::Timeout
         | ApiErrorKind::RateLimited { .. }
         | ApiErrorKind::BadAnswer => !indexed,
@@ -58,7 +69,7 @@ pub fn login_failure(error: ApiError, config: &Config) -> Failure {
         ApiErrorKind::Configuration => {
             Failure::usage(error).remedy("correct [tenant]; docs/CONFIGURATION.md describes every key")
         }
-        ApiErrorKind::Denied => Failure::failed(error)
+        ApiErrorKind::Denied => Failure::login_refused(error, notify::is_listening())
             .while_doing(doing)
             .remedy("check tenant.access_key_id and its secret, that the key is active, and that its user may log in"),
         ApiErrorKind::Unavailable | ApiErrorKind::Timeout => Failure::failed(error)
@@ -89,9 +100,10 @@ mod tests {
     use crate::daemon::testing;
 
     #[test]
-    fn only_what_waiting_will_not_mend_ends_an_indexed_mount() {
-        assert!(is_fatal(ApiErrorKind::Denied, true));
+    fn only_a_wrong_configuration_ends_an_indexed_mount() {
         assert!(is_fatal(ApiErrorKind::Configuration, true));
+        assert!(!is_fatal(ApiErrorKind::Denied, true));
+        assert!(is_fatal(ApiErrorKind::Denied, false));
         assert!(!is_fatal(ApiErrorKind::Unavailable, true));
         assert!(!is_fatal(ApiErrorKind::Timeout, true));
         assert!(is_fatal(ApiErrorKind::Unavailable, false));

@@ -1,12 +1,13 @@
 //! What each part is told of the configuration. Pure.
 
-use crate::base::ResolveOn;
+use crate::base::{ResolveOn, accounts};
 use crate::config::{AlsoConfig, CacheConfig, Config, LimitsConfig, MountConfig, TenantConfig};
 use crate::cxone::{CallTimes, ClientCredentials, Credentials, TenantSettings, is_loopback};
 use crate::fuse::Ownership;
 use crate::media::{MediaReach, MediaSettings};
 use crate::net::LimiterSettings;
-use crate::tree::{DailyBudget, ResolveLimits, Scanners, TreeSettings};
+use crate::tree::{Callers, DailyBudget, ProgramPatterns, ResolveLimits, TreeSettings};
+use std::path::Path;
 
 /// The rate of billed calls.
 pub fn rate(limits: &LimitsConfig) -> LimiterSettings {
@@ -23,17 +24,19 @@ pub fn resolve_limits(limits: &LimitsConfig) -> ResolveLimits {
     }
 }
 
-/// What the tree is told.
-pub fn tree_settings(config: &Config) -> TreeSettings {
+/// What the tree is told that is mounted at `door`.
+pub fn tree_settings(config: &Config, door: &Path) -> TreeSettings {
     let mount = &config.mount;
     TreeSettings {
+        door: door.to_string_lossy().into(),
         timezone: config.tree.timezone.clone(),
         since: config.tree.since,
         channels: config.tree.media_types.clone(),
         resolve_on: mount.resolve_on,
         // What the profile for backups sets, and nobody sets for anything else.
         anticipate: mount.resolve_on == ResolveOn::List && config.limits.patience.is_none(),
-        scanners: Scanners::new(&mount.deny_processes),
+        scanners: ProgramPatterns::new(&mount.deny_processes),
+        exact_for: Callers::new(&mount.resolve_on_stat_for, accounts::user_id),
         deadline: config.limits.deadline,
     }
 }
@@ -46,7 +49,7 @@ pub fn ownership(mount: &MountConfig) -> Ownership {
 /// [`tree_settings`] for a further door.
 pub fn also_settings(config: &Config, also: &AlsoConfig) -> TreeSettings {
     let anticipate = also.resolve_on == ResolveOn::List && (also.waits_long || config.limits.patience.is_none());
-    TreeSettings { resolve_on: also.resolve_on, anticipate, ..tree_settings(config) }
+    TreeSettings { resolve_on: also.resolve_on, anticipate, ..tree_settings(config, &also.dir) }
 }
 
 /// What the tenant client is told.
@@ -68,6 +71,8 @@ pub fn tenant_settings(config: &Config) -> TenantSettings {
         api_endpoint: tenant.api_endpoint.clone(),
         playback_endpoint: tenant.playback_endpoint.clone(),
         reporting_version: tenant.reporting_version.clone(),
+        login_hosts: tenant.login_hosts.clone(),
+        ca: tenant.ca_file.clone(),
         times: CallTimes::with_billed(config.limits.call_timeout),
     }
 }
@@ -83,6 +88,7 @@ pub fn media_settings(cache: &CacheConfig, limits: &LimitsConfig) -> MediaSettin
         connections: limits.media_connections,
         memory: limits.memory,
         reach: MediaReach::default(),
+        ca: None,
         deadline: limits.deadline,
     }
 }

@@ -16,10 +16,15 @@ fn opened(handle: u64, size: u64) -> Opened {
 
 /// The verdict for an open that arrives now, and whether the kernel was told to look again.
 fn open(told: &Told, thread: u32, opened: Opened) -> (Verdict, bool) {
-    let arrival = told.arrived();
     let mut notices = 0;
-    let verdict = told.verdict(INO, opened, (thread, arrival), || notices += 1, &mut Vec::new());
+    let caller = caller(thread, told.arrived());
+    let verdict = told.verdict(INO, opened, &caller, || notices += 1, &mut Vec::new());
     (verdict, notices > 0)
+}
+
+/// A process of one thread that means to read.
+fn caller(thread: u32, arrival: Arrival) -> Caller<impl Fn() -> u32> {
+    Caller { thread, process: move || thread, arrival, only_tries: false, now: Instant::now() }
 }
 
 fn known(shown: Shown) -> Told {
@@ -57,6 +62,41 @@ fn each_thread_is_sent_back_until_one_came_again_and_the_kernel_is_told_once() {
     assert_eq!(open(&told, 3, opened(3, 60)), (Verdict::LookAgain, false), "told, but perhaps not yet taken over");
     for (thread, handle) in [(2, 2), (1, 1), (3, 3)] {
         assert_eq!(told.repeated(INO, thread, told.arrived()), Some(Ok(opened(handle, 60))));
+    }
+}
+
+#[test]
+fn a_program_that_only_tried_a_file_is_told_again_when_it_means_to_read() {
+    let told = known(Shown { size: 40, is_estimate: true });
+    let begun = Instant::now();
+    let by = |process: u32, only_tries: bool, seconds: u64, handle: u64| {
+        let now = begun + Duration::from_secs(seconds);
+        let caller = Caller { thread: 9, process: || process, arrival: told.arrived(), only_tries, now };
+        let verdict = told.verdict(INO, opened(handle, 60), &caller, || {}, &mut Vec::new());
+        if verdict == Verdict::LookAgain {
+            told.looked_up(INO, TRUE, told.arrived());
+            assert_eq!(told.repeated(INO, 9, told.arrived()), Some(Ok(opened(handle, 60))));
+        }
+        verdict
+    };
+    assert_eq!(by(1, true, 0, 1), Verdict::TooLow { shown: 40 });
+    assert_eq!(by(1, false, 0, 2), Verdict::TooLow { shown: 40 });
+    assert_eq!(by(2, false, 0, 3), Verdict::LookAgain, "another process");
+    assert_eq!(by(1, true, 0, 6), Verdict::Exact, "a server that opens everything so");
+    assert_eq!(by(1, false, 1, 4), Verdict::TooLow { shown: 40 }, "the size that it saw is too low still");
+    assert_eq!(by(1, false, 2, 5), Verdict::Exact, "long enough");
+}
+
+#[test]
+fn a_program_that_means_to_read_or_cannot_be_seen_is_told_once() {
+    for (process, only_tries) in [(1, false), (0, true)] {
+        let told = known(Shown { size: 40, is_estimate: true });
+        let open = |handle| {
+            let (arrival, now) = (told.arrived(), Instant::now());
+            let caller = Caller { thread: 9, process: || process, arrival, only_tries, now };
+            told.verdict(INO, opened(handle, 60), &caller, || {}, &mut Vec::new())
+        };
+        assert_eq!((open(1), open(2)), (Verdict::TooLow { shown: 40 }, Verdict::LookAgain));
     }
 }
 
@@ -111,7 +151,7 @@ fn an_estimate_that_was_too_low_fails_all_who_may_have_gone_by_it_once() {
     let waiting = told.arrived();
     told.shown(INO, GUESS, told.arrived());
     assert_eq!(open(&told, 1, opened(1, 60)), (Verdict::TooLow { shown: 50 }, true));
-    let same = told.verdict(INO, opened(2, 60), (2, waiting), || {}, &mut Vec::new());
+    let same = told.verdict(INO, opened(2, 60), &caller(2, waiting), || {}, &mut Vec::new());
     assert_eq!(same, Verdict::TooLow { shown: 50 }, "it waited for the same call");
     told.looked_up(INO, TRUE, told.arrived());
     assert_eq!(open(&told, 1, opened(3, 60)).0, Verdict::LookAgain);
@@ -129,7 +169,7 @@ fn an_estimate_that_was_raised_counts_for_those_who_look_afterwards() {
     let mut dropped = 0;
     told.raised(|_| ());
     told.shown(INO, GUESS, told.arrived());
-    let late = told.verdict(INO, opened(1, 60), (1, before), || dropped += 1, &mut Vec::new());
+    let late = told.verdict(INO, opened(1, 60), &caller(1, before), || dropped += 1, &mut Vec::new());
     assert_eq!((late, dropped), (Verdict::TooLow { shown: 50 }, 1), "it looked before");
     let told = known(Shown { size: 50, ..GUESS });
     told.raised(|_| ());
@@ -255,7 +295,7 @@ proptest! {
                             handles += 1;
                             let mut useless = Vec::new();
                             let notify = || { kernel.version += 1; kernel.attributes_are_valid = false; };
-                            let verdict = told.verdict(INO, opened(handles, truth), (thread, arrival), notify, &mut useless);
+                            let verdict = told.verdict(INO, opened(handles, truth), &caller(thread, arrival), notify, &mut useless);
                             for opened in useless { prop_assert!(parked.remove(&opened.handle)); }
                             match verdict {
                                 Verdict::Exact => { prop_assert_eq!(kernel.size, truth); Step::Done }

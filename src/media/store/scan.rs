@@ -60,7 +60,7 @@ fn scan_shard(disk: &dyn Disk, shard: &Path) -> io::Result<Vec<Found>> {
             _ => (None, false),
         };
         let Some(hash) = hash else {
-            tracing::warn!(name = %name, "a foreign file in the cache directory; it is left alone and not counted");
+            tracing::warn!(name = %name, "the cache directory holds a file that is not of the cache: {name}; it is left alone and not counted");
             continue;
         };
         let pair = pairs.entry(hash).or_default();

@@ -80,15 +80,146 @@ fn keys_come_and_go_and_others_are_refused() {
         create(&store, &header(1, 1));
         Ok::<bool, StoreError>(held)
     };
-    // In the clear, then encrypted, rotated, and in the clear again: each starts empty, and keeps what it has.
-    for (current, previous) in [(0, 0), (1, 0), (2, 1), (0, 2)] {
-        assert!(!holds(&keys(current, previous)).unwrap());
+    // In the clear, then encrypted, rotated, and in the clear again: each keeps what it has, and all but a rotation start empty.
+    for (current, previous) in [(0, 0), (1, 0), (2, 1), (3, 2), (0, 3)] {
+        assert_eq!(holds(&keys(current, previous)).unwrap(), current > 1);
         assert!(holds(&keys(current, previous)).unwrap());
         let others = if current == 0 { vec![] } else { vec![(9, 0), (0, 0), (0, 9)] };
         for (other, before) in others {
             assert!(matches!(holds(&keys(other, before)), Err(StoreError::OtherKey { .. })), "{other} after {current}");
         }
         assert!(holds(&keys(current, previous)).unwrap(), "a refused key touched something");
+    }
+}
+
+/// A recording with its first block and a note.
+fn put(store: &Store, key: &RecordingKey) -> Header {
+    let version = Version { size: 2 * BLOCK_SIZE, validator: "e".into() };
+    let files = store.create(store.name(key), &version, 5).unwrap();
+    let bytes = Bytes::from(vec![7; BLOCK_SIZE as usize]);
+    files.write_run(0, &[std::slice::from_ref(&bytes)], &[crc32c::crc32c(&bytes)]).unwrap();
+    files.write_note(b"a note").unwrap();
+    store.header(&store.name(key)).unwrap()
+}
+
+#[track_caller]
+fn assert_put(store: &Store, key: &RecordingKey) {
+    let (files, header, entries) = store.load(&store.name(key)).unwrap();
+    assert_eq!((header.created_s, entries.len(), entries[1]), (5, 2, None));
+    let mut bytes = Vec::new();
+    files.read_into(0, BLOCK_SIZE as usize, &mut bytes).unwrap();
+    assert!(bytes == vec![7; BLOCK_SIZE as usize] && files.read_note().as_deref() == Some(b"a note"));
+}
+
+#[test]
+fn a_replaced_key_rewrites_keys_and_no_block_wherever_it_is_broken_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let names: Vec<RecordingKey> = (0..20).map(|number| RecordingKey(format!("{number}/0").into())).collect();
+    let store = Store::open(dir.path(), &keys(1, 0), Duration::ZERO).unwrap();
+    for key in &names {
+        put(&store, key);
+    }
+    let data: Vec<_> = names.iter().map(|key| fs::read(store.paths(&store.name(key)).0).unwrap()).collect();
+    // Broken off after half of them: the directory still says the former key.
+    let renewed = Seal::of(&MasterKey::parse(&[1; 32]).unwrap()).renewed(&MasterKey::parse(&[2; 32]).unwrap());
+    for key in &names[..10] {
+        let (path, header) = (store.paths(&store.name(key)).1, store.header(&store.name(key)).unwrap());
+        let header = renewed.rewrapped(store.seal.as_ref().unwrap(), &header).unwrap().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[..512].copy_from_slice(&index::encode_header(&header));
+        fs::write(&path, bytes).unwrap();
+    }
+    drop(store);
+    for (current, previous) in [(2, 1), (2, 0), (3, 2), (3, 0)] {
+        let store = Store::open(dir.path(), &keys(current, previous), Duration::ZERO).unwrap();
+        for (key, bytes) in names.iter().zip(&data) {
+            assert_put(&store, key);
+            assert!(fs::read(store.paths(&store.name(key)).0).unwrap() == *bytes);
+        }
+    }
+}
+
+#[test]
+fn the_former_format_is_read_and_becomes_this_one_when_the_key_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = RecordingKey("1/0".into());
+    let store = Store::open(dir.path(), &keys(1, 0), Duration::ZERO).unwrap();
+    let (path, id) = (store.paths(&store.name(&key)).1, store.seal.as_ref().unwrap().id());
+    // As the version before made it: another header, in another directory, and no key of names.
+    let sealing = Some(index::Sealing { key_id: id, own: index::OwnKey::Derived { salt: [4; 32] } });
+    let header = Header { sealing, ..put(&store, &key) };
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..512].copy_from_slice(&index::encode_header(&header));
+    fs::write(&path, bytes).unwrap();
+    let files = store.load(&store.name(&key)).unwrap().0;
+    files.write_run(0, &[&[Bytes::from(vec![7; BLOCK_SIZE as usize])]], &[0]).unwrap();
+    files.write_note(b"a note").unwrap();
+    drop(store);
+    fs::rename(dir.path().join("v3"), dir.path().join("v2")).unwrap();
+    fs::write(dir.path().join("key"), format!("{id}\n")).unwrap();
+    for (current, previous) in [(1, 0), (1, 0), (2, 1), (2, 0)] {
+        let store = Store::open(dir.path(), &keys(current, previous), Duration::ZERO).unwrap();
+        assert_put(&store, &key);
+    }
+}
+
+#[test]
+fn what_is_in_the_clear_is_encrypted_by_command_and_dropped_otherwise() {
+    for by_command in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let names: Vec<RecordingKey> = (0..3).map(|number| RecordingKey(format!("{number}/0").into())).collect();
+        let store = open(dir.path());
+        for key in &names {
+            put(&store, key);
+        }
+        drop(store);
+        if by_command {
+            let mut known = names[..2].iter().cloned();
+            assert_eq!(Store::encrypt(dir.path(), &keys(1, 0), &mut known, Duration::ZERO).unwrap(), 2);
+        }
+        let store = Store::open(dir.path(), &keys(1, 0), Duration::ZERO).unwrap();
+        assert_eq!(store.scan().unwrap().0.len(), if by_command { 2 } else { 0 });
+        if by_command {
+            for key in &names[..2] {
+                assert_put(&store, key);
+            }
+        }
+        assert!(!dir.path().join("v1").exists());
+    }
+}
+
+#[test]
+fn a_recording_whose_key_was_overwritten_is_nobodys() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &keys(1, 0), Duration::ZERO).unwrap();
+    let [one, other] = ["1/0", "2/0"].map(|key| RecordingKey(key.into()));
+    let header = put(&store, &one);
+    put(&store, &other);
+    store.forget_keys(&[store.name(&one), KeyHash([9; 32])]).unwrap();
+    assert!(store.load(&store.name(&one)).is_err());
+    assert_put(&store, &other);
+    // The header's checksum put right does not bring it back.
+    let path = store.paths(&header.hash).1;
+    let mut bytes = fs::read(&path).unwrap();
+    index::seal(&mut bytes);
+    fs::write(&path, bytes).unwrap();
+    assert!(matches!(store.load(&header.hash), Err(Unusable::OtherKey)));
+}
+
+#[test]
+fn an_index_that_somebody_changed_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &keys(1, 0), Duration::ZERO).unwrap();
+    let key = RecordingKey("1/0".into());
+    let header = put(&store, &key);
+    let path = store.paths(&header.hash).1;
+    let before = fs::read(&path).unwrap();
+    let version = Version { validator: "f".into(), ..header.version.clone() };
+    for changed in [Header { created_s: 6, ..header.clone() }, Header { version, ..header.clone() }] {
+        let mut bytes = before.clone();
+        bytes[..512].copy_from_slice(&index::encode_header(&changed));
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(store.load(&header.hash), Err(Unusable::OtherKey)));
     }
 }
 

@@ -69,7 +69,7 @@ async fn failures_are_retried_within_reason() {
     assert_eq!(bench.host.requests(), 4);
     bench.host.switches.unavailable.store(usize::MAX, Ordering::SeqCst);
     let error = bench.reader().read(MIB / 2, 10).await.unwrap_err();
-    assert!(matches!(&error, MediaError::Source(why) if why.contains("503")), "{error}");
+    assert!(matches!(&error, MediaError::Failed(why) if why.contains("503")), "{error}");
     assert_eq!(bench.host.requests(), 4 + 6);
 }
 
@@ -85,7 +85,7 @@ async fn an_empty_answer_is_asked_again_and_never_believed() {
         assert_eq!(reader.read(MIB / 2, 10).await.unwrap(), bench.range(MIB / 2, 10));
         bench.host.switches.emptied.store(usize::MAX, Ordering::SeqCst);
         let error = bench.media.probe(&key(), bench.links.clone()).await.unwrap_err();
-        assert!(matches!(&error, MediaError::Source(why) if why.contains("empty")), "{error}");
+        assert!(matches!(&error, MediaError::Failed(why) if why.contains("empty")), "{error}");
         assert!(reader.read_cached(0, 10).is_some());
     }
 }

@@ -186,3 +186,34 @@ async fn purging_all_leaves_readers_reading() {
     bench.read_all(&reader).await;
     assert_eq!(bench.media.stats().complete, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_recording_is_hashed_and_a_damaged_one_is_not() {
+    let (bench, _clock) = aged(MIB + 5).await;
+    let version = bench.version();
+    // Open meanwhile, so that every block counts as verified.
+    let reader = bench.reader();
+    bench.read_all(&reader).await;
+    eventually("all of it is on disk", || bench.media.is_complete(&key(), &version)).await;
+    let truth = ring::digest::digest(&ring::digest::SHA256, &bench.truth);
+    assert_eq!(bench.media.sha256(&key(), &version).unwrap().as_slice(), truth.as_ref());
+    damage(&bench, 100 * KIB);
+    assert_eq!(bench.media.sha256(&key(), &version), None, "damage is no evidence");
+    assert!(!bench.media.is_complete(&key(), &version), "it was dropped");
+    bench.read_all(&reader).await;
+    eventually("it was fetched again", || bench.media.is_complete(&key(), &version)).await;
+    assert_eq!(bench.media.sha256(&key(), &version).unwrap().as_slice(), truth.as_ref());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_has_no_age_and_is_not_purged_with_the_rest() {
+    let (bench, clock) = aged(MIB).await;
+    eventually("all of it is on disk", || bench.media.is_complete(&key(), &bench.version())).await;
+    bench.media.hold(&key(), true);
+    clock.advance(AGE);
+    assert_eq!(bench.media.drop_expired(), 0);
+    bench.media.purge_all(&mut |_, _| {});
+    assert!(bench.media.is_complete(&key(), &bench.version()));
+    bench.media.hold(&key(), false);
+    assert_eq!(bench.media.drop_expired(), 1);
+}

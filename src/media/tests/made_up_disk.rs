@@ -290,6 +290,10 @@ impl Disk for MadeUpDisk {
         Ok(self.free.lock().unwrap().unwrap_or(u64::MAX / 2))
     }
 
+    fn sync(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     fn plain(&self, _path: &Path) -> io::Result<File> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -52,6 +52,7 @@ fn settings(dir: &Path) -> MediaSettings {
         connections: 16,
         memory: 128 << 20,
         reach: MediaReach { hosts: Vec::new(), loopback: true },
+        ca: None,
         deadline: Duration::from_secs(20),
     }
 }

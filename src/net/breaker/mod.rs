@@ -20,6 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::error::{ApiError, ApiErrorKind};
+use crate::base::{chain, span};
 pub use state::Ask;
 use state::{Change, Failing, Phase, State};
 
@@ -220,12 +221,22 @@ impl Breaker {
                 let (error, outage) = (shared.error.clone(), shared.outages);
                 drop(shared);
                 let error = error.as_ref().map(|error| error as &dyn std::error::Error);
-                tracing::warn!(service, error, "down: what needs it fails at once until it answers again");
+                let error = error.as_ref().map_or_else(|| String::from("no cause known"), |error| chain(error));
+                tracing::warn!(
+                    service,
+                    error,
+                    "{service} is down: what needs it fails at once until it is back ({error})"
+                );
                 tokio::spawn(watch_over(Arc::downgrade(&self.inner), outage));
             }
             Some(Change::CameBack { down_for }) => {
                 drop(shared);
-                tracing::info!(service, down_s = down_for.as_secs_f32(), "answers again");
+                tracing::info!(
+                    service,
+                    down_s = down_for.as_secs_f32(),
+                    "{service} answers again after {}",
+                    span::words(down_for)
+                );
             }
             None => drop(shared),
         }

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::base::{Clock, UserKey};
+use crate::base::{Clock, UserKey, span};
 use adaptive::Adaptive;
 use queue::{Queue, Ticket};
 use slow_start::SlowStart;
@@ -323,6 +323,7 @@ impl InFlight {
         let (now, begun) = (Instant::now(), self.begun);
         let mut state = self.end();
         let accepted = state.window.accepted(now);
+        let configured = state.settings.calls;
         state.window.finish(false, now);
         state.no_longer_young(begun);
         state.refused += 1;
@@ -338,7 +339,24 @@ impl InFlight {
         drop(state);
         if let Some(pause) = pause {
             let (service, pause_s) = (self.shared.service, pause.as_secs_f32());
-            tracing::warn!(service, pause_s, accepted, limit, "the tenant throttles: no calls during the pause");
+            let pause = span::words(pause);
+            tracing::warn!(
+                service,
+                pause_s,
+                accepted,
+                limit,
+                "the tenant throttles {service}: no calls for {pause}, and at most {limit} in a window after it"
+            );
+            if accepted < configured {
+                let remedy = "share it: lower limits.playback_requests here, or run the other program at another time";
+                tracing::warn!(
+                    service,
+                    accepted,
+                    configured,
+                    remedy,
+                    "fewer calls were made than the limit allows ({accepted} of {configured}): another program of the tenant spends it, or the tenant allows less; {remedy}"
+                );
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::extract::connect_info::ConnectInfo;
 use axum::{Json, Router};
 use futures_util::stream;
 use serde::Serialize;
@@ -16,18 +17,27 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::client::{self, ControlError};
-use super::server::Controlled;
-use crate::ops::keeping::{CacheReport, Progress, PurgeRequest, Told};
+use super::server::{Controlled, Peer};
+use crate::ops::keeping::{
+    CacheReport, HoldReport, HoldRequest, ManifestRequest, Progress, PurgeRequest, ReleaseRequest, Told,
+};
 
 /// Lines that may wait for a reader; progress beyond it is left out.
 const LINES_WAITING_MAX: usize = 64;
 /// Rewriting a large state database tells nothing for a while; whoever waits is told that it goes on.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
 
-/// The routes of `cxonefs cache`.
+/// The routes of `cxonefs cache`, `hold` and `manifest`.
 pub(super) fn routes() -> Router<Arc<dyn Controlled>> {
     use axum::routing::{get, post};
-    Router::new().route("/cache", get(stats)).route("/cache/verify", post(verify)).route("/cache/purge", post(purge))
+    Router::new()
+        .route("/cache", get(stats))
+        .route("/cache/verify", post(verify))
+        .route("/cache/purge", post(purge))
+        .route("/holds", get(holds))
+        .route("/holds/add", post(add_holds))
+        .route("/holds/remove", post(remove_holds))
+        .route("/manifest", post(manifest))
 }
 
 async fn stats(State(controlled): State<Arc<dyn Controlled>>) -> Result<Json<CacheReport>, http::StatusCode> {
@@ -36,16 +46,51 @@ async fn stats(State(controlled): State<Arc<dyn Controlled>>) -> Result<Json<Cac
     stats.map(Json).map_err(|_| http::StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-async fn verify(State(controlled): State<Arc<dyn Controlled>>) -> Body {
+/// Reads what was sent, too: a connection that is closed with something unread is reset, and the answer may be lost.
+async fn verify(State(controlled): State<Arc<dyn Controlled>>, Json(()): Json<()>) -> Body {
     let keeper = controlled.keeper();
     // Nobody to tell is a reason to end: it only looks.
     told(move |progress| Ok(keeper.verify(progress)))
 }
 
-async fn purge(State(controlled): State<Arc<dyn Controlled>>, Json(request): Json<PurgeRequest>) -> Body {
+async fn holds(State(controlled): State<Arc<dyn Controlled>>) -> Result<Json<Vec<HoldReport>>, http::StatusCode> {
+    let keeper = controlled.keeper();
+    let holds = tokio::task::spawn_blocking(move || keeper.holds()).await;
+    let holds = holds.ok().and_then(Result::ok).ok_or(http::StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(Json(holds))
+}
+
+async fn add_holds(
+    State(controlled): State<Arc<dyn Controlled>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<HoldRequest>,
+) -> Body {
+    let keeper = controlled.keeper();
+    told(move |_| keeper.add_holds(&request, peer.uid))
+}
+
+async fn remove_holds(State(controlled): State<Arc<dyn Controlled>>, Json(request): Json<ReleaseRequest>) -> Body {
+    let keeper = controlled.keeper();
+    told(move |_| keeper.remove_holds(&request.contacts))
+}
+
+async fn manifest(State(controlled): State<Arc<dyn Controlled>>, Json(request): Json<ManifestRequest>) -> Body {
     let keeper = controlled.keeper();
     told(move |progress| {
-        keeper.purge(&request, &mut |at| {
+        keeper.manifest(&request.day, &mut |at| {
+            progress(at);
+        })
+    })
+}
+
+async fn purge(
+    State(controlled): State<Arc<dyn Controlled>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<PurgeRequest>,
+) -> Body {
+    let keeper = controlled.keeper();
+    told(move |progress| {
+        keeper.purge(&request, peer.uid, &mut |at| {
             progress(at);
         })
     })

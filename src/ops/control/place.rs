@@ -56,16 +56,35 @@ fn is_private(dir: &Path, owner: u32) -> bool {
     dir.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == owner && found.mode() & OTHERS == 0)
 }
 
+/// The name of the door for other users than the owner (`members`): abstract, so it begins with a zero byte.
+const MEMBERS: &str = "\0cxonefs/members";
+
+/// Where other users than `owner` find the daemon of the mount at an absolute path.
+#[must_use]
+pub fn members_socket(mount_point: &Path, owner: u32) -> PathBuf {
+    PathBuf::from(MEMBERS).join(owner.to_string()).join(hash(mount_point))
+}
+
+/// The user who must own the daemon behind such a socket.
+#[must_use]
+pub fn owner_behind(socket: &Path) -> Option<u32> {
+    socket.strip_prefix(MEMBERS).ok()?.iter().next()?.to_str()?.parse().ok()
+}
+
 /// The socket of the mount at an absolute path, in a directory.
 #[must_use]
 pub fn socket_of(dir: &Path, mount_point: &Path) -> PathBuf {
+    dir.join(hash(mount_point)).with_extension(EXTENSION)
+}
+
+fn hash(mount_point: &Path) -> String {
     let hash = Sha256::digest(mount_point.as_os_str().as_bytes());
     let mut name = String::with_capacity(2 * NAME_BYTES);
     for byte in hash.iter().take(NAME_BYTES) {
         // Writing to a String cannot fail.
         let _ = write!(name, "{byte:02x}");
     }
-    dir.join(name).with_extension(EXTENSION)
+    name
 }
 
 /// The socket of the mount at an absolute path, of a mount that `owner` made. Where there is none that can be trusted, the path where one
@@ -118,6 +137,16 @@ mod tests {
         assert_ne!(one, socket_of(dir, Path::new("/mnt/b")));
         assert_eq!(one, socket_of(dir, Path::new("/mnt/a")));
         assert!(one.as_os_str().len() < 60);
+    }
+
+    #[test]
+    fn the_door_for_others_says_who_has_to_be_behind_it() {
+        let door = members_socket(Path::new("/mnt/a"), 1000);
+        assert_eq!(owner_behind(&door), Some(1000));
+        // A name in the abstract namespace is limited like a path.
+        assert!(door.as_os_str().len() < 100 && door.as_os_str().as_bytes()[0] == 0, "{door:?}");
+        assert_ne!(door, members_socket(Path::new("/mnt/a"), 1001));
+        assert_eq!(owner_behind(&socket_of(Path::new("/run/cxonefs"), Path::new("/mnt/a"))), None);
     }
 
     #[test]

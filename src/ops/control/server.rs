@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
-use crate::base::Day;
+use super::audited::{Command, audited};
+use crate::base::{Day, user_words};
+use crate::ops::audit::Actor;
 use crate::ops::keeping::Keeping;
 use crate::ops::logging;
 use crate::ops::privacy::{self, PrivacyError};
@@ -67,8 +69,11 @@ pub trait Controlled: Send + Sync + 'static {
     /// the user.
     async fn retry(&self, paths: Vec<String>, peer: Peer) -> Result<Retried, String>;
 
+    /// The ledger's rows of one user from a time on, as RFC 3339 has it. An error is in words for the user.
+    fn ledger_of(&self, uid: u32, since: &str) -> Result<Vec<LedgerLine>, String>;
+
     /// Takes the mount out of the tree: only if nothing in it is in use, or, lazily, in any case. An error is in words for the user.
-    async fn unmount(&self, lazy: bool) -> Result<(), String>;
+    async fn unmount(&self, lazy: bool) -> Result<Unmounted, String>;
 
     /// Who looks after what this mount keeps on disk.
     fn keeper(&self) -> Arc<dyn Keeping>;
@@ -76,8 +81,27 @@ pub trait Controlled: Send + Sync + 'static {
     /// What warming would cost. Makes no billed call. An error is in words for the user.
     async fn warm_cost(&self, request: WarmRequest) -> Result<WarmCost, String>;
 
+    /// Who a peer is, as far as it can be seen now.
+    fn caller(&self, peer: Peer) -> Actor;
+
+    /// Whether commands can be put on record, where they must be. An error is in words for the user.
+    fn audit_check(&self) -> Result<(), String>;
+
+    /// Puts a command on record. An error is in words for the user.
+    async fn audit(&self, caller: Actor, command: Command, outcome: &'static str) -> Result<(), String>;
+
+    /// Writes all audit lines that wait; the last one's number and hash. Blocks.
+    fn audit_head(&self) -> Option<AuditHead>;
+
     /// Begins to warm on behalf of `peer`.
     async fn warm(&self, request: WarmRequest, peer: Peer) -> Result<WarmLines, String>;
+}
+
+/// The last line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    pub number: u64,
+    pub hash: String,
 }
 
 /// What became of one day.
@@ -102,10 +126,38 @@ pub struct RetryRequest {
     pub paths: Vec<String>,
 }
 
+/// Which rows of the ledger are wanted.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct LedgerRequest {
+    /// RFC 3339; empty: all.
+    pub since: String,
+}
+
+/// One row of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerLine {
+    pub id: i64,
+    /// RFC 3339.
+    pub at: String,
+    pub master_contact: i64,
+    pub reason: String,
+    pub uid: u32,
+    pub pid: u32,
+    pub comm: String,
+    pub outcome: Option<String>,
+}
+
 /// How many refusals were forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retried {
     pub forgotten: u64,
+}
+
+/// What a daemon does after a mount of its was taken away.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Unmounted {
+    /// It serves the tree at further places.
+    pub goes_on: bool,
 }
 
 /// How to unmount.
@@ -149,13 +201,15 @@ pub fn serve(path: &Path, controlled: Arc<dyn Controlled>) -> Result<Server, Pri
         .route("/log-level", get(log_level).post(set_log_level))
         .route("/warm/cost", post(warm_cost))
         .route("/warm", post(warm))
+        .route("/audit/head", get(audit_head))
         .merge(super::long::routes())
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&controlled), audited))
         .layer(axum::middleware::from_fn(only_owner))
         .with_state(controlled);
     let service = router.into_make_service_with_connect_info::<Peer>();
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, service).await {
-            tracing::warn!(%error, "the control socket ended");
+            tracing::warn!(%error, "the control socket is closed ({error}): cxonefs status, warm and refresh do not reach this mount");
         }
     });
     Ok(Server { path: path.to_owned(), inode, task })
@@ -171,7 +225,7 @@ async fn only_owner(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next
 }
 
 /// Says that the daemon runs.
-async fn alive() -> Json<serde_json::Value> {
+pub(super) async fn alive() -> Json<serde_json::Value> {
     Json(serde_json::Value::Null)
 }
 
@@ -179,6 +233,28 @@ async fn status(State(controlled): State<Arc<dyn Controlled>>) -> Result<Json<St
     // It asks the database, and for locks that are held while the disk is waited for.
     let status = tokio::task::spawn_blocking(move || controlled.status()).await;
     status.map(Json).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// For those who did not make the mount: neither the key's id nor who waits for which file is their business.
+pub(super) async fn status_for_members(state: State<Arc<dyn Controlled>>) -> Result<Json<Status>, StatusCode> {
+    let Json(mut status) = status(state).await?;
+    status.tenant.access_key_id.clear();
+    status.slowest.clear();
+    Ok(Json(status))
+}
+
+/// The ledger rows of the peer's own calls.
+pub(super) async fn ledger(
+    State(controlled): State<Arc<dyn Controlled>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(request): Json<LedgerRequest>,
+) -> Response {
+    let rows = tokio::task::spawn_blocking(move || controlled.ledger_of(peer.uid, &request.since)).await;
+    match rows {
+        Ok(Ok(rows)) => Json(rows).into_response(),
+        Ok(Err(why)) => refused(why),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 async fn refresh(
@@ -199,7 +275,7 @@ async fn refresh(
     Json(answers)
 }
 
-async fn retry(
+pub(super) async fn retry(
     State(controlled): State<Arc<dyn Controlled>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<RetryRequest>,
@@ -216,9 +292,15 @@ async fn unmount(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<UnmountRequest>,
 ) -> Response {
-    tracing::info!(lazy = request.lazy, uid = peer.uid, pid = peer.pid, "asked to unmount");
+    tracing::info!(
+        lazy = request.lazy,
+        uid = peer.uid,
+        pid = peer.pid,
+        "{} asked to unmount (cxonefs umount)",
+        user_words(peer.uid)
+    );
     match controlled.unmount(request.lazy).await {
-        Ok(()) => Json(serde_json::Value::Null).into_response(),
+        Ok(unmounted) => Json(unmounted).into_response(),
         Err(why) => refused(why),
     }
 }
@@ -240,7 +322,18 @@ async fn set_log_level(Json(wanted): Json<LogLevel>) -> Response {
     }
 }
 
-async fn warm_cost(State(controlled): State<Arc<dyn Controlled>>, Json(request): Json<WarmRequest>) -> Response {
+async fn audit_head(State(controlled): State<Arc<dyn Controlled>>) -> Response {
+    let head = tokio::task::spawn_blocking(move || controlled.audit_head()).await;
+    match head.ok().flatten() {
+        Some(head) => Json(head).into_response(),
+        None => refused(String::from("the audit log is not written any more")),
+    }
+}
+
+pub(super) async fn warm_cost(
+    State(controlled): State<Arc<dyn Controlled>>,
+    Json(request): Json<WarmRequest>,
+) -> Response {
     match controlled.warm_cost(request).await {
         Ok(cost) => Json(cost).into_response(),
         Err(why) => refused(why),
@@ -248,7 +341,7 @@ async fn warm_cost(State(controlled): State<Arc<dyn Controlled>>, Json(request):
 }
 
 /// Answers with a line of JSON for each piece of progress.
-async fn warm(
+pub(super) async fn warm(
     State(controlled): State<Arc<dyn Controlled>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<WarmRequest>,

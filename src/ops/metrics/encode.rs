@@ -54,6 +54,16 @@ impl Measures {
         page.values(&names::READS, by_source(self.reads.0, self.reads.1))?;
         page.values(&names::READ_BYTES, by_source(reads.cache_bytes, reads.network_bytes))?;
         page.value(&names::FETCHED, reads.fetched_bytes)?;
+        let audit = &self.status.audit;
+        page.value(&names::AUDIT_LINES, audit.written)?;
+        page.value(&names::AUDIT_LOST, audit.lost)?;
+        page.value(&names::AUDIT_NOT_EXPORTED, audit.not_exported)?;
+        page.value(&names::AUDIT_FAILING, u64::from(audit.trouble.is_some()))?;
+        page.value(&names::AUDIT_SIZE, audit.bytes)?;
+        if let Some(free) = audit.free_bytes {
+            page.value(&names::AUDIT_FREE, free)?;
+        }
+        page.value(&names::AUDIT_LOW, u64::from(audit.warning.is_some()))?;
         page.value(&names::PASSTHROUGH, self.status.kernel.passthrough.opens)
     }
 

@@ -73,6 +73,13 @@ metrics! {
     READS: Counter "cxonefs_reads" ["source"] "Reads of recordings, by source: cache or network; without what the kernel reads by passthrough"
     READ_BYTES: Counter "cxonefs_read", Bytes ["source"] "Bytes of those reads"
     FETCHED: Counter "cxonefs_media_fetched", Bytes [] "Bytes that arrived from media hosts"
+    AUDIT_LINES: Counter "cxonefs_audit_lines" [] "Lines written to the audit log"
+    AUDIT_LOST: Counter "cxonefs_audit_lost" [] "Events that could not be written to the audit log"
+    AUDIT_NOT_EXPORTED: Counter "cxonefs_audit_not_exported" [] "Audit lines that the log service did not take"
+    AUDIT_FAILING: Gauge "cxonefs_audit_failing" [] "1 while the audit log cannot be written"
+    AUDIT_SIZE: Gauge "cxonefs_audit_size", Bytes [] "Bytes that the audit log occupies on disk"
+    AUDIT_FREE: Gauge "cxonefs_audit_free", Bytes [] "Bytes that are free on the audit log's disk"
+    AUDIT_LOW: Gauge "cxonefs_audit_disk_low" [] "1 while that is less than the audit log needs"
     PASSTHROUGH: Counter "cxonefs_passthrough_opens" [] "Opens that the kernel serves from the cache by itself"
     INODES: Gauge "cxonefs_kernel_inodes" [] "Inodes that the kernel holds"
     OPEN_FILES: Gauge "cxonefs_open_files" [] "Open files"
@@ -124,6 +131,8 @@ Histograms have the usual `_bucket`, `_sum` and `_count`.
 | `cxonefs_login_failed == 1` for 10 minutes | the access key is refused, or the login host is away: `cxonefs doctor` |
 | `cxonefs_service_up == 0` for 10 minutes | Media Playback, Reporting or a media host is away |
 | `cxonefs_billed_calls_today >= cxonefs_daily_budget_calls` | the budget is spent: opening what was never paid for fails until 00:00 UTC |
+| `increase(cxonefs_audit_lost_total[1h]) > 0` or `cxonefs_audit_failing == 1` | opens go unrecorded, or with `audit.required` fail: the state directory's disk |
+| `cxonefs_audit_disk_low == 1` | the state directory's disk will not hold the audit log for `audit.keep` |
 | `rate(cxonefs_fuse_errors_total{errno=\"EIO\"}[5m]) > 0` | readers see errors: the log has a line for each |
 ";
 

@@ -3,6 +3,7 @@
 //!
 //! Order of writes: ledger row (synced), call, documents and listing (synced), ledger outcome.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -176,7 +177,7 @@ impl Resolver {
     /// Waits until the call may be made. `None` if everybody left; then the flight is off the board.
     async fn queue(&self, master: MasterId, flight: &Flight) -> Result<Option<(Permit, Admitted)>, TreeError> {
         let mut turn = flight.turn.subscribe();
-        self.check_budget(&turn.borrow().user)?;
+        self.check_budget(master, flight)?;
         let admitted = self.inner.breaker.admit().await.map_err(|error| TreeError::from(Arc::new(error)))?;
         let begun = Instant::now();
         loop {
@@ -260,9 +261,13 @@ impl Resolver {
         self.land(under_way, &answer);
         let outcome = outcome_word(&answer);
         let stored = match answer {
-            Ok(PlaybackAnswer::Refused(refusal)) => Err(Failure::Final(self.remember_refusal(master, &refusal).await)),
-            Ok(answer) => self.store(master, &answer).await.map_err(Failure::Final),
-            Err(error) if is_failure(&error) => Err(Failure::Final(self.remember_failure(master, &error).await)),
+            Ok(PlaybackAnswer::Refused(refusal)) => {
+                Err(Failure::Final(self.remember_refusal(master, &refusal, &payer).await))
+            }
+            Ok(answer) => self.store(master, &answer, &payer).await.map_err(Failure::Final),
+            Err(error) if is_failure(&error) => {
+                Err(Failure::Final(self.remember_failure(master, &error, &payer).await))
+            }
             Err(error) => Err(failure(error)),
         };
         let catalog = self.inner.catalog.clone();
@@ -288,7 +293,7 @@ impl Resolver {
         }
     }
 
-    async fn store(&self, master: MasterId, answer: &PlaybackAnswer) -> Result<(), TreeError> {
+    async fn store(&self, master: MasterId, answer: &PlaybackAnswer, payer: &Principal) -> Result<(), TreeError> {
         let now = self.inner.clock.now();
         let known = self.interaction(master)?;
         self.forget_after_answer(&known).await?;
@@ -298,9 +303,14 @@ impl Resolver {
         };
         let links = by_recording(items, recordings(&known.resolution));
         let serial = self.inner.signings.fetch_add(1, Ordering::Relaxed) + 1;
+        let has_link = |index: u8| links.get(usize::from(index)).is_some_and(Option::is_some);
+        let is_known = !needs_call(&known.resolution, now);
+        if is_known {
+            self.note_links(&known, has_link, payer).await?;
+        }
         self.inner.links.store(master, links, serial, now);
         // A new link is all that a resolved interaction takes from another call: what was published stays put.
-        if needs_call(&known.resolution, now) {
+        if !is_known {
             let mut resolution = documents::resolution(master, known.channel, known.mtime, answer, now);
             keep_sizes(&mut resolution, &known);
             let (resolver, before) = (self.clone(), known.clone());
@@ -323,7 +333,7 @@ impl Resolver {
         let allowed = self.allowed();
         let row = self.inner.purse.spend(entry, allowed).await;
         if row.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent) {
-            self.log_spent_budget(allowed);
+            self.log_spent_budget(allowed, master, payer);
         }
         row
     }
@@ -335,26 +345,51 @@ impl Resolver {
     }
 
     /// Says no before the queue; what decides is [`Purse::spend`](super::purse::Purse::spend), after it.
-    fn check_budget(&self, user: &UserKey) -> Result<(), TreeError> {
-        let allowed = self.allowed();
-        let spent = allowed.check(&self.inner.catalog, self.inner.clock.now(), user);
-        if spent.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent) {
-            self.log_spent_budget(allowed);
+    fn check_budget(&self, master: MasterId, flight: &Flight) -> Result<(), TreeError> {
+        let (allowed, user) = (self.allowed(), flight.turn.borrow().user.clone());
+        let spent = allowed.check(&self.inner.catalog, self.inner.clock.now(), &user);
+        if spent.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent)
+            && let Some(payer) = flight.payer()
+        {
+            self.log_spent_budget(allowed, master, &payer);
         }
         spent
     }
 
-    /// Once a day; that of one user is said to that user.
-    fn log_spent_budget(&self, allowed: Allowed) {
-        let now = self.inner.clock.now();
-        if spent_on_day_of(&self.inner.catalog, now).is_ok_and(|spent| allowed.budget.allows(spent)) {
+    /// Once a day for the budget of all, and once for each user's.
+    fn log_spent_budget(&self, allowed: Allowed, master: MasterId, payer: &Principal) {
+        let (now, user) = (self.inner.clock.now(), UserKey::Uid(payer.user().uid));
+        let is_left = spent_on_day_of(&self.inner.catalog, now).is_ok_and(|spent| allowed.budget.allows(spent));
+        if is_left && allowed.check(&self.inner.catalog, now, &user).is_ok() {
             return;
         }
+        let (whose, budget) = if is_left { (Some(user), allowed.user_budget) } else { (None, allowed.budget) };
         let today = Day::of(now, &jiff::tz::TimeZone::UTC);
-        if self.inner.budget_logged_on.swap(i64::from(today.0), Ordering::Relaxed) != i64::from(today.0) {
-            let limit = allowed.budget.0.unwrap_or(u64::MAX);
-            tracing::warn!(limit, utc_day = %today, "daily budget of billed calls is spent; raise limits.daily_budget to go on");
+        {
+            let mut logged = lock(&self.inner.budgets_logged);
+            if logged.0 != today {
+                *logged = (today, HashSet::new());
+            }
+            if !logged.1.insert(whose.clone()) {
+                return;
+            }
         }
+        let limit = budget.0.unwrap_or(u64::MAX);
+        let (what, key) = match whose {
+            Some(user) => (format!("billed calls of {user} is spent ({limit} a day)"), "limits.daily_budget_per_user"),
+            None => (format!("{limit} billed calls is spent"), "limits.daily_budget"),
+        };
+        tracing::warn!(
+            limit,
+            utc_day = %today,
+            %master,
+            uid = payer.user().uid,
+            pid = payer.pid(),
+            comm = payer.comm(),
+            "master contact {master} cannot be had now: EDQUOT for {}: the daily budget of {what} for the UTC day {today}; raise {key} and reload (SIGHUP) \
+             to go on today; further refusals of today are not logged",
+            payer.words()
+        );
     }
 }
 

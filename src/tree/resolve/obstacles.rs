@@ -35,15 +35,28 @@ pub fn of_refusal(refusal: &Refusal, now: Timestamp) -> Obstacle {
 
 /// What a billed call without an answer means, after `before`.
 pub fn of_failure(error: &ApiError, before: Option<&Obstacle>, now: Timestamp) -> Obstacle {
+    failed(format!("CXone did not answer the playback call ({error})"), before, now)
+}
+
+/// What failed again after `before`.
+fn failed(reason: String, before: Option<&Obstacle>, now: Timestamp) -> Obstacle {
     let failed_before = before.filter(|before| before.kind == ObstacleKind::Failed).map_or(0, |before| before.times);
     let times = failed_before.saturating_add(1);
     let wait = FAILED_MIN.saturating_mul(1 << failed_before.min(16)).min(FAILED_MAX);
-    let reason = format!("CXone did not answer the playback call ({error})");
     Obstacle { times, again_at: after(now, wait), ..obstacle(ObstacleKind::Failed, reason, now) }
 }
 
-/// What the media host's refusal of a fresh link means for one file; none where it says nothing that lasts.
-pub fn of_media(error: &MediaError, now: Timestamp) -> Option<Obstacle> {
+/// A billed call gave no link to a recording that was published: it is asked for again at `again_at`.
+pub fn of_absence(again_at: Timestamp, now: Timestamp) -> Obstacle {
+    let reason = "CXone does not give out this recording any more";
+    Obstacle { again_at, ..obstacle(ObstacleKind::Withdrawn, reason, now) }
+}
+
+/// What the media host's failure, or its refusal of a fresh link, means for one file, after `before`; none where it says nothing that lasts.
+pub fn of_media(error: &MediaError, before: Option<&Obstacle>, now: Timestamp) -> Option<Obstacle> {
+    if error.is_failure() {
+        return Some(failed(error.to_string(), before, now));
+    }
     let kind = match error.refusal()? {
         StorageRefusal::Denied => ObstacleKind::Denied,
         StorageRefusal::Archived => ObstacleKind::Archived,
@@ -55,7 +68,7 @@ pub fn of_media(error: &MediaError, now: Timestamp) -> Option<Obstacle> {
 
 fn obstacle(kind: ObstacleKind, reason: impl Into<Arc<str>>, now: Timestamp) -> Obstacle {
     let wait = match kind {
-        ObstacleKind::Denied | ObstacleKind::Refused | ObstacleKind::Archived => REFUSED,
+        ObstacleKind::Denied | ObstacleKind::Refused | ObstacleKind::Archived | ObstacleKind::Withdrawn => REFUSED,
         ObstacleKind::Restoring => RESTORING,
         ObstacleKind::Failed => FAILED_MIN,
     };
@@ -79,20 +92,21 @@ pub fn remedy(kind: ObstacleKind, scope: Scope) -> &'static str {
         (ObstacleKind::Refused, _) => {
             "check tenant.playback_endpoint and what stands between this machine and CXone; then: cxonefs refresh DIR --retry"
         }
-        (ObstacleKind::Restoring, _) => "wait until CXone has restored it; it is asked for again in an hour",
+        (ObstacleKind::Restoring, _) => "wait until CXone has restored it",
         (ObstacleKind::Archived, _) => {
             "have it restored from the archive in CXone; then: cxonefs refresh DIR --retry PATH"
         }
-        (ObstacleKind::Failed, _) => {
-            "nothing; it is asked for again after a pause. At once: cxonefs refresh DIR --retry PATH"
+        (ObstacleKind::Withdrawn, _) => {
+            "look whether the recording still plays in CXone; if it does: cxonefs refresh DIR --retry PATH"
         }
+        (ObstacleKind::Failed, _) => "to ask again before that: cxonefs refresh DIR --retry PATH",
     }
 }
 
 /// The same where a media host refused a recording's bytes.
 pub fn storage_remedy(kind: ObstacleKind) -> &'static str {
     match kind {
-        ObstacleKind::Archived | ObstacleKind::Restoring => remedy(kind, Scope::Own),
+        ObstacleKind::Archived | ObstacleKind::Restoring | ObstacleKind::Withdrawn => remedy(kind, Scope::Own),
         ObstacleKind::Denied | ObstacleKind::Refused | ObstacleKind::Failed => {
             "see whether the recording plays in CXone, and what stands between this machine and the media host; then: \
              cxonefs refresh DIR --retry PATH"
@@ -135,7 +149,14 @@ mod tests {
             before = Some(obstacle);
         }
         assert_eq!(minutes, [10, 20, 40, 80, 160, 320, 360, 360]);
-        let refused = Obstacle { kind: ObstacleKind::Refused, ..before.unwrap() };
+        let failed = before.unwrap();
+        for media in [MediaError::failed("the media host answered 500"), MediaError::Timeout] {
+            let obstacle = of_media(&media, Some(&failed), Timestamp::UNIX_EPOCH).unwrap();
+            assert_eq!((obstacle.kind, obstacle.times), (ObstacleKind::Failed, failed.times + 1));
+            assert!(obstacle.reason.contains("the media host"), "{}", obstacle.reason);
+        }
+        assert_eq!(of_media(&MediaError::Erased, None, Timestamp::UNIX_EPOCH), None, "no failure");
+        let refused = Obstacle { kind: ObstacleKind::Refused, ..failed };
         assert_eq!(of_failure(&error, Some(&refused), Timestamp::UNIX_EPOCH).times, 1);
     }
 }

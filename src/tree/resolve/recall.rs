@@ -24,7 +24,7 @@ impl Resolver {
         let recalled = recalled.map_err(|_| TreeError::new(ErrorKind::Io, "looking into the cache was interrupted"))?;
         match recalled {
             Ok(true) => {
-                tracing::info!(%master, "known again from the cache, without a call");
+                tracing::info!(%master, "master contact {master} is known again from the cache, without a billed call");
                 self.shown_otherwise(&interaction).await;
                 self.interaction(master)
             }

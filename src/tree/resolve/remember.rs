@@ -6,14 +6,22 @@ use super::obstacles::{self, remedy, storage_remedy};
 use super::role::{Consequence, Role};
 use super::{Resolver, lock, recording_key};
 use crate::base::MasterId;
-use crate::catalog::{Catalog, CatalogError, FileKind, Interaction, Obstacle, ObstacleKind, Scope, State};
+use crate::catalog::{Catalog, CatalogError, FileKind, Interaction, Obstacle, ObstacleKind, Resolution, Scope, State};
 use crate::cxone::Refusal;
 use crate::media::{MediaError, Version};
 use crate::net::ApiError;
-use crate::tree::error::{ErrorKind, TreeError};
+use crate::tree::documents;
+use crate::tree::error::{ErrorKind, TreeError, to_the_second};
+use crate::tree::principal::Principal;
 
 /// The role, in the catalog's facts.
 const ROLE_FACT: &str = "playback_role";
+
+/// What is known of the role names no erased interaction any more.
+pub fn forget_in_role(catalog: &Catalog, masters: &[MasterId]) -> Result<(), CatalogError> {
+    let mut role = role_before(catalog);
+    if role.forget(masters) { keep_role(catalog, &role) } else { Ok(()) }
+}
 
 /// What an earlier process knew of the role.
 pub(super) fn role_before(catalog: &Catalog) -> Role {
@@ -21,12 +29,33 @@ pub(super) fn role_before(catalog: &Catalog) -> Role {
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
-/// Interactions whose calls failed one after the other.
-#[derive(Debug, Default)]
-pub(super) struct Failing {
-    masters: Vec<MasterId>,
+/// Whose calls failed one after the other.
+#[derive(Debug)]
+pub(super) struct Failing<T> {
+    whose: Vec<T>,
     /// The service was down meanwhile: they were not to blame.
     outage: bool,
+}
+
+impl<T> Default for Failing<T> {
+    fn default() -> Failing<T> {
+        Failing { whose: Vec::new(), outage: false }
+    }
+}
+
+impl<T: PartialEq> Failing<T> {
+    fn note(&mut self, whose: Option<T>, outage: bool) {
+        self.outage |= outage;
+        if let Some(whose) = whose.filter(|whose| !self.whose.contains(whose) && self.whose.len() < FAILING_MAX) {
+            self.whose.push(whose);
+        }
+    }
+
+    /// Something succeeded: those who were not to blame.
+    fn take(&mut self) -> Vec<T> {
+        let failing = std::mem::take(self);
+        if failing.outage { failing.whose } else { Vec::new() }
+    }
 }
 
 /// Failures in a row that are remembered; a service is down long before.
@@ -45,11 +74,20 @@ impl Resolver {
             (role.clone(), is_other)
         };
         if is_other {
-            tracing::info!("another access key: what was refused under the one before is asked for again");
+            tracing::info!("the access key is another one: what was refused under the one before is asked for again");
             self.inner.catalog.clear_obstacles_in(Scope::Shared)?;
             self.inner.catalog.clear_obstacles_in(Scope::Settled)?;
         }
         Ok(keep_role(&self.inner.catalog, &role)?)
+    }
+
+    /// Interactions were erased: nothing at hand names them any more.
+    pub(in crate::tree) fn forget(&self, masters: &[MasterId]) {
+        for master in masters {
+            self.inner.links.forget(*master);
+        }
+        lock(&self.inner.role).forget(masters);
+        lock(&self.inner.failing).whose.retain(|failing| !masters.contains(failing));
     }
 
     /// What keeps from asking Media Playback about an interaction now: what was said of it, or of the role.
@@ -73,41 +111,40 @@ impl Resolver {
     }
 
     /// Keeps a refusal; the error that its askers get.
-    pub(super) async fn remember_refusal(&self, master: MasterId, refusal: &Refusal) -> TreeError {
+    pub(super) async fn remember_refusal(&self, master: MasterId, refusal: &Refusal, payer: &Principal) -> TreeError {
         let now = self.inner.clock.now();
         let obstacle = obstacles::of_refusal(refusal, now);
+        // Erased meanwhile: nothing is said or kept of it.
+        if let Err(error) = self.interaction(master) {
+            return error;
+        }
         let mut role = None;
         if obstacle.scope == Scope::Shared {
             let mut known = lock(&self.inner.role);
             if known.note_refusal(master, &obstacle, now) {
+                let (reason, remedy) = (&*obstacle.reason, remedy(obstacle.kind, Scope::Shared));
                 tracing::warn!(
-                    reason = &*obstacle.reason,
-                    remedy = remedy(obstacle.kind, Scope::Shared),
-                    "Media Playback refuses whatever is asked for; one call in five minutes finds out whether it still does"
+                    reason,
+                    remedy,
+                    "Media Playback refuses whatever is asked for ({reason}); one call in five minutes finds out whether it still does; {remedy}"
                 );
             }
             role = Some(known.clone());
         }
-        tell(master, None, &obstacle, refusal.correlation_id.as_deref());
+        tell(master, None, &obstacle, refusal.correlation_id.as_deref(), payer);
         self.keep(master, None, obstacle, role).await
     }
 
     /// Keeps that a billed call was not answered; the error that its askers get.
-    pub(super) async fn remember_failure(&self, master: MasterId, error: &ApiError) -> TreeError {
+    pub(super) async fn remember_failure(&self, master: MasterId, error: &ApiError, payer: &Principal) -> TreeError {
         let now = self.inner.clock.now();
         let before = match self.interaction(master) {
             Ok(interaction) => interaction.obstacles.playback,
             Err(error) => return error,
         };
         let obstacle = obstacles::of_failure(error, before.as_deref(), now);
-        {
-            let mut failing = lock(&self.inner.failing);
-            if failing.masters.len() < FAILING_MAX && !failing.masters.contains(&master) {
-                failing.masters.push(master);
-            }
-            failing.outage |= self.inner.breaker.state().down_for.is_some();
-        }
-        tell(master, None, &obstacle, error.correlation_id.as_deref());
+        lock(&self.inner.failing).note(Some(master), self.inner.breaker.state().down_for.is_some());
+        tell(master, None, &obstacle, error.correlation_id.as_deref(), payer);
         let kept = self.keep(master, None, obstacle, None).await;
         kept.because_of(error)
     }
@@ -118,11 +155,7 @@ impl Resolver {
             let mut role = lock(&self.inner.role);
             (role.note_answer(), role.clone())
         };
-        let mut masters = {
-            let mut failing = lock(&self.inner.failing);
-            let failing = std::mem::take(&mut *failing);
-            if failing.outage { failing.masters } else { Vec::new() }
-        };
+        let mut masters = lock(&self.inner.failing).take();
         if known.obstacles.playback.is_some() {
             masters.push(known.master_id);
         }
@@ -144,30 +177,73 @@ impl Resolver {
         Ok(forgotten.await.map_err(|_| interrupted())??)
     }
 
-    /// Keeps what a media host said of a recording, where that lasts: no other link would be better.
-    pub(in crate::tree) async fn note_media_failure(&self, master: MasterId, index: u8, error: &MediaError) {
-        let Some(obstacle) = obstacles::of_media(error, self.inner.clock.now()) else { return };
-        let kind = FileKind::Recording(index);
-        let holds =
-            |known: &Interaction| known.obstacles.of_file(kind).is_some_and(|known| known.holds(obstacle.said_at));
-        if self.interaction(master).is_ok_and(|known| holds(&known)) {
-            return;
+    /// Keeps what a media host said of a recording, or that it failed, where that lasts: no other link would be better.
+    pub(in crate::tree) async fn note_media_failure(
+        &self,
+        master: MasterId,
+        index: u8,
+        error: &MediaError,
+        principal: &Principal,
+    ) {
+        let (kind, now) = (FileKind::Recording(index), self.inner.clock.now());
+        let is_outage = matches!(error, MediaError::Down(_));
+        if is_outage || error.is_failure() {
+            lock(&self.inner.failing_media).note((!is_outage).then_some((master, kind)), is_outage);
         }
-        tell(master, Some(index), &obstacle, None);
-        self.keep(master, Some(kind), obstacle, None).await;
+        let Ok(known) = self.interaction(master) else { return };
+        let before = known.obstacles.of_file(kind);
+        let Some(obstacle) = obstacles::of_media(error, before, now) else { return };
+        // Of one that was erased meanwhile nothing is said or kept: it is not known any more.
+        if !before.is_some_and(|before| before.holds(now)) {
+            tell(master, Some(index), &obstacle, None, principal);
+            self.keep(master, Some(kind), obstacle, None).await;
+        }
     }
 
-    /// A media host gave bytes of a recording: what it said before does not hold any more.
+    /// A media host gave bytes of a recording: what it said before does not hold any more, nor do the failures of others for which it was down.
     pub(in crate::tree) async fn note_media_success(&self, master: MasterId, index: u8) {
         let kind = FileKind::Recording(index);
-        if self.interaction(master).is_ok_and(|known| known.obstacles.of_file(kind).is_none()) {
+        let mut files = lock(&self.inner.failing_media).take();
+        if self.interaction(master).is_ok_and(|known| known.obstacles.of_file(kind).is_some()) {
+            files.push((master, kind));
+        }
+        if files.is_empty() {
             return;
         }
         let catalog = self.inner.catalog.clone();
-        let cleared = tokio::task::spawn_blocking(move || catalog.clear_obstacle(master, Some(kind))).await;
-        if let Ok(Err(error)) = cleared {
+        let cleared = tokio::task::spawn_blocking(move || {
+            files.iter().try_for_each(|(master, kind)| catalog.clear_obstacle(*master, Some(*kind)))
+        });
+        if let Ok(Err(error)) = cleared.await {
             tracing::debug!(%master, %error, "an obstacle that is gone is still noted");
         }
+    }
+
+    /// A billed call for a resolved interaction brought links to some of its recordings, which `has_link` tells: that the others were withdrawn is
+    /// kept, because the next call would say the same.
+    pub(super) async fn note_links(
+        &self,
+        known: &Interaction,
+        has_link: impl Fn(u8) -> bool,
+        payer: &Principal,
+    ) -> Result<(), TreeError> {
+        let Resolution::Resolved { files, .. } = &known.resolution else { return Ok(()) };
+        let (master, now) = (known.master_id, self.inner.clock.now());
+        for file in files.iter() {
+            let FileKind::Recording(index) = file.kind else { continue };
+            let before = known.obstacles.of_file(file.kind);
+            let is_withdrawn = before.is_some_and(|before| before.kind == ObstacleKind::Withdrawn);
+            if !has_link(index) {
+                let obstacle = obstacles::of_absence(documents::recheck_at(known.mtime, now), now);
+                tell(master, Some(index), &obstacle, None, payer);
+                self.keep(master, Some(file.kind), obstacle, None).await;
+            } else if is_withdrawn {
+                let (catalog, kind) = (self.inner.catalog.clone(), file.kind);
+                let cleared = tokio::task::spawn_blocking(move || catalog.clear_obstacle(master, Some(kind)));
+                cleared.await.map_err(|_| interrupted())??;
+            }
+        }
+        Ok(())
     }
 
     /// Fails where a media host said of a recording that it may not be had now.
@@ -259,16 +335,32 @@ fn keep_role(catalog: &Catalog, role: &Role) -> Result<(), CatalogError> {
 }
 
 /// The one line about an obstacle; who meets it later is told by the errno and the attribute `reason`.
-fn tell(master: MasterId, recording: Option<u8>, obstacle: &Obstacle, correlation_id: Option<&str>) {
+fn tell(
+    master: MasterId,
+    recording: Option<u8>,
+    obstacle: &Obstacle,
+    correlation_id: Option<&str>,
+    principal: &Principal,
+) {
     let state = State::Hindered(obstacle.clone()).word();
+    let remedy =
+        if recording.is_some() { storage_remedy(obstacle.kind) } else { remedy(obstacle.kind, obstacle.scope) };
+    let what = recording.map_or_else(String::new, |index| format!("recording {} of ", u32::from(index) + 1));
+    let (errno, reason) = (TreeError::hindered(obstacle).kind().name(), &*obstacle.reason);
+    let again_at = to_the_second(obstacle.again_at);
     tracing::warn!(
         %master,
         recording,
         state,
-        reason = &*obstacle.reason,
-        asked_again_at = %obstacle.again_at,
+        reason,
+        asked_again_at = %again_at,
         correlation_id,
-        remedy = if recording.is_some() { storage_remedy(obstacle.kind) } else { remedy(obstacle.kind, obstacle.scope) },
-        "an interaction cannot be had now"
+        remedy,
+        uid = principal.user().uid,
+        pid = principal.pid(),
+        comm = principal.comm(),
+        "{what}master contact {master} cannot be had now: {errno} for {}: {reason} (state {state}); it is not asked for again before \
+         {again_at}; {remedy}",
+        principal.words()
     );
 }

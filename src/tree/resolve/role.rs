@@ -119,6 +119,19 @@ impl Role {
         self.again_at = 0;
     }
 
+    /// Interactions were erased: that they were refused still counts, and names none. Whether any was among them.
+    pub fn forget(&mut self, masters: &[MasterId]) -> bool {
+        let mut has_changed = false;
+        for (position, refused) in (1..).zip(&mut self.refused) {
+            if masters.iter().any(|master| master.0 == *refused) {
+                // No contact has a negative number, and no two places the same.
+                *refused = -position;
+                has_changed = true;
+            }
+        }
+        has_changed
+    }
+
     fn obstacle(&self) -> Obstacle {
         let at = |second| Timestamp::from_second(second).unwrap_or_default();
         Obstacle {

@@ -211,7 +211,7 @@ async fn what_is_known_opens_without_a_call_while_a_missing_recording_may_be_ask
 
 /// The serial of the link that `index` of interaction 1 gets, or the error's text.
 async fn link(fixture: &Fixture, index: u8, refused: Option<u64>) -> Result<u64, String> {
-    let links = RecordingLinks { resolver: fixture.tree.resolver().clone(), master: master(1), index, want: open() };
+    let links = RecordingLinks::admitted(fixture.tree.resolver(), master(1), index, open());
     links.link(refused).await.map(|link| link.serial).map_err(|error| error.to_string())
 }
 
@@ -278,12 +278,8 @@ async fn who_has_gone_costs_nothing_though_its_request_still_waits() {
     let fixture = fixture(1, None).await;
     resolve(&fixture, 1).await.unwrap();
     let (reader, gone) = mortal();
-    let links = |principal: &Principal| RecordingLinks {
-        resolver: fixture.tree.resolver().clone(),
-        master: master(2),
-        index: 0,
-        want: wants(principal),
-    };
+    let links =
+        |principal: &Principal| RecordingLinks::admitted(fixture.tree.resolver(), master(2), 0, wants(principal));
     let waiting = tokio::spawn({
         let links = links(&reader);
         async move { links.link(None).await }

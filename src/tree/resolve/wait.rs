@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::flight::Phase;
+use crate::base::span;
 use crate::net::Breaker;
 use crate::tree::error::{ErrorKind, TreeError};
 
@@ -30,6 +31,32 @@ impl Stall {
     }
 }
 
+/// What was waited for in vain.
+#[derive(Clone, Copy)]
+enum Waited {
+    ForLimit,
+    ForAnswer,
+}
+
+impl Waited {
+    fn words(self, patience: Option<Duration>, deadline: Duration) -> String {
+        match (self, patience) {
+            (Waited::ForLimit, Some(patience)) => format!(
+                "waiting for the rate limit took longer than {} (limits.patience); cxonefs status shows how many wait, and cxonefs warm \
+                 fetches ahead without a limit on waiting",
+                span::words(patience)
+            ),
+            (Waited::ForLimit, None) => {
+                String::from("waiting for the rate limit ended: no billed call was answered meanwhile")
+            }
+            (Waited::ForAnswer, _) => format!(
+                "CXone did not answer within {} (limits.deadline); the call goes on, and its answer is kept: try again later",
+                span::words(deadline)
+            ),
+        }
+    }
+}
+
 /// Waits until the flight has landed, at most as long as the limits allow.
 pub async fn for_landing(
     mut phase: watch::Receiver<Phase>,
@@ -50,13 +77,13 @@ pub async fn for_landing(
             Phase::Queued => {
                 worked += working_since.take().map_or(Duration::ZERO, |since| since.elapsed());
                 let until = patience.map_or_else(|| stall.until(start), |patience| start + patience);
-                (until, "waiting for the rate limit took too long")
+                (until, Waited::ForLimit)
             }
             Phase::Working => {
                 let since = *working_since.get_or_insert_with(Instant::now);
                 // Where nobody answers, time in the queue was no waiting for the rate limit: it counts.
                 let until = if is_down { start + deadline } else { since + deadline.saturating_sub(worked) };
-                (until, "CXone did not answer in time")
+                (until, Waited::ForAnswer)
             }
         };
         let changed = tokio::select! {
@@ -72,7 +99,7 @@ pub async fn for_landing(
             // Calls were answered meanwhile: patience goes on.
             Err(_) if matches!(now, Phase::Queued) && patience.is_none() && stall.until(start) > Instant::now() => {}
             Err(_) => {
-                let error = TreeError::new(ErrorKind::TimedOut, what);
+                let error = TreeError::new(ErrorKind::TimedOut, what.words(patience, deadline));
                 let is_queued = matches!(now, Phase::Queued) && worked.is_zero();
                 return Err(if is_queued { error.uncalled() } else { error });
             }

@@ -13,12 +13,12 @@ use tokio::task::AbortHandle;
 
 use super::aside;
 use super::scope::{Recordings, Scope};
-use crate::base::MasterId;
+use crate::base::{MasterId, chain};
 use crate::catalog::{FileKind, Interaction, Resolution, ResolvedFile};
 use crate::media::Version;
 use crate::net::Priority;
 use crate::tree::Tree;
-use crate::tree::audit::OpenEvent;
+use crate::tree::audit::Act;
 use crate::tree::error::{ErrorKind, TreeError};
 use crate::tree::links::RecordingLinks;
 use crate::tree::node::{Node, Place};
@@ -50,6 +50,8 @@ pub struct Progress {
     pub bytes_in_all: u64,
     /// Recordings that were left out because the cache cannot hold them beside the others.
     pub left_out: u64,
+    /// Recordings of which no byte may be on disk.
+    pub never: u64,
     /// What failed, in words; the first few.
     pub failures: Vec<String>,
     /// Set once, at the end.
@@ -170,6 +172,7 @@ impl Job {
 
     /// Resolves one interaction and fetches its recordings.
     async fn bring(&self, item: &Item) -> Result<(), TreeError> {
+        self.tree.audit.check()?;
         let want = Want { priority: Priority::Warm, principal: self.principal.clone(), reads: None };
         let master = item.place.master;
         let (tree, recordings) = (Arc::clone(&self.tree), item.recordings.clone());
@@ -178,13 +181,17 @@ impl Job {
         if needs.listing {
             let outcome = resolved.as_ref().map_err(TreeError::kind);
             let billed = self.count_call(resolved.as_ref().err());
-            self.audit(item.place, FileKind::Metadata, billed, outcome.and_then(has_metadata));
+            self.audit(item.place, FileKind::Metadata, billed, outcome.and_then(has_metadata)).await?;
         }
         let files = files(&resolved?);
         let mut missing = Vec::new();
         for file in files.iter() {
             let FileKind::Recording(index) = file.kind else { continue };
             if !item.recordings.include(index) {
+                continue;
+            }
+            if self.tree.resolver.media().is_never(&recording_key(master, index)) {
+                self.progress.send_modify(|progress| progress.never += 1);
                 continue;
             }
             let version = match file.size {
@@ -212,21 +219,22 @@ impl Job {
             let fetched = self.fetch(master, index, &version, want.clone()).await;
             let outcome = fetched.as_ref().copied().map_err(TreeError::kind);
             let billed = std::mem::take(&mut signs) && self.count_call(fetched.as_ref().err());
-            self.audit(item.place, FileKind::Recording(index), billed, outcome);
+            self.audit(item.place, FileKind::Recording(index), billed, outcome).await?;
             fetched?;
         }
         Ok(())
     }
 
     async fn fetch(&self, master: MasterId, index: u8, version: &Version, want: Want) -> Result<(), TreeError> {
-        let links = Arc::new(RecordingLinks { resolver: self.tree.resolver.clone(), master, index, want });
+        let principal = want.principal.clone();
+        let links = Arc::new(RecordingLinks::admitted(&self.tree.resolver, master, index, want));
         let reader = self.tree.resolver.media().open_reader(&recording_key(master, index), version, links).await?;
         let mut offset = 0;
         while offset < version.size {
             let bytes = match reader.read(offset, PIECE_BYTES).await {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    self.tree.resolver.note_media_failure(master, index, &error).await;
+                    self.tree.resolver.note_media_failure(master, index, &error, &principal).await;
                     return Err(error.into());
                 }
             };
@@ -246,11 +254,17 @@ impl Job {
         made
     }
 
-    /// What is brought is entered into the audit log as if whoever asked had opened it.
-    fn audit(&self, place: Place, kind: FileKind, billed: bool, outcome: Result<(), ErrorKind>) {
-        let path = self.tree.path(Node::Shared(kind, place));
-        let principal = self.principal.clone();
-        self.tree.audit.opened(&OpenEvent { principal, path, master: place.master, billed, outcome });
+    /// What is brought is entered into the audit log in the name of the caller.
+    async fn audit(
+        &self,
+        place: Place,
+        kind: FileKind,
+        billed: bool,
+        outcome: Result<(), ErrorKind>,
+    ) -> Result<(), TreeError> {
+        let node = Node::Shared(kind, place);
+        let event = self.tree.event(Act::Warm, node, &self.principal, billed, outcome);
+        Ok(self.tree.audit.opened(event).await?)
     }
 
     /// Whether the cache can hold a recording of `size` bytes beside what this job wants in it already.
@@ -289,16 +303,4 @@ fn files(interaction: &Interaction) -> Arc<[ResolvedFile]> {
 fn has_metadata(interaction: &Interaction) -> Result<(), ErrorKind> {
     let found = files(interaction).iter().any(|file| file.kind == FileKind::Metadata);
     if found { Ok(()) } else { Err(ErrorKind::NotFound) }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &TreeError) -> String {
-    let mut line = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Drive, Place, assert_same_bytes, recording_name, settings, true_bytes};
+use crate::harness::{Drive, Place, assert_same_bytes, recording_name, regular, true_bytes};
 
 #[test]
 fn every_file_of_ten_interactions_is_what_the_tenant_says() {
-    let drive = Drive::of(settings(8, 200));
+    // Records are compared word for word.
+    let drive = Drive::of(regular(8, 200));
     let reported = drive.tenant.reported();
     for place in ten_places(&drive) {
         let folder = drive.at(&place.path);

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use cxonefs::sim::{Endpoint, SimSettings};
 
-use crate::harness::{Drive, eventually, plain, tool};
+use crate::harness::{Drive, cxonefs, eventually, plain, tool};
 
 const SOON: Duration = Duration::from_secs(30);
 /// How long the media host takes for the heads of the recordings whose sizes are learned.
@@ -80,4 +82,49 @@ fn opens_that_wait_for_the_database_stop_nobody_else() {
         holder.lets_go();
         assert!(pending, "the read and the listing took as long as the database was held");
     });
+}
+
+/// Ends what runs beside, also where a test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// A large day that is stored, and an erasure that rewrites the database: the mount answers meanwhile, and no thread that others need waits (the
+/// watchdog, see `Mount`).
+#[test]
+fn a_large_day_and_an_erasure_hold_up_nobody() {
+    let drive = Drive::of(SimSettings { bulk_bytes: Some(2048), days: 2, ..plain(6, 700) });
+    let [first, last] = [drive.tree.places.first().unwrap(), drive.tree.places.last().unwrap()];
+    let day = |place: &Path| place.iter().next().unwrap().to_owned();
+    let (one, other) = (day(&first.path), day(&last.path));
+    assert_ne!(one, other);
+    // One day is known; a recording of it is cached.
+    tool("ls").arg("-R").arg(drive.at(&one)).ok();
+    let cached = drive.at(&first.path).join("recording.mp4");
+    std::fs::read(&cached).unwrap();
+    let (is_over, longest) = (AtomicBool::new(false), Mutex::new(Duration::ZERO));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                let begun = Instant::now();
+                std::fs::metadata(drive.at(&one).join("no such agent")).unwrap_err();
+                rustix::fs::getxattr(&cached, "user.cxone.state", &mut [0; 64]).unwrap();
+                let mut longest = longest.lock().unwrap();
+                *longest = longest.max(begun.elapsed());
+                drop(longest);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        // Whatever fails here, the looking ends.
+        let _over = Over(&is_over);
+        tool("ls").arg("-R").arg(drive.at(&other)).within(Duration::from_secs(100)).ok();
+        let purge =
+            cxonefs(&drive.sandbox.home()).args(["cache", "purge", "--yes", "--contact", &last.master.to_string()]);
+        purge.arg(drive.path()).within(Duration::from_secs(100)).ok();
+    });
+    println!("the longest look took {:?}", longest.lock().unwrap());
 }

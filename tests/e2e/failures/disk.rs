@@ -58,6 +58,13 @@ fn a_full_disk_means_uncached_reads_until_there_is_room_and_a_lost_one_does_no_h
     }
     assert!(trouble(&mount).is_some(), "{}", mount.status()["cache"]);
     assert_eq!(mount.stderr().matches("reading uncached").count(), 1, "{}", mount.stderr());
+    let said = mount.stderr();
+    assert!(
+        said.contains(
+            "the cache cannot be written to (no room in the cache): reading uncached until it can; see cache.dir"
+        ),
+        "{said}"
+    );
 
     std::fs::remove_file(filler).unwrap();
     let mut more = places[5..].iter();

@@ -3,6 +3,7 @@
 mod busy;
 mod disk;
 mod faults;
+mod journal;
 mod matrix;
 mod network;
 mod refusals;

@@ -3,11 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use cxonefs::sim::{CounterValues, SimSettings};
+use serde_json::Value;
 
 use super::mount::{Environment, Mount, cxonefs};
 use super::sandbox::Sandbox;
 use super::tenant::Tenant;
 use super::tree::Tree;
+
+/// A limit of billed calls that nobody meets, and whose memory is short.
+pub const NO_LIMIT: [&str; 6] = [
+    "--set",
+    "limits.playback_requests=1000",
+    "--set",
+    "limits.playback_window=1s",
+    "--set",
+    "limits.daily_budget=unlimited",
+];
 
 /// Fields are dropped in this order: the mount goes first.
 pub struct Drive {
@@ -64,6 +75,16 @@ impl Drive {
     /// Has the mount forget what the tenant refused.
     pub fn retry(&self) {
         cxonefs(&self.sandbox.home()).arg("refresh").arg(self.path()).arg("--retry").ok();
+    }
+
+    /// Lines of the audit log that say something of that kind, once all that is counted is written; and how often it happened.
+    pub fn audited(&self, is_meant: impl Fn(&Value) -> bool) -> (Vec<Value>, usize) {
+        cxonefs(&self.sandbox.home()).args(["audit", "show"]).arg(self.path()).ok();
+        let text = std::fs::read_to_string(self.sandbox.state().join("audit.log")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(is_meant);
+        let lines: Vec<Value> = lines.collect();
+        let times = lines.iter().map(|line| line["count"].as_u64().unwrap_or(1) as usize).sum();
+        (lines, times)
     }
 
     pub fn counters(&self) -> CounterValues {

@@ -6,6 +6,7 @@
 //! ```
 
 mod bytes;
+mod corporate;
 mod descriptors;
 #[allow(dead_code, reason = "what the themes do not need yet")]
 mod double;
@@ -14,6 +15,7 @@ mod faketime;
 mod http;
 mod leaks;
 mod mount;
+pub mod packages;
 mod proxy;
 mod sandbox;
 mod schema;
@@ -24,20 +26,21 @@ mod tree;
 mod waiting;
 
 pub use self::bytes::{assert_same_bytes, read_at, true_bytes};
+pub use self::corporate::{Authority, Connecting, listen, read_head};
 pub use self::descriptors::Descriptors;
 #[allow(unused_imports, reason = "what the themes do not need yet")]
 pub use self::double::{
     Answer, Answers, Case, CaseDrive, CaseTenant, Kind, List, ListMode, OBJECT_BYTES, Object, Seen, xattr,
 };
-pub use self::drive::Drive;
+pub use self::drive::{Drive, NO_LIMIT};
 pub use self::faketime::FakeTime;
 pub use self::http::request;
-pub use self::mount::{Ended, Mount, cxonefs, daemons_of, mount_at};
+pub use self::mount::{Ended, Environment, Mount, cxonefs, daemons_of, mount_at};
 pub use self::proxy::{Proxy, Weather};
 pub use self::sandbox::Sandbox;
 pub use self::schema::assert_matches;
 pub use self::settled::settled;
-pub use self::tenant::{Tenant, plain, settings};
+pub use self::tenant::{Tenant, plain, regular, settings};
 pub use self::tool::{Done, Running, Tool, sh, tool};
 pub use self::tree::{Place, Tree, recording_name};
 pub use self::waiting::{eventually, wait_for};

@@ -42,6 +42,28 @@ pub enum Weather {
     Crawls {
         bytes_per_s: u64,
     },
+    /// Answers on all connections together come at this rate.
+    Narrow {
+        bytes_per_s: u64,
+    },
+}
+
+/// Bytes that take the narrow line at a time.
+const NARROW_PIECE: usize = 8 * 1024;
+
+/// A line that all connections share.
+#[derive(Default)]
+struct Line(Mutex<Option<tokio::time::Instant>>);
+
+impl Line {
+    /// Takes it for so many bytes; they have gone through at the time that is given.
+    fn take(&self, bytes: usize, bytes_per_s: u64) -> tokio::time::Instant {
+        let mut free_at = self.0.lock().unwrap();
+        let from = free_at.unwrap_or_else(tokio::time::Instant::now).max(tokio::time::Instant::now());
+        let until = from + Duration::from_secs_f64(bytes as f64 / bytes_per_s.max(1) as f64);
+        *free_at = Some(until);
+        until
+    }
 }
 
 /// The proxy; ends when dropped.
@@ -111,6 +133,7 @@ async fn serve(
     let mut weather = forecast.clone();
     // What fills the queue of those who are not accepted.
     let mut fillers = Vec::new();
+    let line = Arc::new(Line::default());
     loop {
         let now = *weather.borrow_and_update();
         fillers.clear();
@@ -131,7 +154,7 @@ async fn serve(
             accepted = accept(accepting) => {
                 let (upstream, weather) = (*upstream.lock().unwrap(), weather.clone());
                 if let Some(upstream) = upstream {
-                    tokio::spawn(connection(accepted, upstream, weather));
+                    tokio::spawn(connection(accepted, upstream, weather, Arc::clone(&line)));
                 }
             }
         }
@@ -147,14 +170,14 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     }
 }
 
-async fn connection(client: TcpStream, upstream: SocketAddr, weather: watch::Receiver<Weather>) {
+async fn connection(client: TcpStream, upstream: SocketAddr, weather: watch::Receiver<Weather>, line: Arc<Line>) {
     if let Ok(server) = TcpStream::connect(upstream).await {
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         // So that dropping it is a reset, where it is to be one.
         let _ = client.set_zero_linger();
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-        let up = pass(from_client, to_server, weather.clone(), false);
-        let down = pass(from_server, to_client, weather.clone(), true);
+        let up = pass(from_client, to_server, weather.clone(), false, Arc::clone(&line));
+        let down = pass(from_server, to_client, weather.clone(), true, line);
         let both = async { tokio::join!(up, down) };
         tokio::select! {
             _ = both => {}
@@ -164,7 +187,13 @@ async fn connection(client: TcpStream, upstream: SocketAddr, weather: watch::Rec
 }
 
 /// Passes on what comes, as the weather allows.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Weather>, answers: bool) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut weather: watch::Receiver<Weather>,
+    answers: bool,
+    line: Arc<Line>,
+) {
     let mut passed = 0;
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
@@ -176,6 +205,7 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watc
             let room = match now {
                 Weather::Cuts { after } if answers => after.saturating_sub(passed),
                 Weather::Crawls { .. } if answers => 1,
+                Weather::Narrow { .. } if answers => NARROW_PIECE,
                 _ => rest.len(),
             };
             if room == 0 {
@@ -187,6 +217,10 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watc
                     () = pause => {}
                     _ = weather.changed() => continue,
                 }
+            }
+            if let (Weather::Narrow { bytes_per_s }, true) = (now, answers) {
+                let at = line.take(room.min(rest.len()), bytes_per_s);
+                tokio::time::sleep_until(at).await;
             }
             let (piece, more) = rest.split_at(room.min(rest.len()));
             if to.write_all(piece).await.is_err() {

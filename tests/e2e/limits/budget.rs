@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cxonefs::sim::SimSettings;
 use rustix::process::Signal;
 
 use super::{billed_files, drive, open};
-use crate::harness::{FakeTime, Mount, Sandbox, Tenant, Tree, eventually, plain, sh, tool};
+use crate::harness::{Drive, FakeTime, Mount, Sandbox, Tenant, Tree, eventually, plain, sh, tool};
 
 const BUDGET_OF_TEN: [&str; 2] = ["--set", "limits.daily_budget=10"];
 
@@ -123,4 +124,28 @@ fn scanners_cost_nothing_and_a_grep_over_all_stops_at_the_budget() {
     let done = tool("grep").args(["-r", "-c", "no such text"]).arg(drive.path()).run();
     assert!(done.stderr.contains("quota"), "{}", done.stderr);
     assert_eq!(drive.counters().playback_billed, 10);
+}
+
+/// A recording that others opened, and of which a part is here: a scanner reads that part, and has no new link signed for the rest.
+#[test]
+fn a_scanner_that_reads_on_costs_nothing() {
+    let drive = Drive::with(SimSettings { bulk_bytes: Some(24 << 20), ..plain(1, 2) }, &[]);
+    drive.tenant.switch(|switches| switches.link_life_s = 1);
+    let path = drive.at(&drive.tree.recorded().next().unwrap().path).join("recording.mp4");
+    let scanner = renamed("dd", "clamscan", &drive.sandbox.dir("bin"));
+    let read = |program: &Path, skip: u32| {
+        tool(program)
+            .arg(format!("if={}", path.display()))
+            .args(["of=/dev/null", "bs=64k", "count=1"])
+            .arg(format!("skip={skip}"))
+            .run()
+    };
+    assert!(read(Path::new("dd"), 0).status.success());
+    std::thread::sleep(Duration::from_millis(2100));
+    assert!(read(&scanner, 0).status.success(), "what is here may be read");
+    let denied = read(&scanner, 300);
+    assert!(denied.stderr.contains("Permission denied"), "{}", denied.stderr);
+    assert_eq!(drive.counters().playback_calls, 1);
+    assert!(read(Path::new("dd"), 300).status.success());
+    assert_eq!(drive.counters().playback_calls, 2);
 }

@@ -6,6 +6,7 @@ mod gone;
 mod open_days;
 mod outage;
 mod rate;
+mod users;
 mod waiting;
 
 use std::fs::File;

@@ -91,6 +91,57 @@ fn on_a_terminal_it_asks_and_does_not_show_the_secret() {
     assert_eq!(secret, credentials.access_key_secret);
 }
 
+/// A slip costs the one question: it is asked again, and what was answered before stays.
+#[test]
+fn an_answer_that_cannot_be_right_is_asked_for_again() {
+    let tenant = Tenant::start(plain(1, 2));
+    let sandbox = Sandbox::empty();
+    let config = sandbox.path("config.toml");
+    let credentials = tenant.settings().credentials.clone();
+    let program = env!("CARGO_BIN_EXE_cxonefs");
+    let flags: Vec<String> = sets(&tenant, &sandbox);
+    // The days and the time zone are asked for, too.
+    let pairs = flags.chunks(2).filter(|pair| !pair[1].starts_with("tree."));
+    let flags: Vec<String> = pairs.flatten().cloned().collect();
+    let command = format!("{program} init --config {} {}", config.display(), flags.join(" "));
+    let log = sandbox.path("typescript");
+    let wait = |words: &str, times: u32| {
+        format!(
+            "for i in $(seq 100); do [ $(grep -c '{words}' {}) -ge {times} ] && break; sleep 0.1; done",
+            log.display()
+        )
+    };
+    let typed = [
+        "printf '%s\\n' 'KEY ID'".into(),
+        format!("printf '%s\\n' '{}'", credentials.access_key_id),
+        "printf '%s\\n' soon 2026-11-01 Mars/Base America/New_York".into(),
+        wait("not shown", 1),
+        "printf '%s\\n' wrong-secret-4711".into(),
+        // The login was refused: the id again, kept by Enter, and the secret.
+        wait("check tenant.access_key_id", 1),
+        "printf '\\n'".into(),
+        wait("not shown", 2),
+        format!("printf '%s\\n' '{}'", credentials.access_key_secret),
+        "sleep 1".into(),
+    ];
+    let line = format!("({}) | script -qefc '{command}' {}", typed.join("; "), log.display());
+    let done = sh(&line).env("HOME", sandbox.home()).run();
+    let said = format!("{}{}", done.stdout, done.stderr);
+    assert!(config.exists(), "{said}");
+    for part in ["one word", "soon", "Mars/Base", "the login works"] {
+        assert!(said.contains(part), "{part:?} is not said:\n{said}");
+    }
+    let text = std::fs::read_to_string(&config).unwrap();
+    for line in [
+        "since = \"2026-11-01\"",
+        "timezone = \"America/New_York\"",
+        &format!("access_key_id = \"{}\"", credentials.access_key_id),
+    ] {
+        assert!(text.contains(line), "{line} is not written:\n{text}");
+    }
+    assert_eq!(std::fs::read_to_string(config.with_file_name("secret")).unwrap(), credentials.access_key_secret);
+}
+
 #[test]
 fn without_a_network_it_can_be_written_untested() {
     let tenant = Tenant::start(plain(1, 2));

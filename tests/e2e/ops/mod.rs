@@ -2,6 +2,7 @@
 
 mod doctor;
 mod first_run;
+mod keys;
 mod stuck;
 mod warm;
 mod watched;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::harness::{Drive, Mount, Sandbox, Tenant, cxonefs, mount_at, plain};
+use crate::harness::{Drive, Mount, Sandbox, Tenant, cxonefs, mount_at, plain, tool};
 
 /// Longer than any of these commands waits, and far shorter than for ever.
 const WITHIN: Duration = Duration::from_mins(1);
@@ -28,6 +28,12 @@ fn commands_about_a_stopped_daemon_end_and_it_is_unmounted() {
         assert_eq!(done.code(), 1, "{arguments:?}: {}", done.stderr);
         assert!(done.stderr.contains("kill -CONT"), "{arguments:?}: {}", done.stderr);
         assert!(begun.elapsed() < WITHIN, "{arguments:?}");
+        // As from cron: no home, no session.
+        let program = env!("CARGO_BIN_EXE_cxonefs");
+        let done =
+            tool("env").args(["-i", program]).args(&arguments).in_dir(std::path::Path::new("/")).within(WITHIN).run();
+        assert_eq!(done.code(), 1, "{arguments:?}: {}", done.stderr);
+        assert!(done.stderr.contains("kill -CONT"), "{arguments:?}: {}", done.stderr);
     }
     let done = cxonefs(&home).args(["umount", "--lazy"]).arg(&path).within(WITHIN).run();
     assert_eq!(done.code(), 0, "{}", done.stderr);

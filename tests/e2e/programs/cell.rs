@@ -10,7 +10,7 @@ use rustix::fs::{Advice, fadvise};
 
 use super::lane::{Guess, Kind, Lane, open_to_all};
 use super::servers;
-use super::table::{Class, Gives, OVERLOOKS, Program, Runs};
+use super::table::{Class, Gives, Program, Runs};
 use crate::harness::{Done, tool};
 
 /// A program that takes longer hangs.
@@ -74,13 +74,12 @@ impl Cell {
     /// Why a verdict is not what is promised.
     fn objection(&self, verdict: &Verdict, was_opened: bool) -> Option<String> {
         let is_low = self.kind.guess == Guess::Low;
-        let overlooks = self.program.why == OVERLOOKS;
         let is_promised = match (verdict, self.program.class) {
             (Verdict::Exact, _) | (Verdict::Loud(_), Class::Refused) => true,
             (Verdict::Loud(_), Class::Loud | Class::Door) if self.is_estimated() => true,
             (Verdict::Loud(_), _) => self.may_fail_once(),
             // A program that decides by `stat` alone never gives us an open to fail.
-            (Verdict::Wrong(_), Class::Door) => self.is_estimated() && (!is_low || !was_opened || overlooks),
+            (Verdict::Wrong(_), Class::Door) => self.is_estimated() && (!is_low || !was_opened),
             (Verdict::Wrong(_), _) => false,
         };
         (!is_promised).then(|| format!("{verdict:?}"))
@@ -90,9 +89,13 @@ impl Cell {
 /// Runs it: the worst verdict, and what is wrong with the cell.
 pub fn run(lane: &mut Lane, cell: &Cell) -> (Verdict, Result<(), String>) {
     let (place, dir) = lane.next();
-    let says = match lane.needed(cell.program.needs) {
-        Ok(says) => says,
-        Err(why) => return (Verdict::Loud(why.clone()), Err(why)),
+    if let Err(why) = lane.needed(cell.program.needs) {
+        return (Verdict::Loud(why.clone()), Err(why));
+    }
+    // What it needs may have ended with an error of the file before.
+    let judge = |lane: &mut Lane, subject: &Subject, dir: &Path| match lane.needed(cell.program.needs) {
+        Ok(says) => judged(cell, &says, subject, dir),
+        Err(why) => Verdict::Wrong(why),
     };
     let folder = lane.root().join(&place.path);
     let relative = |name: &str| place.path.join(name);
@@ -112,13 +115,13 @@ pub fn run(lane: &mut Lane, cell: &Cell) -> (Verdict, Result<(), String>) {
     let before = lane.drive.counters().playback_calls;
     let (mut worst, mut objections) = (Verdict::Exact, Vec::new());
     for (number, subject) in subjects.iter().enumerate() {
-        let verdict = judged(cell, &says, subject, &dir.join(number.to_string()));
+        let verdict = judge(lane, subject, &dir.join(number.to_string()));
         let was_opened = lane.drive.counters().playback_calls > 0;
         objections.extend(cell.objection(&verdict, was_opened));
         let may_again = cell.program.class == Class::Exact && cell.may_fail_once();
         if matches!(verdict, Verdict::Loud(_)) && may_again {
             // Now the size is known.
-            match judged(cell, &says, subject, &dir.join(format!("{number}-again"))) {
+            match judge(lane, subject, &dir.join(format!("{number}-again"))) {
                 Verdict::Exact => {}
                 other => objections.push(format!("again: {other:?}")),
             }
@@ -221,6 +224,15 @@ fn compared(read: &[u8], truth: &[u8]) -> Verdict {
     Verdict::Wrong(format!("{how}: {read} bytes instead of {truth_len}"))
 }
 
+/// A path as it stands in an address.
+fn percent_encoded(path: &Path) -> String {
+    let shown = |byte: &u8| match byte {
+        b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(*byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    path.as_os_str().as_encoded_bytes().iter().map(shown).collect()
+}
+
 fn line(cell: &Cell, says: &str, source: &Path, relative: &Path, room: &Path, true_copy: &Path) -> Done {
     let script = format!(
         "call() {{ \"$PYTHON\" \"$CALLS\" \"$@\"; }}\nN=${{S##*/}} P=${{S%/*}} p=() {says}\nexport N P\n{}\n",
@@ -231,7 +243,12 @@ fn line(cell: &Cell, says: &str, source: &Path, relative: &Path, room: &Path, tr
         command = command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
     }
     let command = command.args(["bash", "-o", "pipefail", "-euc", &script]);
-    let command = command.env("S", source).env("R", relative).env("W", room).env("D", room.join("copy"));
+    let command = command
+        .env("S", source)
+        .env("R", relative)
+        .env("E", percent_encoded(relative))
+        .env("W", room)
+        .env("D", room.join("copy"));
     let command = command.env("T", true_copy).env("HOME", room).env("PYTHON", servers::python());
     command.env("CALLS", servers::calls()).in_dir(room).within(TOOL_WITHIN).run()
 }

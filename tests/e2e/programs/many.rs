@@ -6,32 +6,18 @@ use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
 
 use cxonefs::sim::SimSettings;
-use serde_json::Value;
 
+use super::lane::FLAGS;
 use super::lane::open_to_all;
 use super::servers;
-use crate::harness::{Drive, assert_same_bytes, is_full, plain, sh, tool, true_bytes};
-
-const FLAGS: [&str; 11] = [
-    "--allow-other",
-    "--set",
-    "mount.dir_mode=0555",
-    "--set",
-    "mount.file_mode=0444",
-    "--set",
-    "limits.playback_requests=1000",
-    "--set",
-    "limits.playback_window=1s",
-    "--set",
-    "limits.daily_budget=unlimited",
-];
+use crate::harness::{Drive, NO_LIMIT, assert_same_bytes, is_full, plain, sh, tool, true_bytes};
 
 /// Copies all of them by a line that reads `$S` and writes `$D`, for each pair of `pairs`; it opens two files so many times.
 #[track_caller]
 fn all_are_exact(line: &str, is_root: bool, opens: u32) {
     let count = if is_full() { 1000 } else { 100 };
     let settings = SimSettings { playback_requests: 100_000, recording_seconds: (2.0, 9.0), ..plain(count / 25, 25) };
-    let drive = Drive::with(settings, &FLAGS);
+    let drive = Drive::with(settings, &[&FLAGS[..], &NO_LIMIT].concat());
     std::fs::set_permissions(drive.sandbox.root(), std::fs::Permissions::from_mode(0o711)).unwrap();
     let out = drive.sandbox.dir("out");
     open_to_all(&out);
@@ -42,11 +28,12 @@ fn all_are_exact(line: &str, is_root: bool, opens: u32) {
     drive.assert_nothing_was_paid("ls -lR");
     let mut pairs = String::new();
     for place in &places {
-        writeln!(pairs, "{} {}", drive.at(&place.path).join("recording.mp4").display(), place.master).unwrap();
+        writeln!(pairs, "{}\t{}", drive.at(&place.path).join("recording.mp4").display(), place.master).unwrap();
     }
     std::fs::write(out.join("pairs"), pairs).unwrap();
     let user: &[&str] = if is_root { &[] } else { &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] };
-    let script = format!("call() {{ \"$PYTHON\" \"$CALLS\" \"$@\"; }}\n{line}\n");
+    // Names may have spaces.
+    let script = format!("call() {{ \"$PYTHON\" \"$CALLS\" \"$@\"; }}\nIFS=$'\\t\\n'; set -f\n{line}\n");
     let run = tool("env").args(user).args(["bash", "-euc", &script]).env("PYTHON", servers::python());
     let run = run.env("CALLS", servers::calls()).in_dir(&out).within(std::time::Duration::from_mins(10)).ok();
     assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""), "it is seen");
@@ -58,10 +45,9 @@ fn all_are_exact(line: &str, is_root: bool, opens: u32) {
     let ledger = tool("sqlite3").arg("-readonly").arg(drive.sandbox.state().join("cxonefs.db"));
     let ledger = ledger.arg("SELECT count(*) || ' ' || group_concat(DISTINCT outcome) FROM ledger").ok().stdout;
     assert_eq!(ledger.trim(), format!("{count} found"));
-    let audit = std::fs::read_to_string(drive.sandbox.state().join("audit.log")).unwrap();
-    let lines: Vec<Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (lines, times) = drive.audited(|line| line["event"] == "open");
     let masters: BTreeSet<i64> = lines.iter().filter_map(|line| line["master_contact"].as_i64()).collect();
-    assert_eq!((lines.len(), masters.len()), ((count * opens / 2) as usize, count as usize), "one line for each open");
+    assert_eq!((times, masters.len()), ((count * opens / 2) as usize, count as usize), "each open is counted");
     let billed = lines.iter().filter(|line| line["billed"] == true).count();
     assert!(
         billed == count as usize && lines.iter().all(|line| line["outcome"] == "ok"),

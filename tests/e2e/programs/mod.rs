@@ -105,6 +105,7 @@ fn no_cell_is_wrong(guess: Guess, is_exact_door: bool) {
                     }
                     seen.lock().unwrap().push((*cell, verdict));
                 }
+                lane.assert_looking_is_free();
             });
         }
     });

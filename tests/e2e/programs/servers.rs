@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Running, Tool, mount_at, sh, tool, wait_for};
+use crate::harness::{Running, Tool, mount_at, packages, sh, tool, wait_for};
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
+/// What `--full` takes from package indexes.
+const PYTHON_PACKAGES: [&str; 5] =
+    ["boto3==1.44.8", "moto[s3,server]==5.2.5", "flask==3.1.3", "starlette==1.10.0", "uvicorn==0.54.0"];
+const NODE_PACKAGES: [&str; 2] = ["express@5.3.0", "http-server@14.1.1"];
 const MODULES: &str = "/usr/lib/apache2/modules";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,7 +29,10 @@ pub enum Needs {
     PythonHttp,
     Busybox,
     Php,
-    Node,
+    Express,
+    HttpServer,
+    Flask,
+    Starlette,
     Rclone,
     Nginx,
     NginxSendfile,
@@ -39,6 +46,13 @@ pub struct Started {
     pub says: String,
     mounted: Option<PathBuf>,
     running: Option<Running>,
+}
+
+impl Started {
+    /// Whether it can be used still: some servers end with the first error of a file.
+    pub fn is_there(&mut self) -> bool {
+        self.running.as_mut().is_none_or(|running| running.0.try_wait().is_ok_and(|ended| ended.is_none()))
+    }
 }
 
 impl Drop for Started {
@@ -75,7 +89,25 @@ pub fn start(needs: Needs, root: &Path, dir: &Path) -> Result<Started, String> {
     let mut says = format!("PORT={port}; U=http://127.0.0.1:{port}");
     let at = format!("127.0.0.1:{port}");
     let served = match needs {
-        Needs::S3 => tool(python()).arg(calls()).args(["s3", &port.to_string()]).arg(dir),
+        Needs::S3 => {
+            let venv = packages::of_python("programs-python", &PYTHON_PACKAGES)?;
+            says = format!("{says}; VENV='{}'", venv.display());
+            tool(venv.join("bin/moto_server")).args(["-H", "127.0.0.1", "-p", &port.to_string()])
+        }
+        Needs::Flask | Needs::Starlette => {
+            let venv = packages::of_python("programs-python", &PYTHON_PACKAGES)?;
+            let call = if needs == Needs::Flask { "serve_flask" } else { "serve_starlette" };
+            tool(venv.join("bin/python")).arg(calls()).args([call, &port.to_string()]).arg(root)
+        }
+        Needs::Express => {
+            let modules = packages::of_node("programs-node", &NODE_PACKAGES)?;
+            tool("node").args(["-e", EXPRESS, &port.to_string()]).arg(root).in_dir(&modules)
+        }
+        Needs::HttpServer => {
+            let modules = packages::of_node("programs-node", &NODE_PACKAGES)?;
+            let program = modules.join("node_modules/http-server/bin/http-server");
+            tool("node").arg(program).arg(root).args(["-a", "127.0.0.1", "-s", "-c-1", "-p", &port.to_string()])
+        }
         Needs::Samba => samba(root, dir, port),
         Needs::Ssh => {
             let options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR";
@@ -87,7 +119,6 @@ pub fn start(needs: Needs, root: &Path, dir: &Path) -> Result<Started, String> {
         }
         Needs::Busybox => tool("busybox").args(["httpd", "-f", "-p", &at, "-h"]).arg(root),
         Needs::Php => tool("php").args(["-S", &at, "-t"]).arg(root),
-        Needs::Node => tool("node").args(["-e", NODE, &port.to_string()]).arg(root),
         Needs::Rclone => tool("rclone").args(["--config", "/dev/null", "serve", "http", "--addr", &at]).arg(root),
         Needs::Nginx => nginx(root, dir, &at, "off"),
         Needs::NginxSendfile => nginx(root, dir, &at, "on"),
@@ -125,13 +156,8 @@ fn mounted(needs: Needs, root: &Path, dir: &Path, above: &Path) -> Result<Starte
     is_there.map(|_| started).ok_or_else(|| format!("{needs:?} does not mount"))
 }
 
-/// What Express and `http-server` do, in a few lines: the length by `stat`, the bytes by a stream of so many.
-const NODE: &str = "const [port, root] = process.argv.slice(1), fs = require('fs');
-require('http').createServer((q, a) => fs.stat(root + q.url, (e, s) => {
-  if (e) { a.writeHead(404); return a.end(); }
-  a.writeHead(200, {'Content-Length': s.size});
-  fs.createReadStream(root + q.url, {start: 0, end: s.size - 1}).on('error', () => a.destroy()).pipe(a);
-})).listen(port, '127.0.0.1');";
+const EXPRESS: &str = "const [, port, root] = process.argv, express = require('express');
+express().use(express.static(root)).listen(port, '127.0.0.1');";
 
 fn written(dir: &Path, name: &str, text: &str) -> PathBuf {
     let path = dir.join(name);

@@ -1,6 +1,6 @@
 //! The programs and calls of the matrix. One is a line of shell that copies the file `$S` to `$D`, or prints what it found out about `$S`.
 //!
-//! Also: `$R` is the path below the mount, `$N` the name, `$P` the folder, `$W` an empty folder, `$T` a true copy; `$U` is the address and `$L` the
+//! Also: `$R` is the path below the mount, `$E` the same as it stands in an address, `$N` the name, `$P` the folder, `$W` an empty folder, `$T` a true copy; `$U` is the address and `$L` the
 //! mount point of what the line needs, `$PORT` its port. `call NAME` is a call of `calls.py`.
 
 use super::servers::Needs;
@@ -122,9 +122,6 @@ const STATS_FIRST: &str = "takes the size from `stat`, before it opens";
 const WRITES_FIRST: &str = "writes the size that `stat` showed before it opens";
 const PROMISES: &str = "promises the size that `stat` showed in the answer's head";
 const COMPARES: &str = "compares the size with the one it saw before it opened";
-/// It opens a file first to look for holes, and takes no notice if that fails.
-pub const OVERLOOKS: &str =
-    "writes the size that `stat` showed before it opens, and overlooks the error of its first open";
 const CACHES: &str = "keeps attributes of its own, and reads to the end that it knows";
 
 pub const ALL: &[Program] = &[
@@ -168,7 +165,7 @@ pub const ALL: &[Program] = &[
     .door(WRITES_FIRST),
     copy("pax", r#"cd "$P"; pax -w -f "$D.pax" "$N"; cd "$W"; pax -r -f "$D.pax"; mv "$N" "$D""#).loud(WRITES_FIRST),
     copy("afio", r#"cd "$P"; echo "$N" | afio -o "$D.afio"; cd "$W"; afio -i "$D.afio"; mv "$N" "$D""#).loud(WRITES_FIRST),
-    copy("bsdtar", r#"bsdtar -C "$P" -cf "$D.tar" "$N" && tar -xOf "$D.tar" > "$D""#).door(OVERLOOKS),
+    copy("bsdtar", r#"bsdtar -C "$P" -cf "$D.tar" "$N" && tar -xOf "$D.tar" > "$D""#).door(WRITES_FIRST),
     copy("busybox tar", r#"busybox tar -C "$P" -cf "$D.tar" "$N" && tar -xOf "$D.tar" > "$D""#).loud(WRITES_FIRST),
     copy(
         "busybox cpio",
@@ -246,7 +243,8 @@ pub const ALL: &[Program] = &[
     copy("Python tarfile.add", r#"call tarfile "$S" "$D""#).loud(WRITES_FIRST),
     copy("Python shutil.make_archive", r#"call make_archive "$S" "$D""#).loud(WRITES_FIRST),
     copy("Python zipfile", r#"call zipfile "$S" "$D""#),
-    by(Needs::S3, "Python boto3 upload_file", r#"U="$U" timeout 30 "$PYTHON" "$CALLS" boto3 "$S" "$D""#).loud(WRITES_FIRST).full(),
+    copy("sendfile by 8 threads at once", r#"call flight "$S" "$D""#),
+    by(Needs::S3, "Python boto3 upload_file", r#"U="$U" timeout 30 "$VENV/bin/python" "$CALLS" boto3 "$S" "$D""#).loud(WRITES_FIRST).full(),
     // Looking at it.
     look("stat", r#"stat -c %s "$S""#),
     look("ls -l", r#"ls -l "$S" | awk '{print $5}'"#),
@@ -264,25 +262,28 @@ pub const ALL: &[Program] = &[
     by(Needs::Overlay, "overlayfs, cp", r#"cp "$L/$R" "$D""#),
     by(Needs::Overlay, "overlayfs, busybox cp", r#"busybox cp "$L/$R" "$D""#),
     by(Needs::Overlay, "overlayfs, mmap", r#"call mmap "$L/$R" "$D""#),
-    by(Needs::Bindfs, "bindfs, cp", r#"cp "$L/$R" "$D""#).door(CACHES),
-    by(Needs::Bindfs, "bindfs, busybox cp", r#"busybox cp "$L/$R" "$D""#).door(CACHES),
-    by(Needs::Mergerfs, "mergerfs, cp", r#"cp "$L/$R" "$D""#).door(CACHES),
-    by(Needs::Mergerfs, "mergerfs, busybox cp", r#"busybox cp "$L/$R" "$D""#).door(CACHES),
+    by(Needs::Bindfs, "bindfs, looked at, then cp", r#"stat "$L/$R" > "$W/said"; cp "$L/$R" "$D""#).door(CACHES),
+    by(Needs::Bindfs, "bindfs, looked at, then busybox cp", r#"stat "$L/$R" > "$W/said"; busybox cp "$L/$R" "$D""#).door(CACHES),
+    by(Needs::Mergerfs, "mergerfs, looked at, then cp", r#"stat "$L/$R" > "$W/said"; cp "$L/$R" "$D""#).door(CACHES),
+    by(Needs::Mergerfs, "mergerfs, looked at, then busybox cp", r#"stat "$L/$R" > "$W/said"; busybox cp "$L/$R" "$D""#).door(CACHES),
     by(Needs::RcloneMount, "rclone mount, cat", r#"cat "$L/$R" > "$D""#).loud(CACHES),
     // Servers.
     by(Needs::Samba, "Samba", r#"smbclient //127.0.0.1/r -N -p "$PORT" -D "${R%/*}" -c "get \"$N\" \"$D\"" > "$W/said" 2>&1 || { cat "$W/said" >&2; false; }"#),
     by(Needs::Ssh, "scp", r#"scp -q "${SSH[@]}" -P "$PORT" "127.0.0.1:$S" "$D""#),
     by(Needs::Ssh, "scp -O", r#"scp -O -q "${SSH[@]}" -P "$PORT" "127.0.0.1:$S" "$D""#),
     by(Needs::Ssh, "sftp", r#"sftp -q "${SSH[@]}" -P "$PORT" "127.0.0.1:$S" "$D""#),
-    by(Needs::PythonHttp, "Python http.server", r#"curl -sSf -m 20 -o "$D" "$U/$R""#),
-    by(Needs::Busybox, "busybox httpd", r#"curl -sSf -m 20 -o "$D" "$U/$R""#).loud(PROMISES),
-    by(Needs::Php, "PHP's server", r#"curl -sSf -m 20 -o "$D" "$U/$R""#).loud(PROMISES),
-    by(Needs::Node, "Node stat, then createReadStream", r#"curl -sSf -m 20 -o "$D" "$U/$R""#).full().loud(PROMISES),
-    by(Needs::Rclone, "rclone serve http", r#"curl -sSf -m 20 -o "$D" "$U/$R""#).loud(PROMISES),
-    by(Needs::Nginx, "nginx, sendfile off", r#"curl -sSf -m 20 -o "$D" "$U/$R""#),
-    by(Needs::NginxSendfile, "nginx, sendfile on", r#"curl -sSf -m 20 -o "$D" "$U/$R""#),
-    by(Needs::NginxSendfile, "nginx, last 1000 bytes", r#"curl -sSf -m 20 -r -1000 -o "$D" "$U/$R""#).tail(1000),
-    by(Needs::Apache, "Apache, sendfile off", r#"curl -sSf -m 20 -o "$D" "$U/$R""#).loud(PROMISES),
-    by(Needs::ApacheSendfile, "Apache, sendfile on", r#"curl -sSf -m 20 -o "$D" "$U/$R""#).loud(PROMISES),
-    by(Needs::Apache, "Apache, last 1000 bytes", r#"curl -sSf -m 20 -r -1000 -o "$D" "$U/$R""#).tail(1000).loud(PROMISES),
+    by(Needs::PythonHttp, "Python http.server", r#"curl -sSf -m 20 -o "$D" "$U/$E""#),
+    by(Needs::Busybox, "busybox httpd", r#"curl -sSf -m 20 -o "$D" "$U/$E""#).loud(PROMISES),
+    by(Needs::Php, "PHP's server", r#"curl -sSf -m 20 -o "$D" "$U/$E""#).loud(PROMISES),
+    by(Needs::Express, "Express", r#"curl -sSf -m 20 -o "$D" "$U/$E""#).full().loud(PROMISES),
+    by(Needs::HttpServer, "http-server (Node)", r#"curl -sSf -m 20 -o "$D" "$U/$E""#).full().loud(PROMISES),
+    by(Needs::Flask, "Flask", r#"curl -sSf -m 20 -o "$D" "$U/$E""#).full().loud(PROMISES),
+    by(Needs::Starlette, "Starlette", r#"curl -sSf -m 20 -o "$D" "$U/$E""#).full().loud(PROMISES),
+    by(Needs::Rclone, "rclone serve http", r#"curl -sSf -m 20 -o "$D" "$U/$E""#).loud(PROMISES),
+    by(Needs::Nginx, "nginx, sendfile off", r#"curl -sSf -m 20 -o "$D" "$U/$E""#),
+    by(Needs::NginxSendfile, "nginx, sendfile on", r#"curl -sSf -m 20 -o "$D" "$U/$E""#),
+    by(Needs::NginxSendfile, "nginx, last 1000 bytes", r#"curl -sSf -m 20 -r -1000 -o "$D" "$U/$E""#).tail(1000),
+    by(Needs::Apache, "Apache, sendfile off", r#"curl -sSf -m 20 -o "$D" "$U/$E""#).loud(PROMISES),
+    by(Needs::ApacheSendfile, "Apache, sendfile on", r#"curl -sSf -m 20 -o "$D" "$U/$E""#).loud(PROMISES),
+    by(Needs::Apache, "Apache, last 1000 bytes", r#"curl -sSf -m 20 -r -1000 -o "$D" "$U/$E""#).tail(1000).loud(PROMISES),
 ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Answer, Case, CaseDrive, Kind, Mount, cxonefs, eventually};
+use crate::harness::{Answer, Case, CaseDrive, Drive, Kind, Mount, cxonefs, eventually, plain};
 
 #[track_caller]
 fn assert_says(case: Case, words: &str) {
@@ -48,4 +48,26 @@ fn so_it_is_under_every_name_and_status() {
         case.token = Some(Answer { status: Some(status), body: Some(body), ..Answer::default() }.into());
         assert_says(case, "Access key is expired");
     }
+}
+
+/// A secret that was exchanged is used at the next login without a signal, and ends the pause after a refused one.
+#[test]
+fn a_changed_secret_is_noticed_when_a_login_is_due() {
+    let drive = Drive::of(plain(1, 4));
+    let good = fs::read_to_string(drive.sandbox.secret()).unwrap();
+    let files: Vec<_> = drive.tree.recorded().map(|place| drive.at(&place.path).join("metadata.json")).collect();
+    fs::read(&files[0]).unwrap();
+    drive.sandbox.write_secret("not the secret");
+    let before = drive.counters().logins;
+    // The token ends.
+    drive.tenant.switch(|switches| switches.token_generation += 1);
+    for _ in 0..3 {
+        fs::read(&files[1]).expect_err("it logs in with what is in the file");
+    }
+    assert_eq!(drive.counters().logins - before, 1, "a refused login is not repeated at once");
+    drive.sandbox.write_secret(&good);
+    fs::read(&files[1]).expect("the pause has ended");
+    assert_eq!(drive.counters().logins - before, 2);
+    fs::read(&files[0]).unwrap();
+    assert!(drive.mount.stderr().contains("a secret's file changed"), "{}", drive.mount.stderr());
 }

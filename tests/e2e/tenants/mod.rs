@@ -6,4 +6,6 @@ mod listing;
 mod logins;
 mod media;
 mod neighbours;
+mod said;
 mod states;
+mod storage;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::harness::{Answers, Case, CaseDrive, Kind, assert_same_bytes, tool};
+use crate::harness::{Answer, Answers, Case, CaseDrive, Kind, assert_same_bytes, eventually, tool};
 
 /// Archives the whole day as a backup does, and counts the recordings that came out whole.
 fn archived(drive: &CaseDrive) -> usize {
@@ -79,4 +79,30 @@ fn a_retry_after_that_says_nothing_does_not_make_us_hurry() {
         let pauses: Vec<Duration> = calls.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         assert!(pauses.iter().all(|pause| *pause >= Duration::from_millis(400)), "Retry-After: {value}: {pauses:?}");
     }
+}
+
+/// A call that takes longer than anybody waits goes on, and its answer is kept.
+#[test]
+fn a_call_that_is_slower_than_the_deadline_is_made_once_and_kept() {
+    let mut case = Case::named("G403");
+    case.media.clear();
+    let Answers::Always(answer) = case.playback["*"].clone() else { panic!("one answer") };
+    case.playback.insert("*".into(), Answer { latency: 3.0, ..*answer }.into());
+    let drive = CaseDrive::of(case, &["--set", "limits.deadline=2s"]);
+    let path = drive.folder(701_000_000_001).join("recording.mp4");
+    assert_eq!(fs::read(&path).unwrap_err().raw_os_error(), Some(libc::ETIMEDOUT));
+    eventually("its answer is kept", Duration::from_secs(20), || fs::read(&path).is_ok());
+    assert_same_bytes(&fs::read(&path).unwrap(), &drive.tenant.bytes("701000000001.mp4", 0), &path);
+    assert_eq!(drive.tenant.count(Kind::Playback), 1);
+}
+
+/// The same with a page of a listing.
+#[test]
+fn a_page_that_is_slower_than_the_deadline_lists_in_the_end() {
+    let mut case = Case::named("G403");
+    case.list.latency = 3.0;
+    let drive = CaseDrive::of(case, &["--set", "limits.deadline=2s"]);
+    let list = || fs::read_dir(drive.at("2026-11-02"))?.collect::<Result<Vec<_>, _>>();
+    assert_eq!(list().unwrap_err().raw_os_error(), Some(libc::ETIMEDOUT));
+    eventually("the day lists", Duration::from_secs(30), || list().is_ok_and(|names| names.len() == 1));
 }

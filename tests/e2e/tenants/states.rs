@@ -3,20 +3,22 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Answer, Case, CaseDrive, Kind, xattr};
+use crate::harness::{Answer, Answers, Case, CaseDrive, Kind, cxonefs, eventually, xattr};
 
 const MASTER: u64 = 701_000_000_001;
-const STATE: &str = "user.cxone.state";
-const REASON: &str = "user.cxone.reason";
+pub const STATE: &str = "user.cxone.state";
+pub const REASON: &str = "user.cxone.reason";
 
 /// How a mount resolves, as flags.
 const MODES: [&[&str]; 3] = [&[], &["--set", "mount.resolve_on=stat"], &["--profile", "backup"]];
 
-fn errno(error: &std::io::Error) -> Errno {
+pub fn errno(error: &std::io::Error) -> Errno {
     Errno::from_raw_os_error(error.raw_os_error().unwrap())
 }
 
@@ -143,8 +145,65 @@ fn an_archived_recording_is_not_signed_again() {
 }
 
 #[track_caller]
-fn assert_state(path: &Path, state: &str, reason: &str) {
+pub fn assert_state(path: &Path, state: &str, reason: &str) {
     assert_eq!(xattr(path, STATE).as_deref(), Some(state));
     let said = xattr(path, REASON).unwrap_or_default();
     assert!(said.contains(reason), "{said:?} does not say {reason:?}");
+}
+
+/// An answer that is refused, and then a good one.
+fn refused_first(refusal: Answer) -> Case {
+    let Answers::Always(good) = Case::named("G403").playback["*"].clone() else { panic!("one answer") };
+    let mut case = Case::named("D403");
+    case.playback.insert("*".into(), Answers::InTurn(vec![refusal, *good]));
+    case
+}
+
+#[test]
+fn a_refusal_is_asked_for_again_when_that_is_wanted() {
+    let Answers::Always(locked) = Case::named("D403").playback["*"].clone() else { panic!("one answer") };
+    let drive = CaseDrive::of(refused_first(*locked), &[]);
+    let recording = drive.folder(MASTER).join("recording.mp4");
+    let refresh = |path: Option<&Path>| {
+        let command = cxonefs(&drive.sandbox.home()).arg("refresh").arg(drive.mount.path()).arg("--retry");
+        command.args(path).ok().stdout
+    };
+    for _ in 0..2 {
+        assert_eq!(errno(&fs::read(&recording).unwrap_err()), Errno::ACCESS);
+    }
+    assert_eq!(drive.mount.status()["tree"]["hindered"]["refused"], 1);
+    let said = refresh(Some(&recording));
+    assert!(said.contains('1'), "{said}");
+    fs::read(&recording).unwrap();
+    assert_eq!(drive.tenant.count(Kind::Playback), 2);
+    assert_eq!(drive.mount.status()["tree"]["hindered"]["refused"], 0);
+    refresh(None);
+    fs::read(&recording).unwrap();
+    assert_eq!(drive.tenant.count(Kind::Playback), 2, "what is known is not asked for again");
+}
+
+/// A new key forgets refusals that named no interaction, by a signal and by a remount; it keeps those that named one.
+#[test]
+fn another_access_key_forgets_what_was_refused_to_all() {
+    for remounts in [false, true] {
+        let forbidden = Answer { status: Some(403), body: Some(json!({"message": "Forbidden"})), ..Answer::default() };
+        let mut drive = CaseDrive::of(refused_first(forbidden), &[]);
+        let path = |drive: &CaseDrive| drive.folder(MASTER).join("recording.mp4");
+        for _ in 0..2 {
+            assert_eq!(errno(&fs::read(path(&drive)).unwrap_err()), Errno::ACCESS);
+        }
+        assert_eq!(drive.tenant.count(Kind::Playback), 1);
+        let config = fs::read_to_string(drive.sandbox.config()).unwrap();
+        fs::write(drive.sandbox.config(), config.replace("CASEACCESSKEYID", "CASEACCESSKEYID2")).unwrap();
+        if remounts {
+            drive.mount.remount();
+        } else {
+            drive.mount.signal(Signal::HUP);
+        }
+        eventually("the new key is used", Duration::from_secs(20), || {
+            drive.mount.stderr().contains("the access key is another one")
+        });
+        fs::read(path(&drive)).unwrap();
+        assert_eq!(drive.tenant.count(Kind::Playback), 2);
+    }
 }

@@ -17,6 +17,22 @@ fn broken() -> ApiError {
     ApiError::new(ApiErrorKind::Unavailable, "503").with_status(503)
 }
 
+/// Pays for an interaction whose links lead nowhere, waits until each was seen to, and forgets that: a size is learned, or not, also when nobody
+/// waits for it any more.
+async fn resolve_with_links(fixture: &Fixture, number: i64, links: u32) {
+    fixture.player.links.store(links, Ordering::SeqCst);
+    resolve(fixture, number).await.unwrap();
+    let failed = || fixture.catalog.obstacle_counts(fixture.clock.now()).unwrap()[4];
+    for _ in 0..1_000 {
+        if failed() == u64::from(links) {
+            break;
+        }
+        tokio::time::sleep(SECOND).await;
+    }
+    assert_eq!(failed(), u64::from(links), "not one was looked at");
+    fixture.tree.resolver().retry(None).await.unwrap();
+}
+
 /// What stands at a name in the folder of an interaction, and the folder.
 async fn node_of(fixture: &Fixture, number: i64, name: &str) -> Result<(Node, Node), ErrorKind> {
     let (day, agent) = fixture.catalog.places(master(number)).unwrap()[0];
@@ -222,12 +238,16 @@ async fn what_failed_in_an_outage_is_asked_again_after_it() {
 async fn a_media_host_that_refuses_fresh_links_is_remembered_of_the_one_recording() {
     let fixture = fixture(100, None).await;
     with_a_call(&fixture);
-    fixture.player.links.store(2, Ordering::SeqCst);
-    resolve(&fixture, 500).await.unwrap();
+    resolve_with_links(&fixture, 500, 2).await;
     fixture
         .tree
         .resolver()
-        .note_media_failure(master(500), 0, &MediaError::Refused(crate::media::StorageRefusal::Denied))
+        .note_media_failure(
+            master(500),
+            0,
+            &MediaError::Refused(crate::media::StorageRefusal::Denied),
+            &crate::tree::Principal::unidentified(crate::tree::User { uid: 1, gid: 1 }),
+        )
         .await;
     // As if they had ended: with a link at hand, asking again costs nothing.
     fixture.tree.resolver().links().forget(master(500));
@@ -241,4 +261,100 @@ async fn a_media_host_that_refuses_fresh_links_is_remembered_of_the_one_recordin
     assert_eq!(state(node), "refused");
     let (other, _) = node_of(&fixture, 500, "recording_2.mp4").await.unwrap();
     assert_eq!(state(other), "resolved");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_media_host_that_fails_costs_no_link_before_its_time_and_that_doubles() {
+    let fixture = fixture(100, None).await;
+    with_a_call(&fixture);
+    resolve_with_links(&fixture, 500, 1).await;
+    let links = |fixture: &Fixture| fixture.tree.resolver().links().forget(master(500));
+    for (paid, minutes) in [(1, 10), (2, 20), (3, 40)] {
+        let error = MediaError::failed("the media host answered 500 (5 attempts)");
+        fixture.tree.resolver().note_media_failure(master(500), 0, &error, &caller()).await;
+        // As if they had ended, or after a restart.
+        links(&fixture);
+        fixture.clock.advance(SECOND * (60 * minutes - 1));
+        for _ in 0..3 {
+            assert_eq!(open(&fixture, 500, "recording.mp4").await, Err(ErrorKind::Io));
+        }
+        assert_eq!(calls(&fixture), paid);
+        let (node, _) = node_of(&fixture, 500, "recording.mp4").await.unwrap();
+        let said = |name: &str| fixture.tree.xattr(node, name).unwrap();
+        assert_eq!(said("user.cxone.state"), "failed");
+        assert!(said("user.cxone.reason").contains("answered 500"));
+        open(&fixture, 500, "metadata.json").await.unwrap();
+        fixture.clock.advance(SECOND);
+        // A link is asked for again, and that it leads nowhere here is not yet noted.
+        let _ = link_of(&fixture, 500).await;
+        assert_eq!(calls(&fixture), paid + 1);
+    }
+    fixture.tree.resolver().note_media_success(master(500), 0).await;
+    assert_eq!(fixture.catalog.obstacle_counts(fixture.clock.now()).unwrap(), [0; 6]);
+}
+
+async fn link_of(fixture: &Fixture, number: i64) -> Result<u64, String> {
+    let links = RecordingLinks::admitted(fixture.tree.resolver(), master(number), 0, super::open());
+    links.link(None).await.map(|link| link.serial).map_err(|error| error.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_while_the_media_host_was_down_is_not_held_against_single_recordings() {
+    let fixture = fixture(100, None).await;
+    with_a_call(&fixture);
+    resolve_with_links(&fixture, 500, 2).await;
+    let resolver = fixture.tree.resolver();
+    for index in 0..2 {
+        resolver.note_media_failure(master(500), index, &MediaError::Timeout, &caller()).await;
+    }
+    resolver.note_media_success(master(1), 0).await;
+    assert_eq!(fixture.catalog.obstacle_counts(fixture.clock.now()).unwrap()[4], 2, "they alone failed");
+    for index in 0..2 {
+        resolver.note_media_failure(master(500), index, &MediaError::Timeout, &caller()).await;
+    }
+    let down = MediaError::Down(Arc::new(broken()));
+    resolver.note_media_failure(master(2), 0, &down, &caller()).await;
+    resolver.note_media_success(master(1), 0).await;
+    assert_eq!(fixture.catalog.obstacle_counts(fixture.clock.now()).unwrap(), [0; 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_that_is_not_given_out_any_more_is_asked_for_once() {
+    let fixture = fixture(100, None).await;
+    with_a_call(&fixture);
+    resolve_with_links(&fixture, 500, 1).await;
+    fixture.player.links.store(0, Ordering::SeqCst);
+    for _ in 0..3 {
+        // As after a restart: what links there are is known to no one.
+        fixture.tree.resolver().links().forget_all();
+        assert_eq!(open(&fixture, 500, "recording.mp4").await, Err(ErrorKind::NotFound));
+    }
+    assert_eq!(calls(&fixture), 2);
+    let (node, _) = node_of(&fixture, 500, "recording.mp4").await.unwrap();
+    assert_eq!(fixture.tree.xattr(node, "user.cxone.state").unwrap(), "none");
+    open(&fixture, 500, "metadata.json").await.unwrap();
+    // A young contact's is asked for again after an hour.
+    fixture.clock.advance(SECOND * 3600);
+    fixture.tree.resolver().links().forget_all();
+    fixture.player.links.store(1, Ordering::SeqCst);
+    assert!(link_of(&fixture, 500).await.is_ok());
+    assert_eq!(calls(&fixture), 3);
+    assert_eq!(fixture.catalog.obstacle_counts(fixture.clock.now()).unwrap(), [0; 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scanner_that_reads_has_no_link_signed() {
+    let fixture = fixture(100, None).await;
+    with_a_call(&fixture);
+    resolve_with_links(&fixture, 500, 1).await;
+    fixture.tree.resolver().links().forget_all();
+    let (scanner, _alive) = mortal();
+    let guard = crate::tree::guard::Guard::new(crate::tree::ProgramPatterns::new(&["cat".to_owned()]));
+    let want = Want { principal: scanner, ..super::open() };
+    let links = RecordingLinks { guard, ..RecordingLinks::admitted(fixture.tree.resolver(), master(500), 0, want) };
+    assert!(links.link(None).await.is_err());
+    assert_eq!(calls(&fixture), 1);
+    link_of(&fixture, 500).await.unwrap();
+    links.link(None).await.unwrap();
+    assert_eq!(calls(&fixture), 2, "what is at hand costs nothing");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cxonefs::sim::SimSettings;
 use serde_json::Value;
 
-use crate::harness::{Drive, Place, Tenant, Tree, plain, settled, wait_for};
+use crate::harness::{Drive, NO_LIMIT, Place, Tenant, Tree, plain, settled, wait_for};
 
 /// What one call may take to work, and to wait for the rate limit.
 pub const DEADLINE: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ const TASKS_MORE: u64 = 64;
 /// From the last cell's end to the end of all that it began.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 
-const FLAGS: [&str; 14] = [
+const FLAGS: [&str; 8] = [
     "--set",
     "limits.deadline=2s",
     "--set",
@@ -27,13 +27,6 @@ const FLAGS: [&str; 14] = [
     "limits.call_timeout=2s",
     "--set",
     "cache.whole_file_below=64KiB",
-    // A limit that nobody meets, and whose memory is short.
-    "--set",
-    "limits.playback_requests=1000",
-    "--set",
-    "limits.playback_window=1s",
-    "--set",
-    "limits.daily_budget=unlimited",
 ];
 
 /// A tenant and its mount.
@@ -51,7 +44,7 @@ impl Lane {
         let days = cells.clamp(1, 150) as u32 + 1;
         let settings = SimSettings { days, bulk_bytes: Some(BYTES), playback_requests: 100_000, ..plain(1, 1) };
         let tenant = Tenant::start(settings);
-        let mut flags = FLAGS.to_vec();
+        let mut flags = [&FLAGS[..], &NO_LIMIT].concat();
         if !passthrough {
             flags.extend(["--set", "mount.passthrough=false"]);
         }

@@ -1,0 +1,321 @@
+//! Keyed checksums of rows whose columns are readable: nobody without the key can write a row that is read, or move a value to another one.
+//!
+//! Where a key is in force, every row of [`COVERED`] has an HMAC over its table's name and the named columns. Temporary triggers of the
+//! writer's connection keep it, so that no statement can forget to; they refuse to change a row that was not genuine before, or the
+//! change would vouch for it. Statements that read for the tree call `row_ok`, which fails where the checksum does; small tables are checked as a
+//! whole when the database is opened.
+//!
+//! Not noticed: that rows are missing, and that a row stands as it once stood. Knows no key file and no meaning of a column.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ring::hmac;
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, params};
+
+use super::error::CatalogError;
+use crate::base::crypt::MasterKey;
+use crate::base::locked::Locked;
+use crate::base::{AgentId, Day};
+
+/// Bytes of a checksum that are stored.
+const MAC_LEN: usize = 16;
+/// How the message of a row that is not genuine begins, in SQLite's words and in ours.
+pub(super) const NOT_GENUINE: &str = "row not genuine in table ";
+/// So many of the latest rows of the ledger are checked at start: more than any window or day of calls.
+const LEDGER_ROWS: i64 = 100_000;
+
+/// A table whose rows have checksums.
+pub(super) struct Covered {
+    pub table: &'static str,
+    /// What names a row.
+    key: &'static [&'static str],
+    /// What the checksum covers, the key among it. A column with a slash is a sealed value: the first bytes of it, its nonce and tag, stand for it.
+    columns: &'static [&'static str],
+    /// Checked as a whole when the database is opened.
+    at_start: bool,
+}
+
+/// Every table whose rows decide something. Adding a column here changes what is stored: the state must then be sealed anew.
+pub(super) const COVERED: [Covered; 12] = [
+    Covered { table: "facts", key: &["key"], columns: &["key", "value"], at_start: true },
+    Covered {
+        table: "days",
+        key: &["day"],
+        columns: &["day", "indexed_at", "closed", "last_poll", "unreadable"],
+        at_start: true,
+    },
+    Covered {
+        table: "agents",
+        key: &["day", "agent_id"],
+        columns: &["day", "agent_id", "/name", "ino", "mtime"],
+        at_start: false,
+    },
+    Covered {
+        table: "agent_channels",
+        key: &["day", "agent_id", "channel"],
+        columns: &["day", "agent_id", "channel"],
+        at_start: false,
+    },
+    Covered {
+        table: "folders",
+        key: &["day", "agent_id", "name"],
+        columns: &["day", "agent_id", "name", "master_id", "channel", "ino", "contact_mtime", "contact_size"],
+        at_start: false,
+    },
+    Covered { table: "shapes", key: &["id"], columns: &["id", "keys"], at_start: true },
+    Covered {
+        table: "legs",
+        key: &["id"],
+        columns: &[
+            "day",
+            "agent_id",
+            "master_id",
+            "contact_id",
+            "start",
+            "last_update",
+            "shape",
+            "/record",
+            "json_size",
+        ],
+        at_start: false,
+    },
+    Covered {
+        table: "interactions",
+        key: &["master_id"],
+        columns: &["master_id", "ino_base", "channel", "mtime", "first_start", "last_end", "resolved_at", "recheck_at"],
+        at_start: false,
+    },
+    Covered {
+        table: "files",
+        key: &["master_id", "kind"],
+        columns: &["master_id", "kind", "name", "size", "validator"],
+        at_start: false,
+    },
+    Covered {
+        table: "obstacles",
+        key: &["id"],
+        columns: &["master_id", "subject", "kind", "/reason", "said_at", "again_at", "times", "scope"],
+        at_start: false,
+    },
+    Covered {
+        table: "ledger",
+        key: &["id"],
+        columns: &["id", "at", "master_id", "reason", "uid", "pid", "comm", "outcome"],
+        at_start: true,
+    },
+    Covered { table: "highest", key: &["channel", "kind"], columns: &["channel", "kind", "value"], at_start: true },
+];
+
+/// The condition, in SQL, under which a row is genuine; the statement fails where it is not. `$row` is the row's name in the statement, with
+/// its dot. Held against [`COVERED`] by a test.
+macro_rules! genuine {
+    (agents $r:literal) => {
+        genuine!(@ "agents", $r, "day,", "agent_id,", "substr(" $r "name,1,29),", "ino,", "mtime")
+    };
+    (agent_channels $r:literal) => {
+        genuine!(@ "agent_channels", $r, "day,", "agent_id,", "channel")
+    };
+    (folders $r:literal) => {
+        genuine!(@ "folders", $r, "day,", "agent_id,", "name,", "master_id,", "channel,", "ino,", "contact_mtime,", "contact_size")
+    };
+    (legs $r:literal) => {
+        genuine!(@ "legs", $r, "day,", "agent_id,", "master_id,", "contact_id,", "start,", "last_update,", "shape,",
+            "substr(" $r "record,1,29),", "json_size")
+    };
+    (interactions $r:literal) => {
+        genuine!(@ "interactions", $r, "master_id,", "ino_base,", "channel,", "mtime,", "first_start,", "last_end,",
+            "resolved_at,", "recheck_at")
+    };
+    (files $r:literal) => {
+        genuine!(@ "files", $r, "master_id,", "kind,", "name,", "size,", "validator")
+    };
+    (obstacles $r:literal) => {
+        genuine!(@ "obstacles", $r, "master_id,", "subject,", "kind,", "substr(" $r "reason,1,29),", "said_at,", "again_at,",
+            "times,", "scope")
+    };
+    (@ $table:literal, $r:literal, $($($column:literal)+),+) => {
+        concat!("row_ok('", $table, "',", $r, "mac,", $(genuine!(# $r, $($column)+)),+, ")")
+    };
+    (# $r:literal, $column:literal) => { concat!($r, $column) };
+    (# $r:literal, $open:literal $same:literal $column:literal) => { concat!($open, $r, $column) };
+}
+pub(super) use genuine;
+
+impl Covered {
+    /// The columns as they are given to the functions, each after `row`: a name with a dot, or nothing.
+    fn arguments(&self, row: &str) -> String {
+        let argument = |column: &&str| match column.strip_prefix('/') {
+            Some(sealed) => format!("substr({row}{sealed},1,29)"),
+            None => format!("{row}{column}"),
+        };
+        self.columns.iter().map(argument).collect::<Vec<_>>().join(",")
+    }
+
+    fn names(&self) -> String {
+        self.columns.iter().map(|column| column.trim_start_matches('/')).collect::<Vec<_>>().join(",")
+    }
+
+    fn is_row(&self, row: &str) -> String {
+        self.key.iter().map(|column| format!("{column} = {row}{column}")).collect::<Vec<_>>().join(" AND ")
+    }
+
+    fn triggers(&self) -> String {
+        let (table, names) = (self.table, self.names());
+        let (new, old) = (self.arguments("new."), self.arguments("old."));
+        let set = format!("UPDATE {table} SET mac = row_mac('{table}',{new}) WHERE {};", self.is_row("new."));
+        format!(
+            "CREATE TEMP TRIGGER {table}_added AFTER INSERT ON main.{table} BEGIN {set} END;
+             CREATE TEMP TRIGGER {table}_changing BEFORE UPDATE OF {names} ON main.{table} BEGIN
+                SELECT row_ok('{table}',old.mac,{old}); END;
+             CREATE TEMP TRIGGER {table}_changed AFTER UPDATE OF {names} ON main.{table} BEGIN {set} END;"
+        )
+    }
+}
+
+/// Agents' folders whose rows were all checked in this process. The state directory is held by it, so what comes to them later is its own.
+#[derive(Default)]
+pub(super) struct Checked(pub(super) RwLock<HashSet<(Day, AgentId)>>);
+
+impl Checked {
+    pub(super) fn contains(&self, day: Day, agent: AgentId) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&(day, agent))
+    }
+
+    pub(super) fn note(&self, day: Day, agent: AgentId) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert((day, agent));
+    }
+}
+
+/// What makes checksums, or lets everything through where there is no key.
+#[derive(Clone)]
+pub(super) struct Rows(Option<Arc<Locked<hmac::Key>>>);
+
+impl Rows {
+    pub(super) fn of(key: Option<&MasterKey>) -> Rows {
+        let derived = key.map(|key| key.derive(b"state rows", b""));
+        Rows(derived.map(|key| Arc::new(Locked::new(hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())))))
+    }
+
+    /// The condition under which a row of a table is genuine; it does not fail. Values that were sealed by themselves are checked when they are read.
+    pub(super) fn condition(&self, table: &str) -> String {
+        match COVERED.iter().find(|covered| covered.table == table) {
+            Some(covered) if self.0.is_some() => format!("mac IS row_mac('{table}',{})", covered.arguments("")),
+            _ => String::from("true"),
+        }
+    }
+
+    /// Makes `row_mac` and `row_ok` known to a connection.
+    pub(super) fn register(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        let key = self.0.clone();
+        connection.create_scalar_function("row_mac", -1, flags, move |row| {
+            Ok(key.as_ref().map(|key| mac(key, row, 0, 1).to_vec()))
+        })?;
+        let key = self.0.clone();
+        connection.create_scalar_function("row_ok", -1, flags, move |row| match &key {
+            Some(key) if !is_genuine(key, row) => {
+                let table = row.get_raw(0).as_str().unwrap_or("?");
+                Err(rusqlite::Error::UserFunctionError(format!("{NOT_GENUINE}{table}").into()))
+            }
+            _ => Ok(true),
+        })
+    }
+
+    /// Has the writer's statements keep the checksums.
+    pub(super) fn keep(&self, writer: &Connection) -> rusqlite::Result<()> {
+        if self.0.is_none() {
+            return Ok(());
+        }
+        COVERED.iter().try_for_each(|covered| writer.execute_batch(&covered.triggers()))
+    }
+
+    /// Gives every row its checksum, or none where there is no key.
+    pub(super) fn renew(&self, connection: &Connection) -> rusqlite::Result<()> {
+        self.register(connection)?;
+        for covered in &COVERED {
+            let (table, arguments) = (covered.table, covered.arguments(""));
+            connection.execute(&format!("UPDATE {table} SET mac = row_mac('{table}',{arguments})"), [])?;
+        }
+        Ok(())
+    }
+
+    /// Checks every row.
+    pub(super) fn check_all(&self, connection: &Connection) -> Result<(), CatalogError> {
+        self.register(connection)?;
+        COVERED.iter().try_for_each(|covered| check(connection, covered, i64::MAX))
+    }
+
+    /// Checks the tables of which reading checks nothing.
+    pub(super) fn check_small(&self, connection: &Connection) -> Result<(), CatalogError> {
+        if self.0.is_none() {
+            return Ok(());
+        }
+        COVERED
+            .iter()
+            .filter(|covered| covered.at_start)
+            .try_for_each(|covered| check(connection, covered, LEDGER_ROWS))
+    }
+}
+
+fn check(connection: &Connection, covered: &Covered, rows: i64) -> Result<(), CatalogError> {
+    let (table, arguments, key) = (covered.table, covered.arguments(""), covered.key.join(" DESC,"));
+    let sql = format!(
+        "SELECT count(*) FROM (SELECT row_ok('{table}',mac,{arguments}) AS ok FROM {table} ORDER BY {key} DESC LIMIT ?1) WHERE ok"
+    );
+    connection.query_row(&sql, params![rows], |_| Ok(()))?;
+    Ok(())
+}
+
+fn is_genuine(key: &hmac::Key, row: &Context<'_>) -> bool {
+    let ValueRef::Blob(stored) = row.get_raw(1) else { return false };
+    let wanted = mac(key, row, 0, 2);
+    // All bytes are looked at, wherever they differ first.
+    stored.len() == MAC_LEN
+        && stored.iter().zip(wanted).fold(0, |different, (one, other)| different | (one ^ other)) == 0
+}
+
+/// Over the table's name and the values from `first` on, each with its kind and length, so that no two rows look alike.
+fn mac(key: &hmac::Key, row: &Context<'_>, table: usize, first: usize) -> [u8; MAC_LEN] {
+    let mut text = Vec::with_capacity(256);
+    for value in [table].into_iter().chain(first..row.len()) {
+        let (kind, bytes): (u8, &[u8]) = match row.get_raw(value) {
+            ValueRef::Null => (0, &[]),
+            ValueRef::Integer(number) => (1, &number.to_le_bytes()),
+            ValueRef::Real(number) => (2, &number.to_le_bytes()),
+            ValueRef::Text(bytes) => (3, bytes),
+            ValueRef::Blob(bytes) => (4, bytes),
+        };
+        text.push(kind);
+        text.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        text.extend_from_slice(bytes);
+    }
+    let mut out = [0; MAC_LEN];
+    out.copy_from_slice(&hmac::sign(key, &text).as_ref()[..MAC_LEN]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_check_what_triggers_keep() {
+        let written = [
+            ("agents", genuine!(agents "")),
+            ("agent_channels", genuine!(agent_channels "")),
+            ("folders", genuine!(folders "")),
+            ("legs", genuine!(legs "")),
+            ("interactions", genuine!(interactions "")),
+            ("files", genuine!(files "")),
+            ("obstacles", genuine!(obstacles "")),
+        ];
+        for covered in COVERED.iter().filter(|covered| !covered.at_start) {
+            let (_, sql) = written.iter().find(|(table, _)| *table == covered.table).unwrap();
+            assert_eq!(*sql, format!("row_ok('{}',mac,{})", covered.table, covered.arguments("")));
+        }
+        assert!(genuine!(legs "l.").contains("substr(l.record,1,29),l.json_size"));
+    }
+}

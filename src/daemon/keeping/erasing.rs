@@ -1,0 +1,247 @@
+//! Erasing, in the order of an erasure that may be killed at any point and asked for again: what leads to the rest goes last. Contacts leave a
+//! mark and a certificate.
+
+use jiff::Timestamp;
+
+use super::{Keeper, keys, say};
+use crate::base::MasterId;
+use crate::base::accounts::user_name;
+use crate::base::machine::host_name;
+use crate::catalog::{Catalog, ErasedPlace, Holdings};
+use crate::daemon::assemble::tenant_of;
+use crate::ops::AuditLog;
+use crate::ops::certificate::{self, Certificate, Erased, Requester};
+use crate::ops::heap;
+use crate::ops::keeping::{ErasedBefore, Progress, PurgeReport, PurgeRequest, What};
+use crate::ops::redact::{self, Meant};
+use crate::tree;
+
+/// A smaller number stands in lines of logs for other things than contacts: alone it is no sign that a contact was known.
+const TELLING_MIN: i64 = 1_000_000_000;
+
+impl Keeper {
+    pub(super) fn purge_media(&self, dry_run: bool, progress: &mut dyn FnMut(Progress)) -> Result<PurgeReport, String> {
+        let held = self.list_holds()?;
+        let (stats, kept) = (self.media.stats(), held.iter().map(|hold| hold.bytes).sum::<u64>());
+        if !dry_run {
+            self.media.purge_all(&mut |done, of| progress(Progress { done, of }));
+        }
+        let still = held.iter().filter(|hold| hold.bytes > 0).map(|hold| hold.recordings - hold.missing).sum::<u64>();
+        Ok(PurgeReport {
+            recordings: stats.recordings.saturating_sub(still),
+            bytes: stats.used_bytes.saturating_sub(kept),
+            held,
+            ..PurgeReport::default()
+        })
+    }
+
+    pub(super) fn purge_contacts(
+        &self,
+        ids: &[i64],
+        request: &PurgeRequest,
+        uid: u32,
+        log: Option<&AuditLog>,
+    ) -> Result<PurgeReport, String> {
+        let begun_at = self.clock.now();
+        let held =
+            self.catalog.as_ref().map(|catalog| catalog.holdings(ids)).transpose().map_err(say)?.unwrap_or_default();
+        let mut report = PurgeReport {
+            interactions: held.masters.len() as u64,
+            master_contacts: held.masters.iter().map(|master| master.0).collect(),
+            folders: held.places.len() as u64,
+            documents: held.documents,
+            document_bytes: held.document_bytes,
+            hashes: held.hashes,
+            ledger_rows: held.ledger_rows,
+            held: self.held_of(&held.masters)?,
+            ..PurgeReport::default()
+        };
+        if !report.held.is_empty() {
+            return Ok(report);
+        }
+        // Also what nothing else leads to any more: a state directory may have been lost, or a purge killed.
+        let mut masters = held.masters.clone();
+        masters.extend(ids.iter().copied().map(MasterId));
+        masters.sort();
+        masters.dedup();
+        for key in keys(&masters) {
+            let bytes = self.media.occupied(&key);
+            report.bytes += bytes;
+            report.recordings += u64::from(bytes > 0);
+        }
+        let numbers = self.numbers(&masters)?;
+        let meant = Meant::Numbers(numbers.clone());
+        report.log_lines = self.each_log(&meant, redact::count)? + self.audit_lines(&meant)?;
+        self.note_unknown(ids, &mut report)?;
+        if request.dry_run || report.unknown.len() == ids.len() {
+            return Ok(report);
+        }
+        self.erase_bytes(&masters);
+        self.each_log(&meant, redact::redact)?;
+        self.erase_audit(&meant, log)?;
+        let mut marks = Vec::new();
+        if let Some(catalog) = &self.catalog {
+            let known: Vec<MasterId> =
+                masters.iter().copied().filter(|master| !report.unknown.contains(&master.0)).collect();
+            catalog.erase(&known, begun_at).map_err(say)?;
+            tree::forget_in_role(catalog, &known).map_err(say)?;
+            self.tell_the_tree(&known, &held.places);
+            catalog.squeeze().map_err(say)?;
+            marks = marks_of(catalog, &numbers);
+        }
+        // An open under way may have fetched again or written a line meanwhile.
+        self.erase_bytes(&masters);
+        self.tell_the_tree(&masters, &held.places);
+        self.each_log(&meant, redact::redact)?;
+        self.erase_audit(&meant, log)?;
+        let contacts = Some(ids.iter().copied().filter(|id| !report.unknown.contains(id)).collect());
+        let certificate = self.certificate(request, &report, uid, begun_at, contacts, marks);
+        self.keep(&certificate, &numbers)?;
+        report.certificate = Some(certificate);
+        forget_memory(held);
+        Ok(report)
+    }
+
+    pub(super) fn purge_all(
+        &self,
+        request: &PurgeRequest,
+        uid: u32,
+        log: Option<&AuditLog>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<PurgeReport, String> {
+        let begun_at = self.clock.now();
+        let (stats, all) =
+            (self.media.stats(), self.catalog.as_ref().map(Catalog::all_holdings).transpose().map_err(say)?);
+        let all = all.unwrap_or_default();
+        let mut report = PurgeReport {
+            recordings: stats.recordings,
+            bytes: stats.used_bytes,
+            interactions: all.interactions,
+            folders: all.folders,
+            documents: all.documents,
+            document_bytes: all.document_bytes,
+            ledger_rows: all.ledger_rows,
+            held: self.list_holds()?,
+            ..PurgeReport::default()
+        };
+        if request.dry_run || !report.held.is_empty() {
+            report.log_lines = self.each_log(&Meant::All, redact::count)? + self.audit_lines(&Meant::All)?;
+            return Ok(report);
+        }
+        self.media.erase_all(&mut |done, of| progress(Progress { done, of }));
+        report.log_lines = self.each_log(&Meant::All, redact::redact)? + self.erase_audit(&Meant::All, log)?;
+        if let Some(catalog) = &self.catalog {
+            let agents = catalog.all_agents().map_err(say)?;
+            catalog.erase_all().map_err(say)?;
+            if let Some(live) = &self.live {
+                live.tree.forget_agents(&agents);
+            }
+            catalog.squeeze().map_err(say)?;
+        }
+        self.media.erase_all(&mut |_, _| {});
+        let certificate = self.certificate(request, &report, uid, begun_at, None, Vec::new());
+        self.keep(&certificate, &[])?;
+        report.certificate = Some(certificate);
+        heap::give_back();
+        Ok(report)
+    }
+
+    /// Which of the contacts nothing is known of, and which of those were erased before.
+    fn note_unknown(&self, ids: &[i64], report: &mut PurgeReport) -> Result<(), String> {
+        for id in ids {
+            let masters = self.catalog.as_ref().map(|catalog| catalog.holdings(&[*id])).transpose().map_err(say)?;
+            if masters.is_some_and(|held| !held.masters.is_empty())
+                || keys(&[MasterId(*id)]).any(|key| self.media.occupied(&key) > 0)
+                || (*id >= TELLING_MIN && self.is_in_logs(*id)?)
+            {
+                continue;
+            }
+            report.unknown.push(*id);
+            if let Some(at) = self.catalog.as_ref().and_then(|catalog| catalog.erased_at(*id)) {
+                report.erased_before.push(ErasedBefore { contact: *id, at: at.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    fn is_in_logs(&self, id: i64) -> Result<bool, String> {
+        let meant = Meant::Numbers(vec![id.to_string()]);
+        Ok(self.each_log(&meant, redact::count)? + self.audit_lines(&meant)? > 0)
+    }
+
+    fn erase_bytes(&self, masters: &[MasterId]) {
+        keys(masters).for_each(|key| self.media.erase(&key));
+    }
+
+    /// Every number by which a log may name the interactions.
+    fn numbers(&self, masters: &[MasterId]) -> Result<Vec<String>, String> {
+        let mut numbers: Vec<String> = masters.iter().map(ToString::to_string).collect();
+        for master in masters {
+            let legs = self.catalog.as_ref().map(|catalog| catalog.legs(*master)).transpose().map_err(say)?;
+            numbers.extend(legs.into_iter().flatten().map(|leg| leg.contact_id.to_string()));
+        }
+        numbers.sort();
+        numbers.dedup();
+        Ok(numbers)
+    }
+
+    fn certificate(
+        &self,
+        request: &PurgeRequest,
+        report: &PurgeReport,
+        uid: u32,
+        begun_at: Timestamp,
+        contacts: Option<Vec<i64>>,
+        marks: Vec<String>,
+    ) -> Certificate {
+        let scope = if request.what == What::All { "everything" } else { "contacts" };
+        Certificate {
+            certificate: format!("{}-{:08x}", begun_at.strftime("%Y%m%dT%H%M%SZ"), fastrand::u32(..)),
+            program: format!("cxonefs {}", crate::ops::version::SHORT),
+            host: host_name(),
+            tenant: self.catalog.as_ref().and_then(tenant_of),
+            requested_by: Requester { uid, name: user_name(uid) },
+            reason: request.reason.clone(),
+            begun_at: begun_at.to_string(),
+            finished_at: self.clock.now().to_string(),
+            scope: scope.to_owned(),
+            contacts,
+            marks,
+            erased: Erased {
+                interactions: report.interactions,
+                folders: report.folders,
+                recordings: report.recordings,
+                recording_bytes: report.bytes,
+                documents: report.documents,
+                document_bytes: report.document_bytes,
+                hashes: report.hashes,
+                ledger_rows: report.ledger_rows,
+                log_lines: report.log_lines,
+            },
+            not_reached: Certificate::not_reached(),
+        }
+    }
+
+    fn keep(&self, certificate: &Certificate, numbers: &[String]) -> Result<(), String> {
+        let kept = certificate::keep(&self.state_dir, &certificate.nameless(numbers));
+        kept.map(drop).map_err(|error| format!("everything was erased, but the certificate cannot be kept: {error}"))
+    }
+
+    fn tell_the_tree(&self, masters: &[MasterId], places: &[ErasedPlace]) {
+        if let Some(live) = &self.live {
+            live.tree.forget_interactions(masters, places);
+        }
+    }
+}
+
+/// What this erasure itself knew of the contact goes, and with it what lies in memory that was freed before.
+fn forget_memory(held: Holdings) {
+    drop(held);
+    heap::give_back();
+}
+
+fn marks_of(catalog: &Catalog, numbers: &[String]) -> Vec<String> {
+    let numbers = numbers.iter().filter_map(|number| number.parse().ok());
+    let marked = numbers.filter(|number| catalog.erased_at(*number).is_some());
+    marked.map(|number| catalog.mark_of(number).to_string()).collect()
+}

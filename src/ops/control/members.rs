@@ -1,0 +1,195 @@
+//! The door for those who did not make the mount and may read it: what they may ask, and who they are.
+//!
+//! Its socket has a name in the kernel's abstract namespace, so that it needs no directory that another user could have made. Anybody can
+//! connect, and anybody could have taken the name before: so each side asks the kernel who the other one is. The daemon hangs up on whoever
+//! may not read the mount, and a command believes no listener but the mount's owner (see `client`).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::{IncomingStream, Listener};
+use http::StatusCode;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+
+use super::place;
+use super::server::{self, Controlled, Peer};
+use crate::base::user_words;
+
+/// After the system had no descriptor for a connection.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Who may read a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Who made it.
+    pub owner: u32,
+    /// Owner, group and permission bits of its folders.
+    pub uid: u32,
+    pub gid: u32,
+    pub dir_mode: u16,
+}
+
+impl Access {
+    /// Whether the kernel would let a user list the mount. It looks at the first of owner, group and others that fits, as open(2) does.
+    #[must_use]
+    pub fn admits(&self, uid: u32, groups: &[u32]) -> bool {
+        const READ_AND_SEARCH: u16 = 0o5;
+        let shift = match uid {
+            0 => return true,
+            uid if uid == self.owner => return true,
+            uid if uid == self.uid => 6,
+            _ if groups.contains(&self.gid) => 3,
+            _ => 0,
+        };
+        (self.dir_mode >> shift) & READ_AND_SEARCH == READ_AND_SEARCH
+    }
+}
+
+/// The door, open until this is dropped.
+#[derive(Debug)]
+pub struct Members(JoinHandle<()>);
+
+impl Drop for Members {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Opens the door of the mount at an absolute path.
+pub fn serve(mount_point: &std::path::Path, controlled: Arc<dyn Controlled>, access: Access) -> io::Result<Members> {
+    let listener = UnixListener::bind(place::members_socket(mount_point, access.owner))?;
+    let router = Router::new()
+        .route("/alive", get(server::alive))
+        .route("/status", get(server::status_for_members))
+        .route("/retry", post(server::retry))
+        .route("/warm/cost", post(server::warm_cost))
+        .route("/warm", post(server::warm))
+        .route("/ledger", post(server::ledger))
+        // Reads what was sent, too: a connection that is closed with something unread is reset, and the answer may be lost.
+        .fallback(move |_: bytes::Bytes| async move { not_for_members(access.owner) })
+        .with_state(controlled);
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    Ok(Members(tokio::spawn(async move {
+        if let Err(error) = axum::serve(Door { listener, access }, service).await {
+            tracing::warn!(%error, "the door for other users of the mount is closed: {error}");
+        }
+    })))
+}
+
+fn not_for_members(owner: u32) -> Response {
+    let owner = user_words(owner);
+    let why = format!("only {owner}, who made this mount, and root may do this; ask them, or use sudo");
+    (StatusCode::FORBIDDEN, why).into_response()
+}
+
+struct Door {
+    listener: UnixListener,
+    access: Access,
+}
+
+impl Listener for Door {
+    type Io = UnixStream;
+    type Addr = Peer;
+
+    /// The next peer that may read the mount. Others are disconnected without an answer.
+    async fn accept(&mut self) -> (UnixStream, Peer) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => match identify(&stream) {
+                    Ok((peer, groups)) if self.access.admits(peer.uid, &groups) => return (stream, peer),
+                    _ => {}
+                },
+                Err(_) => tokio::time::sleep(AGAIN_AFTER).await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Peer> {
+        Ok(Peer { uid: self.access.owner, gid: self.access.gid, pid: std::process::id() })
+    }
+}
+
+impl Connected<IncomingStream<'_, Door>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Peer {
+        *stream.remote_addr()
+    }
+}
+
+/// Who connected, and all of their groups, as they were then: a process that has changed since, or ended, deceives nobody.
+fn identify(stream: &UnixStream) -> io::Result<(Peer, Vec<u32>)> {
+    let known = stream.peer_cred()?;
+    let pid = known.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+    let peer = Peer { uid: known.uid(), gid: known.gid(), pid };
+    let mut groups = further_groups(stream)?;
+    groups.push(peer.gid);
+    Ok((peer, groups))
+}
+
+#[cfg(target_os = "linux")]
+fn further_groups(stream: &UnixStream) -> io::Result<Vec<u32>> {
+    use std::os::fd::AsRawFd as _;
+    // NGROUPS_MAX: nobody has more.
+    let mut groups = vec![0_u32; 65_536];
+    let mut bytes = libc::socklen_t::try_from(size_of_val(groups.as_slice())).unwrap_or(libc::socklen_t::MAX);
+    // SAFETY: the kernel writes at most `bytes` bytes into a buffer of that size, and says how many.
+    let done = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERGROUPS,
+            groups.as_mut_ptr().cast(),
+            &raw mut bytes,
+        )
+    };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    groups.truncate(bytes as usize / size_of::<u32>());
+    Ok(groups)
+}
+
+/// Abstract names are Linux's: there is no such door elsewhere.
+#[cfg(not(target_os = "linux"))]
+fn further_groups(_: &UnixStream) -> io::Result<Vec<u32>> {
+    Ok(Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_list_the_mount_is_whom_the_kernel_lets_in() {
+        let access = Access { owner: 7, uid: 8, gid: 100, dir_mode: 0o550 };
+        for (uid, groups, may) in [
+            (0, &[][..], true),
+            (7, &[], true),
+            (8, &[], true),
+            (9, &[1, 100], true),
+            (9, &[1], false),
+            (9, &[], false),
+        ] {
+            assert_eq!(access.admits(uid, groups), may, "{uid} {groups:?}");
+        }
+        assert!(Access { dir_mode: 0o555, ..access }.admits(9, &[]));
+        // Listing without entering, and the other way round, is not reading.
+        assert!(!Access { dir_mode: 0o440, ..access }.admits(9, &[100]));
+        assert!(!Access { dir_mode: 0o110, ..access }.admits(9, &[100]));
+        // The group's bits hold for its members even where everybody else may.
+        assert!(!Access { dir_mode: 0o505, ..access }.admits(9, &[100]));
+    }
+
+    #[tokio::test]
+    async fn the_kernel_says_who_connected() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let (peer, groups) = identify(&ours).unwrap();
+        assert_eq!((peer.uid, peer.pid), (rustix::process::geteuid().as_raw(), std::process::id()));
+        assert!(groups.contains(&peer.gid));
+    }
+}

@@ -1,0 +1,210 @@
+//! Hashes of recordings: which are wanted, when they are computed, and what a day's manifest says.
+//!
+//! A recording is hashed when somebody asks, or after it was closed and nothing is being fetched, by one task and never by a reader. What was
+//! missed (a restart, a full queue) is found by a look through the catalog.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::base::machine::host_name;
+use crate::base::{Day, MasterId};
+use crate::catalog::{Catalog, CatalogError, Evidence, FileKind};
+use crate::media::{Media, Version};
+use crate::tree::Tree;
+use crate::tree::children::billed_children;
+use crate::tree::error::{ErrorKind, TreeError};
+use crate::tree::node::Node;
+use crate::tree::resolve::recording_key;
+
+/// Answered by name and not listed: it appears without the file changing.
+pub const SHA256: &str = "user.cxone.sha256";
+
+/// Recordings that may wait for being hashed; more are found by the next look.
+const WAITING_MAX: usize = 1024;
+/// A recording that was closed is hashed when nothing is fetched, and after this in any case: it may be evicted.
+const IDLE_WITHIN: Duration = Duration::from_secs(10);
+const IDLE_EVERY: Duration = Duration::from_millis(100);
+/// Between two looks for recordings that were missed, and before the first.
+const LOOK_EVERY: Duration = Duration::from_mins(15);
+const FIRST_LOOK_AFTER: Duration = Duration::from_secs(30);
+
+/// A version of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub master: MasterId,
+    pub recording: u8,
+    pub version: Version,
+}
+
+/// Recordings that were closed.
+pub struct Closed {
+    sender: mpsc::Sender<Wanted>,
+    receiver: Mutex<Option<mpsc::Receiver<Wanted>>>,
+}
+
+impl Closed {
+    /// None yet.
+    pub fn new() -> Closed {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        Closed { sender, receiver: Mutex::new(Some(receiver)) }
+    }
+
+    /// A recording was closed.
+    pub fn note(&self, wanted: Wanted) {
+        // A full queue is made good by the next look.
+        let _ = self.sender.try_send(wanted);
+    }
+}
+
+/// One line of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Relative to the day's folder.
+    pub path: String,
+    /// None: it was never here as a whole.
+    pub evidence: Option<Evidence>,
+}
+
+/// What a recording's version hashes to: as it is known, or computed now if all of it is here. Takes as long as reading it.
+pub fn hash(
+    catalog: &Catalog,
+    media: &Media,
+    now: Timestamp,
+    wanted: &Wanted,
+) -> Result<Option<Evidence>, CatalogError> {
+    let Wanted { master, recording, version } = wanted;
+    if let Some(known) = catalog.evidence(*master, *recording, version.size, &version.validator)? {
+        return Ok(Some(known));
+    }
+    let Some(sha256) = media.sha256(&recording_key(*master, *recording), version) else { return Ok(None) };
+    let evidence = Evidence {
+        master: *master,
+        recording: *recording,
+        sha256,
+        size: version.size,
+        validator: version.validator.clone(),
+        host: host_name(),
+        at: now,
+    };
+    catalog.put_evidence(&evidence)?;
+    Ok(Some(evidence))
+}
+
+impl Tree {
+    /// The value of [`SHA256`]. Reads the recording if it was never hashed and all of it is here; makes no request.
+    pub async fn sha256(self: Arc<Self>, node: Node) -> Result<String, TreeError> {
+        let none = || TreeError::new(ErrorKind::NoAttribute, "the recording was never here as a whole");
+        let Node::Shared(FileKind::Recording(_), _) = node else { return Err(none()) };
+        let tree = Arc::clone(&self);
+        let asked = tokio::task::spawn_blocking(move || tree.evidence_of(node)).await;
+        let evidence = asked.map_err(|_| TreeError::new(ErrorKind::Io, "hashing was interrupted"))??;
+        evidence.map(|evidence| evidence.hex()).ok_or_else(none)
+    }
+
+    fn evidence_of(&self, node: Node) -> Result<Option<Evidence>, TreeError> {
+        let Node::Shared(kind, place) = node else { return Ok(None) };
+        let interaction = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
+        let children = billed_children(&interaction, self.clock.now());
+        let child = children.into_iter().find(|child| child.kind == kind);
+        let wanted = child.and_then(|child| wanted(place.master, kind, child.size, &child.validator));
+        let Some(wanted) = wanted else { return Ok(None) };
+        Ok(hash(&self.catalog, self.resolver.media(), self.clock.now(), &wanted)?)
+    }
+
+    /// Every recording of a day that is shown, with what it hashes to, in the order of paths. Lists the day if it never was; reads recordings that were
+    /// never hashed. `each` hears how many are done. Takes long.
+    pub fn manifest(&self, day: Day, each: &mut dyn FnMut(u64)) -> Result<Vec<Listed>, TreeError> {
+        let now = self.clock.now();
+        let mut lines = Vec::new();
+        for agent in self.catalog.agents(day, &self.settings.channels)? {
+            for folder in self.catalog.interactions(day, agent.agent_id, &self.settings.channels)? {
+                let Some(interaction) = self.catalog.interaction(folder.master_id)? else { continue };
+                for child in billed_children(&interaction, now) {
+                    if !matches!(child.kind, FileKind::Recording(_)) {
+                        continue;
+                    }
+                    let path = format!("{}/{}/{}", agent.name, folder.name, child.name);
+                    let wanted = wanted(folder.master_id, child.kind, child.size, &child.validator);
+                    let evidence = match wanted {
+                        Some(wanted) => hash(&self.catalog, self.resolver.media(), now, &wanted)?,
+                        None => None,
+                    };
+                    lines.push(Listed { path, evidence });
+                    each(lines.len() as u64);
+                }
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Has a day in the index, for a thread that may wait and is within a runtime.
+    pub fn list_day_here(&self, day: Day) -> Result<(), TreeError> {
+        tokio::runtime::Handle::current().block_on(self.ensure_day(day))
+    }
+
+    fn never_hashed(&self) -> Result<Vec<Wanted>, CatalogError> {
+        let media = self.resolver.media();
+        let missing = self.catalog.without_evidence()?.into_iter().map(|(master, recording, size, validator)| Wanted {
+            master,
+            recording,
+            version: Version { size, validator },
+        });
+        let is_here = |wanted: &Wanted| media.may_have_note(&recording_key(wanted.master, wanted.recording));
+        Ok(missing.filter(is_here).collect())
+    }
+}
+
+fn wanted(master: MasterId, kind: FileKind, size: Option<u64>, validator: &str) -> Option<Wanted> {
+    let (FileKind::Recording(recording), Some(size)) = (kind, size) else { return None };
+    Some(Wanted { master, recording, version: Version { size, validator: validator.to_owned() } })
+}
+
+/// Hashes recordings of this tree, and of those beside it, when there is time, until it is dropped. Once, within a runtime.
+pub fn start_hashing(tree: &Arc<Tree>) {
+    let receiver = tree.closed.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(receiver) = receiver {
+        tokio::spawn(keep_hashing(Arc::downgrade(tree), receiver));
+    }
+}
+
+async fn keep_hashing(tree: Weak<Tree>, mut closed: mpsc::Receiver<Wanted>) {
+    let mut look = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_LOOK_AFTER, LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let wanted = tokio::select! {
+            wanted = closed.recv() => match wanted {
+                Some(wanted) => vec![wanted],
+                None => return,
+            },
+            _ = look.tick() => {
+                let Some(tree) = tree.upgrade() else { return };
+                match tokio::task::spawn_blocking(move || tree.never_hashed()).await {
+                    Ok(Ok(missed)) => missed,
+                    _ => Vec::new(),
+                }
+            }
+        };
+        for wanted in wanted {
+            let Some(tree) = tree.upgrade() else { return };
+            until_idle(tree.resolver.media()).await;
+            let done = tokio::task::spawn_blocking(move || {
+                hash(&tree.catalog, tree.resolver.media(), tree.clock.now(), &wanted)
+            });
+            if let Ok(Err(error)) = done.await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a recording's hash cannot be kept");
+            }
+        }
+    }
+}
+
+async fn until_idle(media: &Media) {
+    let idle = async {
+        while !media.gate().hosts.is_empty() {
+            tokio::time::sleep(IDLE_EVERY).await;
+        }
+    };
+    let _ = tokio::time::timeout(IDLE_WITHIN, idle).await;
+}
