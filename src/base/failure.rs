@@ -6,9 +6,6 @@ use std::fmt::Write;
 use crate::base::cause::chain_after;
 pub use crate::base::chain;
 use crate::base::shown;
-use crate::config::ConfigError;
-use crate::ops::logging::LoggingError;
-use crate::ops::privacy::PrivacyError;
 
 /// Exit code under a service manager where the login is refused (`EX_NOPERM`): each further try is one more refused login, by which a key may be
 /// locked, so the unit does not try again.
@@ -48,6 +45,12 @@ impl Failure {
         Failure { code: USAGE, doing: None, cause: cause.into(), remedy: None }
     }
 
+    /// Says what to do about it, where that is known.
+    #[must_use]
+    pub fn with_remedy(self, remedy: Option<String>) -> Failure {
+        Failure { remedy, ..self }
+    }
+
     /// Says what was being done.
     #[must_use]
     pub fn while_doing(mut self, doing: impl Into<String>) -> Failure {
@@ -72,11 +75,6 @@ impl Failure {
         self.remedy.as_deref()
     }
 
-    /// A configuration error that is still needed elsewhere.
-    pub fn from_config(error: &ConfigError) -> Failure {
-        Failure { code: USAGE, doing: None, cause: chain(error).into(), remedy: error.remedy() }
-    }
-
     /// `what: cause: cause`, on one line. A cause whose words its parent has already said is left out.
     pub fn line(&self) -> String {
         chain_after(self.doing.clone().unwrap_or_default(), &*self.cause)
@@ -93,34 +91,6 @@ impl Failure {
     }
 }
 
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Failure {
-        let remedy = error.remedy();
-        Failure { code: USAGE, doing: None, cause: error.into(), remedy }
-    }
-}
-
-impl From<PrivacyError> for Failure {
-    fn from(error: PrivacyError) -> Failure {
-        let remedy = Some(error.remedy());
-        Failure { code: FAILED, doing: None, cause: error.into(), remedy }
-    }
-}
-
-impl From<LoggingError> for Failure {
-    fn from(error: LoggingError) -> Failure {
-        let code = match error {
-            LoggingError::Level { .. } | LoggingError::Filter { .. } => USAGE,
-            LoggingError::File(_) | LoggingError::Twice(_) | LoggingError::NotYet => FAILED,
-        };
-        let remedy = match &error {
-            LoggingError::File(privacy) => Some(privacy.remedy()),
-            _ => None,
-        };
-        Failure { code, doing: None, cause: error.into(), remedy }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -130,10 +100,11 @@ mod tests {
     #[test]
     fn the_whole_chain_on_one_line_and_the_remedy_below() {
         let source = io::Error::from_raw_os_error(libc::EACCES);
-        let failure = Failure::from(PrivacyError::NotWritable { path: "/x".into(), source }).while_doing("cache.dir");
+        let failure = Failure::failed(source).remedy("make /x writable for you, or choose another directory");
+        let failure = failure.while_doing("cache.dir");
         assert_eq!(
             failure.render(),
-            "cxonefs: cache.dir: cannot write to /x: permission denied\n  \
+            "cxonefs: cache.dir: permission denied\n  \
              make /x writable for you, or choose another directory\n"
         );
         assert_eq!(failure.code(), FAILED);

@@ -5,7 +5,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::rows::NOT_GENUINE;
+
+/// How the message of a row that is not genuine begins, in SQLite's words and in ours.
+pub(super) const NOT_GENUINE: &str = "row not genuine in table ";
 
 /// Why the catalog could not answer. The cause chain holds SQLite's or the system's own words, never a row's contents.
 #[derive(Debug, thiserror::Error)]

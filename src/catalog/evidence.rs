@@ -10,7 +10,7 @@ use super::Catalog;
 use super::convert::{from_time, from_unsigned, to_time, to_unsigned};
 use super::error::CatalogError;
 use super::inode::{kind_code, kind_from_code};
-use super::model::FileKind;
+use super::kind::FileKind;
 use crate::base::MasterId;
 
 const PUT: &str = "INSERT OR IGNORE INTO evidence(master_id, recording, sha256, size, validator, host, at)

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::CatalogError;
 use super::inode::kind_code;
-use super::model::FileKind;
+use super::kind::FileKind;
 use super::{Catalog, rates};
 use crate::base::Channel;
 

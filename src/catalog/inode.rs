@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use sha2::{Digest, Sha256};
 
-use super::model::FileKind;
+use super::kind::FileKind;
 use crate::base::{AgentId, Day, MasterId};
 
 const KIND_BITS: u32 = 8;

@@ -42,8 +42,10 @@ mod ledger;
 mod listing;
 mod marks;
 mod memory;
+mod kind;
 mod model;
 pub mod names;
+mod obstacle;
 mod obstacles;
 mod plan;
 mod rates;
@@ -86,11 +88,13 @@ pub use indexer::{IndexError, Indexer, Lister};
 pub use inode::{MAX_EMAILS, MAX_RECORDINGS, ROOT_INO, contact_ino, day_ino, file_ino};
 pub use ledger::LedgerReader;
 pub use marks::Mark;
+pub use kind::FileKind;
 pub use model::{
-    AgentFolder, CatalogSettings, DayState, FileKind, Interaction, InteractionFolder, LedgerEntry, LedgerId, LedgerRow,
+    AgentFolder, CatalogSettings, DayState, Interaction, InteractionFolder, LedgerEntry, LedgerId, LedgerRow,
     Leg, NewResolution, Resolution, ResolvedFile,
 };
-pub use state::{Facts, Given, Obstacle, ObstacleKind, Obstacles, Scope, State, merge};
+pub use obstacle::{Obstacle, ObstacleKind, Obstacles, Scope};
+pub use state::{Facts, Given, State, merge};
 
 /// The state database. All methods block for microseconds (reads) or a disk flush (writes). Cheap to clone.
 ///

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::state::Obstacles;
+use super::kind::FileKind;
+use super::obstacle::Obstacles;
 use crate::base::{AgentId, Channel, ContactId, Day, MasterId};
 use crate::net::Priority;
 
@@ -98,18 +99,6 @@ pub struct ResolvedFile {
     pub size: Option<u64>,
     /// Recordings: the media host's validator, empty where it sent none.
     pub validator: String,
-}
-
-/// Which of an interaction's shared files. Ordered by its number (see `inode`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FileKind {
-    Metadata,
-    TranscriptText,
-    TranscriptJson,
-    /// `email.eml` is 0, `email_2.eml` is 1, …
-    Email(u8),
-    /// `recording.mp4` is 0, `recording_2.mp4` is 1, …
-    Recording(u8),
 }
 
 /// What a resolution stores: documents with their bytes, recordings with what is known of them.

@@ -10,8 +10,8 @@ use super::Catalog;
 use super::convert::{from_time, to_time, to_unsigned};
 use super::error::CatalogError;
 use super::inode::kind_code;
-use super::model::FileKind;
-use super::state::{Obstacle, ObstacleKind, Scope};
+use super::kind::FileKind;
+use super::obstacle::{Obstacle, ObstacleKind, Scope};
 use super::vault::{Place, Vault};
 use crate::base::MasterId;
 

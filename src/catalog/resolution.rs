@@ -11,9 +11,10 @@ use super::convert::{from_time, from_unsigned, to_channel, to_optional_time, to_
 use super::error::CatalogError;
 use super::highest::Highest;
 use super::inode::{MAX_EMAILS, MAX_RECORDINGS, kind_code, kind_from_code};
-use super::model::{FileKind, Interaction, NewResolution, Resolution, ResolvedFile};
+use super::kind::FileKind;
+use super::model::{Interaction, NewResolution, Resolution, ResolvedFile};
 use super::rows::genuine;
-use super::state::Obstacles;
+use super::obstacle::Obstacles;
 use super::vault::{Place, Vault};
 use super::{Catalog, Inner, obstacles, rates};
 use crate::base::MasterId;

@@ -15,15 +15,13 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
-use super::error::CatalogError;
+use super::error::{CatalogError, NOT_GENUINE};
 use crate::base::crypt::MasterKey;
 use crate::base::locked::Locked;
 use crate::base::{AgentId, Day};
 
 /// Bytes of a checksum that are stored.
 const MAC_LEN: usize = 16;
-/// How the message of a row that is not genuine begins, in SQLite's words and in ours.
-pub(super) const NOT_GENUINE: &str = "row not genuine in table ";
 /// So many of the latest rows of the ledger are checked at start: more than any window or day of calls.
 const LEDGER_ROWS: i64 = 100_000;
 

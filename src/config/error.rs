@@ -7,6 +7,7 @@ use super::keys::{self, Preset};
 use super::suggest::Suggestion;
 use super::units::UnitError;
 use super::value::Origin;
+use crate::base::failure::Failure;
 use crate::net::CaError;
 
 /// A configuration that cannot be used. All of these are exit code 2.
@@ -164,4 +165,10 @@ fn default_of(path: &str) -> Option<&'static str> {
 fn listed(paths: &[PathBuf]) -> String {
     let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     shown.join(", ")
+}
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        let remedy = error.remedy();
+        Failure::usage(error).with_remedy(remedy)
+    }
 }

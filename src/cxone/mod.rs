@@ -21,6 +21,7 @@
 
 mod address;
 pub mod auth;
+mod client;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod http;
@@ -43,8 +44,8 @@ pub use auth::identity::TenantIdentity;
 pub use auth::session::CredentialsSource;
 pub use auth::session::LoginState;
 pub use model::{
-    ChangesAnswer, ChatMessage, ContactRecord, ContactsAnswer, EmailContent, MediaLink, Playback, PlaybackAnswer,
-    PlaybackItem, Refusal, RefusalKind, SecretUrl, Whose,
+    ChangesAnswer, ChatMessage, ContactRecord, ContactsAnswer, EmailContent, Playback, PlaybackAnswer,
+    PlaybackItem, Refusal, RefusalKind, Whose,
 };
 pub use reporting::progress::ListingProgress;
 pub use reporting::shape::RecordJson;

@@ -46,6 +46,9 @@ pub use settings::{media_reach, media_settings, tenant_settings};
 /// A mount that is being served.
 #[async_trait]
 pub trait Served: Send {
+    /// The tree that it shows, for further front ends.
+    fn tree(&self) -> &Arc<Tree>;
+
     /// Takes it out of the tree at once, busy or not.
     fn detach(&self) -> Result<(), Cause>;
 
@@ -302,6 +305,10 @@ struct ServedMount {
 
 #[async_trait]
 impl Served for ServedMount {
+    fn tree(&self) -> &Arc<Tree> {
+        self.report.door.tree()
+    }
+
     fn detach(&self) -> Result<(), Cause> {
         let detached: Vec<_> = self.doors.iter().map(|served| served.door.mounted.detach()).collect();
         for served in &self.doors {

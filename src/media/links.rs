@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::error::MediaError;
-use crate::cxone::MediaLink;
+use crate::net::MediaLink;
 
 /// A link and its number, so that a refusal names the link that was refused.
 #[derive(Clone, Debug)]

@@ -31,6 +31,7 @@
 mod again;
 mod ageing;
 mod askers;
+mod asking;
 mod assemble;
 mod blocks;
 mod cache;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::again::Again;
-use super::askers::{AskersLinks, Asking};
+use super::asking::{AskersLinks, Asking};
 use super::assemble::Pieces;
 use super::blocks::Block;
 use super::engine::Engine;

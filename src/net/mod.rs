@@ -9,6 +9,7 @@
 //! | [`error`] | what can go wrong with a server, by what its caller should do about it |
 //! | [`host_pattern`] | which hosts a pattern names |
 //! | [`ca`] | which certificates TLS trusts |
+//! | [`link`] | a signed link, which no log shows |
 //! | [`proxy`] | which proxy leads to a host |
 //! | [`tls`] | whom a connection trusts |
 
@@ -17,6 +18,7 @@ pub mod ca;
 pub mod error;
 pub mod host_pattern;
 pub mod limiter;
+pub mod link;
 pub mod proxy;
 pub mod tls;
 
@@ -25,4 +27,5 @@ pub use ca::{CaBundle, CaError};
 pub use error::{ApiError, ApiErrorKind};
 pub use host_pattern::HostPattern;
 pub use limiter::{Crowded, HeldBy, InFlight, Limiter, LimiterSettings, LimiterSnapshot, Permit, Priority};
+pub use link::{MediaLink, SecretUrl};
 pub use proxy::{Proxies, Proxy};

@@ -15,6 +15,7 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 use super::privacy::PrivacyError;
 use super::rotate::{RotatingFile, Rotation};
 use super::syslog::{self, Syslog};
+use crate::base::failure::Failure;
 use crate::base::shown;
 
 /// The form of a line.
@@ -245,6 +246,18 @@ impl Write for SharedFile {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl From<LoggingError> for Failure {
+    fn from(error: LoggingError) -> Failure {
+        let remedy = match &error {
+            LoggingError::File(privacy) => Some(privacy.remedy()),
+            _ => None,
+        };
+        let is_usage = matches!(error, LoggingError::Level { .. } | LoggingError::Filter { .. });
+        let failure = if is_usage { Failure::usage(error) } else { Failure::failed(error) };
+        failure.with_remedy(remedy)
     }
 }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit};
 
+use crate::base::failure::Failure;
+
 /// Why a directory or file cannot hold private data.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivacyError {
@@ -136,6 +138,13 @@ pub fn no_core_dumps() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     Ok(())
+}
+
+impl From<PrivacyError> for Failure {
+    fn from(error: PrivacyError) -> Failure {
+        let remedy = error.remedy();
+        Failure::failed(error).remedy(remedy)
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 
 use crate::base::MasterId;
-use crate::cxone::{MediaLink, PlaybackItem};
+use crate::cxone::PlaybackItem;
+use crate::net::MediaLink;
 use crate::media::{Link, LinkSource, MediaError, StorageRefusal};
 use crate::tree::error::TreeError;
 use crate::tree::guard::Guard;

@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::super::model::{FileKind, NewResolution, Resolution, ResolvedFile};
+use super::super::kind::FileKind;
+use super::super::model::{NewResolution, Resolution, ResolvedFile};
 use super::super::testing::{ALL, catalog, record, settings, time};
 use super::super::{Catalog, LedgerEntry};
 use super::*;

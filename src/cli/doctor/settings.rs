@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::check::Check;
+use crate::base::chain;
 use crate::base::failure::Failure;
 use crate::config::{Config, ConfigError};
 
@@ -20,7 +21,7 @@ pub fn checks(read: &Result<Config, ConfigError>, now: Timestamp) -> Vec<Check> 
         Err(error) => {
             let failed = failed_check(error);
             let others = OF_CONFIGURATION.into_iter().filter(|name| *name != failed);
-            let mut checks = vec![Check::of_failure(failed, &Failure::from_config(error))];
+            let mut checks = vec![Check::of_failure(failed, &Failure::usage(chain(error)).with_remedy(error.remedy()))];
             checks.extend(others.map(|name| Check::skipped(name, "the configuration cannot be used")));
             checks
         }

@@ -15,25 +15,25 @@ use crate::cxone::playback::interaction;
 use crate::cxone::playback::link;
 use crate::cxone::playback::verdict::{self, Said, Verdict};
 use crate::cxone::settings::CallClass;
-use crate::cxone::tenant::Inner;
+use crate::cxone::client::Client;
 use crate::net::error::{ApiError, ApiErrorKind};
 
 const PLAYBACK: Call = Call { operation: "media playback", class: CallClass::Billed, body_max: PLAYBACK_BYTES_MAX };
 
 /// One request. With `renew`, a refused token is renewed, and the error says so: a second request is another one under the rate limit.
 pub(in crate::cxone) async fn playback(
-    inner: &Arc<Inner>,
+    client: &Arc<Client>,
     master: MasterId,
     renew: bool,
 ) -> Result<PlaybackAnswer, ApiError> {
-    inner.ensure_playback_is_known().await?;
-    let (answer, session) = match inner.get_once(PLAYBACK, |endpoints| url(endpoints, master)).await {
+    client.ensure_playback_is_known().await?;
+    let (answer, session) = match client.get_once(PLAYBACK, |endpoints| url(endpoints, master)).await {
         Ok(answered) => answered,
         // Too large, for instance: it would be so again.
         Err(error) => return refused_as_nonsense(error),
     };
     if renew && answer.status == StatusCode::UNAUTHORIZED {
-        inner.session_after(&session).await?;
+        client.session_after(&session).await?;
         return Err(answer.error().token_renewed());
     }
     read(&answer, master, session.endpoints.playback_is_plain_loopback())

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::cxone::instant;
 use crate::cxone::lenient;
-use crate::cxone::model::{ChatMessage, EmailContent, MediaLink, Playback, PlaybackItem};
+use crate::net::MediaLink;
+use crate::cxone::model::{ChatMessage, EmailContent, Playback, PlaybackItem};
 use crate::cxone::playback::link::{self, BadLink};
 use crate::cxone::playback::scrub;
 use crate::cxone::text;

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::cxone::address;
 use crate::cxone::instant;
-use crate::cxone::model::{MediaLink, SecretUrl};
+use crate::net::{MediaLink, SecretUrl};
 use crate::cxone::playback::signed::is_signature;
 
 /// Extensions that are kept; anything else is called mp4, which is what the tenant records.

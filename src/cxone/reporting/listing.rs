@@ -5,8 +5,8 @@
 //! `page`'s, what comes next `paging`'s, what is asked for instead `slices`', how many go out `limiter`'s.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -27,14 +27,12 @@ use crate::cxone::reporting::paging::{End, Next, PAGES_MAX, Paging, Position};
 use crate::cxone::reporting::progress::ListingProgress;
 use crate::cxone::reporting::slices::{self, Pace, Slice, Trouble};
 use crate::cxone::settings::CallClass;
-use crate::cxone::tenant::Inner;
+use crate::cxone::client::Client;
 use crate::net::error::{ApiError, ApiErrorKind};
 use crate::net::limiter::{InFlight, LimiterSettings, Priority};
 
 /// Pages of one listing fetched at once.
 const PAGES_AT_ONCE: usize = 4;
-/// Pages of all listings in memory at once, as they came.
-const PAGES_HELD_MAX: usize = 8;
 /// What one listing may take in memory: a hundred thousand legs take less.
 const LISTING_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -52,30 +50,6 @@ const LISTING: Call = Call { operation: "listing contacts", class: CallClass::Pa
 /// The least of a listing, in the time of a probe.
 const SOUNDING: Call = Call { class: CallClass::Login, ..LISTING };
 
-/// What is shared by all listings of a tenant.
-pub(in crate::cxone) struct Listings {
-    held: Semaphore,
-    pace: Mutex<Pace>,
-    /// The tenant counts more contacts than it sends. Known since a second look found no more.
-    counts_too_many: AtomicBool,
-}
-
-impl Default for Listings {
-    fn default() -> Listings {
-        Listings {
-            held: Semaphore::new(PAGES_HELD_MAX),
-            pace: Mutex::default(),
-            counts_too_many: AtomicBool::new(false),
-        }
-    }
-}
-
-impl Listings {
-    fn pace(&self) -> MutexGuard<'_, Pace> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Which legs are asked for: those that the tenant counts as of `[start, end)`, and changed since `updated_since` where that is given.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cxone) struct Window {
@@ -85,23 +59,23 @@ pub(in crate::cxone) struct Window {
 }
 
 pub(in crate::cxone) async fn completed_contacts(
-    inner: &Arc<Inner>,
+    client: &Arc<Client>,
     window: Window,
     progress: &ListingProgress,
 ) -> Result<ContactsAnswer, ApiError> {
     let Window { start, end, updated_since } = window;
-    let mut todo = inner.listings.pace().slices(start, end, updated_since);
+    let mut todo = client.listings.pace().slices(start, end, updated_since);
     todo.reverse();
     let (mut all, mut whole, mut last_poll) = (Gather::default(), true, None);
     // Why a slice stands in for a larger one.
     let mut instead_of = None;
     while let Some(slice) = todo.pop() {
-        let part = match part(inner, slice, progress).await {
+        let part = match part(client, slice, progress).await {
             Ok(part) => part,
             Err(error) => {
                 let Some(trouble) = slices::trouble(&error) else { return Err(error) };
                 let smaller = slices::smaller(&slice, trouble);
-                let answers = trouble != Trouble::Slow || answers_at_all(inner, &slice).await;
+                let answers = trouble != Trouble::Slow || answers_at_all(client, &slice).await;
                 let Some(smaller) = smaller.filter(|_| answers) else {
                     let (words, id) = (trouble.words(), error.correlation_id.as_deref());
                     let (said, lost, remedy) = (crate::base::chain(&error), words.lost, words.remedy);
@@ -116,7 +90,7 @@ pub(in crate::cxone) async fn completed_contacts(
             }
         };
         if let Some(trouble) = instead_of {
-            inner.listings.pace().learn(&slice, trouble);
+            client.listings.pace().learn(&slice, trouble);
         }
         // The first part's time: what changed while the others were fetched is then asked for again, not missed.
         last_poll = last_poll.or(part.last_poll);
@@ -145,22 +119,22 @@ pub(in crate::cxone) async fn completed_contacts(
 }
 
 /// Whether a listing that was not answered in time is answered where hardly anything is asked for. If not, nothing smaller is worth its time-outs.
-async fn answers_at_all(inner: &Arc<Inner>, slice: &Slice) -> bool {
-    let (version, least) = (&inner.settings.reporting_version, slices::least(slice));
+async fn answers_at_all(client: &Arc<Client>, slice: &Slice) -> bool {
+    let (version, least) = (&client.settings.reporting_version, slices::least(slice));
     let url_of = |endpoints: &Endpoints| page_url(&endpoints.api, version, &least, 0);
-    let answered = fetch_once(inner, SOUNDING, urgency(slice), url_of).await;
+    let answered = fetch_once(client, SOUNDING, urgency(slice), url_of).await;
     !answered.is_err_and(|error| slices::trouble(&error) == Some(Trouble::Slow))
 }
 
 /// Legs that changed since, whenever they started, page by page, for as long as somebody takes them.
 pub(in crate::cxone) async fn changed_contacts(
-    inner: &Arc<Inner>,
+    client: &Arc<Client>,
     since: Timestamp,
     into: mpsc::Sender<Vec<ContactRecord>>,
 ) -> Result<ChangesAnswer, ApiError> {
-    let mut slice = Slice { span: None, updated_since: Some(since), top: inner.listings.pace().top(), slow: 0 };
+    let mut slice = Slice { span: None, updated_since: Some(since), top: client.listings.pace().top(), slow: 0 };
     loop {
-        match changes(inner, slice, &into).await {
+        match changes(client, slice, &into).await {
             Ok(answer) => return Ok(answer),
             Err(error) => {
                 let smaller = slices::trouble(&error).and_then(|trouble| slices::smaller(&slice, trouble));
@@ -171,11 +145,11 @@ pub(in crate::cxone) async fn changed_contacts(
 }
 
 async fn changes(
-    inner: &Arc<Inner>,
+    client: &Arc<Client>,
     slice: Slice,
     into: &mpsc::Sender<Vec<ContactRecord>>,
 ) -> Result<ChangesAnswer, ApiError> {
-    let mut pages = Pages::new(inner, slice, 1);
+    let mut pages = Pages::new(client, slice, 1);
     let mut answer = ChangesAnswer::default();
     while let Some(page) = pages.next().await? {
         gather::note_unreadable(&page.described, answer.skipped);
@@ -219,15 +193,15 @@ impl Part {
     }
 }
 
-async fn part(inner: &Arc<Inner>, slice: Slice, progress: &ListingProgress) -> Result<Part, ApiError> {
-    let mut part = pass(inner, slice, PAGES_AT_ONCE, progress).await?;
+async fn part(client: &Arc<Client>, slice: Slice, progress: &ListingProgress) -> Result<Part, ApiError> {
+    let mut part = pass(client, slice, PAGES_AT_ONCE, progress).await?;
     part.whole = part.end == End::Whole;
-    if !part.lacks() || inner.listings.counts_too_many.load(Ordering::Relaxed) {
+    if !part.lacks() || client.listings.counts_too_many.load(Ordering::Relaxed) {
         return Ok(part);
     }
     // Rows move between pages while the tenant is at work, the more so between pages that are asked for together.
     tracing::debug!(total = part.total, seen = part.seen, "the pages do not add up; listed once more");
-    let again = pass(inner, slice, 1, &ListingProgress::default()).await?;
+    let again = pass(client, slice, 1, &ListingProgress::default()).await?;
     let found_no_more = again.gather.distinct() <= part.gather.distinct();
     part.gather.again(again.gather);
     (part.seen, part.total, part.pages, part.end) = (again.seen, again.total, again.pages, again.end);
@@ -239,7 +213,7 @@ async fn part(inner: &Arc<Inner>, slice: Slice, progress: &ListingProgress) -> R
         }
         let (total, seen) = (part.total.unwrap_or_default(), part.seen);
         if found_no_more && part.whole {
-            inner.listings.counts_too_many.store(true, Ordering::Relaxed);
+            client.listings.counts_too_many.store(true, Ordering::Relaxed);
             tracing::warn!(
                 total,
                 seen,
@@ -254,8 +228,8 @@ async fn part(inner: &Arc<Inner>, slice: Slice, progress: &ListingProgress) -> R
 }
 
 /// One pass through the pages of a slice.
-async fn pass(inner: &Arc<Inner>, slice: Slice, at_once: usize, progress: &ListingProgress) -> Result<Part, ApiError> {
-    let mut pages = Pages::new(inner, slice, at_once);
+async fn pass(client: &Arc<Client>, slice: Slice, at_once: usize, progress: &ListingProgress) -> Result<Part, ApiError> {
+    let mut pages = Pages::new(client, slice, at_once);
     let (mut gather, mut seen, mut last_poll) = (Gather::default(), 0, None);
     while let Some(page) = pages.next().await? {
         if seen == 0 {
@@ -287,7 +261,7 @@ fn too_much() -> ApiError {
 
 /// The pages of a slice, in order.
 struct Pages {
-    inner: Arc<Inner>,
+    client: Arc<Client>,
     slice: Slice,
     at_once: usize,
     paging: Paging,
@@ -300,9 +274,9 @@ struct Pages {
 }
 
 impl Pages {
-    fn new(inner: &Arc<Inner>, slice: Slice, at_once: usize) -> Pages {
+    fn new(client: &Arc<Client>, slice: Slice, at_once: usize) -> Pages {
         let paging = Paging::new(slice.top, at_once > 1);
-        Pages { inner: Arc::clone(inner), slice, at_once, paging, ids: HashSet::new(), ahead: None, end: None }
+        Pages { client: Arc::clone(client), slice, at_once, paging, ids: HashSet::new(), ahead: None, end: None }
     }
 
     /// The next page that is not empty.
@@ -323,23 +297,23 @@ impl Pages {
                 }
                 continue;
             }
-            let origin = self.inner.session().await?.endpoints.api.clone();
+            let origin = self.client.session().await?.endpoints.api.clone();
             match self.paging.next(|url| address::same_origin(url, &origin)) {
                 Next::Done(end) => {
                     self.end = Some(end);
                     return Ok(None);
                 }
                 Next::Ahead(skips) => {
-                    let (inner, slice) = (Arc::clone(&self.inner), self.slice);
-                    let fetches = skips.into_iter().map(move |skip| fetch(inner.clone(), slice, Position::Row(skip)));
+                    let (client, slice) = (Arc::clone(&self.client), self.slice);
+                    let fetches = skips.into_iter().map(move |skip| fetch(client.clone(), slice, Position::Row(skip)));
                     self.ahead = Some(stream::iter(fetches).buffered(self.at_once).boxed());
                 }
                 Next::One(position) => {
                     if let Position::Row(skip) = position {
-                        let version = &self.inner.settings.reporting_version;
+                        let version = &self.client.settings.reporting_version;
                         self.paging.asked(page_url(&origin, version, &self.slice, skip));
                     }
-                    let page = fetch(self.inner.clone(), self.slice, position.clone()).await?;
+                    let page = fetch(self.client.clone(), self.slice, position.clone()).await?;
                     let link = if let Position::Link(url) = &position { Some(url) } else { None };
                     if self.note(&page, link) {
                         return Ok(Some(page));
@@ -368,13 +342,13 @@ fn note_progress(progress: &ListingProgress, slice: Slice, rows: u64) {
 }
 
 /// One page, with retries.
-async fn fetch(inner: Arc<Inner>, slice: Slice, position: Position) -> Result<Page, ApiError> {
-    let version = &inner.settings.reporting_version;
+async fn fetch(client: Arc<Client>, slice: Slice, position: Position) -> Result<Page, ApiError> {
+    let version = &client.settings.reporting_version;
     let url_of = |endpoints: &Endpoints| match &position {
         Position::Link(url) => url.clone(),
         Position::Row(skip) => page_url(&endpoints.api, version, &slice, *skip),
     };
-    inner.retry.run(|| inner.http.jitter(), || fetch_once(&inner, LISTING, urgency(&slice), url_of)).await
+    client.retry.run(|| client.http.jitter(), || fetch_once(&client, LISTING, urgency(&slice), url_of)).await
 }
 
 /// A refresh is made behind an answer from the index; nobody waits for it.
@@ -383,19 +357,19 @@ fn urgency(slice: &Slice) -> Priority {
 }
 
 async fn fetch_once(
-    inner: &Inner,
+    client: &Client,
     call: Call,
     urgency: Priority,
     url_of: impl Fn(&Endpoints) -> Url,
 ) -> Result<Page, ApiError> {
-    let permit = tokio::time::timeout(inner.settings.times.page, inner.reporting.acquire(urgency)).await;
+    let permit = tokio::time::timeout(client.settings.times.page, client.reporting.acquire(urgency)).await;
     let permit = permit.map_err(|_| {
         let message = format!("{}: its rate limit leaves no room", LISTING.operation);
         ApiError::new(ApiErrorKind::RateLimited { retry_after: None }, message)
     })?;
-    let _held = inner.listings.held.acquire().await;
+    let _held = client.listings.held.acquire().await;
     let under_way = permit.spend();
-    let answer = inner.get(call, url_of).await.and_then(|(answer, _session)| answer.ok());
+    let answer = client.get(call, url_of).await.and_then(|(answer, _session)| answer.ok());
     conclude(under_way, &answer);
     let answer = answer?;
     if answer.is_empty() {

@@ -8,4 +8,5 @@ pub mod page;
 pub mod paging;
 pub mod progress;
 pub mod shape;
+pub mod shared;
 pub mod slices;

@@ -13,7 +13,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::cxone::{MediaLink, SecretUrl};
+use crate::net::{MediaLink, SecretUrl};
 use crate::media::{Link, LinkSource, MediaError};
 
 /// Faults and counters of a host. Counters of faults count down to none.

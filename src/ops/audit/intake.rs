@@ -3,14 +3,25 @@
 //! The lock is held for some comparisons and never while anything waits.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
 use super::coalesce::Coalescer;
+use super::line::Head;
 use super::record::AuditRecord;
-use super::writer::Job;
+use crate::ops::redact::Meant;
+
+/// What the writer does besides.
+pub enum Job {
+    /// Write whatever is counted or gathered, and note the head.
+    Flush(SyncSender<Head>),
+    /// Erase from the file that is written to.
+    Erase(Meant, SyncSender<io::Result<u64>>),
+}
 
 /// Events that may wait. At 500 bytes each this is 4 MiB.
 const WAITING_MAX: usize = 8192;

@@ -46,12 +46,12 @@ use coalesce::Coalescer;
 use export::Exporter;
 pub use figures::Figures;
 pub use intake::NotWritten;
-use intake::{Intake, Item, Lost};
+use intake::{Job, Intake, Item, Lost};
 use keep::Keeper;
 pub use line::Head;
 pub use record::{Actor, AuditRecord};
 pub use verify::{Anchors, Verdict};
-use writer::{Job, Times, Writer};
+use writer::{Times, Writer};
 
 /// How long an event may wait for room before it is lost; the user who opens files faster than they can be written is slowed down so.
 const ROOM_WITHIN: Duration = Duration::from_secs(1);

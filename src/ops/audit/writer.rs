@@ -17,7 +17,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::export::Exporter;
 use super::figures::{self, Shared};
-use super::intake::{Intake, Item, Lost, NotWritten};
+use super::intake::{Intake, Item, Job, Lost, NotWritten};
 use super::keep::Keeper;
 use super::line::{Head, Object, SALT_BYTES, sealed};
 use super::record::AuditRecord;
@@ -44,13 +44,6 @@ const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// Between two looks at the disk.
 const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
-/// What the writer does besides.
-pub enum Job {
-    /// Write whatever is counted or gathered, and note the head.
-    Flush(SyncSender<Head>),
-    /// Erase from the file that is written to.
-    Erase(Meant, SyncSender<io::Result<u64>>),
-}
 
 /// Writes.
 pub struct Writer {

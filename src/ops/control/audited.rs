@@ -12,23 +12,10 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::server::{Controlled, Peer};
+use super::controlled::{Command, Controlled, Peer};
 
 /// A command is small (bytes); the paths of `warm` are the longest.
 const BODY_BYTES_MAX: usize = 4 << 20;
-
-/// A command that goes on record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Command {
-    /// Its name.
-    pub event: String,
-    pub detail: Option<String>,
-    pub contacts: Vec<i64>,
-    /// Below the mount point.
-    pub paths: Vec<String>,
-    /// On record before it begins, because it takes long or ends the daemon.
-    pub begins: bool,
-}
 
 /// What goes on record of a request; none if it only looks.
 fn command(path: &str, body: &Value) -> Option<Command> {

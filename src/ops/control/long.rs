@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::client::{self, ControlError};
-use super::server::{Controlled, Peer};
+use super::controlled::{Controlled, Peer};
 use crate::ops::keeping::{
     CacheReport, HoldReport, HoldRequest, ManifestRequest, Progress, PurgeRequest, ReleaseRequest, Told,
 };

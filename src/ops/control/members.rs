@@ -18,7 +18,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
 use super::place;
-use super::server::{self, Controlled, Peer};
+use super::controlled::{Controlled, Peer};
+use super::server::{self};
 use crate::base::user_words;
 
 /// After the system had no descriptor for a connection.

@@ -6,17 +6,17 @@
 
 mod audited;
 mod client;
+mod controlled;
 mod long;
 mod members;
 mod place;
 mod server;
 
-pub use audited::Command;
 pub use client::{ControlError, Lines, daemon_of, get, lines, post};
 pub use long::follow;
 pub use members::{Access, Members, serve as serve_members};
 pub use place::{find_socket, members_socket, own_runtime_dir, own_sockets, owner_behind, socket_of};
-pub use server::{
-    AuditHead, Controlled, LedgerLine, LedgerRequest, LogLevel, Peer, RefreshRequest, Refreshed, Retried, RetryRequest,
-    Server, UnmountRequest, Unmounted, WarmLines, serve,
+pub use controlled::{
+    AuditHead, Command, Controlled, LedgerLine, LedgerRequest, Peer, RefreshRequest, Refreshed, Retried, RetryRequest, UnmountRequest, Unmounted, WarmLines,
 };
+pub use server::{LogLevel, Server, serve};
