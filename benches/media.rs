@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use cxonefs::base::SystemClock;
-use cxonefs::cxone::{MediaLink, SecretUrl};
 use cxonefs::media::geometry::BLOCK_SIZE;
 use cxonefs::media::plan::{Allowance, Readahead, WINDOW_BLOCKS_MAX, plan};
 use cxonefs::media::{
     Link, LinkSource, Media, MediaError, MediaReach, MediaSettings, Reader, RecordingKey, StorageRefusal, index,
 };
+use cxonefs::net::{MediaLink, SecretUrl};
 
 const SIZE: u64 = 64 << 20;
 

@@ -21,8 +21,7 @@ async fn a_second_door_walks_lists_opens_and_reads() {
     let file = ConfigFile { path: space.path().join("c.toml"), text: sim.config_toml(&state, &cache, &secret) };
     let sources = Sources { file: Some(file), environment: Environment::default(), ..Sources::default() };
     let config = config::resolve(&sources, &Host::of_process()).unwrap();
-    let plan =
-        Plan { config, mount_point: mount_point.clone(), reload: None, metrics: None, service_unmounts: false };
+    let plan = Plan { config, mount_point: mount_point.clone(), reload: None, metrics: None, service_unmounts: false };
     let mut served = assemble::mount(&plan).await.unwrap();
 
     let (tree, somebody) = (Arc::clone(served.tree()), Principal::unidentified(User { uid: 0, gid: 0 }));

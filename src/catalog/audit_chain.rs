@@ -56,7 +56,7 @@ pub fn read_audit_chain(dir: &Path) -> Result<Option<ChainEnds>, CatalogError> {
     if !path.exists() {
         return Ok(None);
     }
-    let connection = db::open_reader(&path, &Rows::of(None))?;
+    let connection = db::connection::open_reader(&path, &Rows::of(None))?;
     let has_table = "SELECT count(*) FROM sqlite_schema WHERE name = 'audit_chain'";
     let tables: i64 = connection.query_row(has_table, [], |row| row.get(0))?;
     if tables == 0 { Ok(None) } else { get(&connection) }

@@ -26,8 +26,6 @@ pub const ERASED_UID: u32 = u32::MAX;
 /// Why nothing is stored of an interaction any more.
 pub const ERASED: &str = "the interaction was erased";
 
-/// Stands beside the database while its free pages are squeezed out.
-pub(super) const REWRITTEN_SUFFIX: &str = ".rewritten";
 /// Pages that are copied at once; reading goes on between.
 const PAGES_PER_STEP: i32 = 4096;
 
@@ -230,7 +228,7 @@ fn erase(transaction: &Transaction<'_>, master: MasterId) -> Result<(), CatalogE
 /// in the slack of pages whose cells were moved.
 pub(super) fn rewrite(db: &Db) -> Result<(), CatalogError> {
     db.exclusively(|writer, path| {
-        let rewritten = statedir::with_suffix(path, REWRITTEN_SUFFIX);
+        let rewritten = statedir::with_suffix(path, statedir::REWRITTEN_SUFFIX);
         remove(&rewritten)?;
         drop(statedir::private_file(&rewritten)?);
         let done = copy_through(writer, &rewritten);

@@ -5,7 +5,6 @@
 use std::io;
 use std::path::PathBuf;
 
-
 /// How the message of a row that is not genuine begins, in SQLite's words and in ours.
 pub(super) const NOT_GENUINE: &str = "row not genuine in table ";
 

@@ -104,7 +104,7 @@ pub struct LedgerReader {
 impl LedgerReader {
     /// Opens the ledger of a state directory. Fails if there is no database yet.
     pub fn open(dir: &Path) -> Result<LedgerReader, CatalogError> {
-        Ok(LedgerReader { connection: db::open_reader(&db::file_in(dir), &Rows::of(None))? })
+        Ok(LedgerReader { connection: db::connection::open_reader(&db::file_in(dir), &Rows::of(None))? })
     }
 
     /// As [`Catalog::ledger_rows`].

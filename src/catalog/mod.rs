@@ -38,11 +38,11 @@ mod holds;
 pub mod hostile;
 mod indexer;
 mod inode;
+mod kind;
 mod ledger;
 mod listing;
 mod marks;
 mod memory;
-mod kind;
 mod model;
 pub mod names;
 mod obstacle;
@@ -86,12 +86,12 @@ pub use highest::SHORTEST_SECONDS;
 pub use holds::Hold;
 pub use indexer::{IndexError, Indexer, Lister};
 pub use inode::{MAX_EMAILS, MAX_RECORDINGS, ROOT_INO, contact_ino, day_ino, file_ino};
+pub use kind::FileKind;
 pub use ledger::LedgerReader;
 pub use marks::Mark;
-pub use kind::FileKind;
 pub use model::{
-    AgentFolder, CatalogSettings, DayState, Interaction, InteractionFolder, LedgerEntry, LedgerId, LedgerRow,
-    Leg, NewResolution, Resolution, ResolvedFile,
+    AgentFolder, CatalogSettings, DayState, Interaction, InteractionFolder, LedgerEntry, LedgerId, LedgerRow, Leg,
+    NewResolution, Resolution, ResolvedFile,
 };
 pub use obstacle::{Obstacle, ObstacleKind, Obstacles, Scope};
 pub use state::{Facts, Given, State, merge};

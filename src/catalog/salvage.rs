@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, params_from_iter, types::Value};
 
-use super::db;
+use super::db::connection;
 use super::error::CatalogError;
 use super::inode::IS_DOCUMENT;
 use super::rows::Rows;
@@ -46,7 +46,7 @@ pub(super) fn copy(damaged: &Path, into: &mut Connection, genuine: &Rows) -> usi
 }
 
 fn copy_table(damaged: &Path, into: &mut Connection, table: &str, genuine: &Rows) -> Result<Copied, CatalogError> {
-    let from = db::open_reader(damaged, genuine)?;
+    let from = connection::open_reader(damaged, genuine)?;
     match schema::identify(&from)? {
         // A newer one too: its columns of the same names say the same.
         Found::Ours(_) => {}

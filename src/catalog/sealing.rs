@@ -61,7 +61,7 @@ pub(super) fn examine(dir: &Path, keys: &Keys) -> Result<Protection, CatalogErro
     }
     // Whatever else is wrong with the file is the opening's business. What it saves then is what the key in force vouches for.
     let unknown = || keys.current.clone().map_or(Protection::Plain, Protection::Sealed);
-    let Ok(connection) = db::open_reader(&path, &Rows::of(None)) else { return Ok(unknown()) };
+    let Ok(connection) = db::connection::open_reader(&path, &Rows::of(None)) else { return Ok(unknown()) };
     match schema::identify(&connection) {
         Ok(Found::Ours(_)) => {}
         Ok(Found::Empty) => return Ok(Protection::Nothing),

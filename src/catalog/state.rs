@@ -99,6 +99,7 @@ impl Interaction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Scope;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

@@ -50,7 +50,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
 }
 
 async fn ask_tenant(config: &Config, clock: &Arc<dyn Clock>, contact: Option<MasterId>) -> Vec<Check> {
-    let mut settings = assemble::tenant_settings(config);
+    let mut settings = crate::daemon::settings::tenant_settings(config);
     settings.times = settings.times.at_most(CALL_WITHIN);
     let tenant = match Tenant::new(settings, Arc::clone(clock)) {
         Ok(tenant) => tenant,

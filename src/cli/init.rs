@@ -273,7 +273,8 @@ fn test(draft: &Draft, host: &Host, only_settle: bool) -> Result<(), Untested> {
         let doubts = doubts(error.kind);
         Untested { failure: assemble::login_failure(error, &config), doubts }
     };
-    let tenant = Tenant::new(assemble::tenant_settings(&config), Arc::new(SystemClock)).map_err(failed)?;
+    let tenant =
+        Tenant::new(crate::daemon::settings::tenant_settings(&config), Arc::new(SystemClock)).map_err(failed)?;
     let (api, playback) = daemon::runtime()?.block_on(tenant.endpoints()).map_err(failed)?;
     println!("the login works: reporting at {}, playback at {}", shown(&api), shown(&playback));
     Ok(())

@@ -11,7 +11,7 @@ use toml_edit::{Item, TableLike};
 use super::error::ConfigError;
 use super::keys;
 use super::kinds;
-use super::raw::{Layer, Places, span_of_key, value_of};
+use super::layer::{Layer, Places, span_of_key, value_of};
 use super::settings::Profile;
 use super::suggest;
 use super::value::{Origin, Setting, Value};

@@ -13,6 +13,7 @@ pub mod hostile;
 mod key_command;
 pub mod keys;
 pub mod kinds;
+mod layer;
 pub mod locate;
 pub mod raw;
 pub mod resolve;

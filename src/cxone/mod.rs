@@ -44,8 +44,8 @@ pub use auth::identity::TenantIdentity;
 pub use auth::session::CredentialsSource;
 pub use auth::session::LoginState;
 pub use model::{
-    ChangesAnswer, ChatMessage, ContactRecord, ContactsAnswer, EmailContent, Playback, PlaybackAnswer,
-    PlaybackItem, Refusal, RefusalKind, Whose,
+    ChangesAnswer, ChatMessage, ContactRecord, ContactsAnswer, EmailContent, Playback, PlaybackAnswer, PlaybackItem,
+    Refusal, RefusalKind, Whose,
 };
 pub use reporting::progress::ListingProgress;
 pub use reporting::shape::RecordJson;

@@ -1,30 +1,27 @@
 //! A tenant: what can be asked of it, and by which settings.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use reqwest::Method;
 use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
-use url::Url;
 
 use crate::base::{Clock, MasterId};
 use crate::cxone::address;
 use crate::cxone::auth::endpoints::Endpoints;
 use crate::cxone::auth::identity::TenantIdentity;
 use crate::cxone::auth::login;
-use crate::cxone::client::Client;
 use crate::cxone::auth::session::CredentialsSource;
-use crate::cxone::auth::session::{Auth, LoginState, Session};
-use crate::cxone::http::{Answer, Call, Http, LOGIN_BYTES_MAX};
+use crate::cxone::auth::session::{Auth, LoginState};
+use crate::cxone::client::Client;
+use crate::cxone::http::{Call, Http, LOGIN_BYTES_MAX};
 use crate::cxone::model::{ChangesAnswer, ContactRecord, ContactsAnswer, PlaybackAnswer};
 use crate::cxone::playback::call as playback;
 use crate::cxone::reporting::listing as reporting;
 use crate::cxone::reporting::listing::Window;
-use crate::cxone::reporting::shared::Listings;
 use crate::cxone::reporting::progress::ListingProgress;
+use crate::cxone::reporting::shared::Listings;
 use crate::cxone::retry::RetryPolicy;
 use crate::cxone::settings::{CallClass, Credentials, TenantSettings};
 use crate::net::error::{ApiError, ApiErrorKind};

@@ -3,12 +3,9 @@
 //! `doors` mounts the tree at each of its places, `login` decides whether a login that fails ends it, `settings` what each part is told, `audit` and `lister` fit parts that do not know each
 //! other.
 
-pub mod audit;
-mod binding;
 mod doors;
 mod lister;
 mod login;
-mod settings;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -24,8 +21,13 @@ use crate::base::{Clock, SystemClock, user_words};
 use crate::catalog::{Catalog, CatalogError, CatalogSettings, Indexer};
 use crate::config::Config;
 use crate::cxone::Tenant;
+use crate::daemon::audit::{self, AuditSink};
+use crate::daemon::binding::Bindings;
 use crate::daemon::keeping::{self, Books};
 use crate::daemon::secret_files::SecretFiles;
+use crate::daemon::settings::{
+    also_settings, media_reach, media_settings, rate, resolve_limits, tenant_settings, tree_settings,
+};
 use crate::media::{Media, MediaError, MediaSettings};
 use crate::net::{Breaker, Limiter};
 use crate::ops::Trimmer;
@@ -33,15 +35,10 @@ use crate::ops::control::{self, Controlled as _};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics;
 use crate::tree::{self, Parts, ProgramPatterns, Resolver, Tree};
-use audit::AuditSink;
-use binding::Bindings;
-pub use binding::tenant_of;
 use doors::Door;
 pub use doors::source;
 use lister::{ReportingProbe, TenantLister};
 pub use login::{host, login_failure};
-use settings::{also_settings, rate, resolve_limits, tree_settings};
-pub use settings::{media_reach, media_settings, tenant_settings};
 
 /// A mount that is being served.
 #[async_trait]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::assemble;
+use super::audit as books;
 use crate::base::failure::chain;
 use crate::base::{Clock, MasterId, SystemClock};
 use crate::catalog::{Catalog, CatalogError, MAX_RECORDINGS};
@@ -173,7 +173,7 @@ impl Keeper {
         match (&self.audit, &self.catalog) {
             (Books::Open(log), _) => Ok(Some(Arc::clone(log))),
             (Books::Closed(config), Some(catalog)) => {
-                let log = assemble::audit::open(&self.state_dir, config, catalog, Arc::new(SystemClock));
+                let log = books::open(&self.state_dir, config, catalog, Arc::new(SystemClock));
                 log.map(|log| Some(Arc::new(log))).map_err(|failure| failure.render())
             }
             (Books::Closed(_), None) => Ok(None),
@@ -235,7 +235,7 @@ fn record(event: &'static str, request: &PurgeRequest, outcome: &'static str) ->
         What::All => "all",
     };
     AuditRecord {
-        actor: Some(assemble::audit::ourselves()),
+        actor: Some(books::ourselves()),
         detail: Some(what.to_owned()),
         outcome: Some(outcome.into()),
         ..AuditRecord::new(event, SystemClock.now())

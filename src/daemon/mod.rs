@@ -1,10 +1,13 @@
 //! The life of a mount: runtime, assembly, readiness, signals, unmounting. Foreground, background and demo all come through here.
 
 pub mod assemble;
+pub mod audit;
+pub mod binding;
 pub mod keeping;
 pub mod reload;
 pub mod report;
 pub mod secret_files;
+pub mod settings;
 #[cfg(test)]
 pub mod testing;
 pub mod warming;
@@ -239,6 +242,10 @@ mod tests {
 
     #[async_trait]
     impl Served for Fake {
+        fn tree(&self) -> &std::sync::Arc<crate::tree::Tree> {
+            unreachable!("nobody looks")
+        }
+
         fn detach(&self) -> Result<(), Cause> {
             self.detached.store(true, Ordering::SeqCst);
             Ok(())

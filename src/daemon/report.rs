@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::assemble::{self, audit::AuditSink};
+use super::audit::{self, AuditSink};
 use super::warming;
 use crate::base::{Clock, Day, user_words};
 use crate::catalog::{Catalog, Indexer, LedgerRow};
@@ -148,7 +148,7 @@ impl Controlled for Report {
     }
 
     fn caller(&self, peer: Peer) -> Actor {
-        assemble::audit::actor(&fuse::principal(peer.uid, peer.gid, peer.pid))
+        audit::actor(&fuse::principal(peer.uid, peer.gid, peer.pid))
     }
 
     fn audit_check(&self) -> Result<(), String> {
@@ -257,7 +257,7 @@ impl Report {
     /// Puts on record what this process itself does.
     pub fn audit_own(&self, event: &'static str, door: &Path, detail: Option<String>) {
         self.audit.log.note(AuditRecord {
-            actor: Some(assemble::audit::ourselves()),
+            actor: Some(audit::ourselves()),
             door: Some(door.to_string_lossy().into()),
             detail,
             outcome: Some("ok".into()),

@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use super::assemble::tenant_settings;
 use super::reload::Reload;
+use super::settings::tenant_settings;
 use crate::config::Config;
 use crate::cxone::{Credentials, CredentialsSource};
 

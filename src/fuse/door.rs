@@ -14,12 +14,12 @@ use bytes::Bytes;
 use crate::base::{MasterId, ResolveOn};
 use crate::fuse::absent::{Absent, Before, Remembered, may_name_somebody};
 use crate::fuse::attributes::{Attr, NAME_KEPT, Ownership, Ttl};
-use crate::fuse::fresh::Rechecks;
 use crate::fuse::handles::Handles;
 use crate::fuse::inodes::InodeTable;
 use crate::fuse::kept::Kept;
 use crate::fuse::listings::{Listings, Page};
-use crate::fuse::meters::Meters;
+use crate::fuse::meters::{Measured, Meters, Slow};
+use crate::fuse::rechecks::Rechecks;
 use crate::tree::{Entry, ErrorKind, File, Node, Observer, Principal, Stat, Subject, Tree, TreeError};
 
 /// The root's inode number, by the FUSE protocol.
@@ -308,6 +308,19 @@ impl Door {
     /// The SHA-256 of a recording that is here as a whole. Reads it if it was never hashed.
     pub async fn sha256(self: Arc<Self>, ino: u64) -> Result<String, TreeError> {
         Arc::clone(&self.tree).sha256(self.node(ino)?).await
+    }
+
+    /// A request was answered.
+    pub fn note_request(&self, operation: &'static str, ino: u64, took: Duration, error: Option<ErrorKind>) {
+        if self.meters.note(operation, took, error) {
+            let (master, path) = (self.master_of(ino), self.path_of(ino));
+            self.meters.note_slow(Slow { at: self.tree.now(), operation, path, master, took, error });
+        }
+    }
+
+    /// What was asked of all doors since they were mounted.
+    pub fn measured(&self) -> Measured {
+        self.meters.measured(self.tree.now())
     }
 
     fn node(&self, ino: u64) -> Result<Node, TreeError> {

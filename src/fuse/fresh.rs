@@ -3,8 +3,7 @@
 //!
 //! Decides which days and which directories; the indexer decides whether a refresh is due, and asks.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -34,35 +33,6 @@ const KINDS: [FileKind; 9] = [
     FileKind::Recording(2),
     FileKind::Recording(3),
 ];
-
-/// Folders that show no recording now and may show one again, by when. The soonest makes room: it is then looked at too early.
-#[derive(Default)]
-pub struct Rechecks(Mutex<BTreeSet<(Timestamp, u64)>>);
-
-/// Folders remembered; one in twenty calls of a million has no recording.
-const RECHECKS_MAX: usize = 1 << 16;
-
-impl Rechecks {
-    /// The kernel is about to be shown a folder (its inode number) that is another one from `at` on.
-    pub fn note(&self, at: Timestamp, ino: u64) {
-        let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        folders.insert((at, ino));
-    }
-
-    /// Folders whose time has come, and those that there is no room for.
-    fn take(&self, now: Timestamp) -> Vec<u64> {
-        let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut due = Vec::new();
-        while let Some(&(at, ino)) = folders.first() {
-            if at > now && folders.len() <= RECHECKS_MAX {
-                break;
-            }
-            folders.pop_first();
-            due.push(ino);
-        }
-        due
-    }
-}
 
 /// Runs until the door is dropped. `refresh`: the age from which a listing is refreshed.
 async fn keep_fresh(weak: Weak<Door>, refresh: Duration) {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::base::{Counted, Histogram, MasterId};
-use crate::fuse::door::Door;
 use crate::tree::{Erased, ErrorKind};
 
 /// Every operation that is answered.
@@ -58,8 +57,8 @@ pub struct Measured {
 }
 
 impl Meters {
-    /// True: it was slow.
-    fn note(&self, operation: &str, took: Duration, error: Option<ErrorKind>) -> bool {
+    /// A request was answered. True: it was slow.
+    pub fn note(&self, operation: &str, took: Duration, error: Option<ErrorKind>) -> bool {
         if let Some(index) = OPERATIONS.iter().position(|known| *known == operation) {
             self.operations[index].took.note(took);
             if let Some(kind) = error {
@@ -69,7 +68,8 @@ impl Meters {
         took >= SLOW_MIN
     }
 
-    fn note_slow(&self, slow: Slow) {
+    /// One that was slow.
+    pub fn note_slow(&self, slow: Slow) {
         let mut slowest = self.slowest.lock().unwrap_or_else(PoisonError::into_inner);
         let now = slow.at;
         slowest.retain(|other| now.duration_since(other.at) <= RECENT);
@@ -89,7 +89,8 @@ impl Meters {
         }
     }
 
-    fn measured(&self, now: Timestamp) -> Measured {
+    /// What was counted.
+    pub fn measured(&self, now: Timestamp) -> Measured {
         let mut errors = Vec::new();
         for (name, operation) in OPERATIONS.into_iter().zip(&self.operations) {
             for (kind, count) in ErrorKind::ALL.into_iter().zip(&operation.errors) {
@@ -106,21 +107,6 @@ impl Meters {
             errors,
             slowest,
         }
-    }
-}
-
-impl Door {
-    /// A request was answered.
-    pub fn note_request(&self, operation: &'static str, ino: u64, took: Duration, error: Option<ErrorKind>) {
-        if self.meters.note(operation, took, error) {
-            let (master, path) = (self.master_of(ino), self.path_of(ino));
-            self.meters.note_slow(Slow { at: self.tree.now(), operation, path, master, took, error });
-        }
-    }
-
-    /// What was asked of all doors since they were mounted.
-    pub fn measured(&self) -> Measured {
-        self.meters.measured(self.tree.now())
     }
 }
 

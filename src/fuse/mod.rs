@@ -21,6 +21,7 @@ mod parked;
 mod passthrough;
 mod process;
 mod readahead;
+mod rechecks;
 mod stacking;
 mod told;
 mod unmount;

@@ -19,9 +19,9 @@ use super::links::{Link, LinkSource};
 use super::memory_disk::MemoryDisk;
 use super::plan::{Allowance, WINDOW_BLOCKS_MAX};
 use super::recording::{Recording, State};
-use super::rescue::{self, Signings};
 use super::session::Session;
 use super::settings::{MediaSettings, Patience};
+use super::signings::Signings;
 use super::source::Source;
 use super::store::Store;
 use crate::base::Clock;
@@ -53,7 +53,11 @@ pub struct Engine {
     fetch_ids: AtomicU64,
     brought_bytes: AtomicU64,
     runtime: OnceLock<tokio::runtime::Handle>,
+    watch: OnceLock<Watch>,
 }
+
+/// What is done when a recording is met by a link: see [`Engine::note_link`].
+pub type Watch = fn(&Arc<Engine>, &Arc<Recording>, Link, Timestamp, Option<Vec<u8>>);
 
 /// A read that waits.
 pub struct WaitingRead<'a>(&'a AtomicUsize);
@@ -97,6 +101,7 @@ impl Engine {
             fetch_ids: AtomicU64::new(1),
             brought_bytes: AtomicU64::new(0),
             runtime: OnceLock::new(),
+            watch: OnceLock::new(),
             settings,
         };
         engine.note_runtime();
@@ -139,9 +144,16 @@ impl Engine {
         self.line.note_wait(waited, self.brought_bytes(), Instant::now());
     }
 
+    /// Has `watch` called for every link from now on. Once.
+    pub fn watch_links(&self, watch: Watch) {
+        let _ = self.watch.set(watch);
+    }
+
     /// A recording was met by this link, which ends at `end` by this machine's clock.
     pub fn note_link(self: &Arc<Self>, recording: &Arc<Recording>, link: &Link, end: Timestamp, note: Option<Vec<u8>>) {
-        rescue::watch(self, recording, link.clone(), end, note);
+        if let Some(watch) = self.watch.get() {
+            watch(self, recording, link.clone(), end, note);
+        }
     }
 
     /// Bytes that arrived from media hosts so far.

@@ -66,6 +66,7 @@ mod rescue;
 mod seal;
 mod session;
 mod settings;
+mod signings;
 mod source;
 mod space;
 mod spill;
@@ -139,6 +140,7 @@ impl Media {
     /// with the previous key becomes the current one's. A directory with another key is refused.
     pub fn open_sealed(settings: MediaSettings, keys: &Keys, clock: Arc<dyn Clock>) -> Result<Media, MediaError> {
         let engine = Arc::new(Engine::new(settings, keys, clock)?);
+        engine.watch_links(rescue::watch);
         Ok(Media { lifeline: Arc::new(Lifeline { engine }), never: None })
     }
 

@@ -94,6 +94,7 @@ impl Never {
     /// An engine in memory that shares the turns at media hosts with the one on disk.
     pub(super) fn beside(engine: &Engine, settings: MediaSettings, is_never: IsNever) -> Result<Never, MediaError> {
         let engine = Arc::new(engine.in_memory(settings)?);
+        engine.watch_links(super::rescue::watch);
         Ok(Never { is_never, lifeline: Arc::new(Lifeline { engine }) })
     }
 }

@@ -7,7 +7,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,37 +26,9 @@ const LOOK_EVERY_MIN: Duration = Duration::from_millis(250);
 /// Part of a link's life after which a reader that still reads will hardly be done by its end.
 const GRACE_PART: u32 = 4;
 
-const UNKNOWN: u8 = 0;
-const SAME: u8 = 1;
-const DIFFERENT: u8 = 2;
-
-/// Whether two signings of a recording lead to the same object, as far as this process has seen.
-#[derive(Debug, Default)]
-pub struct Signings(AtomicU8);
-
-impl Signings {
-    /// A second link led to the same object.
-    pub fn note_same(&self) {
-        let _ = self.0.compare_exchange(UNKNOWN, SAME, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    /// A second link led to another object, of the same size.
-    pub fn note_different(&self) {
-        if self.0.swap(DIFFERENT, Ordering::Relaxed) != DIFFERENT {
-            tracing::info!(
-                "every new link leads to another object at the media host: recordings are fetched whole under their first link"
-            );
-        }
-    }
-
-    fn seen(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// Sees to it that what is missing of a recording is fetched before `link` ends, if somebody reads it by then.
 pub fn watch(engine: &Arc<Engine>, recording: &Arc<Recording>, link: Link, end: Timestamp, note: Option<Vec<u8>>) {
-    if engine.signings.seen() == SAME || engine.is_small(recording.version.size) {
+    if engine.signings.are_the_same() || engine.is_small(recording.version.size) {
         return;
     }
     let Some(runtime) = engine.runtime() else { return };
@@ -90,7 +61,7 @@ async fn run(engine: &Arc<Engine>, recording: &Arc<Recording>, link: OneLink, en
         }
         let patience = left(signed_at) / GRACE_PART;
         let waited = Duration::try_from(now.duration_since(signed_at)).unwrap_or_default();
-        let differ = engine.signings.seen() == DIFFERENT;
+        let differ = engine.signings.differ();
         let early = if differ { Duration::ZERO } else { patience.saturating_sub(waited) };
         let step = if early.is_zero() { look(engine, recording, differ) } else { Step::Later };
         match step {
@@ -111,7 +82,7 @@ async fn run(engine: &Arc<Engine>, recording: &Arc<Recording>, link: OneLink, en
 
 fn look(engine: &Arc<Engine>, recording: &Arc<Recording>, differ: bool) -> Step {
     let mut state = recording.lock();
-    if engine.signings.seen() == SAME || state.stale.is_some() || state.no_ranges || state.blocks.is_complete() {
+    if engine.signings.are_the_same() || state.stale.is_some() || state.no_ranges || state.blocks.is_complete() {
         return Step::Done;
     }
     if state.readers == 0 || !(differ || state.reads_on) {

@@ -1,5 +1,6 @@
 //! How Reporting reads and writes times.
 
+use super::mix::{below, in_share, mix};
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::fmt::strtime;
@@ -59,6 +60,18 @@ pub(super) fn amz_date(time: Timestamp) -> String {
 pub(super) fn read_amz_date(text: &str) -> Option<Timestamp> {
     let parsed = strtime::parse("%Y%m%dT%H%M%SZ", text).ok()?;
     Some(parsed.to_datetime().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// In which form a leg's record has its times.
+pub(super) fn date_form(word: u64, odd_dates: u32) -> DateForm {
+    if !in_share(mix(&[word, 12]), odd_dates) {
+        return DateForm::Usual;
+    }
+    match below(mix(&[word, 13]), 3) {
+        0 => DateForm::SevenDecimals,
+        1 => DateForm::American,
+        _ => DateForm::EpochMs,
+    }
 }
 
 #[cfg(test)]

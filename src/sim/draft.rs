@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::dates::DateForm;
+use super::dates::{DateForm, date_form};
+use super::interaction::{Element, ElementKind, Leg};
 use super::mix::{below, in_share, mix};
-use super::record::date_form;
-use super::world::{Element, ElementKind, Leg, World};
+use super::settings::SimSettings;
 use crate::base::{Channel, ContactId, Day, MasterId};
 
 /// Local working hours: the seconds after midnight at which contacts begin.
@@ -26,7 +26,7 @@ pub(super) enum Plot {
 
 /// An interaction in the making.
 pub(super) struct Draft<'a> {
-    pub(super) world: &'a World,
+    pub(super) settings: &'a SimSettings,
     pub(super) day: Day,
     pub(super) slot: u64,
     pub(super) word: u64,
@@ -38,7 +38,7 @@ pub(super) struct Draft<'a> {
 
 impl Draft<'_> {
     pub(super) fn plot(&self, over_midnight: bool) -> Plot {
-        let shares = self.world.settings().shares;
+        let shares = self.settings.shares;
         let drawn = |number, share| in_share(mix(&[self.word, number]), share);
         if over_midnight {
             Plot::Transferred
@@ -56,7 +56,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn legs(&self, plot: Plot, over_midnight: bool) -> Vec<Leg> {
-        let settings = self.world.settings();
+        let settings = self.settings;
         let turns = u64::from(settings.contacts_per_day.max(1));
         let own = (self.slot / turns) as u32;
         let start = if over_midnight {
@@ -113,7 +113,7 @@ impl Draft<'_> {
 
     /// The agent who takes over: as a rule another one.
     fn successor(&self, own: u32) -> u32 {
-        let others = u64::from(self.world.settings().agents.saturating_sub(1));
+        let others = u64::from(self.settings.agents.saturating_sub(1));
         if others == 0 || in_share(mix(&[self.word, 12]), 150) {
             return own;
         }
@@ -122,12 +122,12 @@ impl Draft<'_> {
     }
 
     fn after_midnight(&self, seconds: f64) -> Timestamp {
-        let midnight = self.day.start(&self.world.settings().timezone);
+        let midnight = self.day.start(&self.settings.timezone);
         midnight.saturating_add(Duration::from_millis((seconds * 1000.0) as u64)).unwrap_or(midnight)
     }
 
     pub(super) fn elements(&self, legs: &[Leg], plot: Plot) -> Vec<Element> {
-        let shares = self.world.settings().shares;
+        let shares = self.settings.shares;
         let start = legs.first().map_or(Timestamp::UNIX_EPOCH, |leg| leg.start);
         let screen = in_share(mix(&[self.word, 14]), shares.screen);
         let has_url = !in_share(mix(&[self.word, 15]), shares.without_url);

@@ -9,6 +9,7 @@ use url::Url;
 use super::answers::{json_answer, with_header};
 use super::counters::Counters;
 use super::dates::amz_date;
+use super::interaction::{Element, ElementKind, Interaction, Outcome};
 use super::mix::{in_share, mix};
 use super::moods::Mood;
 use super::people::uuid_number;
@@ -16,7 +17,6 @@ use super::playback_body::{SEGMENT, body};
 use super::state::{Asked, Tenant};
 use super::storage::{REDIRECTING, object_path, sign, version_of_signing};
 use super::switches::{PlaybackVariant, Switches, Throttle};
-use super::world::{Element, ElementKind, Interaction, Outcome};
 use crate::base::MasterId;
 
 /// Values of `media-type`.

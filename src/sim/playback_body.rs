@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::dates::write_date;
+use super::interaction::{Element, ElementKind, Interaction, Leg};
 use super::mix::{below, in_share, mix};
 use super::people::{customer_name, customer_number, uuid};
 use super::switches::PlaybackVariant;
-use super::world::{Element, ElementKind, Interaction, Leg, World};
+use super::world::World;
 use crate::base::Channel;
 
 /// The kind of uuid that segments have.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::dates::{DateForm, write_date, write_date_as};
+use super::dates::{date_form, write_date, write_date_as};
+use super::interaction::Leg;
 use super::mix::{below, in_share, mix};
 use super::people;
 use super::settings::Naming;
-use super::world::{Leg, World};
+use super::world::World;
 use crate::base::Channel;
 
 /// Names that differ between the sets: `(current, old)`.
@@ -43,18 +44,6 @@ fn late_update(world: &World, leg: &Leg) -> Option<Timestamp> {
 /// Whether a leg's record writes numbers and booleans as strings.
 fn is_stringly(world: &World, leg: &Leg) -> bool {
     in_share(mix(&[leg.word, 4]), world.settings().shares.stringly) || leg.total.as_secs() >= 1000
-}
-
-/// In which form a leg's record has its times.
-pub(super) fn date_form(word: u64, odd_dates: u32) -> DateForm {
-    if !in_share(mix(&[word, 12]), odd_dates) {
-        return DateForm::Usual;
-    }
-    match below(mix(&[word, 13]), 3) {
-        0 => DateForm::SevenDecimals,
-        1 => DateForm::American,
-        _ => DateForm::EpochMs,
-    }
 }
 
 /// The channel by its name alone, in either place.

@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::answers::{empty, header_only, json_answer, typed};
 use super::dates::{read_date, write_date};
+use super::interaction::Leg;
 use super::listing::{Listing, Page};
 use super::record::{last_update, record};
 use super::state::{Asked, Tenant};
 use super::switches::Switches;
 use super::tokens::BUSINESS_UNIT;
-use super::world::Leg;
 use crate::base::{ContactId, Day};
 
 /// Rows of one answer at most, and without `top`.

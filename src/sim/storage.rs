@@ -14,13 +14,13 @@ use jiff::SignedDuration;
 use super::answers::{empty, s3_error, with_header};
 use super::counters::Counters;
 use super::dates::{http_date, read_amz_date};
+use super::interaction::{Element, Interaction, Outcome};
 use super::mix::{mix, mix_text};
 use super::moods::Mood;
 use super::range::{Span, Wanted, read_range};
 use super::recordings::Recording;
 use super::state::{Asked, Tenant};
 use super::switches::Fault;
-use super::world::{Element, Interaction, Outcome};
 use crate::base::MasterId;
 
 /// Bytes that a connection is handed at a time.

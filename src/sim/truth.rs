@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::dates::write_date;
-use super::world::{ElementKind, Interaction, Outcome, World};
+use super::interaction::{ElementKind, Interaction, Outcome};
+use super::world::World;
 use crate::base::Day;
 
 /// One interaction as it is.

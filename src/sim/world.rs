@@ -5,18 +5,17 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use jiff::Timestamp;
 use lru::LruCache;
 
 use super::draft::{Draft, Plot};
+use super::interaction::{Element, ElementKind, Interaction, Leg, Outcome};
 use super::mix::{below, in_share, mix};
 use super::moods::Mood;
 use super::people::{self, Agent};
 use super::recordings::Recording;
 use super::settings::SimSettings;
-use crate::base::{AgentId, Channel, ContactId, Day, MasterId};
+use crate::base::{Channel, ContactId, Day, MasterId};
 
 /// Ids begin here: twelve digits, beyond 32 bits.
 const ID_BASE: i64 = 700_000_000_000;
@@ -30,90 +29,6 @@ const SLOTS_MAX: u64 = (IDS_PER_DAY / IDS_PER_SLOT) as u64;
 const ID_DAY: i32 = 18_262;
 /// Days whose legs are remembered.
 const DAYS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
-/// One interaction: what shares a master contact.
-#[derive(Clone, Debug)]
-pub struct Interaction {
-    pub master: MasterId,
-    /// The local day on which it begins.
-    pub day: Day,
-    pub channel: Channel,
-    pub outbound: bool,
-    /// In order of time, at least one.
-    pub legs: Vec<Leg>,
-    pub outcome: Outcome,
-    pub mood: Mood,
-    /// What `interactions` of Media Playback holds, if it is found.
-    pub elements: Vec<Element>,
-    /// Where everything else about it is drawn from.
-    pub(super) word: u64,
-}
-
-/// One leg, as Reporting lists it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Leg {
-    pub contact: ContactId,
-    pub master: MasterId,
-    pub channel: Channel,
-    pub outbound: bool,
-    pub start: Timestamp,
-    /// With time in the queue and so on; at least as long as the talk.
-    pub total: Duration,
-    /// Seconds of after-call work.
-    pub acw_s: u64,
-    /// The instant from which Reporting lists it: its end and the after-call work.
-    pub listed: Timestamp,
-    /// `None`: nobody took it.
-    pub agent: Option<u32>,
-    /// Place among the legs, from 0, and how many there are.
-    pub place: (u8, u8),
-    pub(super) word: u64,
-}
-
-/// What Media Playback knows of an interaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// As its elements say.
-    Known,
-    /// 404.
-    NotFound,
-}
-
-/// One element of `interactions`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Element {
-    pub kind: ElementKind,
-    pub start: Timestamp,
-    pub seconds: f64,
-    /// Whether there is a recording: a URL.
-    pub media: bool,
-    /// Number of its recording, from 1, counted over all elements.
-    pub number: u8,
-}
-
-/// What an element is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ElementKind {
-    Voice,
-    VoiceAndScreen,
-    Chat,
-    Email,
-    Digital,
-    Work,
-}
-
-impl Leg {
-    /// The instant at which the contact left it.
-    pub fn end(&self) -> Timestamp {
-        self.start.saturating_add(self.total).unwrap_or(Timestamp::MAX)
-    }
-
-    /// Its agent's id; [`AgentId::NONE`] where nobody took it.
-    #[must_use]
-    pub fn agent_id(&self) -> AgentId {
-        self.agent.map_or(AgentId::NONE, people::agent_id)
-    }
-}
-
 /// The population.
 #[derive(Debug)]
 pub struct World {
@@ -208,7 +123,7 @@ impl World {
         let channel = if over_midnight { Channel::Call } else { self.channel(mix(&[word, 1])) };
         let outbound = !over_midnight && in_share(mix(&[word, 2]), 200);
         let seconds = self.seconds(mix(&[word, 3]));
-        let draft = Draft { world: self, day, slot, word, master, channel, outbound, seconds };
+        let draft = Draft { settings: &self.settings, day, slot, word, master, channel, outbound, seconds };
         let plot = draft.plot(over_midnight);
         let legs = draft.legs(plot, over_midnight);
         let elements = draft.elements(&legs, plot);

@@ -1,19 +1,15 @@
 //! The signed links at hand, in memory only, and the [`LinkSource`] that media reads through.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 
 use crate::base::MasterId;
 use crate::cxone::PlaybackItem;
+use crate::media::Link;
 use crate::net::MediaLink;
-use crate::media::{Link, LinkSource, MediaError, StorageRefusal};
-use crate::tree::error::TreeError;
-use crate::tree::guard::Guard;
-use crate::tree::resolve::{Need, Resolver, Want};
 
 /// Interactions whose links are remembered. A link dropped from here costs a billed call only if bytes are still missing.
 const INTERACTIONS_MAX: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
@@ -22,9 +18,6 @@ const INTERACTIONS_MAX: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 const REFUSAL_STANDS: SignedDuration = SignedDuration::from_secs(30);
 /// A billed call that brought no link to a recording is not made again for so long by whoever reads that recording.
 const ABSENCE_STANDS: SignedDuration = SignedDuration::from_hours(1);
-
-/// Rounds of one asker: a call that it shared may have been made for something else.
-const SIGNINGS_MAX: u32 = 3;
 
 /// What the last signing of an interaction brought.
 struct Signed {
@@ -151,58 +144,6 @@ pub fn by_recording(items: &[PlaybackItem], known: usize) -> Vec<Option<MediaLin
         return items.iter().map(|item| item.media.clone()).collect();
     }
     Vec::new()
-}
-
-/// Links to one recording, on behalf of whoever opened it.
-pub struct RecordingLinks {
-    pub resolver: Resolver,
-    pub master: MasterId,
-    pub index: u8,
-    pub want: Want,
-    /// Keeps scanners from having links signed.
-    pub guard: Guard,
-}
-
-impl RecordingLinks {
-    /// Links for somebody of whom is known that a call may be made for them.
-    pub fn admitted(resolver: &Resolver, master: MasterId, index: u8, want: Want) -> RecordingLinks {
-        RecordingLinks { resolver: resolver.clone(), master, index, want, guard: Guard::default() }
-    }
-}
-
-#[async_trait]
-impl LinkSource for RecordingLinks {
-    async fn link(&self, refused: Option<u64>) -> Result<Link, MediaError> {
-        let links = self.resolver.links();
-        for _ in 0..SIGNINGS_MAX {
-            if let Some(link) = links.usable(self.master, self.index, refused) {
-                return Ok(link);
-            }
-            self.resolver.check_signing(self.master, self.index)?;
-            match links.check_worth(self.master, self.index, refused, self.resolver.now()) {
-                Ok(()) => {}
-                Err(Futile::Refused) => return Err(MediaError::Refused(StorageRefusal::Denied)),
-                Err(Futile::Absent) => break,
-            }
-            self.admitted().await?;
-            let need = Need::Link { index: self.index, refused };
-            let signed = self.resolver.sign(self.master, &self.want, need).await;
-            signed.map_err(|error| MediaError::Link(Arc::new(error)))?;
-        }
-        Err(MediaError::Link(Arc::new(TreeError::not_found())))
-    }
-
-    fn at_hand(&self, refused: Option<u64>) -> Option<Link> {
-        self.resolver.links().usable(self.master, self.index, refused)
-    }
-
-    async fn admitted(&self) -> Result<(), MediaError> {
-        self.guard.admit(&self.want.principal).await.map_err(|error| MediaError::Link(Arc::new(error)))
-    }
-
-    fn note(&self) -> Option<Vec<u8>> {
-        self.resolver.note(self.master)
-    }
 }
 
 #[cfg(test)]

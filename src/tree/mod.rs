@@ -31,6 +31,7 @@ mod paths;
 mod policy;
 mod principal;
 mod resolve;
+mod signing;
 mod stat;
 #[cfg(test)]
 pub mod testing;

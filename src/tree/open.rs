@@ -11,11 +11,11 @@ use crate::tree::children::{Child, child_of_kind, open_needs_call};
 use crate::tree::error::{ErrorKind, TreeError};
 use crate::tree::estimate::expected;
 use crate::tree::file::{File, OpenRecording};
-use crate::tree::links::RecordingLinks;
 use crate::tree::node::{Node, Place};
 use crate::tree::paths::ERASED;
 use crate::tree::principal::Principal;
 use crate::tree::resolve::{Reads, Want, recording_key};
+use crate::tree::signing::RecordingLinks;
 use crate::tree::{Tree, unless_given_up};
 
 impl Tree {

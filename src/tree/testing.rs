@@ -14,11 +14,10 @@ use crate::base::clock::ManualClock;
 use crate::base::{AgentId, Channel, Channels, Clock, ContactId, MasterId, ResolveOn, Since};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
 use crate::cxone::{
-    ContactRecord, ContactsAnswer, ListingProgress, MediaLink, Playback, PlaybackAnswer, PlaybackItem, RecordJson,
-    Refusal, SecretUrl,
+    ContactRecord, ContactsAnswer, ListingProgress, Playback, PlaybackAnswer, PlaybackItem, RecordJson, Refusal,
 };
 use crate::media::{Media, MediaReach, MediaSettings};
-use crate::net::{ApiError, Limiter, LimiterSettings, Priority};
+use crate::net::{ApiError, Limiter, LimiterSettings, MediaLink, Priority, SecretUrl};
 use crate::tree::{
     Callers, DailyBudget, NoAudit, Observer, Origin, Parts, Player, Presence, Principal, Program, ProgramPatterns,
     ResolveLimits, Resolver, Tree, TreeSettings, User, Want,

@@ -6,7 +6,7 @@ use super::args::VerifyArgs;
 use super::{find, print};
 use crate::base::failure::{Failure, chain};
 use crate::catalog::read_audit_chain;
-use crate::daemon::assemble::audit::anchors;
+use crate::daemon::audit::anchors;
 use crate::ops::audit::line::Hash;
 use crate::ops::audit::text::shown;
 use crate::ops::audit::{Head, Verdict, read};

@@ -11,7 +11,7 @@ use crate::cli::status;
 use crate::config::{self, Host, Stores};
 use crate::daemon::keeping::Keeper;
 use crate::daemon::keeping::{self, Books};
-use crate::daemon::{self, assemble};
+use crate::daemon::{self};
 use crate::media::Media;
 use crate::ops::control::{self, ControlError};
 use crate::ops::keeping::Keeping;
@@ -95,9 +95,12 @@ fn directly_or_mounted(stores: &Stores) -> Result<Kept, Failure> {
     let keys = &stores.cache.keys;
     let in_use = "if a mount uses it, name the mount point: cxonefs cache … DIR";
     let catalog = Catalog::open_existing(&stores.state_dir, keys).map_err(|error| state_failure(error, in_use))?;
-    let media =
-        Media::open_sealed(assemble::media_settings(&stores.cache, &stores.limits), keys, Arc::new(SystemClock))
-            .map_err(|error| Failure::failed(error).while_doing("cache.dir").remedy(in_use))?;
+    let media = Media::open_sealed(
+        crate::daemon::settings::media_settings(&stores.cache, &stores.limits),
+        keys,
+        Arc::new(SystemClock),
+    )
+    .map_err(|error| Failure::failed(error).while_doing("cache.dir").remedy(in_use))?;
     if let Some(catalog) = &catalog {
         keeping::apply_holds(catalog, &media).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     }

@@ -89,7 +89,7 @@ pub async fn interception(config: &Config, clock: &Arc<dyn Clock>) -> Option<Che
     if config.tenant.issuer.scheme() != "https" {
         return None;
     }
-    let settings = crate::cxone::TenantSettings { ca: None, ..assemble::tenant_settings(config) };
+    let settings = crate::cxone::TenantSettings { ca: None, ..crate::daemon::settings::tenant_settings(config) };
     let by_system = match Tenant::new(settings, Arc::clone(clock)) {
         Ok(tenant) => tenant.greet().await.map(drop),
         Err(error) => Err(error),

@@ -9,13 +9,13 @@ use url::Url;
 use crate::base::MasterId;
 use crate::cxone::address;
 use crate::cxone::auth::endpoints::Endpoints;
+use crate::cxone::client::Client;
 use crate::cxone::http::{Answer, Call, PLAYBACK_BYTES_MAX};
 use crate::cxone::model::{Playback, PlaybackAnswer, Refusal, RefusalKind, Whose};
 use crate::cxone::playback::interaction;
 use crate::cxone::playback::link;
 use crate::cxone::playback::verdict::{self, Said, Verdict};
 use crate::cxone::settings::CallClass;
-use crate::cxone::client::Client;
 use crate::net::error::{ApiError, ApiErrorKind};
 
 const PLAYBACK: Call = Call { operation: "media playback", class: CallClass::Billed, body_max: PLAYBACK_BYTES_MAX };

@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 
 use crate::cxone::instant;
 use crate::cxone::lenient;
-use crate::net::MediaLink;
 use crate::cxone::model::{ChatMessage, EmailContent, Playback, PlaybackItem};
 use crate::cxone::playback::link::{self, BadLink};
 use crate::cxone::playback::scrub;
 use crate::cxone::text;
+use crate::net::MediaLink;
 
 /// Elements of one document, at most: a real one has one or two.
 const ITEMS_MAX: usize = 240;

@@ -9,8 +9,8 @@ use url::Url;
 
 use crate::cxone::address;
 use crate::cxone::instant;
-use crate::net::{MediaLink, SecretUrl};
 use crate::cxone::playback::signed::is_signature;
+use crate::net::{MediaLink, SecretUrl};
 
 /// Extensions that are kept; anything else is called mp4, which is what the tenant records.
 const EXTENSIONS: [&str; 13] =

@@ -5,19 +5,20 @@
 //! `page`'s, what comes next `paging`'s, what is asked for instead `slices`', how many go out `limiter`'s.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use url::Url;
 
 use crate::base::ContactId;
 use crate::cxone::address;
 use crate::cxone::auth::endpoints::Endpoints;
+use crate::cxone::client::Client;
 use crate::cxone::http::{Answer, Call};
 use crate::cxone::instant;
 use crate::cxone::model::{ChangesAnswer, ContactRecord, ContactsAnswer};
@@ -25,9 +26,8 @@ use crate::cxone::reporting::gather::{self, Gather};
 use crate::cxone::reporting::page::{self, BadPage, PAGE_BYTES_MAX, Page};
 use crate::cxone::reporting::paging::{End, Next, PAGES_MAX, Paging, Position};
 use crate::cxone::reporting::progress::ListingProgress;
-use crate::cxone::reporting::slices::{self, Pace, Slice, Trouble};
+use crate::cxone::reporting::slices::{self, Slice, Trouble};
 use crate::cxone::settings::CallClass;
-use crate::cxone::client::Client;
 use crate::net::error::{ApiError, ApiErrorKind};
 use crate::net::limiter::{InFlight, LimiterSettings, Priority};
 
@@ -228,7 +228,12 @@ async fn part(client: &Arc<Client>, slice: Slice, progress: &ListingProgress) ->
 }
 
 /// One pass through the pages of a slice.
-async fn pass(client: &Arc<Client>, slice: Slice, at_once: usize, progress: &ListingProgress) -> Result<Part, ApiError> {
+async fn pass(
+    client: &Arc<Client>,
+    slice: Slice,
+    at_once: usize,
+    progress: &ListingProgress,
+) -> Result<Part, ApiError> {
     let mut pages = Pages::new(client, slice, at_once);
     let (mut gather, mut seen, mut last_poll) = (Gather::default(), 0, None);
     while let Some(page) = pages.next().await? {

@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::runtime::Handle;
 
-use super::settings::ownership;
 use crate::base::failure::Failure;
 use crate::config::Config;
 use crate::daemon::report::DoorView;
+use crate::daemon::settings::ownership;
 use crate::fuse::{self, Meters, Mounted, NoticeQueue, PassthroughState};
 use crate::ops::privileges::{self, Situation};
 use crate::tree::{Observer, Tree};

@@ -8,7 +8,7 @@ use crate::base::MasterId;
 use crate::base::accounts::user_name;
 use crate::base::machine::host_name;
 use crate::catalog::{Catalog, ErasedPlace, Holdings};
-use crate::daemon::assemble::tenant_of;
+use crate::daemon::binding::tenant_of;
 use crate::ops::AuditLog;
 use crate::ops::certificate::{self, Certificate, Erased, Requester};
 use crate::ops::heap;

@@ -7,6 +7,7 @@ use super::*;
 use crate::fuse::attributes::Ownership;
 use crate::fuse::door::Found;
 use crate::fuse::meters::Meters;
+use crate::fuse::rechecks::{RECHECKS_MAX, Rechecks};
 use crate::tree::testing::{Fixture, caller, contact, fixture, zone};
 
 const REFRESH: Duration = Duration::from_mins(5);

@@ -13,8 +13,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::net::{MediaLink, SecretUrl};
 use crate::media::{Link, LinkSource, MediaError};
+use crate::net::{MediaLink, SecretUrl};
 
 /// Faults and counters of a host. Counters of faults count down to none.
 #[derive(Default)]

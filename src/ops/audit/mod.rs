@@ -46,7 +46,7 @@ use coalesce::Coalescer;
 use export::Exporter;
 pub use figures::Figures;
 pub use intake::NotWritten;
-use intake::{Job, Intake, Item, Lost};
+use intake::{Intake, Item, Job, Lost};
 use keep::Keeper;
 pub use line::Head;
 pub use record::{Actor, AuditRecord};

@@ -9,7 +9,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -43,7 +42,6 @@ const CHUNK_LINES: usize = 256;
 const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// Between two looks at the disk.
 const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(1);
-
 
 /// Writes.
 pub struct Writer {

@@ -17,8 +17,8 @@ use http::StatusCode;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
-use super::place;
 use super::controlled::{Controlled, Peer};
+use super::place;
 use super::server::{self};
 use crate::base::user_words;
 

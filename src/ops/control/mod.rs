@@ -13,10 +13,11 @@ mod place;
 mod server;
 
 pub use client::{ControlError, Lines, daemon_of, get, lines, post};
+pub use controlled::{
+    AuditHead, Command, Controlled, LedgerLine, LedgerRequest, Peer, RefreshRequest, Refreshed, Retried, RetryRequest,
+    UnmountRequest, Unmounted, WarmLines,
+};
 pub use long::follow;
 pub use members::{Access, Members, serve as serve_members};
 pub use place::{find_socket, members_socket, own_runtime_dir, own_sockets, owner_behind, socket_of};
-pub use controlled::{
-    AuditHead, Command, Controlled, LedgerLine, LedgerRequest, Peer, RefreshRequest, Refreshed, Retried, RetryRequest, UnmountRequest, Unmounted, WarmLines,
-};
 pub use server::{LogLevel, Server, serve};

@@ -5,34 +5,27 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use axum::body::Body;
-use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 use super::audited::audited;
-use super::controlled::{
-    Controlled, LedgerLine, LedgerRequest, Peer, RefreshRequest, Refreshed, Retried, RetryRequest, UnmountRequest, Unmounted,
-};
-use crate::base::{Day, user_words};
-use crate::ops::audit::Actor;
-use crate::ops::keeping::Keeping;
+use super::controlled::{Controlled, LedgerRequest, Peer, RefreshRequest, Refreshed, RetryRequest, UnmountRequest};
+use crate::base::user_words;
 use crate::ops::logging;
 use crate::ops::privacy::{self, PrivacyError};
 use crate::ops::status::Status;
-use crate::ops::warm::{WarmCost, WarmProgress, WarmRequest};
+use crate::ops::warm::WarmRequest;
 
 /// A socket that is being served; it goes when this is dropped.
 #[derive(Debug)]

@@ -13,6 +13,8 @@ use crate::catalog::file_ino;
 use crate::cxone::ContactRecord;
 use crate::media::{LinkSource, MediaError, StorageRefusal};
 use crate::net::ApiErrorKind;
+use crate::tree::error::ErrorKind;
+use crate::tree::signing::RecordingLinks;
 use crate::tree::testing::{Fixture, caller, contact, fixture, mortal, open};
 
 mod refusals;

@@ -20,10 +20,10 @@ use crate::net::Priority;
 use crate::tree::Tree;
 use crate::tree::audit::Act;
 use crate::tree::error::{ErrorKind, TreeError};
-use crate::tree::links::RecordingLinks;
 use crate::tree::node::{Node, Place};
 use crate::tree::principal::Principal;
 use crate::tree::resolve::{Want, recording_key};
+use crate::tree::signing::RecordingLinks;
 
 /// Interactions under way at once. Enough to hide round trips; few enough that readers keep the greater part of the connections.
 const HANDS: usize = 8;

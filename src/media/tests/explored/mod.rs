@@ -20,6 +20,8 @@ mod sync;
 
 #[path = "../../askers.rs"]
 mod askers;
+#[path = "../../asking.rs"]
+mod asking;
 #[path = "../../cache.rs"]
 mod cache;
 #[path = "../../evict.rs"]
