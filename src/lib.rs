@@ -3,21 +3,22 @@
 //! The map. Data goes one way, and nothing below knows what is above it:
 //!
 //! ```text
-//! kernel → fuse → tree → (catalog, media) → cxone → network
+//! kernel → fuse → tree → (catalog, media) → cxone → net
 //! ```
 //!
 //! | module | what lives there | what it must not know |
 //! | --- | --- | --- |
 //! | [`base`] | ids, days, channels, the clock | everything else |
-//! | [`cxone`] | the tenant over HTTP: login, discovery, reporting, playback, limiter | files, directories, SQLite |
-//! | [`catalog`] | what exists: days, agents, interactions, names, resolution, ledger | bytes of recordings, FUSE |
-//! | [`net`] | proxies and certificates of this network | what is asked of a server |
+//! | [`net`] | servers in general: proxies, certificates, breaker, limiter | what is asked of a server |
+//! | [`cxone`] | the tenant over HTTP: login, discovery, reporting, playback | files, directories, SQLite |
+//! | [`catalog`] | what exists: days, agents, interactions, names, states, ledger | bytes of recordings, FUSE |
 //! | [`media`] | bytes: ranged source, block cache, LRU, readahead | contacts: a recording is an opaque key |
-//! | [`tree`] | the tree: nodes, attributes, listings, open files, policy | any type of the `fuser` crate |
-//! | [`fuse`] | translation to and from the kernel, the errno table | decisions |
+//! | [`tree`] | the tree: places, looks, listings, open files, policy | inodes, kernels, processes, HTTP |
+//! | [`fuse`] | the kernel's front end: inodes, handles, lifetimes, the errno table | what may cost a billed call |
 //! | [`config`] | configuration as written, and as resolved | the mount it is for |
 //! | [`ops`] | audit, control, service integration | how a file is read |
 //! | [`sim`] | a simulated tenant and its recordings | the rest of this crate, except [`base`] |
+//! | [`daemon`] | a mount: its parts, its life, what it keeps on disk | commands |
 //! | [`cli`] | one file per command | – |
 //! | `hostile` | what strangers send, for fuzzing (not in the program) | – |
 
