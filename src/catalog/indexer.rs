@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 
 use super::days::Unreadable;
@@ -23,6 +23,7 @@ use crate::net::{ApiError, ApiErrorKind};
 mod policy;
 mod sweep;
 
+use policy::signed;
 use policy::{Mode, Step};
 
 /// Default age from which an open day is refreshed behind.
@@ -277,10 +278,6 @@ async fn wait(mut flight: Flight) -> Answer {
 /// A day that has not begun.
 fn empty(now: Timestamp) -> DayState {
     DayState { indexed_at: now, closed: false, last_poll: None }
-}
-
-fn signed(duration: Duration) -> SignedDuration {
-    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
 impl Inner {

@@ -20,9 +20,8 @@ use crate::config::{self, Assignment, ConfigFile, Host, Sources, env, locate, ra
 use crate::cxone::Tenant;
 use crate::daemon::{self, assemble};
 use crate::net::{ApiError, ApiErrorKind};
-use check::Verdict;
+use check::{ACCESS_KEY_ID, Verdict};
 
-const ACCESS_KEY_ID: &str = "tenant.access_key_id";
 const SECRET: &str = "tenant.access_key_secret";
 const SECRET_FILE: &str = "tenant.access_key_secret_file";
 

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::Plan;
 use super::keeping::{Keeper, Live};
+use super::plan::Plan;
 use super::report::{DoorView, Report};
 use crate::base::failure::{Cause, Failure};
 use crate::base::{Clock, SystemClock, user_words};

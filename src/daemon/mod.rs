@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod audit;
 pub mod binding;
 pub mod keeping;
+mod plan;
 pub mod reload;
 pub mod report;
 pub mod secret_files;
@@ -13,8 +14,7 @@ pub mod testing;
 pub mod warming;
 
 use std::io;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit};
@@ -24,32 +24,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::base::failure::Failure;
 use crate::base::{user_name, watchdog};
-use crate::config::Config;
 use crate::ops::descriptors;
 use crate::ops::notify::{self, State};
 use crate::ops::version;
 use assemble::Served;
-use reload::Reload;
+pub use plan::Plan;
 
 /// How long open files keep a detached mount's daemon alive.
 const OPEN_FILES_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long tasks that are still running may take to end.
 const TASKS_WITHIN: Duration = Duration::from_secs(1);
-
-/// Everything that a mount needs to know.
-#[derive(Debug)]
-pub struct Plan {
-    pub config: Config,
-    /// Absolute, checked.
-    pub mount_point: PathBuf,
-    /// Where a new configuration comes from, if there can be one.
-    pub reload: Option<Reload>,
-    /// Where metrics are served, if they are.
-    pub metrics: Option<SocketAddr>,
-    /// The service manager takes the mount away before it ends us.
-    pub service_unmounts: bool,
-}
 
 /// Mounts, calls `ready` with the mount point, and serves until it is unmounted or a signal ends it.
 pub fn run(plan: Plan, ready: impl AsyncFnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
@@ -251,7 +236,7 @@ mod tests {
             Ok(())
         }
 
-        fn reconfigure(&self, _config: &Config, _changed: Option<String>) {}
+        fn reconfigure(&self, _config: &crate::config::Config, _changed: Option<String>) {}
 
         fn tell_status(&self) {}
 

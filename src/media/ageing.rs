@@ -3,7 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Lifeline, Media};
+use super::Media;
+use super::lifeline::Lifeline;
 
 /// How often it is looked, as a part of the age, and within which bounds: nothing stays longer than this past its time.
 const LOOKS_PER_AGE: u32 = 20;

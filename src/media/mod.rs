@@ -51,12 +51,14 @@ mod hosts;
 pub mod index;
 mod keeping;
 mod key;
+mod lifeline;
 mod line;
 mod links;
 mod load;
 mod memory_disk;
 mod never;
 mod notes;
+mod off_disk;
 pub mod plan;
 mod probe;
 mod reach;
@@ -95,6 +97,7 @@ use crate::base::crypt::Keys;
 use crate::net::ServiceState;
 use engine::Engine;
 use geometry::MAX_RECORDING_BYTES;
+use lifeline::Lifeline;
 use never::Never;
 use recording::Recording;
 
@@ -104,17 +107,6 @@ pub struct Media {
     lifeline: Arc<Lifeline>,
     /// For recordings of which no byte may be on disk.
     never: Option<Arc<Never>>,
-}
-
-/// Held by whoever can still ask for bytes.
-struct Lifeline {
-    engine: Arc<Engine>,
-}
-
-impl Drop for Lifeline {
-    fn drop(&mut self) {
-        self.engine.close();
-    }
 }
 
 /// Held while the kernel reads a data file by itself.

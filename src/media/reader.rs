@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Passthrough;
 use super::again::Again;
 use super::asking::{AskersLinks, Asking};
 use super::assemble::Pieces;
@@ -19,13 +20,13 @@ use super::error::MediaError;
 use super::fetch::{Claim, Turn};
 use super::geometry::{block_at, block_count, block_start, blocks_of, clamp};
 use super::key::Version;
+use super::lifeline::Lifeline;
 use super::links::LinkSource;
 use super::plan::{Readahead, plan};
 use super::recording::{Copied, FetchEntry, Progress, Recording, State};
 use super::settings::PROGRESS_BYTES_MIN;
 use super::sync::{Mutex, timeout, yield_now};
 use super::traffic::Traffic;
-use super::{Lifeline, Passthrough};
 
 /// One open of one recording.
 pub struct Reader {

@@ -32,6 +32,7 @@ use super::key::{KeyHash, RecordingKey, Version};
 use super::seal::{BlockCipher, Seal};
 use crate::base::crypt::Keys;
 pub use directory::StoreError;
+use directory::form;
 pub use files::{Files, note_len};
 pub use scan::Found;
 
@@ -222,10 +223,6 @@ impl Store {
         let shard = self.root.join(&name[..2]);
         (shard.join(format!("{name}.data")), shard.join(format!("{name}.idx")))
     }
-}
-
-fn form(seal: Option<&Seal>) -> Form {
-    if seal.is_some() { Form::Sealed } else { Form::Plain }
 }
 
 fn read_header(file: &dyn DiskFile, hash: &KeyHash) -> Result<Header, Unusable> {

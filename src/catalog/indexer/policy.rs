@@ -6,7 +6,6 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::model::DayState;
-use super::signed;
 use crate::base::Day;
 use crate::cxone::ContactRecord;
 
@@ -124,6 +123,11 @@ pub(super) fn sweep_since(
 /// Whether a day is final after this listing. A first one that lacks contacts is made once more when the day is looked at again.
 pub(super) fn closes(request: &Request, mode: Mode, whole: bool) -> bool {
     request.closes && (whole || matches!(mode, Mode::Behind(_)))
+}
+
+/// As far as a signed duration reaches.
+pub(super) fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
 #[cfg(test)]

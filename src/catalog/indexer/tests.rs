@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use super::super::testing::{self, ALL, record, time, zone};
+use jiff::SignedDuration;
+
 use super::*;
 use crate::base::MasterId;
 use crate::base::clock::ManualClock;

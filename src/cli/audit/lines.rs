@@ -9,7 +9,8 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::args::{Filter, ShowArgs};
-use super::{Form, find, print};
+use super::find;
+use super::print::{Form, print};
 use crate::base::failure::Failure;
 use crate::base::{Clock as _, SystemClock, accounts};
 use crate::cli::ledger;

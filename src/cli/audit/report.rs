@@ -8,8 +8,9 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::args::ReportArgs;
+use super::find;
 use super::lines::{Wanted, contacts, each, event, users};
-use super::{Form, find, print};
+use super::print::{Form, print};
 use crate::base::failure::Failure;
 use crate::cli::ledger::report::{Users, csv_line};
 use crate::ops::audit::line::Object;

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::args::VerifyArgs;
-use super::{find, print};
+use super::find;
+use super::print::print;
 use crate::base::failure::{Failure, chain};
 use crate::catalog::read_audit_chain;
 use crate::daemon::audit::anchors;

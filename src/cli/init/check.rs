@@ -4,9 +4,10 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::ACCESS_KEY_ID;
 use crate::base::chain;
 use crate::config::{Assignment, raw};
+
+pub const ACCESS_KEY_ID: &str = "tenant.access_key_id";
 
 /// How long a host may take to accept a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::base::crypt::{self, KeyId, Keys, MasterKey};
 use crate::base::lock::lock_exclusively;
+use crate::media::index::Form;
 use crate::media::seal::Seal;
 use crate::media::{index, key};
 
@@ -109,7 +110,7 @@ pub(super) fn hold_keeping(
     // Again, now that nobody else can change it.
     let before = noted(dir, keys)?;
     let seal = sealed_by(dir, before.as_ref(), keys)?;
-    let root = dir.join(format!("v{}", super::form(seal.as_ref()).number()));
+    let root = dir.join(format!("v{}", form(seal.as_ref()).number()));
     if seal.is_some() && before.is_some() && !root.exists() {
         let _ = fs::rename(dir.join("v2"), &root);
     }
@@ -231,4 +232,8 @@ fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     options
+}
+/// In which form index files are written.
+pub(super) fn form(seal: Option<&Seal>) -> Form {
+    if seal.is_some() { Form::Sealed } else { Form::Plain }
 }

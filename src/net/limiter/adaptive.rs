@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::LimiterSettings;
+use super::settings::LimiterSettings;
 
 /// The first pause; it doubles with each that follows within a window.
 const PAUSE_MIN: Duration = Duration::from_secs(2);

@@ -9,7 +9,9 @@
 //! window outlives the process: a fresh limiter finds the rest out within seconds.
 
 mod adaptive;
+mod priority;
 mod queue;
+mod settings;
 mod slow_start;
 #[cfg(test)]
 mod tests;
@@ -25,44 +27,14 @@ use tokio::time::Instant;
 
 use crate::base::{Clock, UserKey, span};
 use adaptive::Adaptive;
+pub use priority::Priority;
 use queue::{Queue, Ticket};
+pub use settings::LimiterSettings;
 use slow_start::SlowStart;
 use window::{FreeAt, Window};
 
 /// The service of [`Limiter::new`], in messages.
 const BILLED_SERVICE: &str = "media playback";
-
-/// Why a billed call is wanted, most urgent first. Also the reason that the ledger records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    Open,
-    Stat,
-    List,
-    Warm,
-}
-
-impl Priority {
-    /// Every class, most urgent first.
-    pub const ALL: [Priority; 4] = [Priority::Open, Priority::Stat, Priority::List, Priority::Warm];
-
-    /// The word that the ledger and `status` use.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Priority::Open => "open",
-            Priority::Stat => "stat",
-            Priority::List => "list",
-            Priority::Warm => "warm",
-        }
-    }
-}
-
-/// The limit: `calls` in any `window`. No calls at all counts as one; a window of zero does not limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LimiterSettings {
-    pub calls: u32,
-    pub window: Duration,
-}
 
 /// What the limiter is doing, for `status`.
 #[derive(Clone, Debug, PartialEq)]

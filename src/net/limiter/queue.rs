@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::Priority;
+use super::priority::Priority;
 use crate::base::UserKey;
 
 /// Requests of one user that may wait while another user waits too.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::LimiterSettings;
+use super::settings::LimiterSettings;
 
 /// Clocks run at different speeds: 100 parts in a million is what an undisciplined quartz may be off. The window is made longer by
 /// this part of it (30 ms in 5 minutes).

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::ChainStore;
 use super::figures::{Shared, measured};
 use super::intake::Intake;
 use super::record::AuditRecord;
 use super::segments;
+use super::settings::ChainStore;
 use crate::base::Clock;
 
 /// Looks after files.

@@ -23,6 +23,7 @@ pub mod read;
 pub mod record;
 pub mod recover;
 pub mod segments;
+mod settings;
 pub mod text;
 pub mod verify;
 mod writer;
@@ -34,11 +35,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use ring::rand::SystemRandom;
 use tokio::sync::oneshot;
 
-use crate::base::{Clock, Export};
+use crate::base::Clock;
 use crate::ops::privacy::{self, PrivacyError};
 use crate::ops::redact::Meant;
 use crate::ops::version;
@@ -50,6 +50,7 @@ use intake::{Intake, Item, Job, Lost};
 use keep::Keeper;
 pub use line::Head;
 pub use record::{Actor, AuditRecord};
+pub use settings::{AuditSettings, ChainStore};
 pub use verify::{Anchors, Verdict};
 use writer::{Times, Writer};
 
@@ -57,38 +58,6 @@ use writer::{Times, Writer};
 const ROOM_WITHIN: Duration = Duration::from_secs(1);
 /// Between two looks for room.
 const ROOM_EVERY: Duration = Duration::from_millis(20);
-
-/// How the log is kept.
-#[derive(Clone, Debug)]
-pub struct AuditSettings {
-    pub keep: Duration,
-    /// Whether nothing may be opened whose line is not on disk.
-    pub required: bool,
-    pub export: Export,
-    /// A file is turned over at that size, or when its first line is so old.
-    pub segment_bytes: u64,
-    pub segment_age: SignedDuration,
-}
-
-impl AuditSettings {
-    /// With files of 10 MiB, or a day.
-    #[must_use]
-    pub fn new(keep: Duration, required: bool, export: Export) -> AuditSettings {
-        AuditSettings { keep, required, export, segment_bytes: 10 << 20, segment_age: SignedDuration::from_hours(24) }
-    }
-}
-
-/// Keeps the places where the chain begins and ends, apart from the log. An error is a text.
-pub trait ChainStore: Send + Sync + 'static {
-    /// None: there never was a log.
-    fn anchors(&self) -> Result<Option<Anchors>, String>;
-
-    /// The last line. Often; it outlives the process, and need not outlive a loss of power.
-    fn note_head(&self, head: &Head) -> Result<(), String>;
-
-    /// The last line that was deleted by age; on disk when this returns.
-    fn note_start(&self, start: &Head) -> Result<(), String>;
-}
 
 /// Why there is no audit log.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 
 use super::*;
+use crate::base::Export;
 use crate::base::SystemClock;
 use crate::base::clock::ManualClock;
 

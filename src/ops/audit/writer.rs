@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use super::erase;
 use super::export::Exporter;
 use super::figures::{self, Shared};
 use super::intake::{Intake, Item, Job, Lost, NotWritten};
@@ -21,7 +22,7 @@ use super::keep::Keeper;
 use super::line::{Head, Object, SALT_BYTES, sealed};
 use super::record::AuditRecord;
 use super::segments::{self, CURRENT, Segment};
-use super::{AuditSettings, ChainStore, erase};
+use super::settings::{AuditSettings, ChainStore};
 use crate::base::Clock;
 use crate::ops::privacy;
 use crate::ops::redact::Meant;

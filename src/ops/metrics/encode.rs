@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::Measures;
+use super::measures::Measures;
 use super::names::{self, Kind, Metric};
 use crate::base::Counted;
 use crate::base::histogram::BOUNDS_S;

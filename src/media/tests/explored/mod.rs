@@ -51,8 +51,10 @@ use crate::media::{
 };
 
 /// As in `media`.
-struct Lifeline {
-    engine: Arc<engine::Engine>,
+mod lifeline {
+    pub struct Lifeline {
+        pub engine: std::sync::Arc<super::engine::Engine>,
+    }
 }
 
 /// As in `media`.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 
-use super::Lifeline;
 use super::cache::Cache;
 use super::engine::{Engine, NoLinks, Settings};
 use super::error::MediaError;
@@ -16,6 +15,7 @@ use super::gate::Gate;
 use super::geometry::{BLOCK_SIZE, block_count};
 use super::host::{Host, Mood};
 use super::key::{KeyHash, Version};
+use super::lifeline::Lifeline;
 use super::reader::Reader;
 use super::settings::FETCH_MEMORY_BYTES;
 use super::space::{block_charge, file_charge};
