@@ -14,6 +14,7 @@
 //! | `audit_chain` | where the chain of the audit log begins and ends |
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
 //! | `vault`, `rows`, `sealing` | encryption of what is said of people, checksums of rows, which key is in force |
+//! | `backup` | a copy of the file while it is written to |
 //! | `erase`, `marks` | forgetting an interaction so that nothing of it stays in the file, and does not come back |
 //! | `holds`, `evidence` | what may not be removed, and what recordings hashed to |
 //! | `recent` | interactions looked at lately |
@@ -23,6 +24,7 @@
 //! Invariants: a published name, inode number or time never changes; a folder never disappears, unless somebody erases it; what was paid for outlives the index.
 
 mod audit_chain;
+mod backup;
 mod beginnings;
 mod contact_json;
 mod convert;
@@ -76,6 +78,7 @@ use vault::Vault;
 use crate::base::crypt::Keys;
 
 pub use audit_chain::{ChainEnds, ChainPlace, read_audit_chain};
+pub use backup::backup;
 pub use days::Unreadable;
 pub use erase::{AllHoldings, ERASED, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;

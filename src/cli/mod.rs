@@ -30,6 +30,7 @@ mod report;
 mod secret_files;
 mod simulate;
 mod simulator;
+mod state;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -80,6 +81,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Ledger(args) => ledger::run(&args),
+        Command::State(args) => state::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Refresh(args) => refresh::run(&args),
         Command::Audit(args) => audit::run(&args),
