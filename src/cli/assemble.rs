@@ -31,7 +31,7 @@ use crate::ops::Trimmer;
 use crate::ops::control::{self, Controlled as _};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics;
-use crate::vfs::{self, Parts, ProgramPatterns, Resolver, Vfs};
+use crate::vfs::{self, Parts, Resolver, Vfs};
 use audit::AuditSink;
 use binding::Bindings;
 pub use binding::tenant_of;
@@ -343,7 +343,7 @@ impl Served for ServedMount {
 
     fn reconfigure(&self, config: &Config, changed: Option<String>) {
         for ServedDoor { door, .. } in &self.doors {
-            door.vfs.set_scanners(ProgramPatterns::new(&config.mount.deny_processes));
+            door.vfs.set_guarded(settings::guarded(&config.mount));
         }
         let resolver = self.report.vfs.resolver();
         resolver.set_limits(resolve_limits(&config.limits));

@@ -53,7 +53,7 @@ pub fn changes(before: &Config, after: &Config) -> Vec<Change> {
     }
     compare!(true: limits.playback_requests, limits.playback_window, limits.daily_budget,
         limits.daily_budget_per_user, limits.patience,
-        mount.deny_processes, tenant.access_key_id);
+        mount.deny_processes, mount.file_managers, tenant.access_key_id);
     compare!(false: tenant.issuer, tenant.area, tenant.auth_endpoint, tenant.api_endpoint,
         tenant.playback_endpoint, tenant.media_hosts, tenant.login_hosts, tenant.ca_file, media.ca_file, tenant.reporting_version, tree.since, tree.timezone, tree.media_types, tree.refresh,
         mount.resolve_on, mount.resolve_on_stat_for, mount.allow_other, mount.passthrough, mount.uid, mount.gid, mount.dir_mode, mount.file_mode,

@@ -45,6 +45,7 @@ impl Vfs {
         &self,
         kind: FileKind,
         place: Place,
+        keeps_atime: bool,
         principal: &Principal,
     ) -> (bool, Result<Opened, VfsError>) {
         let before = match self.before_open(place).await {
@@ -52,7 +53,13 @@ impl Vfs {
             Err(error) => return (false, Err(error)),
         };
         let calls = open_needs_call(&before, self.clock.now(), kind);
-        let result = unless_given_up(principal, self.open_billed(kind, place, principal, &before, calls)).await;
+        let opening = async {
+            if calls {
+                self.guard.admit_look(kind, keeps_atime, principal).await?;
+            }
+            self.open_billed(kind, place, principal, &before, calls).await
+        };
+        let result = unless_given_up(principal, opening).await;
         (calls && !result.as_ref().is_err_and(VfsError::is_uncalled), result)
     }
 
