@@ -131,9 +131,9 @@ async fn reload_into(plan: &mut Plan, served: &dyn Served) {
     match read.unwrap_or_else(|error| Err(Failure::failed(error))) {
         Ok(config) => {
             let changes = reload::changes(&plan.config, &config);
-            reload::log(&changes);
             let is_new_secret =
                 plan.config.tenant.access_key_secret.expose_secret() != config.tenant.access_key_secret.expose_secret();
+            reload::log(&changes, is_new_secret);
             served.reconfigure(&config, reload::named(&changes, is_new_secret));
             plan.config = config;
         }

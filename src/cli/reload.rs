@@ -70,8 +70,12 @@ pub fn named(changes: &[Change], is_new_secret: bool) -> Option<String> {
 }
 
 /// Says what changed.
-pub fn log(changes: &[Change]) {
-    if changes.is_empty() {
+pub fn log(changes: &[Change], is_new_secret: bool) {
+    if is_new_secret {
+        tracing::info!(
+            "the configuration was read again: the access key's secret is another one; the next login uses it"
+        );
+    } else if changes.is_empty() {
         tracing::info!("the configuration was read again: nothing changed");
     }
     for Change { key, before, after, holds } in changes {

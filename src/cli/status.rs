@@ -196,7 +196,8 @@ fn table(state: &Status) -> String {
     row(
         "waiting",
         format!("{} open, {} stat, {} list, {} warm", waiting.open, waiting.stat, waiting.list, waiting.warm)
-            + &playback.held_by.as_ref().map_or_else(String::new, |why| format!("; the next waits for: {why}")),
+            + &playback.held_by.as_ref().map_or_else(String::new, |why| format!("; the next waits for: {why}"))
+            + &playback.held_for_s.map_or_else(String::new, |wait| format!(", another {}", seconds(wait.ceil()))),
     );
     let listing = &state.reporting;
     let window = format!("{} of {} pages in {}", listing.used, listing.learned_limit, seconds(listing.window_s));

@@ -42,6 +42,7 @@ fn a_refused_login_stops_no_start_and_a_new_secret_needs_no_restart() {
     drive.mount.signal(Signal::HUP);
     eventually("the new secret is used", Duration::from_secs(20), || errno(&later[0].1).is_none());
     assert_eq!(drive.mount.status()["tenant"]["login"]["state"], "good");
+    assert!(drive.mount.stderr().contains("the access key's secret is another one; the next login uses it"));
 
     // The other way round while it runs: the token at hand goes on, and a new login fails until the secret is right again.
     drive.sandbox.write_secret(WRONG);
