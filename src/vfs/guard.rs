@@ -91,11 +91,12 @@ impl Guard {
         principal.argv0().await.filter(|name| list(&self.programs()).matches(name)).map(str::to_owned)
     }
 
-    /// The refusal of a program, which gets a line in the log when it is the first of that program.
+    /// The refusal of a program. The first of each program says that further ones have no line in the log.
     fn refuse(&self, name: &str, message: String) -> VfsError {
         let mut logged = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.len() < LOGGED_MAX && logged.insert(name.to_owned()) {
-            tracing::warn!(program = name, "{message}; this is logged once for each program");
+            let message = format!("{message}; this is logged once for each program");
+            return VfsError::new(ErrorKind::Denied, message).uncalled();
         }
         VfsError::new(ErrorKind::Denied, message).uncalled().told()
     }

@@ -196,7 +196,7 @@ fn file_managers_show_an_unresolved_day_for_nothing() {
         session(&drive, &line, &types).within(Duration::from_mins(1)).run();
         let said = std::fs::read_to_string(drive.sandbox.home().join("said")).unwrap_or_default();
         let windows = std::fs::read_to_string(drive.sandbox.home().join("windows")).unwrap_or_default();
-        let title = if program.starts_with("zenity") { "file" } else { first.file_name().unwrap().to_str().unwrap() };
+        let title = if program.starts_with("zenity") { "zenity" } else { first.file_name().unwrap().to_str().unwrap() };
         assert!(windows.contains(title), "{program} did not show the folder: {windows:?}, {said}");
         drive.assert_nothing_was_paid(program);
     }
