@@ -125,6 +125,7 @@ impl Program {
 const STATS_FIRST: &str = "takes the size from `stat`, before it opens";
 const WRITES_FIRST: &str = "writes the size that `stat` showed before it opens";
 const PROMISES: &str = "promises the size that `stat` showed in the answer's head";
+const FORETELLS: &str = "tells the size that `stat` showed before the bytes";
 const COMPARES: &str = "compares the size with the one it saw before it opened";
 const MAPS: &str = "maps or reads by the size that `stat` showed before it opens";
 const SKIPS: &str = "skips a file that is smaller than `stat` showed before it opens, and exits with 0";
@@ -328,8 +329,8 @@ pub const ALL: &[Program] = &[
     by(Needs::Ssh, "scp -O, the mount as source", r#"scp -O -q "${SSH[@]}" -P "$PORT" "$S" "127.0.0.1:$D""#),
     by(Needs::Ssh, "sftp put", r#"echo "put \"$S\" \"$D\"" | sftp -q -b - "${SSH[@]}" -P "$PORT" 127.0.0.1 > "$W/said""#),
     by(Needs::Uploads, "curl -T", r#"curl -sSf -m 20 -T "$S" "$U$D""#),
-    by(Needs::Uploads, "curl -F", r#"curl -sSf -m 10 -F "file=@$S" "$U$D""#).loud(PROMISES).slow(),
-    by(Needs::Vsftpd, "vsftpd", r#"curl -sSf -m 20 -o "$D" "ftp://127.0.0.1:$PORT/$E""#).loud(PROMISES),
+    by(Needs::Uploads, "curl -F", r#"curl -sSf -m 10 -F "file=@$S" "$U$D""#).loud(FORETELLS).slow(),
+    by(Needs::Vsftpd, "vsftpd", r#"curl -sSf -m 20 -o "$D" "ftp://127.0.0.1:$PORT/$E""#).loud(FORETELLS),
     by(Needs::Lighttpd, "lighttpd", r#"curl -sSf -m 20 -o "$D" "$U/$E""#),
     by(Needs::PythonHttp, "Python http.server", r#"curl -sSf -m 20 -o "$D" "$U/$E""#),
     by(Needs::Busybox, "busybox httpd", r#"curl -sSf -m 20 -o "$D" "$U/$E""#).loud(PROMISES),

@@ -61,7 +61,7 @@ pub const RSYNC_LINKING: Program = Program {
         sh(&line)
     },
     // A directory is made anew each time.
-    copied: |done| said(done).into_iter().filter(|line| !line.starts_with("cd")).collect(),
+    copied: |done| said(done).into_iter().filter(|line| !line.starts_with('c')).collect(),
     copy: |work| {
         let runs = std::fs::read_dir(work.store()).unwrap().count();
         work.store().join(runs.to_string())
