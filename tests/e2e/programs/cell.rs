@@ -250,5 +250,6 @@ fn line(cell: &Cell, says: &str, source: &Path, relative: &Path, room: &Path, tr
         .env("W", room)
         .env("D", room.join("copy"));
     let command = command.env("T", true_copy).env("HOME", room).env("PYTHON", servers::python());
+    let command = command.env("CALLS_JS", servers::calls_of("calls.js"));
     command.env("CALLS", servers::calls()).in_dir(room).within(TOOL_WITHIN).run()
 }
