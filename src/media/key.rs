@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
+use ring::digest::{Context, SHA256};
 
 /// Names a recording for ever. The cache stores a hash of it, not the key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,10 +36,12 @@ impl KeyHash {
     /// Hashes a key. Part of the on-disk format.
     #[must_use]
     pub fn of(key: &RecordingKey) -> KeyHash {
-        let mut hasher = Sha256::new();
-        hasher.update(b"cxonefs recording\0");
-        hasher.update(key.0.as_bytes());
-        KeyHash(hasher.finalize().into())
+        let mut context = Context::new(&SHA256);
+        context.update(b"cxonefs recording\0");
+        context.update(key.0.as_bytes());
+        let mut hash = [0; 32];
+        hash.copy_from_slice(context.finish().as_ref());
+        KeyHash(hash)
     }
 
     /// 64 lower-case hexadecimal digits.
