@@ -22,7 +22,7 @@ use super::failure::{Cause, Failure};
 use super::keeping::{self, Books, Keeper, Live};
 use super::report::{DoorView, Report};
 use super::secret_files::SecretFiles;
-use crate::base::{Clock, SystemClock, user_words};
+use crate::base::{Clock, SystemClock};
 use crate::catalog::{Catalog, CatalogError, CatalogSettings, Indexer};
 use crate::config::Config;
 use crate::cxone::{Breaker, Limiter, Tenant};
@@ -289,19 +289,7 @@ fn members(report: Arc<Report>, door: &Door, config: &Config) -> Option<control:
     }
     let owner = rustix::process::geteuid().as_raw();
     let access = control::Access { owner, uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode };
-    match control::serve_members(door.mounted.path(), report, access) {
-        Ok(members) => Some(members),
-        Err(error) => {
-            let error = crate::base::chain(&error);
-            tracing::warn!(
-                error,
-                "the door for other users of {} could not be opened ({error}): cxonefs status, warm and ledger work for {} alone",
-                door.mounted.path().display(),
-                user_words(owner)
-            );
-            None
-        }
-    }
+    Some(control::serve_members(door.mounted.path(), report, access))
 }
 
 /// A place at which the tree is mounted, and the sockets by which it is asked.

@@ -38,7 +38,8 @@ fn command(path: &str, body: &Value) -> Option<Command> {
     let contacts = || list("contacts").filter_map(Value::as_i64).collect::<Vec<i64>>();
     let of = |event: &str| Command { event: event.to_owned(), ..Command::default() };
     Some(match path {
-        "/warm/cost" | "/cache/verify" => return None,
+        // A user's own rows of the ledger are nobody else's business.
+        "/warm/cost" | "/cache/verify" | "/ledger" => return None,
         "/cache/purge" if body["dry_run"] == true => return None,
         "/cache/purge" => {
             let what = body.get("what");
@@ -58,8 +59,6 @@ fn command(path: &str, body: &Value) -> Option<Command> {
         // What came of it is put on record by who does it.
         "/holds/add" => Command { contacts: contacts(), begins: true, ..of("hold") },
         "/holds/remove" => Command { contacts: contacts(), begins: true, ..of("release") },
-        // Its own rows are nobody else's business.
-        "/ledger" => return None,
         _ if path.starts_with("/audit") => return None,
         other => {
             Command { contacts: contacts(), paths: texts("paths"), ..of(&other.trim_matches('/').replace('/', "-")) }
