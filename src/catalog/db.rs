@@ -58,8 +58,22 @@ impl Db {
                 }
                 db.rows.check_small(connection)
             })?;
+            // What was saved of a damaged database is what is there now.
+            if db.was_salvaged {
+                db.seal()?;
+            }
         }
         Ok(db)
+    }
+
+    /// Seals the tables whose rows must not be missing, as they are.
+    pub(super) fn seal(&self) -> Result<(), CatalogError> {
+        self.write(|transaction| Ok(self.rows.seal_all(transaction)?))
+    }
+
+    /// Whether no row is missing of which that is noticed.
+    pub(super) fn check_seals(&self) -> Result<(), CatalogError> {
+        self.read(|connection| self.rows.check_seals(connection))
     }
 
     /// The same, reading anything and vouching for nothing.
@@ -122,6 +136,7 @@ impl Db {
         let done = || -> Result<T, CatalogError> {
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = f(&transaction)?;
+            self.rows.seal_changed(&transaction)?;
             transaction.commit()?;
             Ok(value)
         }();
@@ -130,17 +145,23 @@ impl Db {
         self.noting_damage(done)
     }
 
-    /// Runs one small statement whose effect outlives the process and need not outlive a loss of power until something else is written, and on
+    /// Runs a small change whose effect outlives the process and need not outlive a loss of power until something else is written, and on
     /// which nothing depends that [`Db::generation`] tells of. Fails at once where another process writes: waiting would hold up the other writes
     /// of this process.
     pub(super) fn write_loosely(
         &self,
         f: impl FnOnce(&Connection) -> Result<(), CatalogError>,
     ) -> Result<(), CatalogError> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.busy_timeout(Duration::ZERO)?;
         writer.pragma_update(None, "synchronous", "NORMAL")?;
-        let done = f(&writer);
+        let done = || -> Result<(), CatalogError> {
+            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            f(&transaction)?;
+            self.rows.seal_changed(&transaction)?;
+            transaction.commit()?;
+            Ok(())
+        }();
         writer.pragma_update(None, "synchronous", "FULL")?;
         writer.busy_timeout(BUSY)?;
         drop(writer);

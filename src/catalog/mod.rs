@@ -12,6 +12,7 @@
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `highest`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `audit_chain` | where the chain of the audit log begins and ends |
+//! | `beside` | what commands read of a state that another process holds |
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
 //! | `vault`, `rows`, `sealing` | encryption of what is said of people, checksums of rows, which key is in force |
 //! | `backup` | a copy of the file while it is written to |
@@ -26,6 +27,7 @@
 mod audit_chain;
 mod backup;
 mod beginnings;
+mod beside;
 mod contact_json;
 mod convert;
 mod days;
@@ -77,8 +79,9 @@ use vault::Vault;
 
 use crate::base::crypt::Keys;
 
-pub use audit_chain::{ChainEnds, ChainPlace, read_audit_chain};
+pub use audit_chain::{ChainEnds, ChainPlace};
 pub use backup::backup;
+pub use beside::{read_audit_chain, read_masters};
 pub use days::Unreadable;
 pub use erase::{AllHoldings, ERASED, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;

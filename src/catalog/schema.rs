@@ -23,7 +23,7 @@ pub(super) enum Found {
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Step n leads from schema n to schema n + 1. A published step is never edited.
-const MIGRATIONS: &[&str] = &[V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES, AUDIT_CHAIN, CONTROLS, CHECKSUMS];
+const MIGRATIONS: &[&str] = &[V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES, AUDIT_CHAIN, CONTROLS, CHECKSUMS, SEALS];
 
 /// How many of a day's contacts cannot be shown.
 const UNREADABLE_CONTACTS: &str = "ALTER TABLE days ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;";
@@ -256,6 +256,19 @@ ALTER TABLE files ADD COLUMN mac BLOB;
 ALTER TABLE obstacles ADD COLUMN mac BLOB;
 ALTER TABLE ledger ADD COLUMN mac BLOB;
 ALTER TABLE highest ADD COLUMN mac BLOB;
+";
+
+/// The same for what an auditor asks for, and seals over tables of which a missing row does harm. See `rows`.
+const SEALS: &str = "
+ALTER TABLE holds ADD COLUMN mac BLOB;
+ALTER TABLE erased ADD COLUMN mac BLOB;
+ALTER TABLE erasure_keys ADD COLUMN mac BLOB;
+ALTER TABLE audit_chain ADD COLUMN mac BLOB;
+ALTER TABLE evidence ADD COLUMN mac BLOB;
+CREATE TABLE seals(
+    name TEXT PRIMARY KEY,
+    mac BLOB NOT NULL
+) WITHOUT ROWID;
 ";
 
 /// Tables that hold what was paid for, learned or published, in the order in which they can be copied into another database.

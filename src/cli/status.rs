@@ -146,7 +146,10 @@ async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failur
             // A daemon that was killed leaves its socket behind.
             Err(ControlError::NoDaemon { .. } | ControlError::NotForUs { .. } | ControlError::Exchange(_))
                 if !named => {}
-            Err(error @ ControlError::Silent { .. }) if !named => eprintln!("cxonefs: {}", shown(&error.to_string())),
+            // Nor does one that is stopped, or whose name another user took, hide the others.
+            Err(error @ (ControlError::Silent { .. } | ControlError::Stranger { .. })) if !named => {
+                eprintln!("cxonefs: {}", shown(&error.to_string()));
+            }
             Err(error) => return Err(not_answered(error)),
         }
     }

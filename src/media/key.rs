@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
+use ring::digest::{Context, SHA256};
+
+use crate::base::crypt::scrub_stack;
 
 /// Names a recording for ever. The cache stores a hash of it, not the key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,10 +38,10 @@ impl KeyHash {
     /// Hashes a key. Part of the on-disk format.
     #[must_use]
     pub fn of(key: &RecordingKey) -> KeyHash {
-        let mut hasher = Sha256::new();
-        hasher.update(b"cxonefs recording\0");
-        hasher.update(key.0.as_bytes());
-        KeyHash(hasher.finalize().into())
+        let hash = KeyHash(hashed(key.0.as_bytes()));
+        // It named a contact.
+        scrub_stack();
+        hash
     }
 
     /// 64 lower-case hexadecimal digits.
@@ -63,6 +65,16 @@ impl KeyHash {
         }
         Some(KeyHash(bytes))
     }
+}
+
+#[inline(never)]
+fn hashed(key: &[u8]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    context.update(b"cxonefs recording\0");
+    context.update(key);
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
 }
 
 /// Short, for logs.

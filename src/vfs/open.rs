@@ -12,7 +12,7 @@ use crate::vfs::audit::{Act, OpenEvent};
 use crate::vfs::children::{Child, child_of_kind, open_needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
 use crate::vfs::estimate::expected;
-use crate::vfs::handles::{OpenFile, OpenRecording};
+use crate::vfs::handles::{OpenDocument, OpenFile, OpenRecording};
 use crate::vfs::links::RecordingLinks;
 use crate::vfs::node::{Node, Place};
 use crate::vfs::paths::ERASED;
@@ -37,7 +37,8 @@ impl Vfs {
         // While its day is open a refresh may change it; pages of an older state must not survive a new open.
         let keep_cache = self.is_closed(day)?;
         let size = bytes.len() as u64;
-        Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache })
+        let document = OpenDocument { bytes: bytes.into(), master };
+        Ok(Opened { handle: self.files.insert(OpenFile::Document(document)), size, keep_cache })
     }
 
     /// Also tells whether it needed a billed call.
@@ -121,7 +122,8 @@ impl Vfs {
         let FileKind::Recording(index) = kind else {
             let bytes = self.catalog.document(master, kind)?.ok_or_else(VfsError::not_found)?;
             let size = bytes.len() as u64;
-            return Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache: true });
+            let document = OpenDocument { bytes: bytes.into(), master };
+            return Ok(Opened { handle: self.files.insert(OpenFile::Document(document)), size, keep_cache: true });
         };
         let version = if let Some(size) = child.size {
             let version = Version { size, validator: child.validator };
@@ -176,7 +178,8 @@ impl Vfs {
         principal: &Principal,
     ) -> Result<Bytes, VfsError> {
         match file {
-            OpenFile::Document(bytes) => Ok(slice(bytes, offset, len)),
+            OpenFile::Document(document) => Ok(slice(&document.bytes, offset, len)),
+            OpenFile::Erased => Err(MediaError::Erased.into()),
             OpenFile::Recording(recording) => {
                 if let Some(bytes) = recording.reader.read_cached(offset, len) {
                     self.meters.note_read(true, bytes.len());
@@ -239,7 +242,7 @@ impl Vfs {
     pub fn recording_version(&self, handle: u64) -> Option<Version> {
         match &*self.files.get(handle)? {
             OpenFile::Recording(recording) => Some(recording.reader.version().clone()),
-            OpenFile::Document(_) => None,
+            OpenFile::Document(_) | OpenFile::Erased => None,
         }
     }
 
@@ -256,7 +259,7 @@ impl Vfs {
     pub fn verified_file(&self, handle: u64) -> Option<VerifiedFile> {
         match &*self.files.get(handle)? {
             OpenFile::Recording(recording) => recording.reader.verified_file(),
-            OpenFile::Document(_) => None,
+            OpenFile::Document(_) | OpenFile::Erased => None,
         }
     }
 }
