@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cxonefs::sim::{Endpoint, Fault};
 use rustix::process::Signal;
 
 use crate::harness::{Drive, Mount, Sandbox, Tenant, cxonefs, eventually, plain, true_bytes};
@@ -60,8 +61,8 @@ fn refused_logins_become_rare() {
     let files: Vec<_> =
         drive.tree.recorded().map(|place| drive.at(&place.path).join("metadata.json")).take(2).collect();
     std::fs::read(&files[0]).unwrap();
-    drive.sandbox.write_secret(WRONG);
     let before = drive.counters().logins;
+    drive.tenant.fail(Endpoint::Login, Fault::Status { status: 401, retry_after_s: None });
     drive.tenant.switch(|switches| switches.token_generation += 1);
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(13) {
