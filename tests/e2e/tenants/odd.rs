@@ -321,7 +321,7 @@ fn whole(mut answer: Answer, has_length: bool, has_version: bool) -> Response<Bo
 
 #[test]
 fn odd_storages_give_the_recording_or_an_error() {
-    let drive = CaseDrive::of(good(), &["--set", "limits.deadline=6s", "--set", "cache.whole_file_below=64KiB"]);
+    let drive = CaseDrive::of(good(), &["--set", "limits.deadline=3s", "--set", "cache.whole_file_below=64KiB"]);
     let storages = storages();
     let first = 701_000_000_001_u64;
     let count = storages.len();
