@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex as FairMutex, MutexGuard as FairGuard};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
@@ -37,7 +38,8 @@ pub(super) struct Db {
     // Field order is drop order: the writer after the readers, because the last connection empties the WAL and a reader cannot;
     // then the directory's lock.
     readers: Readers,
-    writer: Mutex<Connection>,
+    /// Handed to whoever has waited longest: a long work that is done in pieces lets the others write between two of them.
+    writer: FairMutex<Connection>,
     /// Grows with every commit, before the writer is told of it.
     generation: AtomicU64,
     rows: Rows,
@@ -106,7 +108,7 @@ impl Db {
         };
         let readers = Readers::new(path.clone(), rows.clone());
         Ok(Db {
-            writer: Mutex::new(writer),
+            writer: FairMutex::new(writer),
             generation: AtomicU64::new(0),
             readers,
             rows,
@@ -132,7 +134,7 @@ impl Db {
         &self,
         f: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         let done = || -> Result<T, CatalogError> {
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = f(&transaction)?;
@@ -142,6 +144,7 @@ impl Db {
         }();
         // After a commit that failed too: nobody knows how far it got.
         self.generation.fetch_add(1, Ordering::Release);
+        FairGuard::unlock_fair(writer);
         self.noting_damage(done)
     }
 
@@ -152,7 +155,7 @@ impl Db {
         &self,
         f: impl FnOnce(&Connection) -> Result<(), CatalogError>,
     ) -> Result<(), CatalogError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         writer.busy_timeout(Duration::ZERO)?;
         writer.pragma_update(None, "synchronous", "NORMAL")?;
         let done = || -> Result<(), CatalogError> {
@@ -173,7 +176,7 @@ impl Db {
         &self,
         f: impl FnOnce(&mut Connection, &Path) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         let done = f(&mut writer, &self.path);
         drop(writer);
         self.generation.fetch_add(1, Ordering::Release);
@@ -183,7 +186,7 @@ impl Db {
     /// Drops the pages and statements that connections keep in memory: those of readers with the readers, at the latest when they are returned.
     pub(super) fn forget_pages(&self) -> Result<(), CatalogError> {
         self.readers.retire();
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         // A connection keeps the memory of pages that it let go of, and gives it back when it is closed.
         *writer = open_writer(&self.path, &self.rows)?;
         Ok(())

@@ -116,6 +116,7 @@ struct Inner {
     highest: highest::Highest,
     marks: Marks,
     checked: rows::Checked,
+    unsaid: record::Unsaid,
 }
 
 impl Catalog {
@@ -163,8 +164,8 @@ impl Catalog {
     fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
         let (known_days, recent) = (KnownDays::default(), Recent::new());
         let (highest, marks) = (highest::Highest::default(), Marks::load(&db, &vault)?);
-        let checked = rows::Checked::default();
-        let inner = Inner { db, recent, timezone, numbers, vault, known_days, highest, marks, checked };
+        let (checked, unsaid) = (rows::Checked::default(), record::Unsaid::default());
+        let inner = Inner { db, recent, timezone, numbers, vault, known_days, highest, marks, checked, unsaid };
         Ok(Catalog { inner: Arc::new(inner) })
     }
 }

@@ -327,12 +327,12 @@ pub(super) fn is_as_made(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(objects(connection)? == objects(&made)?)
 }
 
-/// A database as its first version made it, for tests of what became of it since.
+/// A database as a version before made it, for tests of what became of it since.
 #[cfg(test)]
-pub(super) fn first_version(connection: &Connection) {
-    connection.execute_batch(V1).unwrap();
+pub(super) fn at_version(connection: &Connection, version: i64) {
+    MIGRATIONS.iter().take(version as usize).for_each(|step| connection.execute_batch(step).unwrap());
     connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection.pragma_update(None, "user_version", version).unwrap();
 }
 
 #[cfg(test)]
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn every_step_keeps_what_is_there() {
         let mut connection = Connection::open_in_memory().unwrap();
-        first_version(&connection);
+        at_version(&connection, 1);
         connection.execute_batch("INSERT INTO days VALUES(20000, 1, 1, 0, NULL)").unwrap();
         migrate(&mut connection, 1).unwrap();
         assert_eq!(identify(&connection).unwrap(), Found::Ours(VERSION));

@@ -22,12 +22,17 @@ pub struct Version {
 }
 
 impl Version {
-    /// Whether bytes of both may stand in one file. A validator that one side lacks proves nothing, so then the size decides.
+    /// Whether bytes of both may stand in one file. A validator that one side lacks proves nothing, so then the size decides. A weak one is the
+    /// same as the strong one: what stands between weakens it on some of its ways, and a recording has no two wordings.
     #[must_use]
     pub fn agrees_with(&self, other: &Version) -> bool {
         let silent = self.validator.is_empty() || other.validator.is_empty();
-        self.size == other.size && (silent || self.validator == other.validator)
+        self.size == other.size && (silent || strong(&self.validator) == strong(&other.validator))
     }
+}
+
+fn strong(validator: &str) -> &str {
+    validator.strip_prefix("W/").unwrap_or(validator)
 }
 
 /// The hash of a key: the name of its files in the cache, so that a directory listing says nothing about recordings.
@@ -114,5 +119,7 @@ mod tests {
         assert!(version(5, "a").agrees_with(&version(5, "")));
         assert!(!version(5, "a").agrees_with(&version(5, "b")));
         assert!(!version(5, "").agrees_with(&version(6, "")));
+        assert!(version(5, "W/\"a\"").agrees_with(&version(5, "\"a\"")));
+        assert!(!version(5, "W/\"a\"").agrees_with(&version(5, "W/\"b\"")));
     }
 }
