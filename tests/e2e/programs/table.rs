@@ -53,6 +53,8 @@ pub struct Program {
     /// Why it is not exact by default.
     pub why: &'static str,
     pub needs: Needs,
+    /// Whether an open is not repeated by the kernel: then it may fail once also where the size was learned since the kernel heard another.
+    pub is_unrepeated: bool,
     /// Whether it runs as root alone.
     pub root: bool,
     pub runs: Runs,
@@ -66,6 +68,7 @@ const fn copy(name: &'static str, line: &'static str) -> Program {
         class: Class::Exact,
         why: "",
         needs: Needs::Nothing,
+        is_unrepeated: false,
         root: false,
         runs: Runs::Always,
     }
@@ -99,6 +102,10 @@ impl Program {
 
     const fn root(self) -> Program {
         Program { root: true, ..self }
+    }
+
+    const fn unrepeated(self) -> Program {
+        Program { is_unrepeated: true, ..self }
     }
 
     const fn slow(self) -> Program {
@@ -273,6 +280,7 @@ pub const ALL: &[Program] = &[
     copy("io_uring openat, read", r#"call uring "$S" "$D""#).root(),
     copy("cp beside an on-access scanner (fanotify)", r#"call fanotify "$S" "$D""#)
         .root()
+        .unrepeated()
         .loud("the kernel opens the file for the scanner, and does not repeat that open: EPERM, once"),
     // Python.
     copy("Python shutil.copyfile", r#"call shutil "$S" "$D""#),

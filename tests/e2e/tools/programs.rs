@@ -61,7 +61,10 @@ pub const RSYNC_LINKING: Program = Program {
         sh(&line)
     },
     // A directory is made anew each time.
-    copied: |done| said(done).into_iter().filter(|line| !line.starts_with('c')).collect(),
+    copied: |done| {
+        let is_directory = |line: &String| line.starts_with("cd") || line.starts_with("created directory");
+        said(done).into_iter().filter(|line| !is_directory(line)).collect()
+    },
     copy: |work| {
         let runs = std::fs::read_dir(work.store()).unwrap().count();
         work.store().join(runs.to_string())
