@@ -133,9 +133,9 @@ mod tests {
             // SAFETY: as above.
             unsafe {
                 if WIPES.load(Ordering::Relaxed) {
-                    Wiping.dealloc(piece, layout)
+                    Wiping.dealloc(piece, layout);
                 } else {
-                    System.dealloc(piece, layout)
+                    System.dealloc(piece, layout);
                 }
             }
         }

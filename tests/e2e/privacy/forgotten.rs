@@ -254,7 +254,7 @@ fn nothing_tells_of_it(is_encrypted: bool) {
     assert!(attribute().is_err() && File::open(&through).is_err());
     let answers = answers(&drive);
     assert_eq!(found(answers.as_bytes(), &victims.names), Vec::<&String>::new(), "{answers}");
-    assert_eq!(found(drive.mount.stderr()[begun..].as_bytes(), &victims.names), Vec::<&String>::new());
+    assert_eq!(found(&drive.mount.stderr().as_bytes()[begun..], &victims.names), Vec::<&String>::new());
     assert_eq!(on_disk(&drive, &victims.names), Vec::<String>::new());
     // Notices to the kernel are repeated after a second.
     let left = wait_for(Duration::from_secs(5), || {
