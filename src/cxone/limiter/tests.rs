@@ -274,7 +274,7 @@ async fn those_who_wait_are_told_how_long() {
         let limiter = limiter.clone();
         async move { limiter.acquire(Priority::Open).await }
     });
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
     let snapshot = limiter.snapshot();
     assert_eq!(snapshot.held_by, Some(HeldBy::Window));
     assert_eq!(snapshot.held_for.map(|wait| wait.as_secs_f64().round()), Some(240.0));

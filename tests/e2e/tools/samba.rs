@@ -116,7 +116,7 @@ fn with_users(tool: Tool, sandbox: &Sandbox) -> Tool {
 fn users_of_a_share_are_told_apart_and_its_files_are_offline() {
     let group = format!("mount.gid={GROUP}");
     let drive = Drive::with(plain(1, 4), &["--allow-other", "--set", &group]);
-    let users: String = USERS.iter().map(|(name, uid)| format!("{name}:x:{uid}:{GROUP}:::/bin/sh\n")).collect();
+    let users = USERS.map(|(name, uid)| format!("{name}:x:{uid}:{GROUP}:::/bin/sh\n")).concat();
     std::fs::write(drive.sandbox.path("passwd"), format!("root:x:0:0:::/bin/sh\n{users}")).unwrap();
     std::fs::write(drive.sandbox.path("group"), format!("root:x:0:\ncalls:x:{GROUP}:alice,bob\n")).unwrap();
     std::fs::set_permissions(drive.sandbox.root(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
