@@ -38,7 +38,7 @@ pub(super) struct Db {
     // Field order is drop order: the writer after the readers, because the last connection empties the WAL and a reader cannot;
     // then the directory's lock.
     readers: Readers,
-    /// Handed to whoever has waited longest: a long work that is done in pieces lets the others write between two of them.
+    /// Fair: the thread that has waited longest gets it next, so other writers run between two pieces of a long job.
     writer: FairMutex<Connection>,
     /// Grows with every commit, before the writer is told of it.
     generation: AtomicU64,

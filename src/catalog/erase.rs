@@ -224,7 +224,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Whoever is about to store more of such a day begins again.
+    /// A job that stores such a day in pieces begins again.
     fn erase_with_days(
         &self,
         erase: impl FnOnce(&Transaction<'_>) -> Result<(), CatalogError>,

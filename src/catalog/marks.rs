@@ -77,7 +77,7 @@ impl Marks {
         Snapshot { marks: self, known: Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner)) }
     }
 
-    /// Whoever stores something in pieces begins again, because days that were stored are erased.
+    /// A job that stores a day in pieces begins again, because days that were stored are erased.
     pub(super) fn renew(&self) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         *known = Arc::new(HashMap::clone(&known));

@@ -16,7 +16,7 @@ pub(super) fn is_dressed(bytes: &[u8]) -> bool {
     bytes.starts_with(GZIP) || order(bytes).is_some()
 }
 
-/// Unpacks, and makes UTF-8 of UTF-16. What breaks off is given as far as it goes: whoever reads it will see.
+/// Unpacks, and makes UTF-8 of UTF-16. A body that was cut off is returned as far as it goes; its parser reports the cut.
 pub(super) fn plain(bytes: Vec<u8>, bytes_max: usize) -> Result<Vec<u8>, TooLarge> {
     let bytes = if bytes.starts_with(GZIP) { unpacked(&bytes, bytes_max)? } else { bytes };
     let Some((number, mark)) = order(&bytes) else { return Ok(bytes) };

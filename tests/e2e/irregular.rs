@@ -13,7 +13,7 @@ use crate::harness::{Drive, assert_same_bytes, cxonefs, is_full, plain, true_byt
 
 const READERS: u64 = 8;
 /// Longer than what one kernel request waits, so that a slow answer comes after its asker has left; not as long as two such waits, so that
-/// whoever asks again gets it.
+/// the next caller gets it.
 const SLOW_MS: u64 = 6000;
 
 const FLAGS: [&str; 10] = [
@@ -108,7 +108,7 @@ fn nothing_good_fails_and_nothing_is_paid_twice() {
         assert!(!read.failed_after_whole, "{master} ({mood}) failed after it had been read");
         match mood {
             "fine" => assert_eq!((failed, calls), (0, 1), "{master}"),
-            // Whoever asked while the answer was under way may have left without it, once.
+            // A caller that asked while the answer was under way may have left without it, once.
             "slow" => assert!(
                 read.whole > 0 && read.failed.iter().all(|times| *times <= 1) && calls == 1,
                 "{master}: {:?} failed, {calls} calls",

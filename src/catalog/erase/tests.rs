@@ -62,7 +62,7 @@ fn traces(dir: &Path) -> Vec<String> {
     found
 }
 
-/// Whoever makes a billed call meanwhile waits for a few interactions, and not for all.
+/// A billed call that is made meanwhile waits for one piece at most, not for all.
 #[test]
 fn erasing_many_lets_others_write() {
     let (catalog, _dir) = catalog();

@@ -211,7 +211,7 @@ fn a_large_day_is_recorded_and_listed_and_lets_others_write() {
     assert_eq!(catalog.totals().unwrap().0, 20_000);
 }
 
-/// A day that was stored in part is not listed; one that was known before and changed in part is told as changed by whoever goes on.
+/// A day that was stored in part is not listed; one that was known before and changed in part is reported as changed by the job that completes it.
 #[test]
 fn what_a_failure_left_is_said_later() {
     let (catalog, dir) = catalog();

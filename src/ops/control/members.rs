@@ -101,7 +101,7 @@ pub fn serve(mount_point: &Path, controlled: Arc<dyn Controlled>, access: Access
     }))
 }
 
-/// Says who has the name, and waits until it can be had.
+/// Logs which process has the name, and waits until the name is free.
 async fn later(name: &Path, mount_point: &Path, owner: u32, error: &io::Error) -> UnixListener {
     let holder = tokio::time::timeout(AGAIN_AFTER, UnixStream::connect(name)).await.ok().and_then(Result::ok);
     let holder = holder.and_then(|stream| stream.peer_cred().ok());

@@ -175,7 +175,7 @@ def call_fanotify(source, target):
     threading.Thread(target=scan, daemon=True).start()
     subprocess.run(["cp", source, target], check=True)
     if any(data != open(target, "rb").read() for data in read):
-        # Whoever compares the copy sees that it is none.
+        # A comparison of the copy shows the difference.
         write(target, b"")
 
 
@@ -344,7 +344,7 @@ def call_flight(source, target):
         list(pool.map(lambda name: sent(opened(source), name), names))
     copies = {open(name, "rb").read() for name in names}
     if len(copies) != 1:
-        # Whoever compares the copy sees that it is none.
+        # A comparison of the copy shows the difference.
         copies = {b""}
     write(target, copies.pop())
 
