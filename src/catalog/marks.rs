@@ -132,11 +132,6 @@ impl Catalog {
         if marks.known.is_empty() { None } else { marks.known.get(&self.inner.marks.of(number)).copied() }
     }
 
-    /// Whether a contact with this mark, as it is written, was erased.
-    pub fn has_mark(&self, mark: &str) -> bool {
-        self.inner.marks.snapshot().known.keys().any(|known| known.to_string() == mark)
-    }
-
     /// What stays of a contact that is erased.
     pub fn mark_of(&self, number: i64) -> Mark {
         self.inner.marks.of(number)

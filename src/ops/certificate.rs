@@ -42,6 +42,9 @@ pub struct Certificate {
     /// Master contact ids and contact ids as they were asked for. Not in the kept copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contacts: Option<Vec<i64>>,
+    /// The marks of the ids as they were asked for: only a request that covers all of them goes on with an erasure that was killed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requested: Vec<String>,
     /// What stays of the contacts: keyed hashes by which a later listing is recognised.
     pub marks: Vec<String>,
     pub erased: Erased,
@@ -89,8 +92,8 @@ impl Erased {
 }
 
 impl Certificate {
-    /// Goes on with an erasure that was killed. `is_gone`: its rows went, so that what it had to erase was not counted again.
-    pub fn go_on(&mut self, before: &Certificate, is_gone: bool) {
+    /// Goes on with an erasure that was killed. `left`: how much of what this one counted is of the interactions that the killed one counted.
+    pub fn go_on(&mut self, before: &Certificate, left: Erased) {
         self.certificate.clone_from(&before.certificate);
         if before.begun_at < self.begun_at {
             self.begun_at.clone_from(&before.begun_at);
@@ -101,7 +104,9 @@ impl Certificate {
                 self.marks.push(mark.clone());
             }
         }
-        self.erased = self.erased.with(before.erased, if is_gone { |one, other| one + other } else { u64::max });
+        // What is left was counted by both; what is gone by the killed one alone.
+        let further = self.erased.with(left, u64::saturating_sub);
+        self.erased = further.with(before.erased.with(left, u64::max), |further, before| further + before);
     }
 
     /// What no erasure reaches.
@@ -195,6 +200,7 @@ mod tests {
             finished_at: "2026-11-05T12:00:01Z".into(),
             scope: "contacts".into(),
             contacts: Some(vec![701_000_000_122]),
+            requested: vec!["ab".into()],
             marks: vec!["ab".into()],
             erased: Erased { recordings: 2, folders: 1, ..Erased::default() },
             not_reached: Certificate::not_reached(),
@@ -216,9 +222,10 @@ mod tests {
             erased: Erased { recordings: 1, folders: 1, ..Erased::default() },
             ..certificate()
         };
-        for (is_gone, recordings, folders) in [(false, 2, 1), (true, 3, 2)] {
+        let half = Erased { recordings: 1, ..Erased::default() };
+        for (left, recordings, folders) in [(again.erased, 2, 1), (half, 2, 2), (Erased::default(), 3, 2)] {
             let mut again = again.clone();
-            again.go_on(&begun, is_gone);
+            again.go_on(&begun, left);
             assert_eq!((again.erased.recordings, again.erased.folders), (recordings, folders));
             assert_eq!(
                 (&again.certificate, &again.begun_at, &again.reason),

@@ -61,15 +61,15 @@ impl Keeper {
         masters.extend(ids.iter().copied().map(MasterId));
         masters.sort();
         masters.dedup();
-        for key in keys(&masters) {
-            let bytes = self.media.occupied(&key);
-            report.bytes += bytes;
-            report.recordings += u64::from(bytes > 0);
-        }
         let numbers = self.numbers(&masters)?;
         let meant = Meant::Numbers(numbers.clone());
+        let (recordings, bytes) = self.recordings_of(&masters);
+        (report.recordings, report.bytes) = (recordings, bytes);
         report.log_lines = self.each_log(&meant, redact::count)? + self.audit_lines(&meant)?;
-        let unfinished = self.unfinished(|before| ids.iter().any(|id| self.is_marked_in(before, *id)))?;
+        let asked: Vec<String> = ids.iter().filter_map(|id| self.mark_of(*id)).collect();
+        let unfinished = self.unfinished(|before| {
+            !before.requested.is_empty() && before.requested.iter().all(|mark| asked.contains(mark))
+        })?;
         self.note_unknown(ids, &unfinished, &mut report)?;
         if request.dry_run || report.unknown.len() == ids.len() {
             return Ok(report);
@@ -78,7 +78,13 @@ impl Keeper {
             masters.iter().copied().filter(|master| !report.unknown.contains(&master.0)).collect();
         let contacts = Some(ids.iter().copied().filter(|id| !report.unknown.contains(id)).collect());
         let mut certificate = self.certificate(request, &report, uid, contacts, self.marks_of(&known)?);
-        self.begin(&mut certificate, &unfinished, &numbers)?;
+        certificate.requested = asked;
+        for before in &unfinished {
+            let both = masters.iter().copied();
+            let both = both.filter(|master| self.mark_of(master.0).is_some_and(|mark| before.marks.contains(&mark)));
+            certificate.go_on(before, self.counted(&both.collect::<Vec<_>>())?);
+        }
+        self.begin(&certificate, &numbers)?;
         self.erase_bytes(&masters);
         self.each_log(&meant, redact::redact)?;
         self.erase_audit(&meant, log)?;
@@ -126,7 +132,11 @@ impl Keeper {
         }
         let unfinished = self.unfinished(|before| before.scope == EVERYTHING)?;
         let mut certificate = self.certificate(request, &report, uid, None, Vec::new());
-        self.begin(&mut certificate, &unfinished, &[])?;
+        for before in &unfinished {
+            let left = certificate.erased;
+            certificate.go_on(before, left);
+        }
+        self.begin(&certificate, &[])?;
         self.media.erase_all(&mut |done, of| progress(Progress { done, of }));
         report.log_lines = self.each_log(&Meant::All, redact::redact)? + self.erase_audit(&Meant::All, log)?;
         if let Some(catalog) = &self.catalog {
@@ -210,6 +220,7 @@ impl Keeper {
             finished_at: String::new(),
             scope: scope.to_owned(),
             contacts,
+            requested: Vec::new(),
             marks,
             erased: Erased {
                 interactions: report.interactions,
@@ -234,10 +245,39 @@ impl Keeper {
         Ok(found)
     }
 
-    /// Whether a contact is among those of a certificate.
+    /// What stays of a contact; none where there is no catalog, and so no key to the marks.
+    fn mark_of(&self, id: i64) -> Option<String> {
+        self.catalog.as_ref().map(|catalog| catalog.mark_of(id).to_string())
+    }
+
     fn is_marked_in(&self, certificate: &Certificate, id: i64) -> bool {
-        let mark = self.catalog.as_ref().map(|catalog| catalog.mark_of(id).to_string());
-        mark.is_some_and(|mark| certificate.marks.contains(&mark))
+        self.mark_of(id).is_some_and(|mark| certificate.marks.contains(&mark))
+    }
+
+    /// How many recordings of some interactions are here, and their bytes.
+    fn recordings_of(&self, masters: &[MasterId]) -> (u64, u64) {
+        let sizes = keys(masters).map(|key| self.media.occupied(&key)).filter(|bytes| *bytes > 0);
+        sizes.fold((0, 0), |(recordings, bytes), more| (recordings + 1, bytes + more))
+    }
+
+    /// How much there is of some interactions.
+    fn counted(&self, masters: &[MasterId]) -> Result<Erased, String> {
+        let ids: Vec<i64> = masters.iter().map(|master| master.0).collect();
+        let held = self.catalog.as_ref().map(|catalog| catalog.holdings(&ids)).transpose().map_err(say)?;
+        let held = held.unwrap_or_default();
+        let meant = Meant::Numbers(self.numbers(masters)?);
+        let (recordings, recording_bytes) = self.recordings_of(masters);
+        Ok(Erased {
+            interactions: held.masters.len() as u64,
+            folders: held.places.len() as u64,
+            recordings,
+            recording_bytes,
+            documents: held.documents,
+            document_bytes: held.document_bytes,
+            hashes: held.hashes,
+            ledger_rows: held.ledger_rows,
+            log_lines: self.each_log(&meant, redact::count)? + self.audit_lines(&meant)?,
+        })
     }
 
     /// The marks that will stay of some interactions.
@@ -248,19 +288,8 @@ impl Keeper {
         Ok(numbers.map(|number| catalog.mark_of(number).to_string()).collect())
     }
 
-    /// Notes what is about to be erased, and goes on with what was begun before.
-    fn begin(
-        &self,
-        certificate: &mut Certificate,
-        unfinished: &[Certificate],
-        numbers: &[String],
-    ) -> Result<(), String> {
-        for before in unfinished {
-            // Its rows went in one transaction with its marks. Everything has no marks, and is counted as what there was most of.
-            let is_gone = !before.marks.is_empty()
-                && self.catalog.as_ref().is_some_and(|catalog| before.marks.iter().all(|mark| catalog.has_mark(mark)));
-            certificate.go_on(before, is_gone);
-        }
+    /// Notes what is about to be erased.
+    fn begin(&self, certificate: &Certificate, numbers: &[String]) -> Result<(), String> {
         certificate::begin(&self.state_dir, &certificate.nameless(numbers)).map_err(|error| {
             format!("nothing was erased: its certificate cannot be kept in {}: {error}", self.state_dir.display())
         })

@@ -253,9 +253,11 @@ fn an_erasure_that_was_killed_ends_with_its_certificate_when_it_is_repeated() {
         let is_mounted = index == 0;
         let tool = cxonefs(&drive.sandbox.home()).args(words(*master));
         let tool = if is_mounted { tool.arg(drive.path()) } else { tool.arg("--config").arg(drive.sandbox.config()) };
-        let running = tool.start();
+        let mut running = tool.start();
         eventually("it has begun, or ended", Duration::from_secs(20), || {
             let (whole, unfinished) = certificates(&drive);
+            let status = running.0.try_wait().unwrap();
+            assert!(status.is_none_or(|status| status.success()), "{index}: {status:?}, {unfinished} of {whole:?}");
             unfinished > 0 || whole.len() > index
         });
         std::thread::sleep(Duration::from_millis([0, 0, 3, 8, 15, 30, 60][index]));
@@ -290,6 +292,34 @@ fn an_erasure_that_was_killed_ends_with_its_certificate_when_it_is_repeated() {
     }
     let all: Vec<Vec<u8>> = masters.iter().map(|master| master.to_string().into_bytes()).chain(samples).collect();
     assert_eq!(traces(&drive, &all), Vec::<String>::new());
+}
+
+/// A request for some of its contacts does not end an erasure that was killed: nothing would say what is left of the others.
+#[test]
+fn only_a_request_for_all_of_its_contacts_ends_an_erasure_that_was_killed() {
+    let mut drive = Drive::of(plain(1, 3));
+    let id = drive.tree.places[0].master.to_string();
+    std::fs::read(drive.at(&drive.tree.places[0].path).join("contact.json")).unwrap();
+    drive.mount.terminate();
+    let config = drive.sandbox.config();
+    let purge_again = || {
+        let words = ["cache", "purge", "--yes", "--json", "--contact", &id, "--config"];
+        cxonefs(&drive.sandbox.home()).args(words).arg(&config).run()
+    };
+    assert_eq!(purge_again().code(), 0);
+    let (whole, _) = certificates(&drive);
+    let note = |further: Option<&str>| {
+        let mut begun = whole[0].clone();
+        let requested = begun["requested"].as_array_mut().unwrap();
+        requested.extend(further.map(Value::from));
+        let name = format!("{}.unfinished", begun["certificate"].as_str().unwrap());
+        std::fs::write(drive.sandbox.state().join("certificates").join(name), begun.to_string()).unwrap();
+    };
+    note(Some("00112233445566778899aabbccddeeff"));
+    assert_eq!((purge_again().code(), certificates(&drive).1), (1, 1));
+    note(None);
+    assert_eq!((purge_again().code(), certificates(&drive).1), (0, 0));
+    assert_eq!(certificates(&drive).0[0]["erased"], whole[0]["erased"]);
 }
 
 #[test]
