@@ -77,6 +77,12 @@ impl Marks {
         Snapshot { marks: self, known: Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner)) }
     }
 
+    /// A job that stores a day in pieces begins again, because days that were stored are erased.
+    pub(super) fn renew(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Arc::new(HashMap::clone(&known));
+    }
+
     /// In memory, before anything is erased: later writes see them.
     pub(super) fn add(&self, numbers: &[i64], at: Timestamp) -> Vec<Mark> {
         let marks: Vec<Mark> = numbers.iter().map(|number| self.of(*number)).collect();
@@ -91,7 +97,7 @@ impl Marks {
 }
 
 impl Snapshot<'_> {
-    /// Whether no contact was erased since.
+    /// Whether nothing was erased since.
     pub(super) fn is_current(&self) -> bool {
         Arc::ptr_eq(&self.known, &self.marks.snapshot().known)
     }

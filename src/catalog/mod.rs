@@ -12,8 +12,10 @@
 //! | `days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `highest`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `audit_chain` | where the chain of the audit log begins and ends |
+//! | `beside` | what commands read of a state that another process holds |
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
 //! | `vault`, `rows`, `sealing` | encryption of what is said of people, checksums of rows, which key is in force |
+//! | `backup` | a copy of the file while it is written to |
 //! | `erase`, `marks` | forgetting an interaction so that nothing of it stays in the file, and does not come back |
 //! | `holds`, `evidence` | what may not be removed, and what recordings hashed to |
 //! | `recent` | interactions looked at lately |
@@ -23,7 +25,9 @@
 //! Invariants: a published name, inode number or time never changes; a folder never disappears, unless somebody erases it; what was paid for outlives the index.
 
 mod audit_chain;
+mod backup;
 mod beginnings;
+mod beside;
 mod contact_json;
 mod convert;
 mod days;
@@ -75,7 +79,9 @@ use vault::Vault;
 
 use crate::base::crypt::Keys;
 
-pub use audit_chain::{ChainEnds, ChainPlace, read_audit_chain};
+pub use audit_chain::{ChainEnds, ChainPlace};
+pub use backup::backup;
+pub use beside::{read_audit_chain, read_masters};
 pub use days::Unreadable;
 pub use erase::{AllHoldings, ERASED, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
 pub use error::CatalogError;
@@ -110,6 +116,7 @@ struct Inner {
     highest: highest::Highest,
     marks: Marks,
     checked: rows::Checked,
+    unsaid: record::Unsaid,
 }
 
 impl Catalog {
@@ -157,8 +164,8 @@ impl Catalog {
     fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
         let (known_days, recent) = (KnownDays::default(), Recent::new());
         let (highest, marks) = (highest::Highest::default(), Marks::load(&db, &vault)?);
-        let checked = rows::Checked::default();
-        let inner = Inner { db, recent, timezone, numbers, vault, known_days, highest, marks, checked };
+        let (checked, unsaid) = (rows::Checked::default(), record::Unsaid::default());
+        let inner = Inner { db, recent, timezone, numbers, vault, known_days, highest, marks, checked, unsaid };
         Ok(Catalog { inner: Arc::new(inner) })
     }
 }

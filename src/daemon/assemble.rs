@@ -10,6 +10,7 @@ mod lister;
 mod login;
 mod settings;
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -21,17 +22,18 @@ use super::failure::{Cause, Failure};
 use super::keeping::{self, Books, Keeper, Live};
 use super::report::{DoorView, Report};
 use super::secret_files::SecretFiles;
-use crate::base::{Clock, SystemClock, user_words};
+use crate::base::{Clock, SystemClock};
 use crate::catalog::{Catalog, CatalogError, CatalogSettings, Indexer};
 use crate::config::Config;
 use crate::cxone::{Breaker, Limiter, Tenant};
 use crate::fuse;
 use crate::media::{Media, MediaError, MediaSettings};
 use crate::ops::Trimmer;
+use crate::ops::certificate;
 use crate::ops::control::{self, Controlled as _};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics;
-use crate::tree::{self, Parts, ProgramPatterns, Resolver, Tree};
+use crate::tree::{self, Parts, Resolver, Tree};
 use audit::AuditSink;
 use binding::Bindings;
 pub use binding::tenant_of;
@@ -135,6 +137,18 @@ fn open_media(
     Ok(media)
 }
 
+/// Erasures that were killed: nobody but who asked for them knows the numbers.
+fn warn_of_unfinished(state_dir: &Path) {
+    for begun in certificate::unfinished(state_dir).unwrap_or_default() {
+        tracing::warn!(
+            certificate = begun.certificate,
+            "the erasure {} that was begun on {} did not end: repeat its cxonefs cache purge, which goes on with it and prints its certificate",
+            begun.certificate,
+            begun.begun_at
+        );
+    }
+}
+
 /// The last step: trees and kernels.
 #[expect(clippy::needless_pass_by_value, reason = "the parts are given away: each door gets its own handles of them")]
 fn attach(
@@ -166,6 +180,7 @@ fn attach(
     let listener = plan.metrics.map(metrics::Listener::bind).transpose();
     let listener = listener.map_err(|error| metrics_failure(plan, error))?;
     keeping::apply_holds(&catalog, &media).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
+    warn_of_unfinished(&config.state.dir);
     media.start_ageing();
     let (kernel, notices) = fuse::notices();
     let parts = Parts {
@@ -274,19 +289,7 @@ fn members(report: Arc<Report>, door: &Door, config: &Config) -> Option<control:
     }
     let owner = rustix::process::geteuid().as_raw();
     let access = control::Access { owner, uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode };
-    match control::serve_members(door.mounted.path(), report, access) {
-        Ok(members) => Some(members),
-        Err(error) => {
-            let error = crate::base::chain(&error);
-            tracing::warn!(
-                error,
-                "the door for other users of {} could not be opened ({error}): cxonefs status, warm and ledger work for {} alone",
-                door.mounted.path().display(),
-                user_words(owner)
-            );
-            None
-        }
-    }
+    Some(control::serve_members(door.mounted.path(), report, access))
 }
 
 /// A place at which the tree is mounted, and the sockets by which it is asked.
@@ -343,7 +346,7 @@ impl Served for ServedMount {
 
     fn reconfigure(&self, config: &Config, changed: Option<String>) {
         for ServedDoor { door, .. } in &self.doors {
-            door.tree.set_scanners(ProgramPatterns::new(&config.mount.deny_processes));
+            door.tree.set_guarded(settings::guarded(&config.mount));
         }
         let resolver = self.report.tree.resolver();
         resolver.set_limits(resolve_limits(&config.limits));

@@ -18,6 +18,7 @@ use crate::base::watchdog;
 use crate::fuse::answer::{Asked, answer, answer_known, answer_now};
 use crate::fuse::notices::KernelView;
 use crate::fuse::passthrough::{Mode, Modes};
+use crate::fuse::process::keeps_atime;
 use crate::fuse::told::{Caller, Shown, Verdict};
 use crate::media::Passthrough;
 use crate::tree::{Attr, ErrorKind, Found, Opened, Principal, ROOT_INO, Tree, TreeError};
@@ -262,6 +263,7 @@ impl Filesystem for Adapter {
         let asked = Asked::new("open", ino.0, request);
         let (tree, principal, prepare) = (self.tree.clone(), asked.principal.clone(), self.modes.may_work());
         let kernel = Arc::clone(&self.kernel);
+        let keeps_atime = keeps_atime(flags.0);
         let only_tries = flags.0 & libc::O_NONBLOCK != 0;
         let future = async move {
             let answer = async |opened: Opened| {
@@ -272,7 +274,7 @@ impl Filesystem for Adapter {
                 let caller = Caller { thread: from.0, process, arrival: from.1, only_tries, now: Instant::now() };
                 sized(&kernel, &tree, ino.0, &caller, opened)
             };
-            tree.open_as(ino.0, &principal, answer).await
+            tree.open_as(ino.0, keeps_atime, &principal, answer).await
         };
         let (tree, modes) = (self.tree.clone(), self.modes.clone());
         answer(&self.runtime, &self.tree, asked, future, move |result| match result {

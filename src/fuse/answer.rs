@@ -117,9 +117,10 @@ fn report(tree: &Tree, asked: &Asked, error: &TreeError) -> Errno {
         ErrorKind::NotFound | ErrorKind::NoAttribute | ErrorKind::NotADirectory => {
             tracing::trace!(operation, ino, unique, %error, "not there");
         }
-        // The first one of a budget has its line; so has what is in the way when it is met first, and an outage.
+        // The first one of a budget has its line; so has what is in the way when it is met first, an outage, and a program that
+        // may not cause a call.
         kind @ (ErrorKind::Interrupted | ErrorKind::BudgetSpent) => quietly(tree, asked, kind, error),
-        kind if error.is_hindered() || error.is_outage() => quietly(tree, asked, kind, error),
+        kind if error.is_hindered() || error.is_outage() || error.is_told() => quietly(tree, asked, kind, error),
         kind => {
             let (subject, cause) = (tree.subject_of(ino), chain(error));
             tracing::error!(

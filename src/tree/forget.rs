@@ -6,15 +6,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::base::MasterId;
 use crate::catalog::{AgentFolder, ErasedPlace, day_ino};
 use crate::tree::Tree;
+use crate::tree::handles::OpenFile;
 use crate::tree::lookup::ROOT_INO;
 
 impl Tree {
-    /// Interactions were erased that stood at these places. Links to them are forgotten too.
+    /// Interactions were erased that stood at these places. Links to them are forgotten too, and what open files have of them.
     pub fn forget_interactions(&self, masters: &[MasterId], places: &[ErasedPlace]) {
         self.resolver().forget(masters);
         self.names.forget(masters);
         self.meters.forget(masters);
         self.listings.forget_all();
+        self.files.replace(|file| file.master().filter(|master| masters.contains(master)).map(|_| OpenFile::Erased));
         lock(&self.changed).retain(|(master, _)| !masters.contains(master));
         for place in places {
             self.kernel.forget_name(place.agent_ino, &place.folder_name);
@@ -32,6 +34,7 @@ impl Tree {
         self.names.forget_all();
         self.meters.forget_slowest();
         self.listings.forget_all();
+        self.files.replace(|file| file.master().map(|_| OpenFile::Erased));
         lock(&self.changed).clear();
         for (day, agent) in agents {
             self.kernel.forget_name(day_ino(*day), &agent.name);

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 
+use crate::base::MasterId;
 use crate::media::Reader;
 use crate::tree::evidence::Wanted;
 use crate::tree::node::Place;
@@ -13,17 +14,35 @@ use crate::tree::node::Place;
 /// One open file.
 pub enum OpenFile {
     /// A document, as it was when opened.
-    Document(Bytes),
+    Document(OpenDocument),
     Recording(OpenRecording),
+    /// What was open was erased: nothing of it is kept here.
+    Erased,
 }
 
 impl OpenFile {
+    /// The interaction that it is about, unless that was erased.
+    pub fn master(&self) -> Option<MasterId> {
+        match self {
+            OpenFile::Document(document) => Some(document.master),
+            OpenFile::Recording(recording) => Some(recording.place.master),
+            OpenFile::Erased => None,
+        }
+    }
+
     /// Which version of which recording it is; none for documents.
     pub fn recorded(&self) -> Option<Wanted> {
         let OpenFile::Recording(recording) = self else { return None };
         let version = recording.reader.version().clone();
         Some(Wanted { master: recording.place.master, recording: recording.index, version })
     }
+}
+
+/// One open document.
+pub struct OpenDocument {
+    pub bytes: Bytes,
+    /// The interaction that it is about.
+    pub master: MasterId,
 }
 
 /// One open recording.
@@ -61,6 +80,20 @@ impl<T> Handles<T> {
     /// Closes a handle.
     pub fn remove(&self, handle: u64) -> Option<Arc<T>> {
         self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&handle)
+    }
+
+    /// Puts another item behind each handle for whose item `f` gives one.
+    pub fn replace(&self, f: impl Fn(&T) -> Option<T>) {
+        let mut replaced = Vec::new();
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        for item in open.values_mut() {
+            if let Some(other) = f(item) {
+                replaced.push(std::mem::replace(item, Arc::new(other)));
+            }
+        }
+        drop(open);
+        // Closing a file may take its time.
+        drop(replaced);
     }
 
     /// How many are open.

@@ -42,6 +42,7 @@ pub use audit::{Act, Audit, NoAudit, NotAudited, OpenEvent};
 pub use error::{ErrorKind, TreeError};
 pub use evidence::{Listed, SHA256, start_hashing};
 pub use fresh::start_keeping_fresh;
+pub use guard::GuardedPrograms;
 pub use kernel::{KernelCache, NoKernel};
 pub use listing::DirEntry;
 pub use listings::Page;
@@ -86,8 +87,8 @@ pub struct TreeSettings {
     /// Prepare what a complete backup reads next.
     pub anticipate: bool,
     pub ownership: Ownership,
-    /// Programs that may look but never cause a billed call.
-    pub scanners: ProgramPatterns,
+    /// Programs that may look but cause no billed call.
+    pub guarded: GuardedPrograms,
     /// For whom a look resolves, whatever `resolve_on` says.
     pub exact_for: Callers,
     /// How long one request may take to list a day.
@@ -154,7 +155,7 @@ impl Tree {
             Arc::new(kernel::WithAbsent { kernel: parts.kernel, absent: absent.clone() });
         parts.resolver.tell(kernel.clone());
         Tree {
-            guard: Guard::new(settings.scanners.clone()),
+            guard: Guard::new(settings.guarded.clone()),
             settings,
             catalog: parts.catalog,
             indexer: parts.indexer,
@@ -298,13 +299,15 @@ impl Tree {
 
     /// Opens a file: resolves it if that was never done. Ends with `Interrupted` within a second of a signal that should end the wait.
     pub async fn open(&self, ino: u64, principal: &Principal) -> Result<Opened, TreeError> {
-        self.open_as(ino, principal, async |opened| Ok(opened)).await
+        self.open_as(ino, false, principal, async |opened| Ok(opened)).await
     }
 
-    /// The same for a door that may refuse what was opened: the audit log says what came of `answer`.
+    /// The same for a door that may refuse what was opened: the audit log says what came of `answer`. `keeps_atime`: the caller asked for the
+    /// file's access time to be left alone.
     pub async fn open_as<T, F: Future<Output = Result<T, TreeError>>>(
         &self,
         ino: u64,
+        keeps_atime: bool,
         principal: &Principal,
         answer: impl FnOnce(Opened) -> F,
     ) -> Result<T, TreeError> {
@@ -317,7 +320,7 @@ impl Tree {
             }
             Node::Shared(kind, place) => {
                 self.audit.check()?;
-                let (calls, opened) = self.open_shared(kind, place, principal).await;
+                let (calls, opened) = self.open_shared(kind, place, keeps_atime, principal).await;
                 let answered = answered(opened, answer).await;
                 let billed = calls && !answered.1.as_ref().is_err_and(TreeError::is_uncalled);
                 let result = self.audited(node, principal, billed, answered).await;
@@ -399,9 +402,9 @@ impl Tree {
         &self.resolver
     }
 
-    /// Other scanners from now on.
-    pub fn set_scanners(&self, scanners: ProgramPatterns) {
-        self.guard.set(scanners);
+    /// Guards against other programs from now on.
+    pub fn set_guarded(&self, programs: GuardedPrograms) {
+        self.guard.set(programs);
     }
 
     fn node(&self, ino: u64) -> Result<Node, TreeError> {

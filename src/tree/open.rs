@@ -12,7 +12,7 @@ use crate::tree::audit::{Act, OpenEvent};
 use crate::tree::children::{Child, child_of_kind, open_needs_call};
 use crate::tree::error::{ErrorKind, TreeError};
 use crate::tree::estimate::expected;
-use crate::tree::handles::{OpenFile, OpenRecording};
+use crate::tree::handles::{OpenDocument, OpenFile, OpenRecording};
 use crate::tree::links::RecordingLinks;
 use crate::tree::node::{Node, Place};
 use crate::tree::paths::ERASED;
@@ -37,7 +37,8 @@ impl Tree {
         // While its day is open a refresh may change it; pages of an older state must not survive a new open.
         let keep_cache = self.is_closed(day)?;
         let size = bytes.len() as u64;
-        Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache })
+        let document = OpenDocument { bytes: bytes.into(), master };
+        Ok(Opened { handle: self.files.insert(OpenFile::Document(document)), size, keep_cache })
     }
 
     /// Also tells whether it needed a billed call.
@@ -45,6 +46,7 @@ impl Tree {
         &self,
         kind: FileKind,
         place: Place,
+        keeps_atime: bool,
         principal: &Principal,
     ) -> (bool, Result<Opened, TreeError>) {
         let before = match self.before_open(place).await {
@@ -52,7 +54,13 @@ impl Tree {
             Err(error) => return (false, Err(error)),
         };
         let calls = open_needs_call(&before, self.clock.now(), kind);
-        let result = unless_given_up(principal, self.open_billed(kind, place, principal, &before, calls)).await;
+        let opening = async {
+            if calls {
+                self.guard.admit_look(kind, keeps_atime, principal).await?;
+            }
+            self.open_billed(kind, place, principal, &before, calls).await
+        };
+        let result = unless_given_up(principal, opening).await;
         (calls && !result.as_ref().is_err_and(TreeError::is_uncalled), result)
     }
 
@@ -114,7 +122,8 @@ impl Tree {
         let FileKind::Recording(index) = kind else {
             let bytes = self.catalog.document(master, kind)?.ok_or_else(TreeError::not_found)?;
             let size = bytes.len() as u64;
-            return Ok(Opened { handle: self.files.insert(OpenFile::Document(bytes.into())), size, keep_cache: true });
+            let document = OpenDocument { bytes: bytes.into(), master };
+            return Ok(Opened { handle: self.files.insert(OpenFile::Document(document)), size, keep_cache: true });
         };
         let version = if let Some(size) = child.size {
             let version = Version { size, validator: child.validator };
@@ -169,7 +178,8 @@ impl Tree {
         principal: &Principal,
     ) -> Result<Bytes, TreeError> {
         match file {
-            OpenFile::Document(bytes) => Ok(slice(bytes, offset, len)),
+            OpenFile::Document(document) => Ok(slice(&document.bytes, offset, len)),
+            OpenFile::Erased => Err(MediaError::Erased.into()),
             OpenFile::Recording(recording) => {
                 if let Some(bytes) = recording.reader.read_cached(offset, len) {
                     self.meters.note_read(true, bytes.len());
@@ -232,7 +242,7 @@ impl Tree {
     pub fn recording_version(&self, handle: u64) -> Option<Version> {
         match &*self.files.get(handle)? {
             OpenFile::Recording(recording) => Some(recording.reader.version().clone()),
-            OpenFile::Document(_) => None,
+            OpenFile::Document(_) | OpenFile::Erased => None,
         }
     }
 
@@ -249,7 +259,7 @@ impl Tree {
     pub fn verified_file(&self, handle: u64) -> Option<VerifiedFile> {
         match &*self.files.get(handle)? {
             OpenFile::Recording(recording) => recording.reader.verified_file(),
-            OpenFile::Document(_) => None,
+            OpenFile::Document(_) | OpenFile::Erased => None,
         }
     }
 }

@@ -19,8 +19,8 @@ use crate::cxone::{
 };
 use crate::media::{Media, MediaReach, MediaSettings};
 use crate::tree::{
-    Callers, DailyBudget, KernelCache, NoAudit, Origin, Ownership, Parts, Player, Presence, Principal, Program,
-    ProgramPatterns, ResolveLimits, Resolver, User, Tree, TreeSettings, Want,
+    Callers, DailyBudget, GuardedPrograms, KernelCache, NoAudit, Origin, Ownership, Parts, Player, Presence, Principal,
+    Program, ResolveLimits, Resolver, User, Tree, TreeSettings, Want,
 };
 
 /// Noon of 2 November 2026 in New York.
@@ -161,6 +161,10 @@ impl Origin for Mortal {
         None
     }
 
+    async fn has_loaded(&self, _part: &'static str) -> bool {
+        false
+    }
+
     fn presence(&self) -> Presence {
         if self.0.load(Ordering::SeqCst) { Presence::Gone } else { Presence::Waits }
     }
@@ -237,7 +241,7 @@ pub async fn fixture_in_mode(calls: u32, budget: Option<u64>, resolve_on: Resolv
         channels: Channels::ALL,
         resolve_on,
         anticipate: false,
-        scanners: ProgramPatterns::default(),
+        guarded: GuardedPrograms::default(),
         exact_for: Callers::default(),
         ownership: Ownership { uid: 0, gid: 0, dir_mode: 0o550, file_mode: 0o440 },
         deadline: Duration::from_secs(30),
