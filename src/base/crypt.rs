@@ -136,6 +136,25 @@ pub fn derive(key: &[u8], purpose: &[u8], salt: &[u8]) -> Locked<[u8; KEY_LEN]> 
 /// A keyed hash.
 #[must_use]
 pub fn keyed_hash(key: &[u8; KEY_LEN], parts: &[&[u8]]) -> [u8; 32] {
+    let hash = hashed(key, parts);
+    scrub_stack();
+    hash
+}
+
+/// Bytes of the stack that [`scrub_stack`] overwrites: more than hashing takes.
+const SCRUBBED_BYTES: usize = 8 << 10;
+
+/// Overwrites what a function left on the stack that was called right before: a hash keeps its last block there, which is the name of a contact, or
+/// a part of what was made with a key.
+#[inline(never)]
+pub fn scrub_stack() {
+    let mut left = [0_u8; SCRUBBED_BYTES];
+    // The compiler must not leave it out.
+    std::hint::black_box(&mut left);
+}
+
+#[inline(never)]
+fn hashed(key: &[u8; KEY_LEN], parts: &[&[u8]]) -> [u8; 32] {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
     for part in parts {
         // Lengths between the parts, so that no two lists of parts look alike.

@@ -2,13 +2,10 @@
 //!
 //! Knows numbers and hashes, and no line.
 
-use std::path::Path;
-
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::CatalogError;
-use super::rows::Rows;
-use super::{Catalog, db};
+use super::handle::Catalog;
 
 const GET: &str = "SELECT start_number, start_hash, head_number, head_hash FROM audit_chain";
 const SET_HEAD: &str =
@@ -50,19 +47,7 @@ impl Catalog {
     }
 }
 
-/// The same of a state directory that another process may hold; none where there is no database, or none that knows of a log.
-pub fn read_audit_chain(dir: &Path) -> Result<Option<ChainEnds>, CatalogError> {
-    let path = db::file_in(dir);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let connection = db::connection::open_reader(&path, &Rows::of(None))?;
-    let has_table = "SELECT count(*) FROM sqlite_schema WHERE name = 'audit_chain'";
-    let tables: i64 = connection.query_row(has_table, [], |row| row.get(0))?;
-    if tables == 0 { Ok(None) } else { get(&connection) }
-}
-
-fn get(connection: &Connection) -> Result<Option<ChainEnds>, CatalogError> {
+pub(super) fn get(connection: &Connection) -> Result<Option<ChainEnds>, CatalogError> {
     let row = connection.prepare_cached(GET)?.query_row([], |row| {
         let number = |index| row.get::<_, i64>(index).map(i64::unsigned_abs);
         Ok(ChainEnds { start: (number(0)?, row.get(1)?), head: (number(2)?, row.get(3)?) })
@@ -72,7 +57,9 @@ fn get(connection: &Connection) -> Result<Option<ChainEnds>, CatalogError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
+    use std::path::Path;
+
+    use super::super::{read_audit_chain, testing};
     use super::*;
 
     #[test]

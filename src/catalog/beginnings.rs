@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::OptionalExtension;
 
-use super::Catalog;
 use super::error::CatalogError;
+use super::handle::Catalog;
 use crate::base::MasterId;
 use crate::cxone::ContactRecord;
 

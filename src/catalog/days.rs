@@ -1,17 +1,13 @@
 //! Which days are in the index, and how fresh they are.
 //!
-//! Every attribute that the kernel is given depends on whether its day is final, so the states of days are kept in memory beside the
-//! table. A day has no time of its own in the index: its directory carries its date (see `tree`).
-
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+//! A day has no time of its own in the index: its directory carries its date (see `tree`).
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::Catalog;
 use super::convert::{from_time, to_optional_time, to_time, to_unsigned};
 use super::error::CatalogError;
+use super::handle::Catalog;
 use super::model::DayState;
 use crate::base::Day;
 
@@ -32,47 +28,6 @@ pub struct Unreadable {
     pub contacts: u32,
     /// Whether the listing was one of the whole day.
     pub of_all: bool,
-}
-
-/// States of days as last read. Whoever writes a day forgets it here after the commit.
-#[derive(Default)]
-pub(super) struct KnownDays(RwLock<Known>);
-
-#[derive(Default)]
-struct Known {
-    states: HashMap<Day, DayState>,
-    /// Raised by every write, so that what was read before a write is not kept after it.
-    writes: u64,
-}
-
-impl KnownDays {
-    /// The state if it is known, and the number of writes so far.
-    fn get(&self, day: Day) -> (Option<DayState>, u64) {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        (known.states.get(&day).copied(), known.writes)
-    }
-
-    /// Keeps what was read, unless something was written since `writes`.
-    fn keep(&self, day: Day, state: DayState, writes: u64) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.writes == writes {
-            known.states.insert(day, state);
-        }
-    }
-
-    /// A day was written, and the write is committed.
-    pub(super) fn forget(&self, day: Day) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.writes += 1;
-        known.states.remove(&day);
-    }
-
-    /// All days were erased, and that is committed.
-    pub(super) fn forget_all(&self) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.writes += 1;
-        known.states.clear();
-    }
 }
 
 impl Catalog {
@@ -149,20 +104,6 @@ pub(super) fn put(connection: &Connection, day: Day, state: &DayState, seen: Unr
 mod tests {
     use super::super::testing::{catalog, time};
     use super::*;
-
-    #[test]
-    fn what_was_read_before_a_write_is_not_kept_after_it() {
-        let known = KnownDays::default();
-        let day = Day(20_000);
-        let state = DayState { indexed_at: time("2026-11-03T12:00:00Z"), closed: false, last_poll: None };
-        let (_, writes) = known.get(day);
-        known.forget(day);
-        known.keep(day, state, writes);
-        assert_eq!(known.get(day).0, None);
-        let (_, writes) = known.get(day);
-        known.keep(day, state, writes);
-        assert_eq!(known.get(day).0, Some(state));
-    }
 
     #[test]
     fn a_day_is_as_it_was_last_recorded() {

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
-
 use connection::{BUSY, SUSPECT_SUFFIX, open_reader, open_writer};
+use parking_lot::{Mutex as FairMutex, MutexGuard as FairGuard};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::CatalogError;
 use super::rows::Rows;
@@ -30,7 +30,8 @@ pub(super) struct Db {
     // Field order is drop order: the writer after the readers, because the last connection empties the WAL and a reader cannot;
     // then the directory's lock.
     readers: Readers,
-    writer: Mutex<Connection>,
+    /// Fair: the thread that has waited longest gets it next, so other writers run between two pieces of a long job.
+    writer: FairMutex<Connection>,
     /// Grows with every commit, before the writer is told of it.
     generation: AtomicU64,
     rows: Rows,
@@ -51,8 +52,22 @@ impl Db {
                 }
                 db.rows.check_small(connection)
             })?;
+            // What was saved of a damaged database is what is there now.
+            if db.was_salvaged {
+                db.seal()?;
+            }
         }
         Ok(db)
+    }
+
+    /// Seals the tables whose rows must not be missing, as they are.
+    pub(super) fn seal(&self) -> Result<(), CatalogError> {
+        self.write(|transaction| Ok(self.rows.seal_all(transaction)?))
+    }
+
+    /// Whether no row is missing of which that is noticed.
+    pub(super) fn check_seals(&self) -> Result<(), CatalogError> {
+        self.read(|connection| self.rows.check_seals(connection))
     }
 
     /// The same, reading anything and vouching for nothing.
@@ -85,7 +100,7 @@ impl Db {
         };
         let readers = Readers::new(path.clone(), rows.clone());
         Ok(Db {
-            writer: Mutex::new(writer),
+            writer: FairMutex::new(writer),
             generation: AtomicU64::new(0),
             readers,
             rows,
@@ -111,29 +126,37 @@ impl Db {
         &self,
         f: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         let done = || -> Result<T, CatalogError> {
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = f(&transaction)?;
+            self.rows.seal_changed(&transaction)?;
             transaction.commit()?;
             Ok(value)
         }();
         // After a commit that failed too: nobody knows how far it got.
         self.generation.fetch_add(1, Ordering::Release);
+        FairGuard::unlock_fair(writer);
         self.noting_damage(done)
     }
 
-    /// Runs one small statement whose effect outlives the process and need not outlive a loss of power until something else is written, and on
+    /// Runs a small change whose effect outlives the process and need not outlive a loss of power until something else is written, and on
     /// which nothing depends that [`Db::generation`] tells of. Fails at once where another process writes: waiting would hold up the other writes
     /// of this process.
     pub(super) fn write_loosely(
         &self,
         f: impl FnOnce(&Connection) -> Result<(), CatalogError>,
     ) -> Result<(), CatalogError> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         writer.busy_timeout(Duration::ZERO)?;
         writer.pragma_update(None, "synchronous", "NORMAL")?;
-        let done = f(&writer);
+        let done = || -> Result<(), CatalogError> {
+            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            f(&transaction)?;
+            self.rows.seal_changed(&transaction)?;
+            transaction.commit()?;
+            Ok(())
+        }();
         writer.pragma_update(None, "synchronous", "FULL")?;
         writer.busy_timeout(BUSY)?;
         drop(writer);
@@ -145,7 +168,7 @@ impl Db {
         &self,
         f: impl FnOnce(&mut Connection, &Path) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         let done = f(&mut writer, &self.path);
         drop(writer);
         self.generation.fetch_add(1, Ordering::Release);
@@ -155,7 +178,7 @@ impl Db {
     /// Drops the pages and statements that connections keep in memory: those of readers with the readers, at the latest when they are returned.
     pub(super) fn forget_pages(&self) -> Result<(), CatalogError> {
         self.readers.retire();
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         // A connection keeps the memory of pages that it let go of, and gives it back when it is closed.
         *writer = open_writer(&self.path, &self.rows)?;
         Ok(())

@@ -4,7 +4,7 @@
 //! it, and forgets for whom and by whom. A mark stays of each contact (`marks`), so that no listing brings it back. Knows no bytes of
 //! recordings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 
@@ -14,17 +14,13 @@ use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 use super::db::Db;
 use super::error::CatalogError;
+use super::handle::Catalog;
+use super::marks::Mark;
+use super::model::{AgentFolder, ERASED_COMM, ERASED_UID};
 use super::statedir::{self, DAMAGED_MARK};
 use super::vault::{Place, Vault};
-use super::{AgentFolder, Catalog, listing, marks};
+use super::{listing, marks};
 use crate::base::{AgentId, Day, MasterId};
-
-/// What stands in the ledger in place of the one who made an erased interaction's call.
-pub const ERASED_COMM: &str = "(erased)";
-/// As above; the number by which POSIX says "nobody in particular".
-pub const ERASED_UID: u32 = u32::MAX;
-/// Why nothing is stored of an interaction any more.
-pub const ERASED: &str = "the interaction was erased";
 
 /// Pages that are copied at once; reading goes on between.
 const PAGES_PER_STEP: i32 = 4096;
@@ -40,17 +36,29 @@ const ALL_COUNTS: &str =
     "SELECT (SELECT count(*) FROM interactions), (SELECT count(*) FROM folders), (SELECT count(*) FROM documents),
     (SELECT coalesce(sum(length(bytes)), 0) FROM documents), (SELECT count(*) FROM ledger WHERE master_id <> 0)";
 
-const FORGET_CALLS: &str = "UPDATE ledger SET master_id = 0, uid = ?2, pid = 0, comm = ?3 WHERE master_id = ?1";
-const FORGET_ALL_CALLS: &str = "UPDATE ledger SET master_id = 0, uid = ?1, pid = 0, comm = ?2 WHERE master_id <> 0";
+/// Of rows that were found before, and of the few that came since.
+const FORGET_CALLS: &str =
+    "UPDATE ledger SET master_id = 0, uid = ?2, pid = 0, comm = ?3 WHERE master_id = ?1 AND id > ?4";
+const FORGET_CALL: &str =
+    "UPDATE ledger SET master_id = 0, uid = ?2, pid = 0, comm = ?3 WHERE master_id = ?1 AND id = ?4";
+const FORGET_ALL_CALLS: &str =
+    "UPDATE ledger SET master_id = 0, uid = ?1, pid = 0, comm = ?2 WHERE master_id <> 0 AND id BETWEEN ?3 AND ?4";
+const CALLS_OF: &str = "SELECT id FROM ledger WHERE master_id = ?1";
+const LAST_CALL: &str = "SELECT coalesce(max(id), 0) FROM ledger";
 const NUMBERS: &str = "SELECT DISTINCT contact_id FROM legs WHERE master_id = ?1";
+/// Interactions that are erased in one transaction, and rows of the ledger that are changed in one: some ten milliseconds. Billed calls are
+/// written between two.
+const ERASED_AT_ONCE: usize = 64;
+const CALLS_AT_ONCE: i64 = 2000;
 const EVIDENCE: &str = "SELECT count(*) FROM evidence WHERE master_id = ?1";
-const BY_MASTER: [&str; 8] = [
+/// By the day and agent too: without them all legs would be looked through while everybody waits.
+const LEGS_IN_PLACE: &str = "DELETE FROM legs WHERE day = ?1 AND agent_id = ?2 AND master_id = ?3";
+const BY_MASTER: [&str; 7] = [
     "DELETE FROM evidence WHERE master_id = ?1",
     "DELETE FROM holds WHERE master_id = ?1",
     "DELETE FROM obstacles WHERE master_id = ?1",
     "DELETE FROM documents WHERE master_id = ?1",
     "DELETE FROM files WHERE master_id = ?1",
-    "DELETE FROM legs WHERE master_id = ?1",
     "DELETE FROM folders WHERE master_id = ?1",
     "DELETE FROM interactions WHERE master_id = ?1",
 ];
@@ -98,6 +106,16 @@ pub struct AllHoldings {
 }
 
 impl Catalog {
+    /// When a contact was erased; none if it was not. By master contact id or by one of its contact ids.
+    pub fn erased_at(&self, number: i64) -> Option<Timestamp> {
+        self.inner.marks.snapshot().at(number)
+    }
+
+    /// What stays of a contact that is erased.
+    pub fn mark_of(&self, number: i64) -> Mark {
+        self.inner.marks.of(number)
+    }
+
     /// What is known of the interactions of which one of `ids` is the master contact, or the id of one of the legs. Nothing known: no
     /// masters.
     pub fn holdings(&self, ids: &[i64]) -> Result<Holdings, CatalogError> {
@@ -150,23 +168,76 @@ impl Catalog {
             Ok(())
         })?;
         let marks = self.inner.marks.add(&numbers, at);
-        self.inner.db.write(|transaction| {
-            marks::store(transaction, &marks, at)?;
-            masters.iter().try_for_each(|master| erase(transaction, *master))
+        self.inner.db.write(|transaction| marks::store(transaction, &marks, at))?;
+        let calls = self.calls_of(masters)?;
+        for masters in masters.chunks(ERASED_AT_ONCE) {
+            self.inner.db.write(|transaction| {
+                for master in masters {
+                    erase(transaction, *master)?;
+                    calls.forget(transaction, *master)?;
+                }
+                Ok(())
+            })?;
+        }
+        self.inner.recent.clear();
+        Ok(())
+    }
+
+    /// Which rows of the ledger are about them, so far.
+    fn calls_of(&self, masters: &[MasterId]) -> Result<Calls, CatalogError> {
+        self.inner.db.read(|connection| {
+            let mut calls = Calls { last: connection.query_row(LAST_CALL, [], |row| row.get(0))?, of: HashMap::new() };
+            let mut select = connection.prepare(CALLS_OF)?;
+            for master in masters {
+                let found = select.query_map([master.0], |row| row.get(0))?;
+                calls.of.insert(*master, found.collect::<Result<_, _>>()?);
+            }
+            Ok(calls)
+        })
+    }
+
+    /// Forgets all interactions, agents and days. The days are listed anew when they are looked at: with the first interaction of a day that
+    /// is forgotten, the day is.
+    pub fn erase_all(&self) -> Result<(), CatalogError> {
+        let (masters, last_call) = self.inner.db.read(|connection| {
+            let mut select = connection.prepare("SELECT master_id FROM interactions")?;
+            let masters = select.query_map([], |row| row.get(0).map(MasterId))?.collect::<Result<Vec<_>, _>>()?;
+            Ok((masters, connection.query_row(LAST_CALL, [], |row| row.get::<_, i64>(0))?))
+        })?;
+        for masters in masters.chunks(ERASED_AT_ONCE) {
+            self.erase_with_days(|transaction| {
+                for master in masters {
+                    for (day, _) in erase(transaction, *master)? {
+                        transaction.prepare_cached("DELETE FROM days WHERE day = ?1")?.execute([day])?;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        for from in (0..=last_call).step_by(CALLS_AT_ONCE as usize) {
+            let span = params![ERASED_UID, ERASED_COMM, from, from + CALLS_AT_ONCE - 1];
+            self.inner.db.write(|transaction| Ok(transaction.prepare_cached(FORGET_ALL_CALLS)?.execute(span)?))?;
+        }
+        // What is left: what came meanwhile, and what belongs to no interaction.
+        self.erase_with_days(|transaction| {
+            transaction.execute_batch(EVERYTHING)?;
+            transaction.execute(FORGET_ALL_CALLS, params![ERASED_UID, ERASED_COMM, last_call, i64::MAX])?;
+            Ok(())
         })?;
         self.inner.recent.clear();
         Ok(())
     }
 
-    /// Forgets all interactions, agents and days. The days are listed anew when they are looked at.
-    pub fn erase_all(&self) -> Result<(), CatalogError> {
+    /// A job that stores such a day in pieces begins again.
+    fn erase_with_days(
+        &self,
+        erase: impl FnOnce(&Transaction<'_>) -> Result<(), CatalogError>,
+    ) -> Result<(), CatalogError> {
         self.inner.db.write(|transaction| {
-            transaction.execute_batch(EVERYTHING)?;
-            transaction.execute(FORGET_ALL_CALLS, params![ERASED_UID, ERASED_COMM])?;
-            Ok(())
+            self.inner.marks.renew();
+            erase(transaction)
         })?;
         self.inner.known_days.forget_all();
-        self.inner.recent.clear();
         Ok(())
     }
 
@@ -208,20 +279,41 @@ fn holdings(connection: &Connection, vault: &Vault, masters: Vec<MasterId>) -> R
     Ok(found)
 }
 
-fn erase(transaction: &Transaction<'_>, master: MasterId) -> Result<(), CatalogError> {
+/// Rows of the ledger about some interactions.
+struct Calls {
+    of: HashMap<MasterId, Vec<i64>>,
+    /// What came after this row was not looked at.
+    last: i64,
+}
+
+impl Calls {
+    fn forget(&self, transaction: &Transaction<'_>, master: MasterId) -> Result<(), CatalogError> {
+        let mut forget = transaction.prepare_cached(FORGET_CALL)?;
+        for id in self.of.get(&master).into_iter().flatten() {
+            forget.execute(params![master.0, ERASED_UID, ERASED_COMM, id])?;
+        }
+        transaction.prepare_cached(FORGET_CALLS)?.execute(params![master.0, ERASED_UID, ERASED_COMM, self.last])?;
+        Ok(())
+    }
+}
+
+/// Everything about an interaction but the ledger's rows. Returns where it was: every leg is in one of its folders.
+fn erase(transaction: &Transaction<'_>, master: MasterId) -> Result<Vec<(i32, i64)>, CatalogError> {
     let mut places = transaction.prepare_cached(listing::PLACES)?;
     let places: Vec<(i32, i64)> =
         places.query_map([master.0], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    for (day, agent) in &places {
+        transaction.prepare_cached(LEGS_IN_PLACE)?.execute(params![day, agent, master.0])?;
+    }
     for sql in BY_MASTER {
         transaction.prepare_cached(sql)?.execute([master.0])?;
     }
-    for (day, agent) in places {
+    for (day, agent) in &places {
         for sql in BY_FOLDER {
             transaction.prepare_cached(sql)?.execute(params![day, agent])?;
         }
     }
-    transaction.prepare_cached(FORGET_CALLS)?.execute(params![master.0, ERASED_UID, ERASED_COMM])?;
-    Ok(())
+    Ok(places)
 }
 
 /// `VACUUM` alone would write through a file in the system's temporary directory; this one stays in ours. `secure_delete` alone leaves copies

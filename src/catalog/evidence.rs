@@ -6,21 +6,30 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use super::Catalog;
 use super::convert::{from_time, from_unsigned, to_time, to_unsigned};
 use super::error::CatalogError;
+use super::handle::Catalog;
 use super::inode::{kind_code, kind_from_code};
 use super::kind::FileKind;
+use super::rows::genuine;
 use crate::base::MasterId;
 
 const PUT: &str = "INSERT OR IGNORE INTO evidence(master_id, recording, sha256, size, validator, host, at)
     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-const OF_VERSION: &str = "SELECT master_id, recording, sha256, size, validator, host, at FROM evidence
-    WHERE master_id = ?1 AND recording = ?2 AND size = ?3 AND validator = ?4 ORDER BY id LIMIT 1";
+const OF_VERSION: &str = concat!(
+    "SELECT master_id, recording, sha256, size, validator, host, at FROM evidence
+    WHERE master_id = ?1 AND recording = ?2 AND size = ?3 AND validator = ?4 AND ",
+    genuine!(evidence ""),
+    " ORDER BY id LIMIT 1"
+);
 /// What is known of the version that the catalog has now, of every recording.
-const CURRENT: &str = "SELECT e.master_id, e.recording, e.sha256, e.size, e.validator, e.host, e.at FROM evidence e
+const CURRENT: &str = concat!(
+    "SELECT e.master_id, e.recording, e.sha256, e.size, e.validator, e.host, e.at FROM evidence e
     JOIN files f ON f.master_id = e.master_id AND f.kind = e.recording + ?1 AND f.size = e.size AND f.validator = e.validator
-    ORDER BY e.id";
+    WHERE ",
+    genuine!(evidence "e."),
+    " ORDER BY e.id"
+);
 const MISSING: &str =
     "SELECT f.master_id, f.kind, f.size, f.validator FROM files f WHERE f.kind >= ?1 AND f.size IS NOT NULL
     AND NOT EXISTS(SELECT 1 FROM evidence e WHERE e.master_id = f.master_id AND e.recording = f.kind - ?1

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::Catalog;
 use super::error::CatalogError;
+use super::handle::Catalog;
 
 pub(super) const GET: &str = "SELECT value FROM facts WHERE key = ?1";
 const SET: &str = "INSERT INTO facts(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value";

@@ -10,11 +10,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::error::CatalogError;
 use super::inode::kind_code;
 use super::kind::FileKind;
-use super::{Catalog, rates};
-use crate::base::Channel;
 
 /// What every recording has beside its sound and picture weighs most in a short one: it is counted as one of this many seconds.
 pub const SHORTEST_SECONDS: f64 = 30.0;
+
+/// Above any video; what a tenant's wrong duration suggests beyond it is not learned. Bytes per second.
+pub(super) const FASTEST: f64 = 64.0 * 1024.0 * 1024.0;
 
 /// What is estimated by the highest has at least this margin above it: what stays within needs no estimate that was shown to be raised.
 const MARGIN: f64 = 1.5;
@@ -31,7 +32,7 @@ pub(super) struct Highest {
 }
 
 /// All recordings of a channel count as one kind, and all emails.
-fn class(kind: FileKind) -> u8 {
+pub(super) fn class(kind: FileKind) -> u8 {
     match kind {
         FileKind::Recording(_) => kind_code(FileKind::Recording(0)),
         FileKind::Email(_) => kind_code(FileKind::Email(0)),
@@ -53,7 +54,7 @@ impl Highest {
             FileKind::Recording(_) => size as f64 / seconds.max(SHORTEST_SECONDS),
             _ => size as f64,
         };
-        if value > rates::FASTEST {
+        if value > FASTEST {
             return Ok(());
         }
         let class = class(kind);
@@ -73,30 +74,16 @@ impl Highest {
         Ok(())
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<(i64, u8), Option<f64>>> {
+    /// Grows whenever something was so much higher than all before that estimates which were shown are too low for its like.
+    pub(super) fn raises(&self) -> u64 {
+        self.raises.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn known(&self) -> MutexGuard<'_, HashMap<(i64, u8), Option<f64>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn read(connection: &Connection, channel: i64, class: u8) -> Result<Option<f64>, CatalogError> {
+pub(super) fn read(connection: &Connection, channel: i64, class: u8) -> Result<Option<f64>, CatalogError> {
     Ok(connection.prepare_cached(HIGHEST)?.query_row(params![channel, class], |row| row.get(0)).optional()?)
-}
-
-impl Catalog {
-    /// The most that was seen of files of that kind on that channel: bytes per second of recordings, counted over at least
-    /// [`SHORTEST_SECONDS`], and bytes of documents.
-    pub fn highest(&self, channel: Channel, kind: FileKind) -> Result<Option<f64>, CatalogError> {
-        let (channel, class) = (channel.media_type_id(), class(kind));
-        if let Some(known) = self.inner.highest.known().get(&(channel, class)) {
-            return Ok(*known);
-        }
-        let found = self.inner.db.read(|connection| read(connection, channel, class))?;
-        // What was learned meanwhile is higher.
-        Ok(*self.inner.highest.known().entry((channel, class)).or_insert(found))
-    }
-
-    /// Grows whenever something was so much higher than all before that estimates which were shown are too low for its like.
-    pub fn highest_raises(&self) -> u64 {
-        self.inner.highest.raises.load(Ordering::SeqCst)
-    }
 }

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use rusqlite::params;
 
-use super::Catalog;
 use super::convert::{from_time, to_time};
 use super::error::CatalogError;
+use super::handle::Catalog;
 use super::vault::Place;
 use crate::base::MasterId;
 
@@ -81,15 +81,17 @@ mod tests {
         catalog.add_hold(&hold(5, "complaint 18")).unwrap();
         drop(catalog);
         let keys = Keys { current: MasterKey::parse(&[7; 32]), previous: None };
-        let sealed = Catalog::open_sealed(dir.path(), settings(), &keys);
-        if let Ok(sealed) = sealed {
-            assert_eq!(sealed.holds().unwrap(), [hold(5, "complaint 18"), hold(6, "audit")]);
-            drop(sealed);
-            let written = std::fs::read(dir.path().join("cxonefs.db")).unwrap();
-            assert!(memchr::memmem::find(&written, b"complaint").is_none());
-            let again = Catalog::open_sealed(dir.path(), settings(), &keys).unwrap();
-            assert!(again.remove_hold(MasterId(5)).unwrap() && !again.remove_hold(MasterId(5)).unwrap());
-            assert_eq!(again.holds().unwrap(), [hold(6, "audit")]);
-        }
+        assert!(Catalog::encrypt(dir.path(), &keys).unwrap());
+        let sealed = Catalog::open_sealed(dir.path(), settings(), &keys).unwrap();
+        assert_eq!(sealed.holds().unwrap(), [hold(5, "complaint 18"), hold(6, "audit")]);
+        drop(sealed);
+        let written = std::fs::read(dir.path().join("cxonefs.db")).unwrap();
+        assert!(memchr::memmem::find(&written, b"complaint").is_none());
+        let again = Catalog::open_sealed(dir.path(), settings(), &keys).unwrap();
+        assert!(again.remove_hold(MasterId(5)).unwrap() && !again.remove_hold(MasterId(5)).unwrap());
+        assert_eq!(again.holds().unwrap(), [hold(6, "audit")]);
+        drop(again);
+        let last = Catalog::open_sealed(dir.path(), settings(), &keys).unwrap();
+        assert_eq!(last.holds().unwrap(), [hold(6, "audit")]);
     }
 }

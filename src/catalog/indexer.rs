@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 
+use super::beginnings;
 use super::days::Unreadable;
 use super::error::CatalogError;
+use super::handle::Catalog;
 use super::model::DayState;
-use super::{Catalog, beginnings};
 use crate::base::{Clock, Day, Since, chain};
 use crate::cxone::{ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress};
 use crate::net::{ApiError, ApiErrorKind};

@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use sha2::{Digest, Sha256};
+use ring::digest::{Context, SHA256};
 
 use super::kind::FileKind;
 use crate::base::{AgentId, Day, MasterId};
@@ -137,13 +137,14 @@ impl InodeNumbers {
 
     fn number(self, class: Class, salt: u32, identity: &[i64]) -> u64 {
         // The label is the fixed key: changing it changes every inode number ever published.
-        let mut hasher = Sha256::new_with_prefix(b"cxonefs inode 1\0");
-        hasher.update([class as u8]);
-        hasher.update(salt.to_be_bytes());
+        let mut context = Context::new(&SHA256);
+        context.update(b"cxonefs inode 1\0");
+        context.update(&[class as u8]);
+        context.update(&salt.to_be_bytes());
         for part in identity {
-            hasher.update(part.to_be_bytes());
+            context.update(&part.to_be_bytes());
         }
-        let hash = hasher.finalize().iter().take(8).fold(0u64, |hash, byte| hash << 8 | u64::from(*byte));
+        let hash = context.finish().as_ref().iter().take(8).fold(0u64, |hash, byte| hash << 8 | u64::from(*byte));
         let hash = hash & ((1 << self.hash_bits) - 1);
         (class as u64) << CLASS_SHIFT | hash << KIND_BITS
     }

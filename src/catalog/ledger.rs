@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::convert::{from_time, to_time, to_unsigned};
+use super::db;
 use super::error::CatalogError;
+use super::handle::Catalog;
+use super::model::{ERASED_COMM, ERASED_UID};
 use super::model::{LedgerEntry, LedgerId, LedgerRow};
 use super::rows::Rows;
-use super::{Catalog, ERASED_COMM, ERASED_UID, db};
 use crate::base::MasterId;
 
 const BEGIN: &str = "INSERT INTO ledger(at, master_id, reason, uid, pid, comm) VALUES(?1, ?2, ?3, ?4, ?5, ?6)";

@@ -8,10 +8,11 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::convert::{to_channel, to_time, to_unsigned};
 use super::error::CatalogError;
+use super::handle::Catalog;
 use super::model::{AgentFolder, InteractionFolder, Leg};
 use super::rows::genuine;
 use super::vault::{Place, Vault};
-use super::{Catalog, contact_json, names};
+use super::{contact_json, names};
 use crate::base::{AgentId, Channels, ContactId, Day, MasterId};
 
 const AGENTS: &str = concat!(

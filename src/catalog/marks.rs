@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 use super::convert::{from_time, to_time};
 use super::db::Db;
 use super::error::CatalogError;
+use super::model::ERASED;
 use super::vault::{Place, Vault};
-use super::{Catalog, ERASED};
 use crate::base::crypt::{KEY_LEN, keyed_hash};
 use crate::base::{ContactId, MasterId};
 use crate::cxone::ContactRecord;
@@ -77,6 +77,12 @@ impl Marks {
         Snapshot { marks: self, known: Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner)) }
     }
 
+    /// A job that stores a day in pieces begins again, because days that were stored are erased.
+    pub(super) fn renew(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Arc::new(HashMap::clone(&known));
+    }
+
     /// In memory, before anything is erased: later writes see them.
     pub(super) fn add(&self, numbers: &[i64], at: Timestamp) -> Vec<Mark> {
         let marks: Vec<Mark> = numbers.iter().map(|number| self.of(*number)).collect();
@@ -91,13 +97,18 @@ impl Marks {
 }
 
 impl Snapshot<'_> {
-    /// Whether no contact was erased since.
+    /// Whether nothing was erased since.
     pub(super) fn is_current(&self) -> bool {
         Arc::ptr_eq(&self.known, &self.marks.snapshot().known)
     }
 
+    /// When it was erased.
+    pub(super) fn at(&self, number: i64) -> Option<Timestamp> {
+        if self.known.is_empty() { None } else { self.known.get(&self.marks.of(number)).copied() }
+    }
+
     pub(super) fn has(&self, number: i64) -> bool {
-        !self.known.is_empty() && self.known.contains_key(&self.marks.of(number))
+        self.at(number).is_some()
     }
 
     fn hides(&self, record: &ContactRecord) -> bool {
@@ -116,19 +127,6 @@ impl Snapshot<'_> {
     /// Fails for an erased interaction: nothing is stored of it any more.
     pub(super) fn check(&self, master: MasterId) -> Result<(), CatalogError> {
         if self.has(master.0) { Err(CatalogError::Refused(ERASED)) } else { Ok(()) }
-    }
-}
-
-impl Catalog {
-    /// When a contact was erased; none if it was not. By master contact id or by one of its contact ids.
-    pub fn erased_at(&self, number: i64) -> Option<Timestamp> {
-        let marks = self.inner.marks.snapshot();
-        if marks.known.is_empty() { None } else { marks.known.get(&self.inner.marks.of(number)).copied() }
-    }
-
-    /// What stays of a contact that is erased.
-    pub fn mark_of(&self, number: i64) -> Mark {
-        self.inner.marks.of(number)
     }
 }
 
@@ -176,6 +174,7 @@ fn sized(bytes: &[u8]) -> Result<Zeroizing<[u8; KEY_LEN]>, CatalogError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Catalog;
     use crate::catalog::testing::{catalog, record, settings, time};
 
     #[test]

@@ -5,15 +5,18 @@
 //!
 //! | file | what lives there |
 //! | --- | --- |
+//! | `handle`, `opening` | what everything here has methods on, and how it comes to be |
 //! | `memory` | SQLite's memory, wiped when it is freed |
 //! | `statedir`, `db`, `schema`, `salvage` | the file on disk: whose, held by whom, which tables, what if it is damaged |
 //! | `names`, `inode`, `contact_json` | pure functions: directory names, inode numbers, `contact.json` |
-//! | `plan`, `record`, `beginnings` | writing a day: what is to be stored (pure), storing it, what began the day before |
-//! | `days`, `listing` | reading days and folders, by index only |
+//! | `plan`, `record`, `unsaid`, `beginnings` | writing a day: what is to be stored (pure), storing it, what began the day before |
+//! | `days`, `known_days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `highest`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `audit_chain` | where the chain of the audit log begins and ends |
+//! | `beside` | what commands read of a state that another process holds |
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
 //! | `vault`, `rows`, `sealing` | encryption of what is said of people, checksums of rows, which key is in force |
+//! | `backup` | a copy of the file while it is written to |
 //! | `erase`, `marks` | forgetting an interaction so that nothing of it stays in the file, and does not come back |
 //! | `holds`, `evidence` | what may not be removed, and what recordings hashed to |
 //! | `recent` | interactions looked at lately |
@@ -23,7 +26,9 @@
 //! Invariants: a published name, inode number or time never changes; a folder never disappears, unless somebody erases it; what was paid for outlives the index.
 
 mod audit_chain;
+mod backup;
 mod beginnings;
+mod beside;
 mod contact_json;
 mod convert;
 mod days;
@@ -32,6 +37,7 @@ mod erase;
 mod error;
 mod evidence;
 mod facts;
+mod handle;
 mod highest;
 mod holds;
 #[cfg(any(test, fuzzing))]
@@ -39,6 +45,7 @@ pub mod hostile;
 mod indexer;
 mod inode;
 mod kind;
+mod known_days;
 mod ledger;
 mod listing;
 mod marks;
@@ -47,6 +54,7 @@ mod model;
 pub mod names;
 mod obstacle;
 mod obstacles;
+mod opening;
 mod plan;
 mod rates;
 mod recent;
@@ -60,28 +68,18 @@ mod state;
 mod statedir;
 #[cfg(test)]
 mod testing;
+mod unsaid;
 mod vault;
 mod zone;
 
-use std::path::Path;
-use std::sync::Arc;
-
-use jiff::tz::TimeZone;
-
-use days::KnownDays;
-use db::Db;
-use inode::InodeNumbers;
-use marks::Marks;
-use recent::Recent;
-use vault::Vault;
-
-use crate::base::crypt::Keys;
-
-pub use audit_chain::{ChainEnds, ChainPlace, read_audit_chain};
+pub use audit_chain::{ChainEnds, ChainPlace};
+pub use backup::backup;
+pub use beside::{read_audit_chain, read_masters};
 pub use days::Unreadable;
-pub use erase::{AllHoldings, ERASED, ERASED_COMM, ERASED_UID, ErasedPlace, Holdings};
+pub use erase::{AllHoldings, ErasedPlace, Holdings};
 pub use error::CatalogError;
 pub use evidence::Evidence;
+pub use handle::Catalog;
 pub use highest::SHORTEST_SECONDS;
 pub use holds::Hold;
 pub use indexer::{IndexError, Indexer, Lister};
@@ -90,79 +88,8 @@ pub use kind::FileKind;
 pub use ledger::LedgerReader;
 pub use marks::Mark;
 pub use model::{
-    AgentFolder, CatalogSettings, DayState, Interaction, InteractionFolder, LedgerEntry, LedgerId, LedgerRow, Leg,
-    NewResolution, Resolution, ResolvedFile,
+    AgentFolder, CatalogSettings, DayState, ERASED, ERASED_COMM, ERASED_UID, Interaction, InteractionFolder,
+    LedgerEntry, LedgerId, LedgerRow, Leg, NewResolution, Resolution, ResolvedFile,
 };
 pub use obstacle::{Obstacle, ObstacleKind, Obstacles, Scope};
 pub use state::{Facts, Given, State, merge};
-
-/// The state database. All methods block for microseconds (reads) or a disk flush (writes). Cheap to clone.
-///
-/// A state directory belongs to one catalog at a time, across processes, until its last clone is dropped.
-#[derive(Clone)]
-pub struct Catalog {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    db: Db,
-    recent: Recent,
-    timezone: TimeZone,
-    numbers: InodeNumbers,
-    vault: Vault,
-    known_days: KnownDays,
-    highest: highest::Highest,
-    marks: Marks,
-    checked: rows::Checked,
-}
-
-impl Catalog {
-    /// Opens or creates `cxonefs.db` in `dir` (0700, the file 0600) and migrates it.
-    ///
-    /// Refuses a directory or file of someone else, one that is in use, and a database of a newer version. A damaged or foreign
-    /// database is moved aside with a warning, and a new one is begun with what could be salvaged.
-    pub fn open(dir: &Path, settings: CatalogSettings) -> Result<Catalog, CatalogError> {
-        Catalog::open_sealed(dir, settings, &Keys::default())
-    }
-
-    /// As [`Catalog::open`], with what is said of people encrypted if there is a current key. A database encrypted with the previous key is
-    /// encrypted anew; without a current key, it is decrypted. Any other key is refused before anything is touched, and so is a
-    /// database in the clear if there is a current key.
-    pub fn open_sealed(dir: &Path, settings: CatalogSettings, keys: &Keys) -> Result<Catalog, CatalogError> {
-        Catalog::open_with(dir, settings, keys, InodeNumbers::default())
-    }
-
-    /// Opens what is there, for looking after it: nothing is listed by it, so that it needs no time zone. Its
-    /// encryption stays as it is; one of `keys` must fit. `None` where there is no database.
-    pub fn open_existing(dir: &Path, keys: &Keys) -> Result<Option<Catalog>, CatalogError> {
-        if !db::file_in(dir).exists() {
-            return Ok(None);
-        }
-        let (db, vault) = sealing::open_as_found(dir, keys)?;
-        Catalog::over(db, vault, TimeZone::UTC, InodeNumbers::default()).map(Some)
-    }
-
-    /// Encrypts a state directory with the current key, without checking its origin. Returns whether there was anything to do.
-    pub fn encrypt(dir: &Path, keys: &Keys) -> Result<bool, CatalogError> {
-        sealing::take_over(dir, keys)
-    }
-
-    fn open_with(
-        dir: &Path,
-        settings: CatalogSettings,
-        keys: &Keys,
-        numbers: InodeNumbers,
-    ) -> Result<Catalog, CatalogError> {
-        let (db, vault) = sealing::open(dir, keys)?;
-        zone::adopt(&db, &settings.timezone)?;
-        Catalog::over(db, vault, settings.timezone, numbers)
-    }
-
-    fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
-        let (known_days, recent) = (KnownDays::default(), Recent::new());
-        let (highest, marks) = (highest::Highest::default(), Marks::load(&db, &vault)?);
-        let checked = rows::Checked::default();
-        let inner = Inner { db, recent, timezone, numbers, vault, known_days, highest, marks, checked };
-        Ok(Catalog { inner: Arc::new(inner) })
-    }
-}

@@ -158,3 +158,10 @@ impl LedgerRow {
         !matches!(self.outcome.as_deref(), Some("throttled" | "token ended" | "unsent"))
     }
 }
+
+/// What stands in the ledger in place of the one who made an erased interaction's call.
+pub const ERASED_COMM: &str = "(erased)";
+/// As above; the number by which POSIX says "nobody in particular".
+pub const ERASED_UID: u32 = u32::MAX;
+/// Why nothing is stored of an interaction any more.
+pub const ERASED: &str = "the interaction was erased";

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Row, params};
 
-use super::Catalog;
 use super::convert::{from_time, to_time, to_unsigned};
 use super::error::CatalogError;
+use super::handle::Catalog;
 use super::inode::kind_code;
 use super::kind::FileKind;
 use super::obstacle::{Obstacle, ObstacleKind, Scope};

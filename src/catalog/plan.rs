@@ -110,9 +110,29 @@ fn end(record: &ContactRecord) -> Timestamp {
 }
 
 impl DayPlan<'_> {
-    /// The legs of one agent, then the next one's.
-    pub(super) fn agents(&self) -> impl Iterator<Item = &[PlannedLeg<'_>]> {
-        self.legs.chunk_by(|one, other| one.agent == other.agent)
+    /// All legs in pieces of about `legs_max`, in order, none of which divides a folder. One piece at least.
+    pub(super) fn pieces(&self, legs_max: usize) -> Vec<&[PlannedLeg<'_>]> {
+        let mut pieces = Vec::new();
+        let mut rest = &self.legs[..];
+        while rest.len() > legs_max {
+            let is_same = |at: usize| {
+                let (one, other) = (&rest[at - 1], &rest[at]);
+                (one.agent, one.record.master_id) == (other.agent, other.record.master_id)
+            };
+            let Some(end) = (legs_max.max(1)..rest.len()).find(|at| !is_same(*at)) else { break };
+            let (piece, after) = rest.split_at(end);
+            pieces.push(piece);
+            rest = after;
+        }
+        pieces.push(rest);
+        pieces
+    }
+
+    /// The legs of one agent.
+    pub(super) fn of_agent(&self, agent: AgentId) -> &[PlannedLeg<'_>] {
+        let from = self.legs.partition_point(|leg| leg.agent < agent);
+        let until = self.legs.partition_point(|leg| leg.agent <= agent);
+        &self.legs[from..until]
     }
 }
 
@@ -135,10 +155,28 @@ mod tests {
         let ids: Vec<_> = plan.legs.iter().map(|leg| (leg.agent.0, leg.record.contact_id.0)).collect();
         assert_eq!(ids, [(0, 2), (7, 3), (7, 4)]);
         assert_eq!(plan.shapes.len(), 1);
-        assert_eq!(plan.agents().count(), 2);
+        assert_eq!((plan.of_agent(AgentId(7)).len(), plan.of_agent(AgentId(8)).len()), (2, 0));
         let span = plan.masters[&MasterId(1)];
         assert_eq!(span.first_start, records[3].start, "the evening before");
         assert_eq!(span.last_end, end(&records[0]));
+    }
+
+    #[test]
+    fn pieces_are_all_of_it_and_divide_no_folder() {
+        let day: Day = "2026-11-02".parse().unwrap();
+        assert_eq!(plan(day, &zone(), &[]).unwrap().pieces(5).len(), 1);
+        let records: Vec<_> = (0..40).map(|n| record(n, n / 3, n / 20, "2026-11-02T15:00:00Z")).collect();
+        let plan = plan(day, &zone(), &records).unwrap();
+        for legs_max in [0, 1, 2, 3, 7, 39, 40, 100] {
+            let pieces = plan.pieces(legs_max);
+            let legs: Vec<_> = pieces.iter().flat_map(|piece| piece.iter().map(|leg| leg.record.contact_id)).collect();
+            assert_eq!(legs, plan.legs.iter().map(|leg| leg.record.contact_id).collect::<Vec<_>>());
+            assert!(pieces.iter().all(|piece| !piece.is_empty() && piece.len() <= legs_max.max(1) + 2));
+            for pair in pieces.windows(2) {
+                let (before, after) = (pair[0].last().unwrap(), &pair[1][0]);
+                assert_ne!((before.agent, before.record.master_id), (after.agent, after.record.master_id));
+            }
+        }
     }
 
     #[test]

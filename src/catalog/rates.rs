@@ -5,14 +5,14 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::Catalog;
 use super::error::CatalogError;
+use super::handle::Catalog;
+use super::highest::{self, FASTEST};
+use super::kind::FileKind;
 use crate::base::Channel;
 
 /// Fewer recordings than this say nothing yet.
 const MIN_SAMPLES: i64 = 5;
-/// Above any video; what a tenant's wrong duration suggests beyond it is not learned. Bytes per second.
-pub(super) const FASTEST: f64 = 64.0 * 1024.0 * 1024.0;
 
 pub(super) const GET: &str = "SELECT samples, sum, sum_of_squares FROM rates WHERE channel = ?1";
 const ADD: &str = "INSERT INTO rates(channel, samples, sum, sum_of_squares) VALUES(?1, 1, ?2, ?2 * ?2)
@@ -28,6 +28,23 @@ impl Catalog {
             Ok(statement.query_row([channel.media_type_id()], read).optional()?)
         })?;
         Ok(sums.and_then(|(samples, sum, squares)| cautious_rate(samples, sum, squares)))
+    }
+
+    /// The most that was seen of files of that kind on that channel: bytes per second of recordings, counted over at least
+    /// [`SHORTEST_SECONDS`](highest::SHORTEST_SECONDS), and bytes of documents.
+    pub fn highest(&self, channel: Channel, kind: FileKind) -> Result<Option<f64>, CatalogError> {
+        let (channel, class) = (channel.media_type_id(), highest::class(kind));
+        if let Some(known) = self.inner.highest.known().get(&(channel, class)) {
+            return Ok(*known);
+        }
+        let found = self.inner.db.read(|connection| highest::read(connection, channel, class))?;
+        // What was learned meanwhile is higher.
+        Ok(*self.inner.highest.known().entry((channel, class)).or_insert(found))
+    }
+
+    /// Grows whenever something was so much higher than all before that estimates which were shown are too low for its like.
+    pub fn highest_raises(&self) -> u64 {
+        self.inner.highest.raises()
     }
 }
 

@@ -2,6 +2,11 @@
 //!
 //! A leg stays in the folder in which it was published, also when the tenant later moves it to another agent or day (it then
 //! appears there too) or no longer tells of it. Knows no network.
+//!
+//! A large day is stored in pieces, each a transaction, so that a billed call is written to the ledger between two of them. The day counts as
+//! listed from its last piece on, so that nobody takes a part for the whole.
+
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -9,13 +14,18 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::convert::{from_time, from_unsigned};
 use super::days::Unreadable;
 use super::error::CatalogError;
+use super::handle::Catalog;
 use super::inode::{InodeNumbers, SALTS};
+use super::marks::Snapshot;
 use super::model::DayState;
 use super::plan::{self, DayPlan, PlannedLeg, Span};
 use super::vault::Place;
-use super::{Catalog, contact_json, days, names};
+use super::{contact_json, days, names};
 use crate::base::{AgentId, Day, MasterId};
 use crate::cxone::ContactRecord;
+
+/// Legs that are stored at once: some ten milliseconds.
+const LEGS_PER_PIECE: usize = 256;
 
 const SHAPE_ADD: &str = "INSERT OR IGNORE INTO shapes(keys) VALUES(?1)";
 const SHAPE_GET: &str = "SELECT id FROM shapes WHERE keys = ?1";
@@ -46,7 +56,8 @@ const AGENT_ADD: &str = "INSERT INTO agents(day, agent_id, name, ino, mtime) VAL
 const CHANNEL_ADD: &str = "INSERT OR IGNORE INTO agent_channels(day, agent_id, channel) VALUES(?1, ?2, ?3)";
 
 impl Catalog {
-    /// Adds or updates a day's legs in one transaction; publishes new names, never changes published ones.
+    /// Adds or updates a day's legs; publishes new names, never changes published ones. A day that was not listed before counts as listed when
+    /// all of it is stored; what was stored before a failure stays, and is stored again with the rest.
     ///
     /// `records` may hold legs of other days: they are left out, but an earlier one tells when its interaction began. Legs of earlier
     /// recordings that are missing now stay.
@@ -71,12 +82,10 @@ impl Catalog {
         state: &DayState,
         unreadable: Unreadable,
     ) -> Result<bool, CatalogError> {
-        let changed = self.record_unmarked(day, records, |recorder| {
-            let connection = recorder.connection;
+        let changed = self.record_unmarked(day, records, |connection| {
             let known = days::get(connection, day)?;
-            let changed = recorder.legs()?;
             days::put(connection, day, state, unreadable)?;
-            Ok(changed || known.is_none())
+            Ok(known.is_none())
         });
         self.inner.known_days.forget(day);
         changed
@@ -89,31 +98,53 @@ impl Catalog {
         if self.day(day)?.is_none() {
             return Ok(false);
         }
-        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is one for a single lifetime")]
-        self.record_unmarked(day, records, |recorder| recorder.legs())
+        self.record_unmarked(day, records, |_| Ok(false))
     }
 
-    /// Records what tells of no erased contact, also of one that is erased meanwhile.
+    /// Records what tells of no erased contact, also of one that is erased meanwhile. `finish` has part in the last transaction.
     fn record_unmarked(
         &self,
         day: Day,
         records: &[ContactRecord],
-        record: impl Fn(&Recorder<'_>) -> Result<bool, CatalogError>,
+        finish: impl Fn(&Connection) -> Result<bool, CatalogError>,
     ) -> Result<bool, CatalogError> {
         loop {
             let marks = self.inner.marks.snapshot();
             let records = marks.unmarked(records);
             // Encoding needs no lock, so billed calls can be written to the ledger meanwhile.
             let plan = plan::plan(day, &self.inner.timezone, &records)?;
-            let recorded = self.inner.db.write(|connection| {
-                let recorder = Recorder { catalog: self, connection, day, plan: &plan };
-                // A mark is in memory before anything is erased: what is stored under older ones is erased after this.
-                marks.is_current().then(|| record(&recorder)).transpose()
-            })?;
-            if let Some(changed) = recorded {
+            if let Some(changed) = self.record_pieces(day, &plan, &marks, &finish)? {
                 return Ok(changed);
             }
         }
+    }
+
+    /// Stores what is planned, piece by piece. None where something was erased meanwhile, perhaps of a piece that was stored.
+    fn record_pieces(
+        &self,
+        day: Day,
+        plan: &DayPlan<'_>,
+        marks: &Snapshot<'_>,
+        finish: impl Fn(&Connection) -> Result<bool, CatalogError>,
+    ) -> Result<Option<bool>, CatalogError> {
+        let pieces = plan.pieces(LEGS_PER_PIECE);
+        for (piece, number) in pieces.iter().zip(1..) {
+            let is_last = number == pieces.len();
+            let recorded = self.inner.db.write(|connection| {
+                // A mark is in memory before anything is erased: what is stored under older ones is erased after this.
+                if !marks.is_current() {
+                    return Ok(None);
+                }
+                let recorder = Recorder { catalog: self, connection, day, plan };
+                let changed = recorder.legs(piece)?;
+                Ok(Some(if is_last { finish(connection)? || changed } else { changed }))
+            })?;
+            let Some(changed) = recorded else { return Ok(None) };
+            if changed {
+                self.inner.unsaid.note(day);
+            }
+        }
+        Ok(Some(self.inner.unsaid.take(day)))
     }
 }
 
@@ -125,36 +156,41 @@ struct Recorder<'a> {
 }
 
 impl Recorder<'_> {
-    /// Stores every leg and what follows from it. Returns whether anything changed.
-    fn legs(&self) -> Result<bool, CatalogError> {
-        let shapes = self.shapes()?;
+    /// Stores legs and what follows from them. Returns whether anything changed.
+    fn legs(&self, piece: &[PlannedLeg<'_>]) -> Result<bool, CatalogError> {
+        let shapes = self.shapes(piece)?;
         let mut changed = false;
-        for legs in self.plan.agents() {
+        for legs in piece.chunk_by(|one, other| one.agent == other.agent) {
             let mut newest = None;
             for folder in legs.chunk_by(|one, other| one.record.master_id == other.record.master_id) {
                 newest = newest.max(self.folder(folder, &shapes)?);
             }
             if let (Some(newest), Some(first)) = (newest, legs.first()) {
-                self.agent(first.agent, legs, newest)?;
+                self.agent(first.agent, self.plan.of_agent(first.agent), newest)?;
                 changed = true;
             }
         }
         Ok(changed)
     }
 
-    fn shapes(&self) -> Result<Vec<i64>, CatalogError> {
+    /// The shapes of some legs, by their numbers in the plan.
+    fn shapes(&self, legs: &[PlannedLeg<'_>]) -> Result<HashMap<usize, i64>, CatalogError> {
         let mut add = self.connection.prepare_cached(SHAPE_ADD)?;
         let mut get = self.connection.prepare_cached(SHAPE_GET)?;
-        let mut ids = Vec::with_capacity(self.plan.shapes.len());
-        for keys in &self.plan.shapes {
+        let mut ids = HashMap::new();
+        for shape in legs.iter().map(|leg| leg.shape) {
+            if ids.contains_key(&shape) {
+                continue;
+            }
+            let keys = self.plan.shapes.get(shape).ok_or(CatalogError::Refused("a shape outside of the plan"))?;
             add.execute([keys])?;
-            ids.push(get.query_row([keys], |row| row.get(0))?);
+            ids.insert(shape, get.query_row([keys], |row| row.get(0))?);
         }
         Ok(ids)
     }
 
     /// Stores one folder's legs. Returns the time of the folder's newest child if anything changed.
-    fn folder(&self, legs: &[PlannedLeg<'_>], shapes: &[i64]) -> Result<Option<i64>, CatalogError> {
+    fn folder(&self, legs: &[PlannedLeg<'_>], shapes: &HashMap<usize, i64>) -> Result<Option<i64>, CatalogError> {
         let mut changed = false;
         for leg in legs {
             changed |= self.leg(leg, shapes)?;
@@ -178,7 +214,7 @@ impl Recorder<'_> {
         Ok(Some(contact_mtime.max(mtime)))
     }
 
-    fn leg(&self, leg: &PlannedLeg<'_>, shapes: &[i64]) -> Result<bool, CatalogError> {
+    fn leg(&self, leg: &PlannedLeg<'_>, shapes: &HashMap<usize, i64>) -> Result<bool, CatalogError> {
         let place = Place::record(self.day, leg.agent, leg.record.master_id, leg.record.contact_id.0);
         let changed = self.connection.prepare_cached(LEG_PUT)?.execute(params![
             self.day.0,
@@ -187,7 +223,7 @@ impl Recorder<'_> {
             leg.record.contact_id.0,
             from_time(leg.record.start),
             leg.record.last_update.map(from_time),
-            shapes.get(leg.shape).ok_or(CatalogError::Refused("a shape outside of the plan"))?,
+            shapes.get(&leg.shape).ok_or(CatalogError::Refused("a shape outside of the piece"))?,
             self.catalog.inner.vault.text(place, &leg.record.json.values)?,
             from_unsigned(leg.json_size)?,
         ])?;

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::convert::{from_time, from_unsigned, to_channel, to_optional_time, to_time, to_unsigned};
 use super::error::CatalogError;
+use super::handle::{Catalog, Inner};
 use super::highest::Highest;
 use super::inode::{MAX_EMAILS, MAX_RECORDINGS, kind_code, kind_from_code};
 use super::kind::FileKind;
@@ -16,7 +17,7 @@ use super::model::{Interaction, NewResolution, Resolution, ResolvedFile};
 use super::obstacle::Obstacles;
 use super::rows::genuine;
 use super::vault::{Place, Vault};
-use super::{Catalog, Inner, obstacles, rates};
+use super::{obstacles, rates};
 use crate::base::MasterId;
 
 // One row per file, or one without a file: a single statement sees a single state, and is all that most listings cost.

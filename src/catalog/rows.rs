@@ -5,7 +5,11 @@
 //! change would vouch for it. Statements that read for the tree call `row_ok`, which fails where the checksum does; small tables are checked as a
 //! whole when the database is opened.
 //!
-//! Not noticed: that rows are missing, and that a row stands as it once stood. Knows no key file and no meaning of a column.
+//! Of a table of which a missing row does harm (a hold, a mark of an erased contact, a fact), a seal covers the checksums of all rows in their order.
+//! It is written with each transaction that changed the table.
+//!
+//! Not noticed: that rows of the other tables are missing, and that a row or a whole table stands as it once stood. Knows no key file and no
+//! meaning of a column.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,7 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ring::hmac;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{CatalogError, NOT_GENUINE};
 use crate::base::crypt::MasterKey;
@@ -25,6 +29,11 @@ const MAC_LEN: usize = 16;
 /// So many of the latest rows of the ledger are checked at start: more than any window or day of calls.
 const LEDGER_ROWS: i64 = 100_000;
 
+const CHANGED: &str = "SELECT name FROM temp.unsealed";
+const ALL_SEALED: &str = "DELETE FROM temp.unsealed";
+const PUT_SEAL: &str = "INSERT OR REPLACE INTO seals(name, mac) VALUES(?1, ?2)";
+const SEAL: &str = "SELECT mac FROM seals WHERE name = ?1";
+
 /// A table whose rows have checksums.
 pub(super) struct Covered {
     pub table: &'static str,
@@ -34,77 +43,68 @@ pub(super) struct Covered {
     columns: &'static [&'static str],
     /// Checked as a whole when the database is opened.
     at_start: bool,
+    /// Whether a missing row is noticed, too. Checked as a whole when the database is opened.
+    is_sealed: bool,
+}
+
+impl Covered {
+    /// For tables whose rows are checked one by one when they are read.
+    const fn read_by_row(
+        table: &'static str,
+        key: &'static [&'static str],
+        columns: &'static [&'static str],
+    ) -> Covered {
+        Covered { table, key, columns, at_start: false, is_sealed: false }
+    }
+
+    const fn small(table: &'static str, key: &'static [&'static str], columns: &'static [&'static str]) -> Covered {
+        Covered { at_start: true, ..Covered::read_by_row(table, key, columns) }
+    }
+
+    const fn sealed(table: &'static str, key: &'static [&'static str], columns: &'static [&'static str]) -> Covered {
+        Covered { is_sealed: true, ..Covered::small(table, key, columns) }
+    }
 }
 
 /// Every table whose rows decide something. Adding a column here changes what is stored: the state must then be sealed anew.
-pub(super) const COVERED: [Covered; 12] = [
-    Covered { table: "facts", key: &["key"], columns: &["key", "value"], at_start: true },
-    Covered {
-        table: "days",
-        key: &["day"],
-        columns: &["day", "indexed_at", "closed", "last_poll", "unreadable"],
-        at_start: true,
-    },
-    Covered {
-        table: "agents",
-        key: &["day", "agent_id"],
-        columns: &["day", "agent_id", "/name", "ino", "mtime"],
-        at_start: false,
-    },
-    Covered {
-        table: "agent_channels",
-        key: &["day", "agent_id", "channel"],
-        columns: &["day", "agent_id", "channel"],
-        at_start: false,
-    },
-    Covered {
-        table: "folders",
-        key: &["day", "agent_id", "name"],
-        columns: &["day", "agent_id", "name", "master_id", "channel", "ino", "contact_mtime", "contact_size"],
-        at_start: false,
-    },
-    Covered { table: "shapes", key: &["id"], columns: &["id", "keys"], at_start: true },
-    Covered {
-        table: "legs",
-        key: &["id"],
-        columns: &[
-            "day",
-            "agent_id",
-            "master_id",
-            "contact_id",
-            "start",
-            "last_update",
-            "shape",
-            "/record",
-            "json_size",
-        ],
-        at_start: false,
-    },
-    Covered {
-        table: "interactions",
-        key: &["master_id"],
-        columns: &["master_id", "ino_base", "channel", "mtime", "first_start", "last_end", "resolved_at", "recheck_at"],
-        at_start: false,
-    },
-    Covered {
-        table: "files",
-        key: &["master_id", "kind"],
-        columns: &["master_id", "kind", "name", "size", "validator"],
-        at_start: false,
-    },
-    Covered {
-        table: "obstacles",
-        key: &["id"],
-        columns: &["master_id", "subject", "kind", "/reason", "said_at", "again_at", "times", "scope"],
-        at_start: false,
-    },
-    Covered {
-        table: "ledger",
-        key: &["id"],
-        columns: &["id", "at", "master_id", "reason", "uid", "pid", "comm", "outcome"],
-        at_start: true,
-    },
-    Covered { table: "highest", key: &["channel", "kind"], columns: &["channel", "kind", "value"], at_start: true },
+pub(super) const COVERED: [Covered; 17] = [
+    Covered::sealed("facts", &["key"], &["key", "value"]),
+    Covered::sealed("holds", &["master_id"], &["master_id", "/reason", "at", "uid"]),
+    Covered::sealed("erased", &["mark"], &["mark", "at"]),
+    Covered::sealed("erasure_keys", &["id"], &["id", "/key"]),
+    Covered::sealed("audit_chain", &["id"], &["id", "start_number", "start_hash", "head_number", "head_hash"]),
+    Covered::read_by_row(
+        "evidence",
+        &["id"],
+        &["id", "master_id", "recording", "sha256", "size", "validator", "host", "at"],
+    ),
+    Covered::small("days", &["day"], &["day", "indexed_at", "closed", "last_poll", "unreadable"]),
+    Covered::read_by_row("agents", &["day", "agent_id"], &["day", "agent_id", "/name", "ino", "mtime"]),
+    Covered::read_by_row("agent_channels", &["day", "agent_id", "channel"], &["day", "agent_id", "channel"]),
+    Covered::read_by_row(
+        "folders",
+        &["day", "agent_id", "name"],
+        &["day", "agent_id", "name", "master_id", "channel", "ino", "contact_mtime", "contact_size"],
+    ),
+    Covered::small("shapes", &["id"], &["id", "keys"]),
+    Covered::read_by_row(
+        "legs",
+        &["id"],
+        &["day", "agent_id", "master_id", "contact_id", "start", "last_update", "shape", "/record", "json_size"],
+    ),
+    Covered::read_by_row(
+        "interactions",
+        &["master_id"],
+        &["master_id", "ino_base", "channel", "mtime", "first_start", "last_end", "resolved_at", "recheck_at"],
+    ),
+    Covered::read_by_row("files", &["master_id", "kind"], &["master_id", "kind", "name", "size", "validator"]),
+    Covered::read_by_row(
+        "obstacles",
+        &["id"],
+        &["master_id", "subject", "kind", "/reason", "said_at", "again_at", "times", "scope"],
+    ),
+    Covered::small("ledger", &["id"], &["id", "at", "master_id", "reason", "uid", "pid", "comm", "outcome"]),
+    Covered::small("highest", &["channel", "kind"], &["channel", "kind", "value"]),
 ];
 
 /// The condition, in SQL, under which a row is genuine; the statement fails where it is not. `$row` is the row's name in the statement, with
@@ -133,6 +133,9 @@ macro_rules! genuine {
     (obstacles $r:literal) => {
         genuine!(@ "obstacles", $r, "master_id,", "subject,", "kind,", "substr(" $r "reason,1,29),", "said_at,", "again_at,",
             "times,", "scope")
+    };
+    (evidence $r:literal) => {
+        genuine!(@ "evidence", $r, "id,", "master_id,", "recording,", "sha256,", "size,", "validator,", "host,", "at")
     };
     (@ $table:literal, $r:literal, $($($column:literal)+),+) => {
         concat!("row_ok('", $table, "',", $r, "mac,", $(genuine!(# $r, $($column)+)),+, ")")
@@ -169,7 +172,37 @@ impl Covered {
              CREATE TEMP TRIGGER {table}_changing BEFORE UPDATE OF {names} ON main.{table} BEGIN
                 SELECT row_ok('{table}',old.mac,{old}); END;
              CREATE TEMP TRIGGER {table}_changed AFTER UPDATE OF {names} ON main.{table} BEGIN {set} END;"
+        ) + &self.noting_changes()
+    }
+
+    /// The seal is to be written anew: `mac` changes with every change of a row.
+    fn noting_changes(&self) -> String {
+        if !self.is_sealed {
+            return String::new();
+        }
+        let table = self.table;
+        let note = format!("INSERT OR IGNORE INTO unsealed(name) VALUES('{table}');");
+        format!(
+            "CREATE TEMP TRIGGER {table}_sealed_anew AFTER UPDATE OF mac ON main.{table} BEGIN {note} END;
+             CREATE TEMP TRIGGER {table}_removed AFTER DELETE ON main.{table} BEGIN {note} END;"
         )
+    }
+
+    /// Over the checksums of all rows.
+    fn seal(&self, connection: &Connection, key: &hmac::Key) -> rusqlite::Result<Vec<u8>> {
+        let mut context = hmac::Context::with_key(key);
+        context.update(b"seal of a table");
+        context.update(self.table.as_bytes());
+        let mut select =
+            connection.prepare(&format!("SELECT mac FROM {} ORDER BY {}", self.table, self.key.join(",")))?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            // What is no checksum was found before: here it only has to be told from one.
+            let mac = row.get_ref(0)?.as_blob_or_null()?.unwrap_or_default();
+            context.update(&[mac.len() as u8]);
+            context.update(mac);
+        }
+        Ok(context.sign().as_ref()[..MAC_LEN].to_vec())
     }
 }
 
@@ -227,7 +260,46 @@ impl Rows {
         if self.0.is_none() {
             return Ok(());
         }
+        writer.execute_batch("CREATE TEMP TABLE unsealed(name TEXT PRIMARY KEY) WITHOUT ROWID")?;
         COVERED.iter().try_for_each(|covered| writer.execute_batch(&covered.triggers()))
+    }
+
+    /// Seals the tables that the present transaction of the writer changed. To be called before it is committed.
+    pub(super) fn seal_changed(&self, writer: &Connection) -> rusqlite::Result<()> {
+        let Some(key) = &self.0 else { return Ok(()) };
+        let changed: Vec<String> =
+            writer.prepare_cached(CHANGED)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        if changed.is_empty() {
+            return Ok(());
+        }
+        for covered in COVERED.iter().filter(|covered| changed.iter().any(|name| name == covered.table)) {
+            writer.prepare_cached(PUT_SEAL)?.execute(params![covered.table, covered.seal(writer, key)?])?;
+        }
+        writer.prepare_cached(ALL_SEALED)?.execute([])?;
+        Ok(())
+    }
+
+    /// Seals every table whose missing rows are noticed, or removes the seals where there is no key.
+    pub(super) fn seal_all(&self, connection: &Connection) -> rusqlite::Result<()> {
+        connection.execute("DELETE FROM seals", [])?;
+        let Some(key) = &self.0 else { return Ok(()) };
+        for covered in COVERED.iter().filter(|covered| covered.is_sealed) {
+            connection.execute(PUT_SEAL, params![covered.table, covered.seal(connection, key)?])?;
+        }
+        Ok(())
+    }
+
+    /// Whether no row is missing of a table of which that is noticed.
+    pub(super) fn check_seals(&self, connection: &Connection) -> Result<(), CatalogError> {
+        let Some(key) = &self.0 else { return Ok(()) };
+        for covered in COVERED.iter().filter(|covered| covered.is_sealed) {
+            let sealed: Option<Vec<u8>> = connection.query_row(SEAL, [covered.table], |row| row.get(0)).optional()?;
+            let wanted = covered.seal(connection, key)?;
+            if !sealed.is_some_and(|sealed| is_same(&sealed, &wanted)) {
+                return Err(CatalogError::Forged(format!("rows are missing or were added in table {}", covered.table)));
+            }
+        }
+        Ok(())
     }
 
     /// Gives every row its checksum, or none where there is no key.
@@ -237,13 +309,14 @@ impl Rows {
             let (table, arguments) = (covered.table, covered.arguments(""));
             connection.execute(&format!("UPDATE {table} SET mac = row_mac('{table}',{arguments})"), [])?;
         }
-        Ok(())
+        self.seal_all(connection)
     }
 
     /// Checks every row.
     pub(super) fn check_all(&self, connection: &Connection) -> Result<(), CatalogError> {
         self.register(connection)?;
-        COVERED.iter().try_for_each(|covered| check(connection, covered, i64::MAX))
+        COVERED.iter().try_for_each(|covered| check(connection, covered, i64::MAX))?;
+        self.check_seals(connection)
     }
 
     /// Checks the tables of which reading checks nothing.
@@ -254,7 +327,7 @@ impl Rows {
         COVERED
             .iter()
             .filter(|covered| covered.at_start)
-            .try_for_each(|covered| check(connection, covered, LEDGER_ROWS))
+            .try_for_each(|covered| check(connection, covered, if covered.is_sealed { i64::MAX } else { LEDGER_ROWS }))
     }
 }
 
@@ -270,7 +343,11 @@ fn check(connection: &Connection, covered: &Covered, rows: i64) -> Result<(), Ca
 fn is_genuine(key: &hmac::Key, row: &Context<'_>) -> bool {
     let ValueRef::Blob(stored) = row.get_raw(1) else { return false };
     let wanted = mac(key, row, 0, 2);
-    // All bytes are looked at, wherever they differ first.
+    is_same(stored, &wanted)
+}
+
+/// All bytes are looked at, wherever they differ first.
+fn is_same(stored: &[u8], wanted: &[u8]) -> bool {
     stored.len() == MAC_LEN
         && stored.iter().zip(wanted).fold(0, |different, (one, other)| different | (one ^ other)) == 0
 }
@@ -309,6 +386,7 @@ mod tests {
             ("interactions", genuine!(interactions "")),
             ("files", genuine!(files "")),
             ("obstacles", genuine!(obstacles "")),
+            ("evidence", genuine!(evidence "")),
         ];
         for covered in COVERED.iter().filter(|covered| !covered.at_start) {
             let (_, sql) = written.iter().find(|(table, _)| *table == covered.table).unwrap();

@@ -23,7 +23,7 @@ pub(super) enum Found {
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Step n leads from schema n to schema n + 1. A published step is never edited.
-const MIGRATIONS: &[&str] = &[V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES, AUDIT_CHAIN, CONTROLS, CHECKSUMS];
+const MIGRATIONS: &[&str] = &[V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES, AUDIT_CHAIN, CONTROLS, CHECKSUMS, SEALS];
 
 /// How many of a day's contacts cannot be shown.
 const UNREADABLE_CONTACTS: &str = "ALTER TABLE days ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;";
@@ -258,6 +258,19 @@ ALTER TABLE ledger ADD COLUMN mac BLOB;
 ALTER TABLE highest ADD COLUMN mac BLOB;
 ";
 
+/// The same for what an auditor asks for, and seals over tables of which a missing row does harm. See `rows`.
+const SEALS: &str = "
+ALTER TABLE holds ADD COLUMN mac BLOB;
+ALTER TABLE erased ADD COLUMN mac BLOB;
+ALTER TABLE erasure_keys ADD COLUMN mac BLOB;
+ALTER TABLE audit_chain ADD COLUMN mac BLOB;
+ALTER TABLE evidence ADD COLUMN mac BLOB;
+CREATE TABLE seals(
+    name TEXT PRIMARY KEY,
+    mac BLOB NOT NULL
+) WITHOUT ROWID;
+";
+
 /// Tables that hold what was paid for, learned or published, in the order in which they can be copied into another database.
 pub(super) const WORTH_SALVAGING: [&str; 13] = [
     "erasure_keys",
@@ -314,12 +327,12 @@ pub(super) fn is_as_made(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(objects(connection)? == objects(&made)?)
 }
 
-/// A database as its first version made it, for tests of what became of it since.
+/// A database as a version before made it, for tests of what became of it since.
 #[cfg(test)]
-pub(super) fn first_version(connection: &Connection) {
-    connection.execute_batch(V1).unwrap();
+pub(super) fn at_version(connection: &Connection, version: i64) {
+    MIGRATIONS.iter().take(version as usize).for_each(|step| connection.execute_batch(step).unwrap());
     connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection.pragma_update(None, "user_version", version).unwrap();
 }
 
 #[cfg(test)]
@@ -339,7 +352,7 @@ mod tests {
     #[test]
     fn every_step_keeps_what_is_there() {
         let mut connection = Connection::open_in_memory().unwrap();
-        first_version(&connection);
+        at_version(&connection, 1);
         connection.execute_batch("INSERT INTO days VALUES(20000, 1, 1, 0, NULL)").unwrap();
         migrate(&mut connection, 1).unwrap();
         assert_eq!(identify(&connection).unwrap(), Found::Ours(VERSION));

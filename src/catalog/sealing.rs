@@ -27,8 +27,8 @@ const KEY_FACT: &str = "encryption.key";
 const PENDING_FACT: &str = "encryption.rewrite";
 /// How the value begins in the format that this version writes. The first one was the id alone.
 const FORMAT: &str = "2 ";
-/// Tables of what an auditor asks for, whose rows have no checksums.
-const CONTROLS: [&str; 3] = ["erased", "holds", "evidence"];
+/// Tables that have rows before anything was listed: facts, the key of marks, the ends of the audit log.
+const BEFORE_ROWS: [&str; 3] = ["facts", "erasure_keys", "audit_chain"];
 /// Rows that are sealed anew at once.
 const BATCH_ROWS: usize = 1000;
 
@@ -83,10 +83,11 @@ fn fitting(id: &str, keys: &Keys, path: &Path) -> Result<MasterKey, CatalogError
     key.ok_or_else(|| CatalogError::OtherKey { path: path.to_owned(), found: id.to_owned() })
 }
 
-/// Whether there is anything that somebody could have made up. Facts alone are none.
+/// Whether there is anything that somebody could have made up.
 fn has_rows(connection: &Connection) -> bool {
-    let tables = COVERED.iter().map(|covered| covered.table).filter(|table| *table != "facts");
-    tables.chain(CONTROLS).any(|table| {
+    let tables = COVERED.iter().map(|covered| covered.table);
+    let mut tables = tables.filter(|table| !BEFORE_ROWS.contains(table));
+    tables.any(|table| {
         let any = format!("SELECT EXISTS(SELECT 1 FROM {table})");
         // A table that is not there yet is empty; one that cannot be read is not.
         match connection.query_row(&any, [], |row| row.get(0)) {
@@ -130,12 +131,17 @@ pub(super) fn take_over(dir: &Path, keys: &Keys) -> Result<bool, CatalogError> {
 fn changed(dir: &Path, found: &Protection, wanted: Option<&MasterKey>) -> Result<(Db, Vault), CatalogError> {
     let is_new = matches!(found, Protection::Nothing);
     if is_new && wanted.is_some() && db::file_in(dir).exists() {
-        forget_facts(dir)?;
+        forget_facts(dir, wanted)?;
     }
     let vouching = if is_new { wanted } else { found.key() };
     let db = Db::open(dir, vouching)?;
     if is_new || db.was_salvaged() && vouching.is_some() {
         db.write(|transaction| note_key(transaction, vouching))?;
+    }
+    if is_new {
+        db.seal()?;
+    } else if vouching.is_some() {
+        db.check_seals()?;
     }
     // Nobody else holds the directory now.
     let noted = db.read(|connection| facts::get(connection, KEY_FACT))?;
@@ -152,8 +158,9 @@ fn changed(dir: &Path, found: &Protection, wanted: Option<&MasterKey>) -> Result
     Ok((db, Vault::of(wanted)))
 }
 
-/// Removes facts noted before there was a key: nothing vouches for them.
-fn forget_facts(dir: &Path) -> Result<(), CatalogError> {
+/// Removes facts noted before there was a key: nothing vouches for them. The ends of the audit log stay: without them lines of before would not be
+/// proven at all.
+fn forget_facts(dir: &Path, wanted: Option<&MasterKey>) -> Result<(), CatalogError> {
     Db::open_unguarded(dir)?.write(|transaction| {
         if has_rows(transaction) {
             return Err(CatalogError::Refused("the state directory changed while it was opened: try again"));
@@ -161,7 +168,7 @@ fn forget_facts(dir: &Path) -> Result<(), CatalogError> {
         transaction.execute("DELETE FROM facts", [])?;
         // A key of marks that was never used.
         transaction.execute("DELETE FROM erasure_keys", [])?;
-        Ok(())
+        Ok(Rows::of(wanted).renew(transaction)?)
     })
 }
 

@@ -1,14 +1,17 @@
 //! What the catalog's tests share: records, a zone, catalogs in temporary directories.
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::inode::InodeNumbers;
-use super::{Catalog, CatalogSettings};
+use super::{Catalog, CatalogSettings, LedgerEntry};
 use crate::base::crypt::Keys;
 use crate::base::{AgentId, Channels, ContactId, MasterId};
 use crate::cxone::{ContactRecord, RecordJson};
+use crate::net::Priority;
 
 /// A zone with DST, west of Greenwich.
 pub(super) fn zone() -> TimeZone {
@@ -55,6 +58,30 @@ pub(super) fn narrowed(bits: u32) -> (Catalog, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let catalog = Catalog::open_with(dir.path(), settings(), &Keys::default(), InodeNumbers::narrowed(bits)).unwrap();
     (catalog, dir)
+}
+
+/// Billed calls that are written to the ledger while `work` is done: the longest that one took, and how long the work did.
+pub(super) fn calls_beside(catalog: &Catalog, work: impl FnOnce() + Send) -> (Duration, Duration) {
+    let entry = LedgerEntry {
+        at: time("2026-11-05T12:00:00Z"),
+        master_id: MasterId(1),
+        reason: Priority::Open,
+        uid: 1,
+        pid: 1,
+        comm: String::from("cat"),
+    };
+    std::thread::scope(|scope| {
+        let begun = Instant::now();
+        let working = scope.spawn(work);
+        let mut longest = Duration::ZERO;
+        while !working.is_finished() {
+            let asked = Instant::now();
+            catalog.ledger_begin(&entry).unwrap();
+            longest = longest.max(asked.elapsed());
+        }
+        working.join().unwrap();
+        (longest, begun.elapsed())
+    })
 }
 
 pub(super) const ALL: Channels = Channels::ALL;

@@ -8,6 +8,7 @@ mod mount;
 mod running;
 mod setup;
 mod simulated;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use mount::{LogArgs, MountArgs, SettingFlags, UmountArgs};
 pub use running::{LedgerArgs, LedgerBy, LogLevelArgs, RefreshArgs, StateArgs, StatusArgs, WarmArgs};
 pub use setup::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs};
 pub use simulated::{DemoArgs, SimulateArgs, TenantArgs, TenantLimits};
+pub use state::{StateBackupArgs, StateCommand, StateCommandArgs};
 
 /// Mount a NICE CXone tenant's recordings as a read-only drive
 ///
@@ -50,6 +52,7 @@ pub enum Command {
     Demo(DemoArgs),
     Simulate(SimulateArgs),
     Ledger(LedgerArgs),
+    State(StateCommandArgs),
     Status(StatusArgs),
     Refresh(RefreshArgs),
     Audit(AuditArgs),

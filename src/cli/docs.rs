@@ -167,7 +167,7 @@ fn addresses_are_well_formed_and_of_known_hosts() {
 }
 
 /// The test that runs a document's `sh` and `console` blocks.
-const RUN_BY: [(&str, &str); 8] = [
+const RUN_BY: [(&str, &str); 9] = [
     ("README.md", "tests/e2e/docs/mod.rs"),
     ("docs/BACKUP.md", "tests/e2e/docs/mod.rs"),
     ("docs/COSTS.md", "tests/e2e/docs/mod.rs"),
@@ -175,6 +175,7 @@ const RUN_BY: [(&str, &str); 8] = [
     ("docs/SEMANTICS.md", "tests/e2e/docs/mod.rs"),
     ("docs/SIMULATOR.md", "tests/e2e/docs/mod.rs"),
     ("docs/TROUBLESHOOTING.md", "tests/e2e/docs/mod.rs"),
+    ("docs/UPGRADING.md", "tests/e2e/docs/mod.rs"),
     ("docs/SECURITY.md", "tests/e2e/privacy/document.rs"),
 ];
 

@@ -4,20 +4,19 @@ pub mod report;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::args::{LedgerArgs, LedgerBy};
-use super::status;
+use super::{state, status};
 use crate::base::failure::Failure;
 use crate::base::{Clock, Day, MasterId, SystemClock, accounts};
 use crate::catalog::{LedgerId, LedgerReader, LedgerRow};
-use crate::config::{self, Host, units};
+use crate::config::units;
 use crate::daemon;
 use crate::ops::control::{self, LedgerLine, LedgerRequest};
-use crate::ops::status::Status;
 use report::{Form, Report, Totals, Users};
 
 /// Prints the rows or their totals.
@@ -81,7 +80,7 @@ fn ledger(args: &LedgerArgs, since: Timestamp) -> Result<Ledger, Failure> {
             return Ok(Ledger::Own(lines.into_iter().filter_map(row).collect()));
         }
     }
-    let dir = state_dir(args)?;
+    let dir = state::state_dir(&args.state, args.mount_point.as_deref())?;
     LedgerReader::open(&dir).map(Ledger::File).map_err(|error| no_ledger(error, &dir))
 }
 
@@ -89,20 +88,6 @@ fn row(line: LedgerLine) -> Option<LedgerRow> {
     let LedgerLine { id, at, master_contact, reason, uid, pid, comm, outcome } = line;
     let (id, at, master_id) = (LedgerId(id), at.parse().ok()?, MasterId(master_contact));
     Some(LedgerRow { id, at, master_id, reason, uid, pid, comm, outcome })
-}
-
-/// The one that is named, or that of a mount, or the configuration's.
-fn state_dir(args: &LedgerArgs) -> Result<PathBuf, Failure> {
-    if let Some(dir) = &args.state.state_dir {
-        return Ok(dir.clone());
-    }
-    if let Some(mount_point) = &args.mount_point {
-        let socket = status::socket(mount_point)?;
-        let asked = daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status"));
-        return Ok(PathBuf::from(asked.map_err(status::not_answered)?.state.dir));
-    }
-    let named = args.state.config.as_deref().filter(|path| !path.as_os_str().is_empty());
-    Ok(config::load_state_dir(named, std::env::vars_os(), &Host::of_process())?)
 }
 
 enum Stopped {

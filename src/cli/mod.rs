@@ -23,6 +23,7 @@ mod preflight;
 mod refresh;
 mod simulate;
 mod simulator;
+mod state;
 mod status;
 mod umount;
 mod units;
@@ -39,6 +40,9 @@ use clap::Parser;
 use crate::base::failure::{FAILED, Failure};
 use args::{Cli, Command};
 
+/// As a shell shows a program that SIGPIPE ended.
+const PIPE_CLOSED: u8 = 128 + 13;
+
 /// Reads the command line, runs the command, and says how it went: 0 ok, 1 failure, 2 usage or configuration.
 pub fn main() -> ExitCode {
     panic::set_hook(Box::new(log_panic));
@@ -51,6 +55,9 @@ pub fn main() -> ExitCode {
         Ok(Err(failure)) => {
             eprint!("{}", failure.render());
             ExitCode::from(failure.code())
+        }
+        Err(panic) if panic.downcast_ref::<String>().is_some_and(|said| is_closed_pipe(said)) => {
+            ExitCode::from(PIPE_CLOSED)
         }
         // The hook has said it.
         Err(_) => ExitCode::from(FAILED),
@@ -70,6 +77,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Ledger(args) => ledger::run(&args),
+        Command::State(args) => state::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Refresh(args) => refresh::run(&args),
         Command::Audit(args) => audit::run(&args),
@@ -85,10 +93,18 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
     }
 }
 
+/// Whether a panic is that of `println!` whose reader (`head`, `grep -q`) wants no more: no defect. The rest of the command is not done.
+fn is_closed_pipe(said: &str) -> bool {
+    said.starts_with("failed printing to stdout") && said.contains("Broken pipe")
+}
+
 /// A defect of ours: one line in the log where there is one, else on standard error; no stack for the user.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(|| String::from("?"), ToString::to_string);
     let said = info.payload_as_str().unwrap_or("no message");
+    if is_closed_pipe(said) {
+        return;
+    }
     if tracing::dispatcher::has_been_set() {
         let thread = std::thread::current();
         tracing::error!(

@@ -147,7 +147,10 @@ async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failur
             // A daemon that was killed leaves its socket behind.
             Err(ControlError::NoDaemon { .. } | ControlError::NotForUs { .. } | ControlError::Exchange(_))
                 if !named => {}
-            Err(error @ ControlError::Silent { .. }) if !named => eprintln!("cxonefs: {}", shown(&error.to_string())),
+            // Nor does one that is stopped, or whose name another user took, hide the others.
+            Err(error @ (ControlError::Silent { .. } | ControlError::Stranger { .. })) if !named => {
+                eprintln!("cxonefs: {}", shown(&error.to_string()));
+            }
             Err(error) => return Err(not_answered(error)),
         }
     }
@@ -197,7 +200,8 @@ fn table(state: &Status) -> String {
     row(
         "waiting",
         format!("{} open, {} stat, {} list, {} warm", waiting.open, waiting.stat, waiting.list, waiting.warm)
-            + &playback.held_by.as_ref().map_or_else(String::new, |why| format!("; the next waits for: {why}")),
+            + &playback.held_by.as_ref().map_or_else(String::new, |why| format!("; the next waits for: {why}"))
+            + &playback.held_for_s.map_or_else(String::new, |wait| format!(", another {}", seconds(wait.ceil()))),
     );
     let listing = &state.reporting;
     let window = format!("{} of {} pages in {}", listing.used, listing.learned_limit, seconds(listing.window_s));

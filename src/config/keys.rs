@@ -197,9 +197,14 @@ keys! {
     FILE_MODE: u16 = "mount"."file_mode", MODE, Is("0440");
     "Mode of files."
     DENY_PROCESSES: Vec<String> = "mount"."deny_processes", PATTERNS,
-        Is("updatedb*,mlocate,plocate,baloo_file*,tracker-*,localsearch*,*thumbnail*,tumblerd,mds*,mdworker*,\
-            clamd*,clamscan,clamonacc,wdavdaemon,falcon-sensor,recollindex,kioworker");
+        Is("updatedb*,mlocate,plocate,baloo_file*,tracker-*,localsearch*,*thumbnail*,*thumbnai,ffmpegthumb*,gst-*thumb*,tumblerd,mds*,mdworker*,\
+            clamd*,clamscan,clamonacc,freshclam,wdavdaemon*,falcon-sensor*,savscand,ds_agent,recollindex,kioslave*,kioworker,thumbnail.so");
     "Programs (by `/proc/PID/exe`, `argv[0]` or `comm`; a pattern with a slash goes by the whole path) that get EACCES where a billed call would be needed."
+    FILE_MANAGERS: Vec<String> = "mount"."file_managers", PATTERNS,
+        Is("gio,gvfsd*,nautilus*,org.gnome.Nautilus*,nemo*,caja*,thunar*,xfdesktop,pcmanfm*,dolphin,konqueror,krusader,plasmashell,krunner,\
+            kiod*,xdg-desktop-portal*,gnome-shell,cinnamon,io.elementary.files*,pantheon-files*,cosmic-files*,dde-file-manager*,dde-desktop,\
+            peony*,spacefm,doublecmd,yazi");
+    "Programs that open a document only to tell what it is, named as in `deny_processes`: they get EACCES for a document where a billed call would be needed. Recordings open for them."
     RESOLVE_ON_STAT_FOR: Vec<String> = "mount"."resolve_on_stat_for", CALLERS, Described("nobody");
     "Programs (told as those of `deny_processes`) and users (by name or number) for whom `stat` makes the billed call and shows the exact size, while it stays free for everybody else. A text that is both a program's and a user's name means both."
 

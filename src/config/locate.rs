@@ -1,6 +1,6 @@
 //! Finds and reads the configuration file. The only file here, besides that of secrets, that reads the disk.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -34,17 +34,24 @@ pub fn find(named: Option<&Path>, places: &[PathBuf], host: &Host) -> Result<Opt
     Ok(None)
 }
 
+/// Whether a file may be followed, by what is known of it.
+fn trusted(path: &Path, metadata: io::Result<Metadata>, euid: u32) -> Result<(), ConfigError> {
+    let metadata = metadata.map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    trust::check(path, &metadata, euid).map_err(|distrust| {
+        let Distrust { path: where_it_fails, problem, remedy } = distrust;
+        ConfigError::Untrusted { file: path.to_owned(), path: where_it_fails, problem, remedy }
+    })
+}
+
 fn read(path: PathBuf, euid: u32) -> Result<ConfigFile, ConfigError> {
     let mut text = String::new();
-    let opened = File::open(&path).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
-    let (file, metadata) = match opened {
-        Ok(opened) => opened,
+    // Before it is opened, too: opening another user's pipe would wait for that user.
+    trusted(&path, path.metadata(), euid)?;
+    let file = match File::open(&path) {
+        Ok(file) => file,
         Err(source) => return Err(ConfigError::Unreadable { path, source }),
     };
-    if let Err(distrust) = trust::check(&path, &metadata, euid) {
-        let Distrust { path: where_it_fails, problem, remedy } = distrust;
-        return Err(ConfigError::Untrusted { file: path, path: where_it_fails, problem, remedy });
-    }
+    trusted(&path, file.metadata(), euid)?;
     let result = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
     match result {
         Ok(read) if read as u64 > FILE_BYTES_MAX => {
@@ -59,6 +66,18 @@ fn read(path: PathBuf, euid: u32) -> Result<ConfigFile, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_of_another_user_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("config.toml");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        // Root is trusted by everybody.
+        let us = rustix::process::geteuid().as_raw();
+        let euid =
+            if us == 0 { std::os::unix::fs::chown(&pipe, Some(12_345), None).map(|()| 0).unwrap() } else { us + 1 };
+        assert!(matches!(read(pipe, euid), Err(ConfigError::Untrusted { .. })));
+    }
 
     #[test]
     fn the_first_place_that_exists_is_read() {

@@ -274,6 +274,7 @@ impl Resolver<'_> {
             dir_mode: self.required(&keys::DIR_MODE)?,
             file_mode: self.required(&keys::FILE_MODE)?,
             deny_processes: self.required(&keys::DENY_PROCESSES)?,
+            file_managers: self.required(&keys::FILE_MANAGERS)?,
             resolve_on_stat_for: self.optional(&keys::RESOLVE_ON_STAT_FOR)?.unwrap_or_default(),
             also: self.also()?,
         })

@@ -117,8 +117,10 @@ pub struct MountConfig {
     /// Permission bits, none of them for writing.
     pub dir_mode: u16,
     pub file_mode: u16,
-    /// Patterns for `/proc/PID/comm`; `*` and `?` stand for other characters.
+    /// Patterns for names of programs that cause no billed call; `*` and `?` stand for other characters.
     pub deny_processes: Vec<String>,
+    /// The same for programs that cause no billed call by a document.
+    pub file_managers: Vec<String>,
     /// Programs, as `deny_processes` names them, and users by name or number, for whom `stat` resolves.
     pub resolve_on_stat_for: Vec<String>,
     /// Further places at which the tree is mounted.

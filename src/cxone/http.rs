@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-use super::weight;
+use super::{body, weight};
 use crate::base::Clock;
+use crate::cxone::reporting::mend;
 use crate::cxone::settings::{CallClass, CallTimes};
 use crate::cxone::tally::Tally;
 use crate::cxone::{address, text};
@@ -110,17 +111,19 @@ impl Http {
     /// Sends the request and reads the whole answer, whatever its status, within the call's time.
     pub async fn send(&self, call: Call, request: RequestBuilder) -> Result<Answer, ApiError> {
         let id = self.correlation_id();
-        let request =
-            request.header(ACCEPT, "application/json").header(CORRELATION_ID, &id).build().map_err(|error| {
-                ApiError::new(ApiErrorKind::Configuration, format!("{}: the request cannot be written", call.operation))
-                    .with_source(error.without_url())
-            })?;
+        // Where nothing is said of encodings, every one is allowed.
+        let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
+        let request = request.header(CORRELATION_ID, &id).build().map_err(|error| {
+            ApiError::new(ApiErrorKind::Configuration, format!("{}: the request cannot be written", call.operation))
+                .with_source(error.without_url())
+        })?;
         let url = request.url().clone();
         let host = address::host_and_port(&url);
         let exchange = async {
             let response =
                 self.client_for(&url)?.execute(request).await.map_err(|error| cut_off(call, &host, error))?;
-            self.read(call, &url, &host, response).await
+            let answer = self.read(call, &url, &host, response).await?;
+            if body::is_dressed(&answer.body) { self.undress(answer).await } else { Ok(answer) }
         };
         let within = self.times.of(call.class);
         let outcome = match tokio::time::timeout(within, exchange).await {
@@ -172,17 +175,15 @@ impl Http {
             body: Vec::new(),
             room: None,
         };
-        let too_large =
-            |answer: &Answer| answer.bad(&format!("the answer is larger than {} bytes", call.body_max)).too_large();
         if status.is_success() && response.content_length().is_some_and(|length| length > call.body_max as u64) {
-            return Err(too_large(&answer));
+            return Err(answer.too_large());
         }
         loop {
             match response.chunk().await {
                 Ok(None) => return Ok(answer),
                 Ok(Some(chunk)) if status.is_success() => {
                     if answer.body.len() + chunk.len() > call.body_max {
-                        return Err(too_large(&answer));
+                        return Err(answer.too_large());
                     }
                     if answer.room.is_none() && answer.body.len() + chunk.len() > SMALL_BODY_BYTES {
                         answer.room = Some(self.room_for_a_large_body().await?);
@@ -200,6 +201,22 @@ impl Http {
                 Err(_) if !status.is_success() => return Ok(answer),
                 Err(error) => return Err(cut_off(call, host, error).with_status(status.as_u16())),
             }
+        }
+    }
+
+    /// The same answer with a body in UTF-8.
+    async fn undress(&self, mut answer: Answer) -> Result<Answer, ApiError> {
+        if answer.room.is_none() {
+            answer.room = Some(self.room_for_a_large_body().await?);
+        }
+        let (dressed, bytes_max) = (std::mem::take(&mut answer.body), answer.call.body_max);
+        match tokio::task::spawn_blocking(move || body::plain(dressed, bytes_max)).await {
+            Ok(Ok(plain)) => {
+                answer.body = plain;
+                Ok(answer)
+            }
+            Ok(Err(body::TooLarge)) => Err(answer.too_large()),
+            Err(_) => Err(ApiError::new(ApiErrorKind::Unavailable, "this client is shutting down")),
         }
     }
 
@@ -295,7 +312,9 @@ impl Answer {
         if weight::bytes_parsed(body) > PARSED_BYTES_MAX {
             return Err(self.bad("the answer holds too many values").too_large());
         }
-        serde_json::from_slice(body).map_err(|error| {
+        // What is almost JSON was paid for as well.
+        let parsed = serde_json::from_slice(body);
+        parsed.or_else(|error| serde_json::from_str(&mend::mend(body)).map_err(|_| error)).map_err(|error| {
             let sent = if self.content_type.is_empty() { "something" } else { &self.content_type };
             self.bad(&format!("sent {}, which is not JSON", text::safe(sent))).with_source(error)
         })
@@ -333,6 +352,10 @@ impl Answer {
     /// Where a redirect points, resolved against the URL that was asked.
     pub fn redirect_target(&self) -> Option<Url> {
         self.url.join(self.location.as_deref()?).ok()
+    }
+
+    fn too_large(&self) -> ApiError {
+        self.bad(&format!("the answer is larger than {} bytes", self.call.body_max)).too_large()
     }
 
     /// An answer that makes no sense. `why` must be free of the body's content.

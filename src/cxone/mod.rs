@@ -6,7 +6,7 @@
 //! | module | what it decides or does |
 //! | --- | --- |
 //! | `address` | which URLs may be talked to at all |
-//! | `http` | one bounded exchange; `text` what of the server's words may be repeated |
+//! | `http` | one bounded exchange; `body` its bytes as UTF-8, `text` what of the server's words may be repeated |
 //! | `login`, `jwt` | one login, by access key or by password grant |
 //! | `endpoints` | discovery and overrides → where the APIs are |
 //! | `auth` | the session: one login for all who need one |
@@ -21,6 +21,7 @@
 
 mod address;
 pub mod auth;
+mod body;
 mod client;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;

@@ -7,6 +7,7 @@ mod doors;
 mod lister;
 mod login;
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +18,7 @@ use super::keeping::{Keeper, Live};
 use super::plan::Plan;
 use super::report::{DoorView, Report};
 use crate::base::failure::{Cause, Failure};
-use crate::base::{Clock, SystemClock, user_words};
+use crate::base::{Clock, SystemClock};
 use crate::catalog::{Catalog, CatalogError, CatalogSettings, Indexer};
 use crate::config::Config;
 use crate::cxone::Tenant;
@@ -26,15 +27,16 @@ use crate::daemon::binding::Bindings;
 use crate::daemon::keeping::{self, Books};
 use crate::daemon::secret_files::SecretFiles;
 use crate::daemon::settings::{
-    also_settings, media_reach, media_settings, rate, resolve_limits, tenant_settings, tree_settings,
+    also_settings, guarded, media_reach, media_settings, rate, resolve_limits, tenant_settings, tree_settings,
 };
 use crate::media::{Media, MediaError, MediaSettings};
 use crate::net::{Breaker, Limiter};
 use crate::ops::Trimmer;
+use crate::ops::certificate;
 use crate::ops::control::{self, Controlled as _};
 use crate::ops::keeping::Keeping;
 use crate::ops::metrics;
-use crate::tree::{self, Parts, ProgramPatterns, Resolver, Tree};
+use crate::tree::{self, Parts, Resolver, Tree};
 use doors::Door;
 pub use doors::source;
 use lister::{ReportingProbe, TenantLister};
@@ -138,6 +140,18 @@ fn open_media(
     Ok(media)
 }
 
+/// Erasures that were killed: nobody but who asked for them knows the numbers.
+fn warn_of_unfinished(state_dir: &Path) {
+    for begun in certificate::unfinished(state_dir).unwrap_or_default() {
+        tracing::warn!(
+            certificate = begun.certificate,
+            "the erasure {} that was begun on {} did not end: repeat its cxonefs cache purge, which goes on with it and prints its certificate",
+            begun.certificate,
+            begun.begun_at
+        );
+    }
+}
+
 /// The last step: trees and kernels.
 #[expect(clippy::needless_pass_by_value, reason = "the parts are given away: each door gets its own handles of them")]
 fn attach(
@@ -169,6 +183,7 @@ fn attach(
     let listener = plan.metrics.map(metrics::Listener::bind).transpose();
     let listener = listener.map_err(|error| metrics_failure(plan, error))?;
     keeping::apply_holds(&catalog, &media).map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
+    warn_of_unfinished(&config.state.dir);
     media.start_ageing();
     let parts = Parts {
         catalog: catalog.clone(),
@@ -271,19 +286,7 @@ fn members(report: Arc<Report>, door: &Door, config: &Config) -> Option<control:
     }
     let owner = rustix::process::geteuid().as_raw();
     let access = control::Access { owner, uid: mount.uid, gid: mount.gid, dir_mode: mount.dir_mode };
-    match control::serve_members(door.mounted.path(), report, access) {
-        Ok(members) => Some(members),
-        Err(error) => {
-            let error = crate::base::chain(&error);
-            tracing::warn!(
-                error,
-                "the door for other users of {} could not be opened ({error}): cxonefs status, warm and ledger work for {} alone",
-                door.mounted.path().display(),
-                user_words(owner)
-            );
-            None
-        }
-    }
+    Some(control::serve_members(door.mounted.path(), report, access))
 }
 
 /// A place at which the tree is mounted, and the sockets by which it is asked.
@@ -344,7 +347,7 @@ impl Served for ServedMount {
 
     fn reconfigure(&self, config: &Config, changed: Option<String>) {
         for ServedDoor { door, .. } in &self.doors {
-            door.kernel.tree().set_scanners(ProgramPatterns::new(&config.mount.deny_processes));
+            door.kernel.tree().set_guarded(guarded(&config.mount));
         }
         let resolver = self.report.door.tree().resolver();
         resolver.set_limits(resolve_limits(&config.limits));

@@ -104,8 +104,8 @@ impl Keeping for Keeper {
     ) -> Result<PurgeReport, String> {
         let _one_at_a_time = self.exclusively();
         let log = if request.dry_run { None } else { self.log()? };
-        if let (Books::Closed(_), Some(log)) = (&self.audit, &log) {
-            log.note(record("purge", request, "begun"));
+        if !request.dry_run {
+            self.begun(log.as_deref(), purge_record("purge", request))?;
         }
         let purged = match &request.what {
             What::Media => self.purge_media(request.dry_run, progress),
@@ -118,8 +118,7 @@ impl Keeping for Keeper {
                 Ok(_) => "held",
                 Err(_) => "failed",
             };
-            log.note(record("purged", request, outcome));
-            log.flush();
+            ended(log, purge_record("purged", request), outcome);
         }
         let mut report = purged?;
         report.dry_run = request.dry_run;
@@ -180,6 +179,25 @@ impl Keeper {
         }
     }
 
+    /// Puts on record what is about to be done, where no mount does that. Refuses it where it must be on record and cannot.
+    fn begun(&self, log: Option<&AuditLog>, record: AuditRecord) -> Result<(), String> {
+        let Books::Closed(config) = &self.audit else { return Ok(()) };
+        match log {
+            Some(log) => {
+                log.note(AuditRecord { outcome: Some("begun".into()), ..record });
+                log.flush();
+                log.check().map_err(|error| {
+                    format!("nothing was done: {error}; free some space, or repair {}", self.state_dir.display())
+                })
+            }
+            None if config.required => Err(format!(
+                "nothing was done: audit.required is set, and there is no state in {} in which it could be put on record; mount once, and ask the mount",
+                self.state_dir.display()
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Lines of the audit log that say something of those who are meant.
     fn audit_lines(&self, meant: &Meant) -> Result<u64, String> {
         let count = match &self.audit {
@@ -227,19 +245,25 @@ fn or_none<T: Default>(found: io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// A line of the audit log; names nobody who is erased.
-fn record(event: &'static str, request: &PurgeRequest, outcome: &'static str) -> AuditRecord {
+/// Puts on record what came of it; on disk when this returns.
+fn ended(log: &AuditLog, record: AuditRecord, outcome: &'static str) {
+    log.note(AuditRecord { outcome: Some(outcome.into()), ..record });
+    log.flush();
+}
+
+/// A line of the audit log about what this process does.
+fn record(event: &'static str) -> AuditRecord {
+    AuditRecord { actor: Some(crate::daemon::audit::ourselves()), ..AuditRecord::new(event, SystemClock.now()) }
+}
+
+/// The same about a purge; names nobody who is erased.
+fn purge_record(event: &'static str, request: &PurgeRequest) -> AuditRecord {
     let what = match &request.what {
         What::Media => "media",
         What::Contacts(_) => "contacts",
         What::All => "all",
     };
-    AuditRecord {
-        actor: Some(books::ourselves()),
-        detail: Some(what.to_owned()),
-        outcome: Some(outcome.into()),
-        ..AuditRecord::new(event, SystemClock.now())
-    }
+    AuditRecord { detail: Some(what.to_owned()), ..record(event) }
 }
 
 /// The keys of every recording that an interaction can have.

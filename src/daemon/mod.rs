@@ -128,9 +128,9 @@ async fn reload_into(plan: &mut Plan, served: &dyn Served) {
     match read.unwrap_or_else(|error| Err(Failure::failed(error))) {
         Ok(config) => {
             let changes = reload::changes(&plan.config, &config);
-            reload::log(&changes);
             let is_new_secret =
                 plan.config.tenant.access_key_secret.expose_secret() != config.tenant.access_key_secret.expose_secret();
+            reload::log(&changes, is_new_secret);
             served.reconfigure(&config, reload::named(&changes, is_new_secret));
             plan.config = config;
         }
@@ -153,7 +153,7 @@ async fn take_down(served: &mut dyn Served, signals: &mut Signals) -> Result<(),
     tokio::select! {
         () = served.ended() => {}
         () = tokio::time::sleep(OPEN_FILES_WITHIN) => {
-            tracing::warn!("files were still open when the mount ended: their readers get errors from now on");
+            tracing::warn!("files were still open when the mount ended: what the kernel has not read of them by now cannot be read any more");
         }
         name = signals.next() => tracing::warn!(signal = name, "a second signal ({name}) ended the daemon at once: readers of open files get errors from now on"),
     }

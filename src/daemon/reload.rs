@@ -53,7 +53,7 @@ pub fn changes(before: &Config, after: &Config) -> Vec<Change> {
     }
     compare!(true: limits.playback_requests, limits.playback_window, limits.daily_budget,
         limits.daily_budget_per_user, limits.patience,
-        mount.deny_processes, tenant.access_key_id);
+        mount.deny_processes, mount.file_managers, tenant.access_key_id);
     compare!(false: tenant.issuer, tenant.area, tenant.auth_endpoint, tenant.api_endpoint,
         tenant.playback_endpoint, tenant.media_hosts, tenant.login_hosts, tenant.ca_file, media.ca_file, tenant.reporting_version, tree.since, tree.timezone, tree.media_types, tree.refresh,
         mount.resolve_on, mount.resolve_on_stat_for, mount.allow_other, mount.passthrough, mount.uid, mount.gid, mount.dir_mode, mount.file_mode,
@@ -70,8 +70,12 @@ pub fn named(changes: &[Change], is_new_secret: bool) -> Option<String> {
 }
 
 /// Says what changed.
-pub fn log(changes: &[Change]) {
-    if changes.is_empty() {
+pub fn log(changes: &[Change], is_new_secret: bool) {
+    if is_new_secret {
+        tracing::info!(
+            "the configuration was read again: the access key's secret is another one; the next login uses it"
+        );
+    } else if changes.is_empty() {
         tracing::info!("the configuration was read again: nothing changed");
     }
     for Change { key, before, after, holds } in changes {

@@ -352,6 +352,7 @@ impl Report {
             used: limiter.used,
             waiting: Waiting { open, stat, list, warm },
             held_by: limiter.held_by.map(|why| why.words().to_owned()),
+            held_for_s: limiter.held_for.map(|wait| wait.as_secs_f64()),
             paused_for_s: limiter.paused_for.as_secs_f64(),
             refused: limiter.refused,
         }

@@ -6,7 +6,7 @@ use crate::cxone::{CallTimes, ClientCredentials, Credentials, TenantSettings, is
 use crate::fuse::Ownership;
 use crate::media::{MediaReach, MediaSettings};
 use crate::net::LimiterSettings;
-use crate::tree::{Callers, DailyBudget, ProgramPatterns, ResolveLimits, TreeSettings};
+use crate::tree::{Callers, DailyBudget, GuardedPrograms, ProgramPatterns, ResolveLimits, TreeSettings};
 use std::path::Path;
 
 /// The rate of billed calls.
@@ -24,6 +24,14 @@ pub fn resolve_limits(limits: &LimitsConfig) -> ResolveLimits {
     }
 }
 
+/// Programs that cause no billed call, or none by a document.
+pub fn guarded(mount: &MountConfig) -> GuardedPrograms {
+    GuardedPrograms {
+        scanners: ProgramPatterns::new(&mount.deny_processes),
+        file_managers: ProgramPatterns::new(&mount.file_managers),
+    }
+}
+
 /// What the tree is told that is mounted at `door`.
 pub fn tree_settings(config: &Config, door: &Path) -> TreeSettings {
     let mount = &config.mount;
@@ -35,7 +43,7 @@ pub fn tree_settings(config: &Config, door: &Path) -> TreeSettings {
         resolve_on: mount.resolve_on,
         // What the profile for backups sets, and nobody sets for anything else.
         anticipate: mount.resolve_on == ResolveOn::List && config.limits.patience.is_none(),
-        scanners: ProgramPatterns::new(&mount.deny_processes),
+        guarded: guarded(mount),
         exact_for: Callers::new(&mount.resolve_on_stat_for, accounts::user_id),
         deadline: config.limits.deadline,
     }
@@ -114,5 +122,85 @@ mod tests {
         assert!(settings.credentials.client.is_none());
         assert!(!format!("{settings:?}").contains("hunter2"));
         assert_eq!(media_settings(&config.cache, &config.limits).cache_size, 10 << 30);
+    }
+
+    /// What the kernel calls the programs of a desktop, as measured, and what must not be among them.
+    #[test]
+    fn the_default_lists_know_a_desktop() {
+        let guarded = guarded(&testing::config(&[]).mount);
+        let (scans, manages) =
+            (|comm| guarded.scanners.matches_comm(comm), |comm| guarded.file_managers.matches_comm(comm));
+        for comm in [
+            "totem-video-thu",
+            "clamscan",
+            "wdavdaemon",
+            "falcon-sensor",
+            "recollindex",
+            "ffmpegthumbnai",
+            "ffmpegthumbnail",
+            "gnome-thumbnail",
+            "evince-thumbnai",
+            "gdk-pixbuf-thum",
+            "gst-video-thumb",
+            "tumblerd",
+            "kioslave5",
+            "kioworker",
+            "tracker-extract",
+            "tracker-miner-f",
+            "localsearch-3",
+            "localsearch-ext",
+            "baloo_file_extr",
+            "baloo_file",
+            "mlocate",
+            "updatedb.plocat",
+            "thumbnail.so",
+            "falcon-sensor-b",
+            "clamd",
+            "atril-thumbnail",
+            "xreader-thumbna",
+            "clamdscan",
+        ] {
+            assert!(scans(comm), "{comm}");
+        }
+        for comm in [
+            "gio",
+            "nautilus",
+            "org.gnome.Nauti",
+            "Thunar",
+            "thunar",
+            "pcmanfm",
+            "pcmanfm-qt",
+            "nemo",
+            "nemo-desktop",
+            "caja",
+            "dolphin",
+            "xdg-desktop-por",
+            "konqueror",
+            "krusader",
+            "plasmashell",
+            "io.elementary.f",
+            "dde-file-manage",
+            "xfdesktop",
+            "gvfsd",
+        ] {
+            assert!(manages(comm) && !scans(comm), "{comm}");
+        }
+        for comm in [
+            "cat",
+            "jq",
+            "grep",
+            "mpv",
+            "totem",
+            "vlc",
+            "ffmpeg",
+            "restic",
+            "rsync",
+            "gedit",
+            "python3",
+            "smbd",
+            "libreoffice-wri",
+        ] {
+            assert!(!manages(comm) && !scans(comm), "{comm}");
+        }
     }
 }

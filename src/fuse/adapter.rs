@@ -20,6 +20,7 @@ use crate::fuse::attributes::Attr;
 use crate::fuse::door::{Door, Found, Opened, ROOT_INO};
 use crate::fuse::notices::KernelView;
 use crate::fuse::passthrough::{Mode, Modes};
+use crate::fuse::process::keeps_atime;
 use crate::fuse::told::{Caller, Shown, Verdict};
 use crate::media::Passthrough;
 use crate::tree::{ErrorKind, Principal, TreeError};
@@ -265,6 +266,7 @@ impl Filesystem for Adapter {
         let asked = Asked::new("open", ino.0, request);
         let (door, principal, prepare) = (self.door.clone(), asked.principal.clone(), self.modes.may_work());
         let kernel = Arc::clone(&self.kernel);
+        let keeps_atime = keeps_atime(flags.0);
         let only_tries = flags.0 & libc::O_NONBLOCK != 0;
         let future = async move {
             let answer = async |opened: Opened| {
@@ -275,7 +277,7 @@ impl Filesystem for Adapter {
                 let caller = Caller { thread: from.0, process, arrival: from.1, only_tries, now: Instant::now() };
                 sized(&kernel, &door, ino.0, &caller, opened)
             };
-            door.open_as(ino.0, &principal, answer).await
+            door.open_as(ino.0, keeps_atime, &principal, answer).await
         };
         let (door, modes) = (self.door.clone(), self.modes.clone());
         answer(&self.runtime, &self.door, asked, future, move |result| match result {

@@ -118,9 +118,10 @@ fn report(door: &Door, asked: &Asked, error: &TreeError) -> Errno {
         ErrorKind::NotFound | ErrorKind::NoAttribute | ErrorKind::NotADirectory => {
             tracing::trace!(operation, ino, unique, %error, "not there");
         }
-        // The first one of a budget has its line; so has what is in the way when it is met first, and an outage.
+        // The first one of a budget has its line; so has what is in the way when it is met first, an outage, and a program that
+        // may not cause a call.
         kind @ (ErrorKind::Interrupted | ErrorKind::BudgetSpent) => quietly(door, asked, kind, error),
-        kind if error.is_hindered() || error.is_outage() => quietly(door, asked, kind, error),
+        kind if error.is_hindered() || error.is_outage() || error.is_told() => quietly(door, asked, kind, error),
         kind => {
             let (subject, cause) = (door.subject_of(ino), chain(error));
             tracing::error!(

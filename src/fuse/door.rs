@@ -55,7 +55,7 @@ pub struct Door {
     pub(super) tree: Arc<Tree>,
     ownership: Ownership,
     pub(super) inodes: InodeTable,
-    files: Handles<File>,
+    files: Arc<Handles<File>>,
     listings: Arc<Listings>,
     absent: Arc<Absent>,
     /// The kernel, to be told what it must drop.
@@ -71,15 +71,21 @@ impl Door {
     /// A door whose kernel is told by `kernel` what it must drop.
     pub fn new(tree: Arc<Tree>, ownership: Ownership, kernel: Arc<dyn Observer>, meters: Arc<Meters>) -> Door {
         let (absent, listings) = (Arc::new(Absent::new()), Arc::new(Listings::new()));
-        let kept =
-            Kept { kernel, absent: Arc::clone(&absent), listings: Arc::clone(&listings), meters: Arc::clone(&meters) };
+        let files = Arc::new(Handles::new());
+        let kept = Kept {
+            kernel,
+            absent: Arc::clone(&absent),
+            listings: Arc::clone(&listings),
+            files: Arc::clone(&files),
+            meters: Arc::clone(&meters),
+        };
         let kernel: Arc<dyn Observer> = Arc::new(kept);
         tree.observers().add(Arc::clone(&kernel));
         Door {
             tree,
             ownership,
             inodes: InodeTable::new(),
-            files: Handles::new(),
+            files,
             listings,
             absent,
             kernel,
@@ -212,13 +218,14 @@ impl Door {
 
     /// Opens a file.
     pub async fn open(&self, ino: u64, principal: &Principal) -> Result<Opened, TreeError> {
-        self.open_as(ino, principal, async |opened| Ok(opened)).await
+        self.open_as(ino, false, principal, async |opened| Ok(opened)).await
     }
 
     /// The same, where the kernel may not be given what was opened: the audit log says what came of `answer`. What is not on record is closed again.
     pub async fn open_as<T, F: Future<Output = Result<T, TreeError>>>(
         &self,
         ino: u64,
+        keeps_atime: bool,
         principal: &Principal,
         answer: impl FnOnce(Opened) -> F,
     ) -> Result<T, TreeError> {
@@ -229,7 +236,7 @@ impl Door {
             handle.store(opened.handle, Ordering::Relaxed);
             answer(opened)
         };
-        let answered = self.tree.open_as(self.node(ino)?, principal, opened).await;
+        let answered = self.tree.open_as(self.node(ino)?, keeps_atime, principal, opened).await;
         if answered.is_err() {
             self.release(handle.into_inner());
         }

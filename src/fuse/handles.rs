@@ -33,6 +33,20 @@ impl<T> Handles<T> {
         self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&handle)
     }
 
+    /// Puts another item behind each handle for whose item `f` gives one.
+    pub fn replace(&self, f: impl Fn(&T) -> Option<T>) {
+        let mut replaced = Vec::new();
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        for item in open.values_mut() {
+            if let Some(other) = f(item) {
+                replaced.push(std::mem::replace(item, Arc::new(other)));
+            }
+        }
+        drop(open);
+        // Closing a file may take its time.
+        drop(replaced);
+    }
+
     /// How many are open.
     pub fn count(&self) -> usize {
         self.open.read().unwrap_or_else(PoisonError::into_inner).len()

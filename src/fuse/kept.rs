@@ -1,20 +1,22 @@
 //! What one door keeps of what it showed: the names that the kernel was told are absent, which are dropped with the directory that changes;
-//! listings that are being read; and the slowest requests.
+//! listings that are being read; open files; and the slowest requests.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::fuse::absent::Absent;
+use crate::fuse::handles::Handles;
 use crate::fuse::listings::Listings;
 use crate::fuse::meters::Meters;
-use crate::tree::{Erased, Observer};
+use crate::tree::{Erased, File, Observer};
 
 /// Tells the kernel.
 pub struct Kept {
     pub kernel: Arc<dyn Observer>,
     pub absent: Arc<Absent>,
     pub listings: Arc<Listings>,
+    pub files: Arc<Handles<File>>,
     pub meters: Arc<Meters>,
 }
 
@@ -39,6 +41,14 @@ impl Observer for Kept {
     fn erased(&self, what: Erased<'_>) {
         self.meters.forget(what);
         self.listings.forget_all();
+        self.files.replace(|file| {
+            let master = file.master()?;
+            let goes = match what {
+                Erased::These(masters) => masters.contains(&master),
+                Erased::Everything => true,
+            };
+            goes.then(File::erased)
+        });
         self.kernel.erased(what);
     }
 

@@ -7,7 +7,7 @@
 //! memory of the process, whose lock may be held by a thread that waits for us.
 
 #[cfg(target_os = "linux")]
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::sync::{Once, OnceLock};
 
 use async_trait::async_trait;
@@ -67,6 +67,11 @@ impl Origin for Process {
     async fn argv0(&self) -> Option<String> {
         let tid = self.tid;
         tokio::task::spawn_blocking(move || argv0(tid)).await.ok().flatten()
+    }
+
+    async fn has_loaded(&self, part: &'static str) -> bool {
+        let tid = self.tid;
+        tokio::task::spawn_blocking(move || maps(tid, part)).await.unwrap_or(false)
     }
 
     fn presence(&self) -> Presence {
@@ -152,6 +157,22 @@ fn argv0(tid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(word).into_owned())
 }
 
+/// Whether a file whose path holds `part` is mapped. Waits for the process's memory.
+#[cfg(target_os = "linux")]
+fn maps(tid: u32, part: &str) -> bool {
+    let Ok(file) = std::fs::File::open(format!("/proc/{tid}/maps")) else { return false };
+    std::io::BufReader::new(file)
+        .split(b'\n')
+        .map_while(Result::ok)
+        .any(|line| String::from_utf8_lossy(&line).contains(part))
+}
+
+/// Whether an open asks for the file's access time to be left alone.
+#[cfg(target_os = "linux")]
+pub fn keeps_atime(flags: i32) -> bool {
+    flags & libc::O_NOATIME != 0
+}
+
 #[cfg(target_os = "linux")]
 fn status(tid: u32) -> Option<String> {
     std::fs::read_to_string(format!("/proc/{tid}/status")).ok()
@@ -199,6 +220,14 @@ mod elsewhere {
         None
     }
 
+    pub fn maps(_pid: u32, _part: &str) -> bool {
+        false
+    }
+
+    pub fn keeps_atime(_flags: i32) -> bool {
+        false
+    }
+
     pub fn status(_pid: u32) -> Option<String> {
         None
     }
@@ -208,7 +237,9 @@ mod elsewhere {
     }
 }
 #[cfg(not(target_os = "linux"))]
-use elsewhere::{argv0, executable, number_in, started, status};
+pub use elsewhere::keeps_atime;
+#[cfg(not(target_os = "linux"))]
+use elsewhere::{argv0, executable, maps, number_in, started, status};
 
 /// A field of `/proc/TID/status`.
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
@@ -290,6 +321,7 @@ mod tests {
         assert_eq!(Some(program.comm), name_of(std::process::id()));
         let exe = std::env::current_exe().unwrap();
         assert_eq!(program.exe.as_deref(), exe.to_str());
+        assert!(maps(std::process::id(), exe.to_str().unwrap()) && !maps(std::process::id(), "/libgio-2.0.so"));
         assert!(is_main_thread(std::process::id()) && !is_main_thread(u32::MAX));
     }
 

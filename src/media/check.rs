@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::header::{self, HeaderMap};
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 
 use super::error::StorageRefusal;
 use super::geometry::MAX_RECORDING_BYTES;
@@ -187,7 +187,7 @@ fn is_page(headers: &HeaderMap) -> bool {
 #[must_use]
 pub fn validator(headers: &HeaderMap) -> String {
     let value = text(headers, &header::ETAG).or_else(|| text(headers, &header::LAST_MODIFIED)).unwrap_or("").trim();
-    if value.len() > VALIDATOR_LEN_MAX { hex(&Sha256::digest(value.as_bytes())) } else { value.to_owned() }
+    if value.len() > VALIDATOR_LEN_MAX { hex(digest(&SHA256, value.as_bytes()).as_ref()) } else { value.to_owned() }
 }
 
 /// The host's clock.

@@ -7,3 +7,8 @@ pub use std::sync::{Mutex, MutexGuard};
 pub use tokio::runtime::Handle as Runtime;
 pub use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 pub use tokio::time::timeout;
+
+/// Whether a task never ran, because the program ended before.
+pub fn never_ran(error: &tokio::task::JoinError) -> bool {
+    error.is_cancelled()
+}

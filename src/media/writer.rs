@@ -12,7 +12,7 @@ use super::assemble::Pieces;
 use super::engine::Engine;
 use super::recording::{Progress, Recording};
 use super::settings::WRITE_BATCH_BLOCKS;
-use super::sync::{JoinHandle, spawn_blocking, yield_now};
+use super::sync::{JoinHandle, never_ran, spawn_blocking, yield_now};
 
 /// Writes blocks on a blocking thread while the next ones arrive: one batch at a time, of what came meanwhile.
 pub struct Writer {
@@ -118,6 +118,8 @@ impl Writer {
     async fn written(&mut self) {
         if let Some(running) = self.running.take()
             && let Err(error) = running.await
+            // Where the program ends before it was begun, nobody misses it.
+            && !never_ran(&error)
         {
             tracing::error!(%error, "internal error: the cache could not be written to: {error}; please report it");
         }

@@ -2,7 +2,8 @@
 //! the file, or turns it over, notices nothing.
 //!
 //! An audit line keeps when, who and what came of it, and loses path and number. A line of another log that names the interaction goes as a
-//! whole. Knows no catalog: numbers come as text.
+//! whole. A number names an interaction only where contacts are named: a line of another person stays whose process, time or size happens to be the
+//! same number. Knows no catalog: numbers come as text.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader};
@@ -26,14 +27,78 @@ pub enum Meant {
     All,
 }
 
+/// Words of log lines behind which a contact's number stands, as a field or in a sentence; compared without regard to case.
+const BEFORE_NUMBERS: [&[u8]; 8] =
+    [b"contact", b"contacts", b"master", b"masters", b"interaction", b"contactid", b"contact-id", b"acd-call-id"];
+/// So many digits have nothing else in a log but a contact's number.
+const TELLING_DIGITS: usize = 10;
+
 impl Meant {
-    /// Whether a text names one of them.
+    /// Whether a line of a log names one of them.
     pub(super) fn names(&self, line: &[u8]) -> bool {
-        match self {
-            Meant::All => true,
-            Meant::Numbers(numbers) => numbers.iter().any(|number| has_number(line, number.as_bytes())),
+        let Meant::Numbers(numbers) = self else { return true };
+        let mut there = numbers.iter().filter(|number| has_number(line, number.as_bytes(), |_, _| true)).peekable();
+        if there.peek().is_none() {
+            return false;
+        }
+        match audit_record(line) {
+            Some(record) => self.are_of(&record),
+            None => there.any(|number| has_number(line, number.as_bytes(), is_contact)),
         }
     }
+
+    /// Whether the fields of an audit line are of one of them.
+    pub(super) fn are_of(&self, fields: &Map<String, Value>) -> bool {
+        let Meant::Numbers(numbers) = self else { return true };
+        let is_one = |value: &Value| value.as_i64().is_some_and(|value| numbers.contains(&value.to_string()));
+        let leads_to_one =
+            |value: &Value| value.as_str().is_some_and(|path| numbers.iter().any(|number| leads_to(path, number)));
+        let each = |name: &str| match fields.get(name) {
+            Some(Value::Array(values)) => values.iter().collect::<Vec<_>>(),
+            other => other.into_iter().collect(),
+        };
+        ["master_contact", "contacts"].into_iter().flat_map(each).any(is_one)
+            || ["path", "paths"].into_iter().flat_map(each).any(leads_to_one)
+    }
+}
+
+/// Whether a path below the mount point leads to an interaction or into it: folders of interactions, the third from the top, and files that are
+/// named as they are end with the number.
+fn leads_to(path: &str, number: &str) -> bool {
+    let ends = |name: &str| {
+        let stem = name.split('.').next().unwrap_or_default();
+        stem.rsplit('_').next() == Some(number)
+    };
+    path.split('/').skip(2).any(ends)
+}
+
+/// Whether what stands before a number, or it is itself, says that it is a contact's.
+fn is_contact(before: &[u8], number: &[u8]) -> bool {
+    if number.len() >= TELLING_DIGITS {
+        return true;
+    }
+    // A folder or a file of an interaction; agents' folders are called otherwise.
+    if before.ends_with(b"_") {
+        return !before.ends_with(b"agent_");
+    }
+    let is_between = |byte: &u8| b" \"':=%[{(,".contains(byte);
+    let end = before.iter().rposition(|byte| !is_between(byte)).map_or(0, |last| last + 1);
+    let before = &before[..end];
+    BEFORE_NUMBERS.iter().any(|word| {
+        let start = before.len().checked_sub(word.len());
+        start.is_some_and(|start| before[start..].eq_ignore_ascii_case(word))
+    })
+}
+
+/// A text without a number that stands in it by itself.
+pub fn without(text: &str, number: &str, instead: &str) -> String {
+    let (mut rest, mut done) = (text, String::new());
+    while let Some(at) = find_number(rest.as_bytes(), number.as_bytes(), 0) {
+        done.push_str(&rest[..at]);
+        done.push_str(instead);
+        rest = &rest[at + number.len()..];
+    }
+    done + rest
 }
 
 /// A log file in `dir` named `name` and what it was turned over to, `name.1`, `name.2`, …; those that are there.
@@ -114,30 +179,44 @@ fn replacement(line: &[u8]) -> Vec<u8> {
 }
 
 fn audit_line(line: &[u8]) -> Option<Vec<u8>> {
-    let mut record: Map<String, Value> = serde_json::from_slice(line).ok()?;
-    if !record.contains_key("master_contact") {
-        return None;
-    }
+    let mut record = audit_record(line)?;
     record.insert(String::from("path"), Value::Null);
     record.insert(String::from("master_contact"), Value::Null);
     serde_json::to_vec(&record).ok()
 }
 
-/// Whether a number stands in a line by itself, and not as a part of a longer one.
-fn has_number(line: &[u8], number: &[u8]) -> bool {
-    if number.is_empty() {
-        return false;
-    }
-    let mut at = 0;
-    while let Some(found) = memmem::find(line.get(at..).unwrap_or_default(), number) {
-        let (start, end) = (at + found, at + found + number.len());
-        let digit = |index: Option<usize>| index.and_then(|index| line.get(index)).is_some_and(u8::is_ascii_digit);
-        if !digit(start.checked_sub(1)) && !digit(Some(end)) {
+/// The fields of a line of an audit log before the chain.
+fn audit_record(line: &[u8]) -> Option<Map<String, Value>> {
+    let record: Map<String, Value> = serde_json::from_slice(line).ok()?;
+    record.contains_key("master_contact").then_some(record)
+}
+
+/// Whether a number stands in a line by itself, not as a part of a longer one, at a place where it `counts` (given what stands before it).
+fn has_number(line: &[u8], number: &[u8], counts: impl Fn(&[u8], &[u8]) -> bool) -> bool {
+    let mut from = 0;
+    while let Some(at) = find_number(line, number, from) {
+        if counts(&line[..at], number) {
             return true;
         }
-        at = start + 1;
+        from = at + number.len();
     }
     false
+}
+
+/// Where a number stands by itself, from a place on.
+fn find_number(line: &[u8], number: &[u8], mut from: usize) -> Option<usize> {
+    if number.is_empty() {
+        return None;
+    }
+    while let Some(found) = memmem::find(line.get(from..).unwrap_or_default(), number) {
+        let (start, end) = (from + found, from + found + number.len());
+        let digit = |index: Option<usize>| index.and_then(|index| line.get(index)).is_some_and(u8::is_ascii_digit);
+        if !digit(start.checked_sub(1)) && !digit(Some(end)) {
+            return Some(start);
+        }
+        from = start + 1;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -174,6 +253,34 @@ mod tests {
         assert_eq!(now[4].trim_end(), now[0].trim_end());
         assert!(!text.contains("701000000122\"") && !text.contains("_701000000122/"));
         assert_eq!(redact(&path, &meant()).unwrap(), 0, "what is done is done");
+    }
+
+    #[test]
+    fn a_short_number_is_a_contacts_only_where_contacts_are_named() {
+        let meant = Meant::Numbers(vec![String::from("1523")]);
+        for line in [
+            "ERROR read of recording.mp4 of master contact 1523 failed with EIO for cat: cut master=1523 errno=5",
+            "ERROR x master=1523",
+            r#"{"level":"ERROR","master":"1523"}"#,
+            "WARN the answer for acd-call-id=1523 cannot be read",
+            "path=2026-11-02/agent_88/085931_call_in_1523/a.mp4",
+            r#"{"time":"t","uid":7,"path":"2026-11-02/A_88/085931_call_in_1523/x.mp4","master_contact":1523}"#,
+            r#"{"time":"t","uid":7,"path":"2026-11-02/A_88/085931_call_in_1523/x.mp4","master_contact":null}"#,
+        ] {
+            assert!(meant.names(line.as_bytes()), "{line}");
+        }
+        for line in [
+            "ERROR read failed uid=1523 pid=1523 errno=5 master=7",
+            "INFO 1523 bytes in 1523 ms at 2026-11-02T13:15:23.1523Z",
+            "INFO the day 2026-11-02 of agent 1523; agent_1523",
+            "ERROR x master=15230 contact 91523",
+            r#"{"time":"t","uid":1523,"pid":1523,"path":"2026-11-02/Keller_1523/152300_call_in_9/152300_call_in_9.mp4","master_contact":9}"#,
+            r#"{"time":"t","uid":7,"path":"1523/x/y_1523_z/a.mp4","master_contact":9}"#,
+        ] {
+            assert!(!meant.names(line.as_bytes()), "{line}");
+        }
+        assert_eq!(without("case 15, contact 5 of 5", "5", "X"), "case 15, contact X of X");
+        assert_eq!(without("5", "5", ""), "");
     }
 
     #[test]

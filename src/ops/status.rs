@@ -135,6 +135,9 @@ pub struct PlaybackStatus {
     /// calls are under way as the tenant is known to take at once). `null` if none waits.
     #[serde(default)]
     pub held_by: Option<String>,
+    /// How long the next of them waits at least; `null` where nobody knows.
+    #[serde(default)]
+    pub held_for_s: Option<f64>,
     /// How long a pause after throttling still lasts.
     pub paused_for_s: f64,
     /// Calls refused with 429 since it was mounted.
@@ -359,6 +362,7 @@ pub fn example() -> Status {
             used: 3,
             waiting: Waiting { open: 1, stat: 2, list: 3, warm: 4 },
             held_by: Some("slow start".into()),
+            held_for_s: Some(1.5),
             paused_for_s: 0.5,
             refused: 0,
         },

@@ -72,15 +72,22 @@ pub(super) fn to_the_second(at: Timestamp) -> Timestamp {
 
 type Cause = Arc<dyn Error + Send + Sync>;
 
+/// What the log has had a line about, so that a failed request needs none of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Outage,
+    Obstacle,
+    Program,
+}
+
 /// A failed request. Cloneable, because those who waited for the same billed call share its failure.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct TreeError {
     kind: ErrorKind,
     message: Arc<str>,
-    outage: bool,
     uncalled: bool,
-    hindered: bool,
+    said: Option<Said>,
     #[source]
     cause: Option<Cause>,
 }
@@ -88,7 +95,7 @@ pub struct TreeError {
 impl TreeError {
     /// An error without a cause below it.
     pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> TreeError {
-        TreeError { kind, message: message.into(), outage: false, uncalled: false, hindered: false, cause: None }
+        TreeError { kind, message: message.into(), uncalled: false, said: None, cause: None }
     }
 
     /// No such name, or no recording.
@@ -110,7 +117,7 @@ impl TreeError {
             ObstacleKind::Refused | ObstacleKind::Archived | ObstacleKind::Failed => ErrorKind::Io,
         };
         let message = format!("{}; not asked again before {}", obstacle.reason, to_the_second(obstacle.again_at));
-        TreeError { hindered: true, ..TreeError::new(kind, message) }
+        TreeError { said: Some(Said::Obstacle), ..TreeError::new(kind, message) }
     }
 
     /// The same with what caused it.
@@ -120,7 +127,17 @@ impl TreeError {
 
     /// Whether an obstacle is in the way, of which the log had a line when it was met first.
     pub fn is_hindered(&self) -> bool {
-        self.hindered
+        self.said == Some(Said::Obstacle)
+    }
+
+    /// The same, of whose program the log has been told.
+    pub(super) fn told(self) -> TreeError {
+        TreeError { said: Some(Said::Program), ..self }
+    }
+
+    /// Whether the log has been told of the program that is refused.
+    pub fn is_told(&self) -> bool {
+        self.said == Some(Said::Program)
     }
 
     fn because(kind: ErrorKind, message: &str, cause: Cause) -> TreeError {
@@ -128,7 +145,7 @@ impl TreeError {
     }
 
     fn during_outage(mut self, outage: bool) -> TreeError {
-        self.outage = outage;
+        self.said = outage.then_some(Said::Outage).or(self.said);
         self
     }
 
@@ -145,7 +162,7 @@ impl TreeError {
 
     /// Whether this is but one more consequence of an outage that the log has a line about.
     pub fn is_outage(&self) -> bool {
-        self.outage
+        self.said == Some(Said::Outage)
     }
 
     /// By what the tenant's operator finds the request that failed, if one was made.

@@ -169,9 +169,8 @@ mod tests {
 
     #[test]
     fn of_ten_thousand_interactions_at_most_one_in_a_thousand_is_larger_than_its_estimate() {
-        for seed in 0..20 {
-            let too_low = replay(seed);
-            assert!(too_low <= 10, "{too_low} with seed {seed}");
-        }
+        let too_low: Vec<u32> = (0..20).map(replay).collect();
+        println!("of 10,000 interactions larger than their estimate, by seed: {too_low:?}");
+        assert!(too_low.iter().all(|files| *files <= 10), "{too_low:?}");
     }
 }

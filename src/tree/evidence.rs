@@ -3,7 +3,7 @@
 //! A recording is hashed when somebody asks, or after it was closed and nothing is being fetched, by one task and never by a reader. What was
 //! missed (a restart, a full queue) is found by a look through the catalog.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use crate::catalog::{Catalog, CatalogError, Evidence, FileKind};
 use crate::media::{Media, Version};
 use crate::tree::Tree;
 use crate::tree::children::billed_children;
+use crate::tree::closed::Wanted;
 use crate::tree::error::{ErrorKind, TreeError};
 use crate::tree::node::Node;
 use crate::tree::resolve::recording_key;
@@ -22,42 +23,12 @@ use crate::tree::resolve::recording_key;
 /// Answered by name and not listed: it appears without the file changing.
 pub const SHA256: &str = "user.cxone.sha256";
 
-/// Recordings that may wait for being hashed; more are found by the next look.
-const WAITING_MAX: usize = 1024;
 /// A recording that was closed is hashed when nothing is fetched, and after this in any case: it may be evicted.
 const IDLE_WITHIN: Duration = Duration::from_secs(10);
 const IDLE_EVERY: Duration = Duration::from_millis(100);
 /// Between two looks for recordings that were missed, and before the first.
 const LOOK_EVERY: Duration = Duration::from_mins(15);
 const FIRST_LOOK_AFTER: Duration = Duration::from_secs(30);
-
-/// A version of a recording.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    pub master: MasterId,
-    pub recording: u8,
-    pub version: Version,
-}
-
-/// Recordings that were closed.
-pub struct Closed {
-    sender: mpsc::Sender<Wanted>,
-    receiver: Mutex<Option<mpsc::Receiver<Wanted>>>,
-}
-
-impl Closed {
-    /// None yet.
-    pub fn new() -> Closed {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        Closed { sender, receiver: Mutex::new(Some(receiver)) }
-    }
-
-    /// A recording was closed.
-    pub fn note(&self, wanted: Wanted) {
-        // A full queue is made good by the next look.
-        let _ = self.sender.try_send(wanted);
-    }
-}
 
 /// One line of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +135,7 @@ fn wanted(master: MasterId, kind: FileKind, size: Option<u64>, validator: &str) 
 
 /// Hashes recordings of this tree, and of those beside it, when there is time, until it is dropped. Once, within a runtime.
 pub fn start_hashing(tree: &Arc<Tree>) {
-    let receiver = tree.closed.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let receiver = tree.closed.take();
     if let Some(receiver) = receiver {
         tokio::spawn(keep_hashing(Arc::downgrade(tree), receiver));
     }

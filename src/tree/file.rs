@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::base::MasterId;
 use crate::media::{LinkSource, MediaError, Reader, VerifiedFile, Version};
 use crate::net::Priority;
 use crate::tree::Tree;
+use crate::tree::closed::Wanted;
 use crate::tree::error::TreeError;
-use crate::tree::evidence::Wanted;
 use crate::tree::node::Place;
 use crate::tree::principal::Principal;
 use crate::tree::resolve::Want;
@@ -25,8 +26,10 @@ pub struct File {
 
 enum Content {
     /// A document, as it was when opened.
-    Document(Bytes),
+    Document(Bytes, MasterId),
     Recording(OpenRecording),
+    /// What was open was erased: nothing of it is kept here.
+    Erased,
 }
 
 /// An open recording.
@@ -39,18 +42,33 @@ pub(super) struct OpenRecording {
 }
 
 impl File {
-    pub(super) fn document(bytes: Bytes, is_settled: bool) -> File {
-        File { size: bytes.len() as u64, content: Content::Document(bytes), is_settled }
+    pub(super) fn document(bytes: Bytes, master: MasterId, is_settled: bool) -> File {
+        File { size: bytes.len() as u64, content: Content::Document(bytes, master), is_settled }
     }
 
     pub(super) fn recording(recording: OpenRecording, size: u64, is_settled: bool) -> File {
         File { content: Content::Recording(recording), size, is_settled }
     }
 
+    /// What an open file becomes when its interaction is erased: every read fails. For front ends to put in its place, so that nothing of it is kept.
+    pub fn erased() -> File {
+        File { size: 0, content: Content::Erased, is_settled: false }
+    }
+
+    /// The interaction that it is about, unless that was erased.
+    pub fn master(&self) -> Option<MasterId> {
+        match &self.content {
+            Content::Document(_, master) => Some(*master),
+            Content::Recording(recording) => Some(recording.place.master),
+            Content::Erased => None,
+        }
+    }
+
     /// What tells this content of the file from another: equal only where every byte is (RFC 9110, a strong entity tag without its quotes).
     pub fn etag(&self) -> String {
         match &self.content {
-            Content::Document(bytes) => hex(bytes),
+            Content::Document(bytes, _) => hex(bytes),
+            Content::Erased => String::new(),
             Content::Recording(recording) => {
                 let Version { size, validator } = recording.reader.version();
                 let Place { master, .. } = recording.place;
@@ -62,7 +80,8 @@ impl File {
     /// Bytes from `offset` on; shorter than `len` only at the end.
     pub async fn read_at(&self, offset: u64, len: u32, principal: &Principal) -> Result<Bytes, TreeError> {
         match &self.content {
-            Content::Document(bytes) => Ok(slice(bytes, offset, len)),
+            Content::Document(bytes, _) => Ok(slice(bytes, offset, len)),
+            Content::Erased => Err(MediaError::Erased.into()),
             Content::Recording(recording) => recording.read_at(offset, len, principal).await,
         }
     }
@@ -71,7 +90,7 @@ impl File {
     pub fn version(&self) -> Option<&Version> {
         match &self.content {
             Content::Recording(recording) => Some(recording.reader.version()),
-            Content::Document(_) => None,
+            Content::Document(..) | Content::Erased => None,
         }
     }
 
@@ -87,7 +106,7 @@ impl File {
     pub fn verified_file(&self) -> Option<VerifiedFile> {
         match &self.content {
             Content::Recording(recording) => recording.reader.verified_file(),
-            Content::Document(_) => None,
+            Content::Document(..) | Content::Erased => None,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::tree::Tree;
 use crate::tree::observers::Erased;
 
 impl Tree {
-    /// Interactions were erased that stood at these places. Links to them are forgotten too.
+    /// Interactions were erased that stood at these places. Links to them are forgotten too, and what open files have of them.
     pub fn forget_interactions(&self, masters: &[MasterId], places: &[ErasedPlace]) {
         self.resolver().forget(masters);
         self.names.forget(masters);

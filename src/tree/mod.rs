@@ -9,6 +9,8 @@
 mod anticipate;
 mod audit;
 mod children;
+mod closed;
+mod courses;
 mod documents;
 mod error;
 mod estimate;
@@ -18,6 +20,7 @@ mod forget;
 mod guard;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
+mod known_names;
 mod links;
 mod listing;
 mod lookup;
@@ -42,6 +45,7 @@ pub use audit::{Act, Audit, NoAudit, NotAudited, OpenEvent};
 pub use error::{ErrorKind, TreeError};
 pub use evidence::{Listed, SHA256, start_hashing};
 pub use file::File;
+pub use guard::GuardedPrograms;
 pub use listing::{DirEntry, Listing};
 pub use lookup::Entry;
 pub use meters::Reads;
@@ -64,7 +68,10 @@ use jiff::tz::TimeZone;
 
 use crate::base::{AgentId, Channel, Channels, Clock, Day, MasterId, ResolveOn, Since};
 use crate::catalog::{AgentFolder, Catalog, Indexer, InteractionFolder};
+use closed::Closed;
+use courses::Anticipation;
 use guard::Guard;
+use known_names::KnownNames;
 
 /// What of the tenant is shown, to whom, and what looking may cost.
 #[derive(Clone, Debug)]
@@ -78,8 +85,8 @@ pub struct TreeSettings {
     pub resolve_on: ResolveOn,
     /// Prepare what a complete backup reads next.
     pub anticipate: bool,
-    /// Programs that may look but never cause a billed call.
-    pub scanners: ProgramPatterns,
+    /// Programs that may look but cause no billed call.
+    pub guarded: GuardedPrograms,
     /// For whom a look resolves, whatever `resolve_on` says.
     pub exact_for: Callers,
     /// How long one request may take to list a day.
@@ -112,34 +119,34 @@ pub struct Tree {
     resolver: Resolver,
     clock: Arc<dyn Clock>,
     audit: Arc<dyn Audit>,
-    names: paths::KnownNames,
+    names: KnownNames,
     rates: Mutex<HashMap<Channel, (Timestamp, Option<f64>)>>,
     /// Recordings whose object changed at the source since the start. There are few. All trees over the same parts share them.
     changed: Arc<Mutex<HashSet<(MasterId, u8)>>>,
-    anticipation: anticipate::Anticipation,
+    anticipation: Anticipation,
     /// All trees over the same parts share them.
     read_counters: Arc<meters::ReadCounters>,
     /// Recordings that were closed and may be hashed. All trees over the same parts share them.
-    closed: Arc<evidence::Closed>,
+    closed: Arc<Closed>,
 }
 
 impl Tree {
     /// Touches no network.
     pub fn new(settings: TreeSettings, parts: Parts) -> Tree {
         Tree {
-            guard: Guard::new(settings.scanners.clone()),
+            guard: Guard::new(settings.guarded.clone()),
             settings,
             catalog: parts.catalog,
             indexer: parts.indexer,
             resolver: parts.resolver,
             clock: parts.clock,
             audit: parts.audit,
-            names: paths::KnownNames::new(),
+            names: KnownNames::new(),
             rates: Mutex::new(HashMap::new()),
             changed: Arc::default(),
-            anticipation: anticipate::Anticipation::new(),
+            anticipation: Anticipation::new(),
             read_counters: Arc::default(),
-            closed: Arc::new(evidence::Closed::new()),
+            closed: Arc::new(Closed::new()),
         }
     }
 
@@ -213,9 +220,9 @@ impl Tree {
         &self.resolver
     }
 
-    /// Other scanners from now on.
-    pub fn set_scanners(&self, scanners: ProgramPatterns) {
-        self.guard.set(scanners);
+    /// Guards against other programs from now on.
+    pub fn set_guarded(&self, programs: GuardedPrograms) {
+        self.guard.set(programs);
     }
 
     /// The day in the index; waits for the network only if it was never indexed, and then no longer than a request may.

@@ -21,14 +21,15 @@ use crate::tree::{Tree, unless_given_up};
 impl Tree {
     /// Opens a file: resolves it if that was never done. Ends with `Interrupted` within a second of a signal that should end the wait.
     pub async fn open(self: &Arc<Self>, node: Node, principal: &Principal) -> Result<File, TreeError> {
-        self.open_as(node, principal, async |file| Ok(file)).await
+        self.open_as(node, false, principal, async |file| Ok(file)).await
     }
 
     /// The same for a front end that may refuse what was opened: the audit log says what came of `answer`. What cannot be put on record as far as it
-    /// must be did not happen.
+    /// must be did not happen. `keeps_atime`: the caller asked for the file's access time to be left alone.
     pub async fn open_as<T, F: Future<Output = Result<T, TreeError>>>(
         self: &Arc<Self>,
         node: Node,
+        keeps_atime: bool,
         principal: &Principal,
         answer: impl FnOnce(File) -> F,
     ) -> Result<T, TreeError> {
@@ -37,7 +38,7 @@ impl Tree {
         };
         self.audit.check()?;
         let (calls, opened) = match node {
-            Node::Shared(kind, _) => self.open_shared(kind, place, principal).await,
+            Node::Shared(kind, _) => self.open_shared(kind, place, keeps_atime, principal).await,
             _ => (false, self.open_contact(place)),
         };
         let result = match opened {
@@ -71,7 +72,7 @@ impl Tree {
         let Place { day, agent, master } = place;
         let bytes = self.catalog.contact_json(day, agent, master)?.ok_or_else(TreeError::not_found)?;
         // While its day is open a refresh may change it.
-        Ok(File::document(bytes.into(), self.is_closed(day)?))
+        Ok(File::document(bytes.into(), master, self.is_closed(day)?))
     }
 
     /// Also tells whether it needed a billed call.
@@ -79,6 +80,7 @@ impl Tree {
         self: &Arc<Self>,
         kind: FileKind,
         place: Place,
+        keeps_atime: bool,
         principal: &Principal,
     ) -> (bool, Result<File, TreeError>) {
         let before = match self.before_open(place).await {
@@ -86,7 +88,13 @@ impl Tree {
             Err(error) => return (false, Err(error)),
         };
         let calls = open_needs_call(&before, self.clock.now(), kind);
-        let result = unless_given_up(principal, self.open_billed(kind, place, principal, &before, calls)).await;
+        let opening = async {
+            if calls {
+                self.guard.admit_look(kind, keeps_atime, principal).await?;
+            }
+            self.open_billed(kind, place, principal, &before, calls).await
+        };
+        let result = unless_given_up(principal, opening).await;
         (calls && !result.as_ref().is_err_and(TreeError::is_uncalled), result)
     }
 
@@ -114,7 +122,7 @@ impl Tree {
         let child = self.certain_child(kind, place)?;
         let FileKind::Recording(index) = kind else {
             let bytes = self.catalog.document(master, kind)?.ok_or_else(TreeError::not_found)?;
-            return Ok(File::document(bytes.into(), true));
+            return Ok(File::document(bytes.into(), master, true));
         };
         let version = if let Some(size) = child.size {
             let version = Version { size, validator: child.validator };

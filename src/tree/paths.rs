@@ -1,12 +1,7 @@
 //! Where things stand in the tree, in words: for messages, and with the agents' names for the audit log alone. Best effort; never fails. What was
 //! erased is called so.
-//!
-//! Published names never change, so those that were looked up lately are remembered: an audit line per open must not cost queries.
 
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use lru::LruCache;
+use std::sync::Arc;
 
 use crate::base::{AgentId, Day, MasterId};
 use crate::catalog::FileKind;
@@ -25,50 +20,8 @@ pub struct Subject {
     pub day: Option<Day>,
 }
 
-const AGENTS_KEPT: NonZeroUsize = NonZeroUsize::new(64).unwrap();
-const FOLDERS_KEPT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-
 /// What is said of an interaction that was erased.
 pub const ERASED: &str = "(erased)";
-
-/// Published names that were looked up lately.
-pub struct KnownNames {
-    agents: Mutex<LruCache<(Day, AgentId), Arc<str>>>,
-    folders: Mutex<LruCache<Place, Arc<str>>>,
-}
-
-impl KnownNames {
-    /// None.
-    pub fn new() -> KnownNames {
-        KnownNames { agents: Mutex::new(LruCache::new(AGENTS_KEPT)), folders: Mutex::new(LruCache::new(FOLDERS_KEPT)) }
-    }
-
-    /// Forgets everything that these interactions' folders were called, and every agent.
-    pub fn forget(&self, masters: &[MasterId]) {
-        let mut folders = lock(&self.folders);
-        let gone: Vec<Place> =
-            folders.iter().map(|(place, _)| *place).filter(|place| masters.contains(&place.master)).collect();
-        for place in gone {
-            folders.pop(&place);
-        }
-        lock(&self.agents).clear();
-    }
-
-    /// Forgets all names.
-    pub fn forget_all(&self) {
-        lock(&self.folders).clear();
-        lock(&self.agents).clear();
-    }
-
-    /// The folder of an interaction is called so.
-    pub fn note_folder(&self, place: Place, name: &Arc<str>) {
-        lock(&self.folders).put(place, Arc::clone(name));
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl Tree {
     /// Where a node is in the tree, with the agent's id in place of the name: for the log and for `status`.
@@ -125,10 +78,10 @@ impl Tree {
     }
 
     fn agent_name(&self, day: Day, agent: AgentId) -> Arc<str> {
-        let known = lock(&self.names.agents).get(&(day, agent)).cloned();
+        let known = self.names.agent(day, agent);
         known.unwrap_or_else(|| match self.catalog.agent(day, agent) {
             Ok(Some(folder)) => {
-                lock(&self.names.agents).put((day, agent), Arc::clone(&folder.name));
+                self.names.note_agent(day, agent, &folder.name);
                 folder.name
             }
             _ => format!("agent_{agent}").into(),
@@ -137,7 +90,7 @@ impl Tree {
 
     /// None where the interaction was erased: a folder that was published goes in no other way.
     fn folder_name(&self, place: Place) -> Option<Arc<str>> {
-        let known = lock(&self.names.folders).get(&place).cloned();
+        let known = self.names.folder(place);
         known.or_else(|| {
             let folder = self.folder(place).ok()?;
             self.names.note_folder(place, &folder.name);

@@ -17,8 +17,10 @@ pub fn resolves(mode: ResolveOn, operation: Priority) -> bool {
 
 /// The kernel keeps 15 bytes of a process's name (`TASK_COMM_LEN` less the final zero), so longer patterns are matched on as much.
 const COMM_BYTES: usize = 15;
+/// Bytes of a pattern's last word that a name that was cut off must still show: `totem-video-thu` matches `*thumbnail*`.
+const CUT_BYTES_MIN: usize = 3;
 
-/// Programs by their names (`mount.deny_processes`, `mount.resolve_on_stat_for`).
+/// Programs by their names (`mount.deny_processes`, `mount.file_managers`, `mount.resolve_on_stat_for`).
 #[derive(Clone, Debug, Default)]
 pub struct ProgramPatterns {
     patterns: Vec<String>,
@@ -57,14 +59,20 @@ impl ProgramPatterns {
     pub fn matches_comm(&self, comm: &str) -> bool {
         let is_cut = comm.len() >= COMM_BYTES;
         let comm = comm.to_lowercase();
-        let cut = |pattern: &&String| pattern.len() > COMM_BYTES && glob_prefix(pattern, &comm);
-        self.matches(&comm) || is_cut && self.patterns.iter().any(|pattern| cut(&pattern))
+        self.matches(&comm) || is_cut && self.patterns.iter().any(|pattern| matches_cut(pattern, &comm))
     }
 }
 
-/// A pattern without wildcards that is longer than the kernel's name matches on the bytes that the kernel kept.
-fn glob_prefix(pattern: &str, comm: &str) -> bool {
-    !pattern.contains(['*', '?']) && pattern.as_bytes().starts_with(comm.as_bytes())
+/// Whether a name that was cut off may have gone on as the pattern says: it is the beginning of the pattern's text before its first wildcard, or shows
+/// at least [`CUT_BYTES_MIN`] bytes of the word after the pattern's last star.
+fn matches_cut(pattern: &str, comm: &str) -> bool {
+    let beginning = pattern.split(['*', '?']).next().unwrap_or_default();
+    if beginning.len() > COMM_BYTES && beginning.as_bytes().starts_with(comm.as_bytes()) {
+        return true;
+    }
+    let pattern = pattern.trim_end_matches('*').as_bytes();
+    let Some(star) = pattern.iter().rposition(|byte| *byte == b'*') else { return false };
+    (star + 1 + CUT_BYTES_MIN..pattern.len()).any(|end| glob(&pattern[..end], comm.as_bytes()))
 }
 
 /// `*` for any run of bytes, `?` for one. Backtracks to the last star only, so its time is bounded by the product of the lengths.
@@ -173,10 +181,14 @@ mod tests {
         let patterns =
             ["updatedb", "tracker-*", "*thumbnail*", "a-very-long-daemon-name", "/opt/av/*"].map(String::from);
         let scanners = ProgramPatterns::new(&patterns);
-        for comm in ["updatedb", "tracker-miner-f", "ffmpegthumbnail", "Thumbnailer", "a-very-long-dae"] {
+        for comm in
+            ["updatedb", "tracker-miner-f", "ffmpegthumbnail", "Thumbnailer", "a-very-long-dae", "totem-video-thu"]
+        {
             assert!(scanners.matches_comm(comm), "{comm}");
         }
-        for comm in ["updatedb2", "restic", "xtracker-", "", "a-very"] {
+        for comm in
+            ["updatedb2", "restic", "xtracker-", "", "a-very", "totem-video-th", "totem-video-xth", "totem-video-plt"]
+        {
             assert!(!scanners.matches_comm(comm), "{comm}");
         }
         for path in ["/usr/bin/updatedb", "updatedb", "/usr/sbin/A-Very-Long-Daemon-Name", "/opt/av/bin/scan"] {

@@ -13,7 +13,7 @@ use crate::base::{user_name, user_words};
 
 /// How often a waiting caller is looked at: a blocked process must end within 1 s of Ctrl-C.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
-/// The longest wait for the name under which a program was started.
+/// The longest wait for what lies in a program's own memory.
 const ARGV0_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// A user as the door knows them.
@@ -48,6 +48,9 @@ pub trait Origin: Send + Sync + 'static {
 
     /// The name under which that program was started. May wait for the program, so it is asked for only where it decides something.
     async fn argv0(&self) -> Option<String>;
+
+    /// Whether that program has a library loaded whose path holds `part`. May wait for the program.
+    async fn has_loaded(&self, part: &'static str) -> bool;
 
     /// Whether the caller still waits for an answer. Must not wait.
     fn presence(&self) -> Presence;
@@ -139,6 +142,11 @@ impl Principal {
         self.0.argv0.get().map(Option::as_deref)
     }
 
+    /// Whether the program has a library loaded whose path holds `part`; no where that cannot be seen.
+    pub async fn has_loaded(&self, part: &'static str) -> bool {
+        tokio::time::timeout(ARGV0_WAIT_MAX, self.0.origin.has_loaded(part)).await.unwrap_or(false)
+    }
+
     /// Whether the caller has gone by now. Once gone, gone.
     pub fn has_gone(&self) -> bool {
         self.presence() == Presence::Gone
@@ -197,6 +205,10 @@ impl Origin for Unseen {
         None
     }
 
+    async fn has_loaded(&self, _part: &'static str) -> bool {
+        false
+    }
+
     fn presence(&self) -> Presence {
         Presence::Waits
     }
@@ -220,6 +232,10 @@ mod tests {
         }
 
         async fn argv0(&self) -> Option<String> {
+            std::future::pending().await
+        }
+
+        async fn has_loaded(&self, _part: &'static str) -> bool {
             std::future::pending().await
         }
 

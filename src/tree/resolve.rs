@@ -4,124 +4,53 @@
 //! when the last asker leaves while it still waits for the rate limit, it leaves the queue and costs nothing. A call that was made is
 //! always finished and stored. `flight` has its life, `wait` how long an asker stays.
 
+mod failing;
 mod flight;
+mod kept_role;
 mod obstacles;
+mod player;
 mod publish;
+mod publishing;
 mod purse;
 mod recall;
 mod remember;
 mod role;
+mod seats;
 mod sizes;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod want;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::base::{Clock, Counted, Day, Histogram, MasterId, UserKey};
 use crate::catalog::{Catalog, FileKind, Interaction, NewResolution};
-use crate::cxone::{PlaybackAnswer, Service};
-use crate::media::{Media, MediaError, RecordingKey};
-use crate::net::{ApiError, Breaker, Limiter, LimiterSettings, LimiterSnapshot, Priority, Probe, ServiceState};
+use crate::media::{Media, MediaError};
+use crate::net::{Breaker, Limiter, LimiterSettings, LimiterSnapshot, Priority, ServiceState};
 use crate::tree::children::{billed_children, needs_call};
 use crate::tree::error::TreeError;
 use crate::tree::links::Links;
 use crate::tree::observers::Observers;
 use crate::tree::policy::DailyBudget;
-use crate::tree::principal::Principal;
-use flight::Flight;
+use failing::Failing;
 pub use flight::outcome_word;
-use publish::Publishing;
+pub use kept_role::forget_in_role;
+pub use player::Player;
+use player::PlayerProbe;
+use publishing::Publishing;
 use purse::Purse;
-use remember::Failing;
-pub use remember::forget_in_role;
 use role::Role;
+use seats::Flight;
 use wait::Stall;
-
-/// Makes billed calls: the tenant, or a double in tests.
-#[async_trait]
-pub trait Player: Send + Sync + 'static {
-    /// Logs in if that is due, so that a call that is made next leaves at once; costs nothing.
-    async fn ready(&self) -> Result<(), ApiError> {
-        Ok(())
-    }
-
-    /// One billed call, exactly one request. With `renew`, a token that was refused is renewed, and the error says so.
-    async fn playback(&self, master: MasterId, renew: bool) -> Result<PlaybackAnswer, ApiError>;
-
-    /// Whether it could be made now; costs nothing.
-    async fn probe(&self) -> Result<(), ApiError>;
-}
-
-#[async_trait]
-impl Player for crate::cxone::Tenant {
-    async fn ready(&self) -> Result<(), ApiError> {
-        crate::cxone::Tenant::ready(self).await
-    }
-
-    async fn playback(&self, master: MasterId, renew: bool) -> Result<PlaybackAnswer, ApiError> {
-        self.playback_once(master, renew).await
-    }
-
-    async fn probe(&self) -> Result<(), ApiError> {
-        crate::cxone::Tenant::probe(self, Service::Playback).await
-    }
-}
-
-struct PlayerProbe(Arc<dyn Player>);
-
-#[async_trait]
-impl Probe for PlayerProbe {
-    async fn probe(&self) -> Result<(), ApiError> {
-        self.0.probe().await
-    }
-}
-
-/// For whom and how urgently a billed call is wanted.
-#[derive(Clone, Debug)]
-pub struct Want {
-    pub priority: Priority,
-    pub principal: Principal,
-    /// The recording that is read next.
-    pub reads: Option<Reads>,
-}
-
-/// A recording that is about to be read.
-#[derive(Clone, Copy, Debug)]
-pub struct Reads {
-    /// Which of the interaction.
-    pub index: u8,
-    /// Bytes that it is thought to have.
-    pub expected: u64,
-}
-
-/// What a billed call is to bring.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Need {
-    /// The exact listing.
-    Listing,
-    /// A link to recording `index`, other than the refused one.
-    Link { index: u8, refused: Option<u64> },
-}
-
-/// Limits on waiting and spending.
-#[derive(Clone, Copy, Debug)]
-pub struct ResolveLimits {
-    pub budget: DailyBudget,
-    /// The same for each user.
-    pub user_budget: DailyBudget,
-    /// Work: from the moment a call may be made.
-    pub deadline: Duration,
-    /// Waiting for the rate limit; `None` waits as long as calls still go through.
-    pub patience: Option<Duration>,
-}
+pub(super) use want::{Need, master_of};
+pub use want::{Reads, ResolveLimits, Want, recording_key};
 
 struct Inner {
     player: Arc<dyn Player>,
@@ -175,7 +104,7 @@ impl Resolver {
             inner: Arc::new(Inner {
                 breaker: Breaker::new("media playback", Arc::new(PlayerProbe(player.clone()))),
                 purse: Purse::new(catalog.clone()),
-                role: Mutex::new(remember::role_before(&catalog)),
+                role: Mutex::new(kept_role::role_before(&catalog)),
                 failing: Mutex::default(),
                 failing_media: Mutex::default(),
                 waits: Default::default(),
@@ -273,7 +202,7 @@ impl Resolver {
 
     /// New limits from now on (a reload of the configuration).
     pub fn set_limits(&self, limits: ResolveLimits) {
-        *lock(&self.inner.limits) = limits;
+        *self.inner.limits.lock() = limits;
     }
 
     /// Another configured rate limit from now on.
@@ -288,12 +217,12 @@ impl Resolver {
 
     /// Interactions being resolved, waiting ones included.
     pub fn flights(&self) -> usize {
-        lock(&self.inner.flights).len()
+        self.inner.flights.lock().len()
     }
 
     /// The budget in force.
     pub fn budget(&self) -> DailyBudget {
-        lock(&self.inner.limits).budget
+        self.inner.limits.lock().budget
     }
 
     /// How long billed calls waited for the rate limit, by class in the order of [`Priority::ALL`].
@@ -309,7 +238,7 @@ impl Resolver {
     /// Makes the billed call, or joins the one under way, and stores what it says. Nothing is called if what is needed came meanwhile.
     pub(super) async fn sign(&self, master: MasterId, want: &Want, need: Need) -> Result<(), TreeError> {
         let (phase, _seat) = self.join_flight(master, want, need);
-        let limits = *lock(&self.inner.limits);
+        let limits = *self.inner.limits.lock();
         // Nobody's file waits for what is warmed: it may take as long as calls go through.
         let waits_long = self.waits_long || want.priority == Priority::Warm;
         let patience = if waits_long { None } else { limits.patience };
@@ -334,18 +263,4 @@ impl Resolver {
     fn interaction(&self, master: MasterId) -> Result<Interaction, TreeError> {
         self.inner.catalog.interaction(master)?.ok_or_else(TreeError::not_found)
     }
-}
-
-/// The cache's name for a recording.
-pub fn recording_key(master: MasterId, index: u8) -> RecordingKey {
-    RecordingKey(format!("{master}/{index}").into())
-}
-
-/// The interaction of a recording: the inverse of [`recording_key`].
-pub(super) fn master_of(key: &RecordingKey) -> Option<MasterId> {
-    key.0.split_once('/').and_then(|(master, _)| master.parse().ok())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

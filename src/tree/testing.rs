@@ -19,7 +19,7 @@ use crate::cxone::{
 use crate::media::{Media, MediaReach, MediaSettings};
 use crate::net::{ApiError, Limiter, LimiterSettings, MediaLink, Priority, SecretUrl};
 use crate::tree::{
-    Callers, DailyBudget, NoAudit, Observer, Origin, Parts, Player, Presence, Principal, Program, ProgramPatterns,
+    Callers, DailyBudget, GuardedPrograms, NoAudit, Observer, Origin, Parts, Player, Presence, Principal, Program,
     ResolveLimits, Resolver, Tree, TreeSettings, User, Want,
 };
 
@@ -161,6 +161,10 @@ impl Origin for Mortal {
         None
     }
 
+    async fn has_loaded(&self, _part: &'static str) -> bool {
+        false
+    }
+
     fn presence(&self) -> Presence {
         if self.0.load(Ordering::SeqCst) { Presence::Gone } else { Presence::Waits }
     }
@@ -237,7 +241,7 @@ pub async fn fixture_in_mode(calls: u32, budget: Option<u64>, resolve_on: Resolv
         channels: Channels::ALL,
         resolve_on,
         anticipate: false,
-        scanners: ProgramPatterns::default(),
+        guarded: GuardedPrograms::default(),
         exact_for: Callers::default(),
         deadline: Duration::from_secs(30),
     };

@@ -28,6 +28,10 @@ impl Tree {
     pub fn xattr(&self, node: Node, name: &str) -> Result<String, TreeError> {
         let absent = || TreeError::new(ErrorKind::NoAttribute, "no such attribute");
         let place = node.place().filter(|_| LISTED.contains(&name) || BY_NAME.contains(&name)).ok_or_else(absent)?;
+        // A descriptor that names a file and does not open it (`O_PATH`) outlives an erasure.
+        if self.catalog.erased_at(place.master.0).is_some() {
+            return Err(TreeError::not_found());
+        }
         match name {
             "user.cxone.master_id" => Ok(place.master.to_string()),
             STATE => Ok(self.state(node, place)?.0.to_owned()),

@@ -184,3 +184,37 @@ fn completions_and_manual_pages_are_written() {
         assert!(home.path().join(page).exists(), "{page}");
     }
 }
+
+/// `cxonefs … | head -1`.
+#[test]
+fn a_reader_that_wants_no_more_is_no_defect() {
+    let home = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cxonefs"));
+    command.env_clear().env("HOME", home.path()).args(["init", "--print"]).stdout(writer);
+    assert_eq!(told(&command.stderr(std::process::Stdio::piped()).output().unwrap()), (141, String::new()));
+}
+
+/// A command that looks into another directory than the mount's must not say that all is done.
+#[test]
+fn directories_that_were_never_used_are_named_and_exit_code_1() {
+    let home = configured("");
+    for command in [
+        &["ledger"][..],
+        &["cache", "stats"],
+        &["cache", "verify"],
+        &["cache", "purge", "--all", "--yes"],
+        &["cache", "purge", "--contact", "5", "--yes", "--reason", "asked for"],
+        &["audit", "verify"],
+        &["hold", "list"],
+        &["state", "backup", "copy.db"],
+    ] {
+        let arguments = [command, &["--config", "config.toml"]].concat();
+        let (code, said) = run(home.path(), &arguments);
+        let names_it = said.contains("/state") || said.contains("/cache");
+        assert!(code == 1 && names_it && said.contains("--config"), "{arguments:?}: {code} {said}");
+    }
+    let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 3, "nothing is made by looking: {left:?}");
+}

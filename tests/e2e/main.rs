@@ -11,6 +11,7 @@ mod clients;
 mod costs;
 mod crash;
 mod demo;
+mod desktop;
 mod docs;
 mod encrypted;
 mod failures;

@@ -165,6 +165,43 @@ fn a_copy_by_busybox_is_exact() {
     unresolved.assert_copied("", 1);
 }
 
+/// Nobody looks at it between its change and its copy, so the kernel holds the size from before.
+#[test]
+fn a_contact_json_that_grew_or_shrank_is_copied_whole() {
+    let drive = Drive::of(plain(1, 6));
+    let day = drive.tenant.settings().last_day.to_string();
+    let places: Vec<_> = drive.tree.places.iter().filter(|place| place.path.starts_with(&day)).collect();
+    assert!(places.len() >= 4, "{} places", places.len());
+    sh("ls -lR").in_dir(drive.path()).ok();
+    for (round, letters) in [4_000, 70_000, 100].into_iter().enumerate() {
+        let fields = serde_json::json!({
+            "dispositionNotes": "x".repeat(letters), "lastUpdateTime": format!("2026-11-1{round}T09:00:00.000Z"),
+        });
+        drive.tenant.switch(|switches| {
+            for place in &places {
+                switches.amendments.records.insert(place.contacts[0], fields.as_object().unwrap().clone());
+            }
+        });
+        cxonefs(&drive.sandbox.home()).arg("refresh").arg(drive.path()).arg(&day).ok();
+        let copies = drive.sandbox.dir(&format!("copies-{round}"));
+        let files: Vec<PathBuf> = places.iter().map(|place| drive.at(&place.path).join("contact.json")).collect();
+        let line = |(number, file): (usize, &PathBuf)| {
+            format!("{} {}\n", file.display(), copies.join(number.to_string()).display())
+        };
+        let list = drive.sandbox.path("list");
+        std::fs::write(&list, files.iter().enumerate().map(line).collect::<String>()).unwrap();
+        let way = ["sendfile", "splice", "path"][round];
+        sh(&format!("python3 -c \"$COPY\" {way} < '{}'", list.display())).env("COPY", COPY).ok();
+        for (number, file) in files.iter().enumerate() {
+            let copy = std::fs::read_to_string(copies.join(number.to_string())).unwrap();
+            assert!(copy.contains(&"x".repeat(letters)), "round {round}: {} bytes: {copy:.2000}", copy.len());
+            assert!(serde_json::from_str::<Value>(&copy).is_ok(), "round {round}: {} bytes", copy.len());
+            assert_same_bytes(copy.as_bytes(), &std::fs::read(file).unwrap(), file);
+        }
+    }
+    drive.assert_nothing_was_paid("contact.json");
+}
+
 #[test]
 fn an_estimate_that_is_too_low_fails_one_open_and_never_a_byte() {
     let drive = Drive::in_environment(plain(1, 3), &[], vec![("CXONEFS_TEST_GUESS", "low".into())]);

@@ -139,37 +139,48 @@ fn damage_found_in_use_is_salvaged_at_the_next_opening() {
     assert_eq!(catalog.interaction(MasterId(5)).unwrap().unwrap().places, 1);
 }
 
-/// A database that nobody has opened since its first version, damaged: what was paid for is there all the same.
+/// A database that nobody has opened since an earlier version, damaged: what was paid for is there all the same.
 #[test]
-fn a_damaged_database_of_the_first_version_is_salvaged() {
+fn a_damaged_database_of_every_version_is_salvaged() {
+    const { assert!(schema::VERSION > 1, "this is about versions before") };
+    (1..=schema::VERSION).for_each(salvaged_from);
+}
+
+fn salvaged_from(version: i64) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
     let path = file_in(dir.path());
     let old = Connection::open(&path).unwrap();
-    schema::first_version(&old);
-    old.execute_batch("INSERT INTO shapes VALUES(1, '[]')").unwrap();
+    schema::at_version(&old, version);
+    old.execute_batch("INSERT INTO shapes(id, keys) VALUES(1, '[]')").unwrap();
     let junk = "x".repeat(300);
+    old.execute_batch("BEGIN").unwrap();
     for n in 1..=300 {
         old.execute_batch(&format!(
-            "INSERT INTO ledger VALUES({n}, {n}, {n}, 'open', 0, 1, 'cat', '200');
-             INSERT INTO interactions VALUES({n}, {n} << 8, 4, {n}, {n}, {n}, 1, {n}, NULL);
-             INSERT INTO files VALUES({n}, 1, 'metadata.json', 3, ''), ({n}, 16, 'recording.mp4', 7, 'v');
+            "INSERT INTO ledger(id, at, master_id, reason, uid, pid, comm, outcome) VALUES({n}, {n}, {n}, 'open', 0, 1, 'cat', '200');
+             INSERT INTO interactions(master_id, ino_base, channel, mtime, first_start, last_end, places, resolved_at)
+                VALUES({n}, {n} << 8, 4, {n}, {n}, {n}, 1, {n});
+             INSERT INTO files(master_id, kind, name, size, validator)
+                VALUES({n}, 1, 'metadata.json', 3, ''), ({n}, 16, 'recording.mp4', 7, 'v');
              INSERT INTO documents VALUES({n}, {n}, 1, x'7B7D0A');
-             INSERT INTO legs VALUES({n}, 20000, 7, {n}, {n}, {n}, NULL, 1, 'leg-{n} {junk}', 5);"
+             INSERT INTO legs(id, day, agent_id, master_id, contact_id, start, shape, record, json_size)
+                VALUES({n}, 20000, 7, {n}, {n}, {n}, 1, 'leg-{n} {junk}', 5);"
         ))
         .unwrap();
     }
-    old.execute_batch("INSERT INTO facts VALUES('learned', '120'); INSERT INTO rates VALUES(4, 1, 2.0, 4.0);").unwrap();
+    old.execute_batch(
+        "INSERT INTO facts(key, value) VALUES('learned', '120'); INSERT INTO rates VALUES(4, 1, 2.0, 4.0); COMMIT",
+    )
+    .unwrap();
     drop(old);
-    const { assert!(schema::VERSION > 1, "this is about a version before") };
     let bytes = std::fs::read(&path).unwrap();
     let at = bytes.windows(7).position(|window| window == b"leg-150").unwrap() / 4096 * 4096;
     corrupt(&path, at, at + 4096);
     std::fs::write(statedir::with_suffix(&path, SUSPECT_SUFFIX), "").unwrap();
 
     let catalog = Catalog::open(dir.path(), settings()).unwrap();
-    assert_eq!(aside(dir.path()).len(), 1);
-    assert_eq!(catalog.ledger_count(jiff::Timestamp::MIN).unwrap(), 300);
+    assert_eq!(aside(dir.path()).len(), 1, "version {version}");
+    assert_eq!(catalog.ledger_count(jiff::Timestamp::MIN).unwrap(), 300, "version {version}");
     assert_eq!(catalog.fact("learned").unwrap().as_deref(), Some("120"));
     for n in [1, 150, 300] {
         let interaction = catalog.interaction(MasterId(n)).unwrap().unwrap();

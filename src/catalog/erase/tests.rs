@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::base::Channels;
-use crate::catalog::testing::{catalog, dump, record, settings, time};
+use crate::catalog::testing::{calls_beside, catalog, dump, record, settings, time};
 use crate::catalog::{FileKind, LedgerEntry, NewResolution, ResolvedFile};
 use crate::net::Priority;
 
@@ -60,6 +60,26 @@ fn traces(dir: &Path) -> Vec<String> {
         }
     }
     found
+}
+
+/// A billed call that is made meanwhile waits for one piece at most, not for all.
+#[test]
+fn erasing_many_lets_others_write() {
+    let (catalog, _dir) = catalog();
+    let masters: Vec<MasterId> = (1..=6000).map(MasterId).collect();
+    let records: Vec<_> = masters.iter().map(|master| record(master.0, master.0, 7, "2026-11-02T15:00:00Z")).collect();
+    let store =
+        || catalog.record_day(DAY.parse().unwrap(), &records, time("2026-11-05T12:00:00Z"), true, None).unwrap();
+    store();
+    let (longest, all) = calls_beside(&catalog, || catalog.erase_all().unwrap());
+    assert!(longest * 10 < all, "a call waited {longest:?} of {all:?}");
+    let empty = AllHoldings { ledger_rows: catalog.all_holdings().unwrap().ledger_rows, ..AllHoldings::default() };
+    assert_eq!(catalog.all_holdings().unwrap(), empty);
+    assert_eq!(catalog.day(DAY.parse().unwrap()).unwrap(), None);
+    store();
+    let (longest, all) = calls_beside(&catalog, || catalog.erase(&masters, time("2026-11-05T12:00:00Z")).unwrap());
+    assert!(longest * 10 < all, "a call waited {longest:?} of {all:?}");
+    assert_eq!(catalog.all_holdings().unwrap(), AllHoldings { ledger_rows: 0, ..AllHoldings::default() });
 }
 
 #[test]

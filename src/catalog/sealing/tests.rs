@@ -111,6 +111,8 @@ fn is_noticed(dir: &Path, day: Day) -> bool {
         Err(other) => panic!("{other}"),
     };
     let shown = || -> Result<(), CatalogError> {
+        catalog.holds()?;
+        catalog.evidence(MasterId(702), 0, 10, "v")?;
         for agent in catalog.agents(day, &crate::base::Channels::ALL)? {
             for folder in catalog.interactions(day, agent.agent_id, &crate::base::Channels::ALL)? {
                 catalog.contact_json(day, agent.agent_id, folder.master_id)?;
@@ -158,6 +160,11 @@ fn the_first_formats_rows_are_taken_over_by_command_only() {
 
 #[test]
 fn no_row_can_be_changed_without_the_key() {
+    let (made, day) = encrypted();
+    add_more(made.path());
+    assert!(!is_noticed(made.path(), day), "nothing was changed yet");
+    // Closed, so that all of it is in this file.
+    let file = db::file_in(made.path());
     for sql in [
         // Names of two agents exchanged, by value and by row.
         "CREATE TEMP TABLE kept AS SELECT agent_id, name FROM agents; UPDATE agents SET name = agent_id;
@@ -185,15 +192,32 @@ fn no_row_can_be_changed_without_the_key() {
         "DELETE FROM ledger; INSERT INTO ledger(at, master_id, reason, uid, pid, comm) VALUES(1, 2, 'open', 0, 0, 'x')",
         "UPDATE facts SET value = 'Europe/Berlin' WHERE key = 'index.timezone'",
         "INSERT INTO documents(master_id, kind, bytes) SELECT 702, kind, bytes FROM documents",
+        // Controls: a hold, a mark of an erased contact, a hash, the ends of the audit log; changed, made up, and gone.
+        "UPDATE holds SET uid = 7",
+        "UPDATE holds SET master_id = 701",
+        "INSERT INTO holds(master_id, reason, at, uid) SELECT 701, reason, at, uid FROM holds",
+        "DELETE FROM holds",
+        "DELETE FROM holds; DELETE FROM seals WHERE name = 'holds'",
+        "DELETE FROM holds; UPDATE seals SET mac = (SELECT mac FROM seals WHERE name = 'facts') WHERE name = 'holds'",
+        "DELETE FROM erased WHERE mark = (SELECT min(mark) FROM erased)",
+        "UPDATE erased SET mark = randomblob(16) WHERE mark = (SELECT min(mark) FROM erased)",
+        "UPDATE erased SET at = 0",
+        "DELETE FROM erasure_keys",
+        "DELETE FROM erasure_keys; DELETE FROM erased; DELETE FROM seals",
+        "UPDATE evidence SET sha256 = zeroblob(32)",
+        "UPDATE evidence SET at = 0, host = 'elsewhere'",
+        "UPDATE audit_chain SET head_number = head_number - 1",
+        "UPDATE audit_chain SET start_number = 1, start_hash = head_hash",
+        "DELETE FROM audit_chain",
+        "DELETE FROM facts WHERE key = 'index.timezone'",
         // A checksum of another row.
         "UPDATE folders SET mac = (SELECT max(mac) FROM folders)",
         // What would change rows in our name.
         "CREATE TRIGGER mallory AFTER INSERT ON ledger BEGIN UPDATE folders SET agent_id = 6; END",
         "CREATE VIEW mallory AS SELECT row_mac('files', 1, 2)",
     ] {
-        let (dir, day) = encrypted();
-        add_more(dir.path());
-        assert!(!is_noticed(dir.path(), day), "nothing was changed yet");
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::copy(&file, db::file_in(dir.path())).unwrap();
         tamper(dir.path(), sql);
         assert!(is_noticed(dir.path(), day), "{sql}");
     }
@@ -221,6 +245,46 @@ fn add_more(dir: &Path) {
         comm: String::from("cat"),
     };
     catalog.ledger_begin(&entry).unwrap();
+    catalog.erase(&[MasterId(709), MasterId(710)], at).unwrap();
+    catalog.note_audit_head((7, [7; 32])).unwrap();
+    let hold = crate::catalog::Hold { master: MasterId(702), reason: "complaint".into(), at, uid: 0 };
+    catalog.add_hold(&hold).unwrap();
+    let evidence = crate::catalog::Evidence {
+        master: MasterId(702),
+        recording: 0,
+        sha256: [1; 32],
+        size: 10,
+        validator: "v".into(),
+        host: "here".into(),
+        at,
+    };
+    catalog.put_evidence(&evidence).unwrap();
+}
+
+#[test]
+fn controls_change_and_stay_genuine() {
+    let (dir, day) = encrypted();
+    add_more(dir.path());
+    let catalog = reopened(dir.path()).unwrap();
+    assert!(catalog.remove_hold(MasterId(702)).unwrap());
+    catalog.erase(&[MasterId(702)], time("2026-11-02T16:00:00Z")).unwrap();
+    catalog.squeeze().unwrap();
+    catalog.note_audit_head((8, [8; 32])).unwrap();
+    catalog.note_audit_start((2, [2; 32])).unwrap();
+    drop(catalog);
+    assert!(!is_noticed(dir.path(), day));
+    let catalog = Catalog::open_sealed(dir.path(), settings(), &keys(2, 1)).unwrap();
+    assert!(catalog.erased_at(702).is_some() && catalog.erased_at(709).is_some() && catalog.erased_at(701).is_none());
+    assert_eq!(catalog.audit_chain().unwrap().unwrap().head, (8, [8; 32]));
+}
+
+#[test]
+fn the_ends_of_the_audit_log_outlive_a_key_that_comes_before_anything_is_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    Catalog::open(dir.path(), settings()).unwrap().note_audit_head((7, [7; 32])).unwrap();
+    for _ in 0..2 {
+        assert_eq!(reopened(dir.path()).unwrap().audit_chain().unwrap().unwrap().head, (7, [7; 32]));
+    }
 }
 
 #[test]

@@ -115,7 +115,7 @@ pub struct Filter {
     #[arg(long, value_name = "USER")]
     pub who: Option<String>,
 
-    /// Only what was done to this contact: its master contact id
+    /// Only what was done to this contact: its master contact id, or the id of one of its contacts
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     pub contact: Option<i64>,
 

@@ -1,6 +1,6 @@
 //! `cxonefs audit show`, and which lines are meant: shared with `report`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -13,6 +13,7 @@ use super::find;
 use super::print::{Form, print};
 use crate::base::failure::Failure;
 use crate::base::{Clock as _, SystemClock, accounts};
+use crate::catalog;
 use crate::cli::ledger;
 use crate::cli::ledger::report::{Users, csv_line};
 use crate::ops::audit::line::Object;
@@ -47,7 +48,7 @@ pub fn run(args: &ShowArgs) -> Result<(), Failure> {
     let found = find::find(&args.place)?;
     found.head()?;
     let users = users();
-    let wanted = Wanted::of(&args.filter, None)?;
+    let wanted = Wanted::of(&args.filter, None, &found.dir)?;
     let mut newest: VecDeque<Object> = VecDeque::new();
     each(&found.dir, &wanted, |line| {
         if newest.len() == args.lines {
@@ -85,14 +86,15 @@ fn number(who: &str) -> Option<u32> {
 /// Which lines are meant.
 pub struct Wanted {
     uid: Option<u32>,
-    contact: Option<i64>,
+    /// A contact's interactions.
+    pub masters: Option<BTreeSet<i64>>,
     pub since: Timestamp,
     event: Option<String>,
 }
 
 impl Wanted {
-    /// Of the command line; without a time, since `usual` (how long ago), or ever.
-    pub fn of(filter: &Filter, usual: Option<&str>) -> Result<Wanted, Failure> {
+    /// Of the command line; without a time, since `usual` (how long ago), or ever. Which interactions a contact belongs to is in the state directory `dir`.
+    pub fn of(filter: &Filter, usual: Option<&str>, dir: &Path) -> Result<Wanted, Failure> {
         let uid = match &filter.who {
             None => None,
             Some(who) => Some(number(who).ok_or_else(|| {
@@ -104,7 +106,9 @@ impl Wanted {
             Some(text) => ledger::since(text, SystemClock.now(), &TimeZone::system())?,
             None => Timestamp::MIN,
         };
-        Ok(Wanted { uid, contact: filter.contact, since, event: filter.event.clone() })
+        let masters = filter.contact.map(|contact| catalog::read_masters(dir, contact)).transpose();
+        let masters = masters.map_err(|error| Failure::failed(error).while_doing("looking for the contact"))?;
+        Ok(Wanted { uid, masters, since, event: filter.event.clone() })
     }
 
     fn includes(&self, line: &Object) -> bool {
@@ -112,7 +116,7 @@ impl Wanted {
         let uid = line.get("uid").and_then(Value::as_u64);
         time.is_none_or(|time| time >= self.since)
             && self.uid.is_none_or(|wanted| uid == Some(u64::from(wanted)))
-            && self.contact.is_none_or(|wanted| contacts(line).any(|contact| contact == wanted))
+            && self.masters.as_ref().is_none_or(|wanted| contacts(line).any(|contact| wanted.contains(&contact)))
             && self.event.as_ref().is_none_or(|wanted| event(line) == wanted)
     }
 }
@@ -201,7 +205,7 @@ mod tests {
     }
 
     fn wanted(filter: &Filter) -> Wanted {
-        Wanted::of(filter, None).unwrap()
+        Wanted::of(filter, None, Path::new("/nonexistent")).unwrap()
     }
 
     fn none() -> Filter {
@@ -223,7 +227,7 @@ mod tests {
         assert_eq!(found(Filter { contact: Some(701), ..none() }), [true, true, false]);
         assert_eq!(found(Filter { since: Some("2026-11-03T00:00:00Z".into()), ..none() }), [false, true, false]);
         assert_eq!(found(Filter { event: Some("open".into()), ..none() }), [true, true, true]);
-        let unknown = Wanted::of(&Filter { who: Some("nobody-here".into()), ..none() }, None);
+        let unknown = Wanted::of(&Filter { who: Some("nobody-here".into()), ..none() }, None, Path::new("/"));
         assert_eq!(unknown.err().unwrap().code(), 2);
     }
 

@@ -28,9 +28,9 @@ pub fn run(args: &ReportArgs) -> Result<(), Failure> {
     let found = find::find(&args.place)?;
     found.head()?;
     let users = users();
-    let wanted = Wanted::of(&args.filter, Some(USUAL))?;
+    let wanted = Wanted::of(&args.filter, Some(USUAL), &found.dir)?;
     let mut sums = Sums::default();
-    each(&found.dir, &wanted, |line| sums.add(&line, args.filter.contact))?;
+    each(&found.dir, &wanted, |line| sums.add(&line, wanted.masters.as_ref()))?;
     let form = args.form.form();
     print(|output| sums.write(form, &users, wanted.since, output))
 }
@@ -57,13 +57,13 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, line: &Object, only: Option<i64>) {
+    fn add(&mut self, line: &Object, only: Option<&BTreeSet<i64>>) {
         self.lost += line.get("lost").and_then(Value::as_u64).unwrap_or(0);
         let Some(uid) = line.get("uid").and_then(Value::as_u64).filter(|_| OPENS.contains(&event(line))) else {
             return;
         };
         let about: Vec<Option<i64>> =
-            contacts(line).filter(|contact| only.is_none_or(|only| *contact == only)).map(Some).collect();
+            contacts(line).filter(|contact| only.is_none_or(|only| only.contains(contact))).map(Some).collect();
         let is_erased =
             line.get("master_contact").is_some_and(Value::is_null) || line.get("contacts").is_some_and(Value::is_null);
         let about = if about.is_empty() && is_erased { vec![None] } else { about };

@@ -1,12 +1,16 @@
 //! `cxonefs cache encrypt`: takes over a state directory and a cache that are in the clear, by the configured key.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use super::args::EncryptArgs;
 use super::find;
 use crate::base::failure::Failure;
+use crate::base::{Clock as _, SystemClock};
 use crate::catalog::Catalog;
+use crate::daemon;
 use crate::media::Media;
+use crate::ops::AuditRecord;
 use crate::tree;
 
 const IN_USE: &str = "nothing may be mounted from it meanwhile: cxonefs umount DIR";
@@ -25,6 +29,15 @@ pub fn run(args: &EncryptArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::failed(error).while_doing("state.dir").remedy(IN_USE))?;
     let catalog = Catalog::open_existing(&stores.state_dir, keys)
         .map_err(|error| Failure::failed(error).while_doing("state.dir").remedy(IN_USE))?;
+    // A change of what protects everything.
+    if let (true, Some(catalog)) = (state, &catalog) {
+        let log = daemon::audit::open(&stores.state_dir, &stores.audit, catalog, Arc::new(SystemClock))?;
+        log.note(AuditRecord {
+            actor: Some(daemon::audit::ourselves()),
+            outcome: Some("ok".into()),
+            ..AuditRecord::new("encrypt", SystemClock.now())
+        });
+    }
     let recordings = catalog.map(|catalog| catalog.recordings()).transpose();
     let recordings = recordings.map_err(|error| Failure::failed(error).while_doing("state.dir"))?.unwrap_or_default();
     let mut named = recordings.into_iter().map(|(master, index)| tree::recording_key(master, index));

@@ -87,7 +87,8 @@ fn the_defaults_are_the_designs() {
     assert!(!config.mount.allow_other && config.mount.passthrough);
     assert_eq!((config.mount.dir_mode, config.mount.file_mode), (0o550, 0o440));
     assert_eq!((config.mount.uid, config.mount.gid), (host().euid, 7));
-    assert_eq!(config.mount.deny_processes.len(), 17);
+    assert_eq!(config.mount.deny_processes[..2], ["updatedb*", "mlocate"]);
+    assert_eq!(config.mount.file_managers[0], "gio");
     assert_eq!(config.cache.dir, Path::new("/xc/cxonefs"));
     assert_eq!(config.cache.size, 10 << 30);
     assert_eq!(config.cache.min_free, 1 << 30);

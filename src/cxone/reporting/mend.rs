@@ -1,4 +1,5 @@
-//! Makes JSON of what is almost JSON: bytes that are no UTF-8, control characters in texts, halves of surrogate pairs, `NaN`. Pure.
+//! Makes JSON of what is almost JSON: bytes that are no UTF-8, control characters in texts, halves of surrogate pairs, `NaN`, a comma behind the
+//! last value. Pure.
 
 use std::fmt::Write as _;
 
@@ -26,6 +27,8 @@ pub(in crate::cxone) fn mend(bytes: &[u8]) -> String {
         } else if c == '"' {
             in_string = true;
             out.push(c);
+        } else if c == ',' && rest[1..].trim_start().starts_with([']', '}']) {
+            // Left out.
         } else if c.is_ascii_alphanumeric() || c == '-' {
             taken = word(&mut out, rest);
         } else {
@@ -102,6 +105,7 @@ mod tests {
                 r#"["\ud800x", "\ud83e\udd80", "\udc00", "\x", "\u00e4"]"#,
                 json!(["\u{fffd}x", "\u{1f980}", "\u{fffd}", "x", "ä"]),
             ),
+            (r#"{"a": [1, [], ], "b": ",]",}"#, json!({"a": [1, []], "b": ",]"})),
             (r#"[-1.5, 1E+3, "NaN \" NaN"]"#, json!([-1.5, 1e3, "NaN \" NaN"])),
         ] {
             assert_eq!(serde_json::from_str::<Value>(&mend(broken.as_bytes())).unwrap(), value, "{broken}");

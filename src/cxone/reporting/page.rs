@@ -94,6 +94,9 @@ impl Page {
             if !scan.eat(b',') {
                 return Err(BadPage::NotJson);
             }
+            if scan.eat(b']') {
+                return Ok(());
+            }
         }
     }
 
@@ -132,7 +135,7 @@ fn part(bytes: &[u8]) -> Option<Value> {
     if bytes.len() > PART_BYTES_MAX {
         return None;
     }
-    serde_json::from_slice(bytes).ok()
+    serde_json::from_slice(bytes).or_else(|_| serde_json::from_str(&mend::mend(bytes))).ok()
 }
 
 /// `next` among the links: a text, or an object with the text as `href`.
@@ -169,6 +172,8 @@ impl<'a> Envelope<'a> {
             let value = scan.value().ok_or(BadPage::NotJson)?;
             let key = key.get(1..key.len() - 1).unwrap_or_default().to_ascii_lowercase();
             match key.as_slice() {
+                // Should it stand there twice, nothing does not undo something.
+                b"completedcontacts" if found.rows.is_some() && matches!(value, b"null" | b"[]" | b"\"\"") => {}
                 b"completedcontacts" => found.rows = Some(value),
                 b"contacts" => found.rows = found.rows.or(Some(value)),
                 b"totalrecords" => found.total = Some(value),
@@ -184,6 +189,9 @@ impl<'a> Envelope<'a> {
             }
             if !scan.eat(b',') {
                 return Err(BadPage::NotJson);
+            }
+            if scan.eat(b'}') {
+                break;
             }
         }
         if let Some(inner) = inner.filter(|_| found.rows.is_none() && wrappings < WRAPPINGS_MAX) {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Keeper, keys, say};
+use super::{Keeper, ended, keys, record, say};
 use crate::base::MasterId;
 use crate::base::accounts::user_name;
 use crate::catalog::{Catalog, FileKind, Hold, Resolution};
 use crate::media::Version;
+use crate::ops::AuditRecord;
 use crate::ops::keeping::{HoldReport, HoldRequest, HoldsReport};
 use crate::tree;
 
@@ -23,8 +24,36 @@ impl Keeper {
         if !unknown.is_empty() {
             return Ok(HoldsReport { unknown, ..HoldsReport::default() });
         }
+        let numbers: Vec<i64> = masters.iter().map(|master| master.0).collect();
+        self.on_record(["hold", "held"], &numbers, || self.hold_all(catalog, &masters, request, uid))
+    }
+
+    /// Does something to holds, on record before and after.
+    fn on_record(
+        &self,
+        [begins, ends]: [&'static str; 2],
+        contacts: &[i64],
+        act: impl FnOnce() -> Result<HoldsReport, String>,
+    ) -> Result<HoldsReport, String> {
+        let log = self.log()?;
+        let record = |event| AuditRecord { contacts: contacts.to_vec(), ..record(event) };
+        self.begun(log.as_deref(), record(begins))?;
+        let done = act();
+        if let Some(log) = &log {
+            ended(log, record(ends), if done.is_ok() { "ok" } else { "refused" });
+        }
+        done
+    }
+
+    fn hold_all(
+        &self,
+        catalog: &Catalog,
+        masters: &[MasterId],
+        request: &HoldRequest,
+        uid: u32,
+    ) -> Result<HoldsReport, String> {
         let held: BTreeSet<MasterId> = catalog.holds().map_err(say)?.into_iter().map(|hold| hold.master).collect();
-        let all: BTreeSet<MasterId> = held.iter().chain(&masters).copied().collect();
+        let all: BTreeSet<MasterId> = held.iter().chain(masters).copied().collect();
         let would_hold: u64 = all.iter().map(|master| self.needs(catalog, *master)).sum::<Result<u64, String>>()?;
         let size = self.media.cache_size();
         if would_hold > size / 2 {
@@ -34,7 +63,7 @@ impl Keeper {
             ));
         }
         let at = self.clock.now();
-        for master in &masters {
+        for master in masters {
             catalog.add_hold(&Hold { master: *master, reason: request.reason.clone(), at, uid }).map_err(say)?;
             keys(&[*master]).for_each(|key| self.media.hold(&key, true));
         }
@@ -43,7 +72,7 @@ impl Keeper {
         let holds = catalog.holds().map_err(say)?;
         let of_request = holds.iter().filter(|hold| masters.contains(&hold.master));
         let holds = of_request.map(|hold| self.hold_report(catalog, hold)).collect::<Result<_, _>>()?;
-        Ok(HoldsReport { holds, unknown })
+        Ok(HoldsReport { holds, unknown: Vec::new() })
     }
 
     pub(super) fn release(&self, contacts: &[i64]) -> Result<HoldsReport, String> {
@@ -52,21 +81,31 @@ impl Keeper {
             return Ok(HoldsReport { unknown: contacts.to_vec(), ..HoldsReport::default() });
         };
         let before = catalog.holds().map_err(say)?;
-        let mut report = HoldsReport::default();
+        let (mut meant, mut unknown) = (Vec::new(), Vec::new());
         for contact in contacts {
             let masters = catalog.holdings(&[*contact]).map_err(say)?.masters;
             let is_meant = |hold: &&Hold| hold.master.0 == *contact || masters.contains(&hold.master);
-            let Some(hold) = before.iter().find(is_meant) else {
-                report.unknown.push(*contact);
-                continue;
-            };
-            report.holds.push(self.hold_report(catalog, hold)?);
-            catalog.remove_hold(hold.master).map_err(say)?;
-            keys(&[hold.master]).for_each(|key| self.media.hold(&key, false));
+            match before.iter().find(is_meant) {
+                Some(hold) => meant.push(hold),
+                None => unknown.push(*contact),
+            }
         }
-        let count = report.holds.len();
-        tracing::info!(interactions = count, "{count} interactions are no longer held (cxonefs hold remove)");
-        Ok(report)
+        if meant.is_empty() {
+            return Ok(HoldsReport { unknown, ..HoldsReport::default() });
+        }
+        let numbers: Vec<i64> = meant.iter().map(|hold| hold.master.0).collect();
+        let release_all = || {
+            let mut report = HoldsReport { unknown, ..HoldsReport::default() };
+            for hold in meant {
+                report.holds.push(self.hold_report(catalog, hold)?);
+                catalog.remove_hold(hold.master).map_err(say)?;
+                keys(&[hold.master]).for_each(|key| self.media.hold(&key, false));
+            }
+            let count = report.holds.len();
+            tracing::info!(interactions = count, "{count} interactions are no longer held (cxonefs hold remove)");
+            Ok(report)
+        };
+        self.on_record(["release", "released"], &numbers, release_all)
     }
 
     /// Those of some interactions that are held.

@@ -36,6 +36,9 @@ use window::{FreeAt, Window};
 /// The service of [`Limiter::new`], in messages.
 const BILLED_SERVICE: &str = "media playback";
 
+/// Shorter waits for the window are nobody's news.
+const SAID_FROM: Duration = Duration::from_secs(10);
+
 /// What the limiter is doing, for `status`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LimiterSnapshot {
@@ -50,6 +53,8 @@ pub struct LimiterSnapshot {
     pub waiting: [usize; 4],
     /// What the next of them waits for; `None` if nobody waits.
     pub held_by: Option<HeldBy>,
+    /// How long at least, where that is known: not while it waits for the end of a call.
+    pub held_for: Option<Duration>,
     /// How long the pause after a 429 still lasts; zero if there is none.
     pub paused_for: Duration,
     /// 429s since the start of this process.
@@ -129,6 +134,8 @@ struct State {
     slow_start: Option<SlowStart>,
     /// 429s so far.
     refused: u64,
+    /// When the log last said that the window is used up.
+    said_full: Option<Instant>,
 }
 
 /// What a waiter has to do next.
@@ -179,6 +186,7 @@ impl Limiter {
             adaptive: Adaptive::new(settings, seed),
             slow_start,
             refused: 0,
+            said_full: None,
         };
         Limiter { shared: Arc::new(Shared { service, state: Mutex::new(state) }) }
     }
@@ -234,14 +242,15 @@ impl Limiter {
     pub fn snapshot(&self) -> LimiterSnapshot {
         let now = Instant::now();
         let mut state = self.shared.lock();
-        let held_by = state.queue.next().is_some().then(|| state.held_by(now).map(|(why, _)| why)).flatten();
+        let held = state.queue.next().is_some().then(|| state.held_by(now)).flatten();
         LimiterSnapshot {
             calls: state.settings.calls,
             window: state.settings.window,
             learned_limit: state.adaptive.limit(now),
             used: state.window.used(now),
             waiting: state.queue.waiting(),
-            held_by,
+            held_by: held.map(|(why, _)| why),
+            held_for: held.and_then(|(_, until)| until).map(|until| until.saturating_duration_since(now)),
             paused_for: state.adaptive.paused_until(now).map_or(Duration::ZERO, |until| until - now),
             refused: state.refused,
         }
@@ -361,7 +370,22 @@ impl Shared {
             return Step::Wait;
         }
         match state.held_by(now) {
-            Some((_, Some(until))) => Step::Sleep(until),
+            Some((why, Some(until))) => {
+                if why == HeldBy::Window && state.is_full_unsaid(until, now) {
+                    let (waiting, used) = (state.queue.waiting().iter().sum::<usize>(), state.window.used(now));
+                    let (limit, window) = (state.adaptive.limit(now), span::words(state.settings.window));
+                    drop(state);
+                    let (service, wait) = (self.service, span::words(until - now));
+                    tracing::info!(
+                        service,
+                        used,
+                        limit,
+                        waiting,
+                        "the rate limit of {service} is used up ({used} of {limit} calls in {window}): {waiting} wait, the next of them for {wait}"
+                    );
+                }
+                Step::Sleep(until)
+            }
             Some((_, None)) => Step::Wait,
             None => {
                 state.window.take();
@@ -389,6 +413,16 @@ impl State {
         }
         let held = self.slow_start.as_mut().and_then(|slow_start| slow_start.may_begin(now).err());
         held.map(|until| (HeldBy::SlowStart, Some(until)))
+    }
+
+    /// Whether the log should say that the window is used up: it takes a while, and was not said in this window.
+    fn is_full_unsaid(&mut self, until: Instant, now: Instant) -> bool {
+        let is_due = self.said_full.is_none_or(|said| now.duration_since(said) >= self.settings.window);
+        let says = is_due && until.saturating_duration_since(now) >= SAID_FROM;
+        if says {
+            self.said_full = Some(now);
+        }
+        says
     }
 
     fn no_longer_young(&mut self, begun: Instant) {

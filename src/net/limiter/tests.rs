@@ -262,7 +262,23 @@ async fn a_fresh_limiter_starts_slowly_for_seconds_and_says_so() {
     assert_eq!((limiter.snapshot().used, limiter.snapshot().held_by), (8, Some(HeldBy::SlowStart)));
     tasks.join_all().await;
     assert_eq!(begun.elapsed(), Duration::from_secs(2), "8 and then 16");
-    assert_eq!(limiter.snapshot().held_by, None);
+    assert_eq!((limiter.snapshot().held_by, limiter.snapshot().held_for), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_are_told_how_long() {
+    let limiter = limiter(LimiterSettings { calls: 1, window: Duration::from_mins(5) });
+    limiter.acquire(Priority::Open).await.spend().finished();
+    assert_eq!(limiter.snapshot().held_for, None, "nobody waits");
+    let waiter = tokio::spawn({
+        let limiter = limiter.clone();
+        async move { limiter.acquire(Priority::Open).await }
+    });
+    sleep(Duration::from_mins(1)).await;
+    let snapshot = limiter.snapshot();
+    assert_eq!(snapshot.held_by, Some(HeldBy::Window));
+    assert_eq!(snapshot.held_for.map(|wait| wait.as_secs_f64().round()), Some(240.0));
+    drop(waiter.await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]

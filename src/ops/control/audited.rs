@@ -22,9 +22,11 @@ fn command(path: &str, body: &Value) -> Option<Command> {
     let named = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
     let list = |name: &str| body.get(name).and_then(Value::as_array).into_iter().flatten();
     let texts = |name: &str| list(name).filter_map(Value::as_str).map(str::to_owned).collect::<Vec<String>>();
+    let contacts = || list("contacts").filter_map(Value::as_i64).collect::<Vec<i64>>();
     let of = |event: &str| Command { event: event.to_owned(), ..Command::default() };
     Some(match path {
-        "/warm/cost" | "/cache/verify" => return None,
+        // A user's own rows of the ledger are nobody else's business.
+        "/warm/cost" | "/cache/verify" | "/ledger" => return None,
         "/cache/purge" if body["dry_run"] == true => return None,
         "/cache/purge" => {
             let what = body.get("what");
@@ -41,10 +43,12 @@ fn command(path: &str, body: &Value) -> Option<Command> {
             Command { detail: (!days.is_empty()).then(|| days.join(" ")), ..of("refresh") }
         }
         "/log-level" => Command { detail: named("filter"), ..of("log-level") },
+        // What came of it is put on record by who does it.
+        "/holds/add" => Command { contacts: contacts(), begins: true, ..of("hold") },
+        "/holds/remove" => Command { contacts: contacts(), begins: true, ..of("release") },
         _ if path.starts_with("/audit") => return None,
         other => {
-            let contacts = ["masters", "contacts"].into_iter().flat_map(list).filter_map(Value::as_i64).collect();
-            Command { contacts, paths: texts("paths"), ..of(&other.trim_matches('/').replace('/', "-")) }
+            Command { contacts: contacts(), paths: texts("paths"), ..of(&other.trim_matches('/').replace('/', "-")) }
         }
     })
 }
@@ -100,7 +104,10 @@ mod tests {
         assert_eq!(event("/warm/cost", &json!({"paths": ["a"]})), None);
         assert_eq!(event("/refresh", &json!({"days": []})), Some(("refresh".into(), false)));
         assert_eq!(event("/unmount", &Value::Null), Some(("unmount".into(), true)));
-        assert_eq!(event("/hold/add", &json!({"masters": [1]})), Some(("hold-add".into(), false)));
+        assert_eq!(event("/holds/add", &json!({"contacts": [1]})), Some(("hold".into(), true)));
+        assert_eq!(event("/holds/remove", &json!({"contacts": [1]})), Some(("release".into(), true)));
+        assert_eq!(event("/some/thing", &json!({})), Some(("some-thing".into(), false)), "what comes later, too");
+        assert_eq!(event("/ledger", &json!({"since": ""})), None);
     }
 
     #[test]
@@ -109,7 +116,7 @@ mod tests {
             command("/cache/purge", &json!({"what": {"contacts": [701_000_000_122_i64]}, "dry_run": false})).unwrap();
         assert_eq!((purge.detail.as_deref(), purge.contacts.len()), (Some("contacts"), 0));
         assert!(!format!("{purge:?}").contains("701"));
-        let hold = command("/hold/add", &json!({"masters": [701], "reason": "x"})).unwrap();
+        let hold = command("/holds/add", &json!({"contacts": [701], "reason": "x"})).unwrap();
         assert_eq!((hold.contacts, hold.detail), (vec![701], None));
         assert_eq!(command("/warm", &json!({"paths": ["d/a"]})).unwrap().paths, ["d/a"]);
         let level = command("/log-level", &json!({"filter": "debug"})).unwrap();

@@ -29,6 +29,10 @@ const ALIVE_WITHIN: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// Bytes of an answer: a user's own rows of the ledger are the longest.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of a line of an answer: manifests of a day are the longest.
+const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of what is known at once, which is asked of every mount that another user made, too.
+const KNOWN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Why a mount could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +89,7 @@ fn listener(stream: &impl std::os::fd::AsFd) -> Option<Listener> {
 
 /// GET of `what`, which the daemon knows without waiting.
 pub async fn get<T: DeserializeOwned>(socket: &Path, what: &str) -> Result<T, ControlError> {
-    exchange(socket, request(Method::GET, what, Bytes::new()), ALIVE_WITHIN).await
+    exchange(socket, request(Method::GET, what, Bytes::new()), ALIVE_WITHIN, KNOWN_BYTES_MAX).await
 }
 
 /// Fails soon where the daemon is stopped: what follows may take minutes where it runs.
@@ -96,7 +100,7 @@ async fn alive(socket: &Path) -> Result<(), ControlError> {
 /// POST of a JSON body to `what`.
 pub async fn post<T: DeserializeOwned>(socket: &Path, what: &str, body: &impl Serialize) -> Result<T, ControlError> {
     alive(socket).await?;
-    exchange(socket, posted(what, body)?, ANSWER_WITHIN).await
+    exchange(socket, posted(what, body)?, ANSWER_WITHIN, ANSWER_BYTES_MAX).await
 }
 
 /// POST of a JSON body to `what`, whose answer is one JSON object per line for as long as it takes. Dropping the answer tells the
@@ -130,6 +134,9 @@ impl Lines {
                 Some(frame) => {
                     let data = frame.map_err(ControlError::Exchange)?.into_data().unwrap_or_default();
                     self.pending.extend_from_slice(&data);
+                    if self.pending.len() > LINE_BYTES_MAX {
+                        return Err(too_long());
+                    }
                 }
                 None => return Ok(None),
             }
@@ -158,12 +165,13 @@ async fn exchange<T: DeserializeOwned>(
     socket: &Path,
     request: Request<Full<Bytes>>,
     within: Duration,
+    bytes_max: usize,
 ) -> Result<T, ControlError> {
     let connection = timely(None, ALIVE_WITHIN, connect(socket)).await?;
     let daemon = connection.daemon;
     let asked = async {
         let answer = accepted(connection.send(request).await?).await?;
-        serde_json::from_slice(&whole(answer).await?).map_err(ControlError::Nonsense)
+        serde_json::from_slice(&whole(answer, bytes_max).await?).map_err(ControlError::Nonsense)
     };
     timely(daemon, within, asked).await
 }
@@ -220,13 +228,17 @@ impl Connection {
     }
 }
 
-async fn whole(answer: Response<Incoming>) -> Result<BytesMut, ControlError> {
+fn too_long() -> ControlError {
+    ControlError::Refused(String::from("the daemon's answer is too long"))
+}
+
+async fn whole(answer: Response<Incoming>, bytes_max: usize) -> Result<BytesMut, ControlError> {
     let mut body = answer.into_body();
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         bytes.extend_from_slice(&frame.map_err(ControlError::Exchange)?.into_data().unwrap_or_default());
-        if bytes.len() > ANSWER_BYTES_MAX {
-            return Err(ControlError::Refused(String::from("the daemon's answer is too long")));
+        if bytes.len() > bytes_max {
+            return Err(too_long());
         }
     }
     Ok(bytes)
@@ -238,6 +250,9 @@ async fn accepted(answer: Response<Incoming>) -> Result<Response<Incoming>, Cont
     if status.is_success() {
         return Ok(answer);
     }
-    let said = whole(answer).await.map(|said| String::from_utf8_lossy(&said).into_owned()).unwrap_or_default();
+    let said = whole(answer, KNOWN_BYTES_MAX)
+        .await
+        .map(|said| String::from_utf8_lossy(&said).into_owned())
+        .unwrap_or_default();
     Err(ControlError::Refused(if said.is_empty() { format!("the daemon answered {status}") } else { said }))
 }

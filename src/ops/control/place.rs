@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 
 /// Bytes of the hash in a socket's name: socket paths are limited to 107 bytes.
 const NAME_BYTES: usize = 12;
@@ -78,9 +78,9 @@ pub fn socket_of(dir: &Path, mount_point: &Path) -> PathBuf {
 }
 
 fn hash(mount_point: &Path) -> String {
-    let hash = Sha256::digest(mount_point.as_os_str().as_bytes());
+    let hash = digest(&SHA256, mount_point.as_os_str().as_bytes());
     let mut name = String::with_capacity(2 * NAME_BYTES);
-    for byte in hash.iter().take(NAME_BYTES) {
+    for byte in hash.as_ref().iter().take(NAME_BYTES) {
         // Writing to a String cannot fail.
         let _ = write!(name, "{byte:02x}");
     }

@@ -4,15 +4,17 @@
 //! Order of writes: ledger row (synced), call, documents and listing (synced), ledger outcome.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Resolver;
 use super::purse::{Allowed, spent_on_day_of};
-use super::{Need, Resolver, Want, lock};
+use super::seats::{Flight, Phase, Seat, Turn};
+use super::want::{Need, Want};
 use crate::base::{Day, MasterId, UserKey};
 use crate::catalog::{FileKind, Interaction, LedgerEntry, LedgerId, NewResolution, Resolution};
 use crate::cxone::PlaybackAnswer;
@@ -28,69 +30,6 @@ use crate::tree::principal::Principal;
 const TRIES_MAX: u32 = 3;
 /// Pause before the second try; doubled before the third.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-
-#[derive(Clone, Debug)]
-pub enum Phase {
-    /// Waiting for the rate limit.
-    Queued,
-    /// The call is being made.
-    Working,
-    Done(Result<(), TreeError>),
-}
-
-/// One billed call under way, as its askers see it.
-pub struct Flight {
-    phase: watch::Sender<Phase>,
-    /// The most urgent of all askers so far, and whose turn it waits for.
-    turn: watch::Sender<Turn>,
-    askers: Mutex<Askers>,
-}
-
-/// How a call waits for the rate limit.
-#[derive(Clone, Debug)]
-struct Turn {
-    priority: Priority,
-    user: UserKey,
-}
-
-/// Who waits for the call, oldest first.
-#[derive(Default)]
-struct Askers {
-    next: u64,
-    waiting: Vec<(u64, Principal)>,
-}
-
-impl Flight {
-    fn new(phase: watch::Sender<Phase>, turn: Turn) -> Flight {
-        Flight { phase, turn: watch::channel(turn).0, askers: Mutex::default() }
-    }
-
-    fn take_seat(self: &Arc<Flight>, principal: &Principal) -> Seat {
-        let mut askers = lock(&self.askers);
-        let number = askers.next;
-        askers.next += 1;
-        askers.waiting.push((number, principal.clone()));
-        Seat { flight: Arc::clone(self), number }
-    }
-
-    /// In whose name the call is made: whoever has waited longest of those that have not gone.
-    fn payer(&self) -> Option<Principal> {
-        let waiting = lock(&self.askers).waiting.clone();
-        waiting.into_iter().map(|(_, principal)| principal).find(|principal| !principal.has_gone())
-    }
-}
-
-/// An asker waits until this is dropped.
-pub struct Seat {
-    flight: Arc<Flight>,
-    number: u64,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        lock(&self.flight.askers).waiting.retain(|(number, _)| *number != self.number);
-    }
-}
 
 /// How one try ended.
 enum Failure {
@@ -108,9 +47,9 @@ enum Failure {
 impl Resolver {
     /// The flight of an interaction, begun if there is none.
     pub(super) fn join_flight(&self, master: MasterId, want: &Want, need: Need) -> (watch::Receiver<Phase>, Seat) {
-        let mut flights = lock(&self.inner.flights);
+        let mut flights = self.inner.flights.lock();
         if let Some(flight) = flights.get(&master) {
-            let asked = turn_of(want);
+            let asked = Turn::of(want);
             flight.turn.send_if_modified(|turn| {
                 let limiter = &self.inner.limiter;
                 let is_sooner = asked.priority < turn.priority
@@ -125,7 +64,7 @@ impl Resolver {
             return (flight.phase.subscribe(), flight.take_seat(&want.principal));
         }
         let (phase, receiver) = watch::channel(Phase::Queued);
-        let flight = Arc::new(Flight::new(phase, turn_of(want)));
+        let flight = Arc::new(Flight::new(phase, Turn::of(want)));
         let seat = flight.take_seat(&want.principal);
         flights.insert(master, flight.clone());
         drop(flights);
@@ -170,7 +109,7 @@ impl Resolver {
             }
         };
         // Off the board first: whoever comes from now on reads the catalog.
-        lock(&self.inner.flights).remove(&master);
+        self.inner.flights.lock().remove(&master);
         flight.phase.send_replace(Phase::Done(result));
     }
 
@@ -204,7 +143,7 @@ impl Resolver {
 
     /// Takes a flight that nobody waits for off the board.
     fn leave_board(&self, master: MasterId, flight: &Flight) -> bool {
-        let mut flights = lock(&self.inner.flights);
+        let mut flights = self.inner.flights.lock();
         // Somebody may have joined between the last one's leaving and this lock.
         let left = flight.phase.is_closed();
         if left {
@@ -216,7 +155,7 @@ impl Resolver {
     /// In whose name a call is made now. `None`: everybody has gone, and the flight is off the board.
     fn payer(&self, master: MasterId, flight: &Flight) -> Option<Principal> {
         flight.payer().or_else(|| {
-            let mut flights = lock(&self.inner.flights);
+            let mut flights = self.inner.flights.lock();
             // Somebody may have joined meanwhile.
             let payer = flight.payer();
             if payer.is_none() {
@@ -255,7 +194,7 @@ impl Resolver {
         let under_way = permit.spend();
         let admitted = admitted.now();
         // Long before those who wait give up it is known whether the service is there at all.
-        let quiet = lock(&self.inner.limits).deadline / 3;
+        let quiet = self.inner.limits.lock().deadline / 3;
         let answer = self.inner.breaker.watch(quiet, self.inner.player.playback(master, renew)).await;
         self.inner.breaker.conclude(admitted, Ask::of(&master), &answer);
         self.land(under_way, &answer);
@@ -340,7 +279,7 @@ impl Resolver {
 
     /// What may be spent today.
     fn allowed(&self) -> Allowed {
-        let limits = lock(&self.inner.limits);
+        let limits = self.inner.limits.lock();
         Allowed { budget: limits.budget, user_budget: limits.user_budget }
     }
 
@@ -366,7 +305,7 @@ impl Resolver {
         let (whose, budget) = if is_left { (Some(user), allowed.user_budget) } else { (None, allowed.budget) };
         let today = Day::of(now, &jiff::tz::TimeZone::UTC);
         {
-            let mut logged = lock(&self.inner.budgets_logged);
+            let mut logged = self.inner.budgets_logged.lock();
             if logged.0 != today {
                 *logged = (today, HashSet::new());
             }
@@ -393,10 +332,6 @@ impl Resolver {
     }
 }
 
-fn turn_of(want: &Want) -> Turn {
-    Turn { priority: want.priority, user: UserKey::Uid(want.principal.user().uid) }
-}
-
 /// Takes a flight off the board however its task ends, a panic included: nobody may join a flight that will not land.
 struct OnBoard<'a> {
     resolver: &'a Resolver,
@@ -406,7 +341,7 @@ struct OnBoard<'a> {
 
 impl Drop for OnBoard<'_> {
     fn drop(&mut self) {
-        let mut flights = lock(&self.resolver.inner.flights);
+        let mut flights = self.resolver.inner.flights.lock();
         if flights.get(&self.master).is_some_and(|flight| Arc::ptr_eq(flight, self.flight)) {
             flights.remove(&self.master);
         }

@@ -1,40 +1,10 @@
 //! Publishing an exact size: what is known is compared and stored as one step, then the observers are told.
 
-use std::sync::Arc;
-
-use tokio::sync::{Mutex, OwnedMutexGuard};
-
 use super::Resolver;
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Resolution, file_ino};
 use crate::media::Version;
 use crate::tree::error::{ErrorKind, TreeError};
-
-/// Steps that may be under way at once; two interactions share one by chance.
-const PLACES: usize = 64;
-
-/// One step per interaction at a time.
-pub(super) struct Publishing([Arc<Mutex<()>>; PLACES]);
-
-impl Publishing {
-    pub(super) fn new() -> Publishing {
-        Publishing(std::array::from_fn(|_| Arc::default()))
-    }
-
-    /// Held for a flush of the disk and a notice, on a thread that may wait.
-    pub(super) async fn step(&self, master: MasterId) -> OwnedMutexGuard<()> {
-        self.place(master).lock_owned().await
-    }
-
-    /// The same for a thread that may wait.
-    pub(super) fn step_here(&self, master: MasterId) -> OwnedMutexGuard<()> {
-        self.place(master).blocking_lock_owned()
-    }
-
-    fn place(&self, master: MasterId) -> Arc<Mutex<()>> {
-        Arc::clone(&self.0[master.0.rem_euclid(PLACES as i64) as usize])
-    }
-}
 
 impl Resolver {
     /// A recording's size and validator as its media host told them; whether that was news.

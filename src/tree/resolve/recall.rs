@@ -1,6 +1,7 @@
 //! What a lost state database knew, learned again from the notes that stand beside cached recordings: no call is made for it.
 
-use super::{Resolver, recording_key};
+use super::Resolver;
+use super::want::recording_key;
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Resolution};
 use crate::tree::error::{ErrorKind, TreeError};

@@ -2,11 +2,13 @@
 
 use jiff::Timestamp;
 
+use super::Resolver;
+use super::kept_role::keep_role;
 use super::obstacles::{self, remedy, storage_remedy};
 use super::role::{Consequence, Role};
-use super::{Resolver, lock, recording_key};
+use super::want::recording_key;
 use crate::base::MasterId;
-use crate::catalog::{Catalog, CatalogError, FileKind, Interaction, Obstacle, ObstacleKind, Resolution, Scope, State};
+use crate::catalog::{CatalogError, FileKind, Interaction, Obstacle, ObstacleKind, Resolution, Scope, State};
 use crate::cxone::Refusal;
 use crate::media::{MediaError, Version};
 use crate::net::ApiError;
@@ -14,58 +16,11 @@ use crate::tree::documents;
 use crate::tree::error::{ErrorKind, TreeError, to_the_second};
 use crate::tree::principal::Principal;
 
-/// The role, in the catalog's facts.
-const ROLE_FACT: &str = "playback_role";
-
-/// What is known of the role names no erased interaction any more.
-pub fn forget_in_role(catalog: &Catalog, masters: &[MasterId]) -> Result<(), CatalogError> {
-    let mut role = role_before(catalog);
-    if role.forget(masters) { keep_role(catalog, &role) } else { Ok(()) }
-}
-
-/// What an earlier process knew of the role.
-pub(super) fn role_before(catalog: &Catalog) -> Role {
-    let text = catalog.fact(ROLE_FACT).ok().flatten();
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
-}
-
-/// Whose calls failed one after the other.
-#[derive(Debug)]
-pub(super) struct Failing<T> {
-    whose: Vec<T>,
-    /// The service was down meanwhile: they were not to blame.
-    outage: bool,
-}
-
-impl<T> Default for Failing<T> {
-    fn default() -> Failing<T> {
-        Failing { whose: Vec::new(), outage: false }
-    }
-}
-
-impl<T: PartialEq> Failing<T> {
-    fn note(&mut self, whose: Option<T>, outage: bool) {
-        self.outage |= outage;
-        if let Some(whose) = whose.filter(|whose| !self.whose.contains(whose) && self.whose.len() < FAILING_MAX) {
-            self.whose.push(whose);
-        }
-    }
-
-    /// Something succeeded: those who were not to blame.
-    fn take(&mut self) -> Vec<T> {
-        let failing = std::mem::take(self);
-        if failing.outage { failing.whose } else { Vec::new() }
-    }
-}
-
-/// Failures in a row that are remembered; a service is down long before.
-const FAILING_MAX: usize = 64;
-
 impl Resolver {
     /// Says under which access key calls are made. Under another one than before, refusals that fit all are forgotten.
     pub fn use_key(&self, key: &str) -> Result<(), TreeError> {
         let (role, is_other) = {
-            let mut role = lock(&self.inner.role);
+            let mut role = self.inner.role.lock();
             let before = role.clone();
             let is_other = role.use_key(key);
             if *role == before {
@@ -86,13 +41,13 @@ impl Resolver {
         for master in masters {
             self.inner.links.forget(*master);
         }
-        lock(&self.inner.role).forget(masters);
-        lock(&self.inner.failing).whose.retain(|failing| !masters.contains(failing));
+        self.inner.role.lock().forget(masters);
+        self.inner.failing.lock().whose.retain(|failing| !masters.contains(failing));
     }
 
     /// What keeps from asking Media Playback about an interaction now: what was said of it, or of the role.
     pub(in crate::tree) fn hindrance(&self, interaction: &Interaction, now: Timestamp) -> Option<Obstacle> {
-        lock(&self.inner.role).hindrance(interaction.hindrance(now), now)
+        self.inner.role.lock().hindrance(interaction.hindrance(now), now)
     }
 
     /// Fails where asking would be in vain.
@@ -106,7 +61,7 @@ impl Resolver {
     /// The same for a call that is about to be made.
     pub(super) fn ask(&self, master: MasterId) -> Result<(), TreeError> {
         let (interaction, now) = (self.interaction(master)?, self.inner.clock.now());
-        let asked = lock(&self.inner.role).ask(interaction.hindrance(now), now);
+        let asked = self.inner.role.lock().ask(interaction.hindrance(now), now);
         asked.map_err(|obstacle| TreeError::hindered(&obstacle).uncalled())
     }
 
@@ -120,7 +75,7 @@ impl Resolver {
         }
         let mut role = None;
         if obstacle.scope == Scope::Shared {
-            let mut known = lock(&self.inner.role);
+            let mut known = self.inner.role.lock();
             if known.note_refusal(master, &obstacle, now) {
                 let (reason, remedy) = (&*obstacle.reason, remedy(obstacle.kind, Scope::Shared));
                 tracing::warn!(
@@ -143,7 +98,7 @@ impl Resolver {
             Err(error) => return error,
         };
         let obstacle = obstacles::of_failure(error, before.as_deref(), now);
-        lock(&self.inner.failing).note(Some(master), self.inner.breaker.state().down_for.is_some());
+        self.inner.failing.lock().note(Some(master), self.inner.breaker.state().down_for.is_some());
         tell(master, None, &obstacle, error.correlation_id.as_deref(), payer);
         let kept = self.keep(master, None, obstacle, None).await;
         kept.because_of(error)
@@ -152,10 +107,10 @@ impl Resolver {
     /// An interaction was answered: what was refused or failed for another reason than its own is forgotten.
     pub(super) async fn forget_after_answer(&self, known: &Interaction) -> Result<(), TreeError> {
         let (consequence, role) = {
-            let mut role = lock(&self.inner.role);
+            let mut role = self.inner.role.lock();
             (role.note_answer(), role.clone())
         };
-        let mut masters = lock(&self.inner.failing).take();
+        let mut masters = self.inner.failing.lock().take();
         if known.obstacles.playback.is_some() {
             masters.push(known.master_id);
         }
@@ -188,7 +143,7 @@ impl Resolver {
         let (kind, now) = (FileKind::Recording(index), self.inner.clock.now());
         let is_outage = matches!(error, MediaError::Down(_));
         if is_outage || error.is_failure() {
-            lock(&self.inner.failing_media).note((!is_outage).then_some((master, kind)), is_outage);
+            self.inner.failing_media.lock().note((!is_outage).then_some((master, kind)), is_outage);
         }
         let Ok(known) = self.interaction(master) else { return };
         let before = known.obstacles.of_file(kind);
@@ -203,7 +158,7 @@ impl Resolver {
     /// A media host gave bytes of a recording: what it said before does not hold any more, nor do the failures of others for which it was down.
     pub(in crate::tree) async fn note_media_success(&self, master: MasterId, index: u8) {
         let kind = FileKind::Recording(index);
-        let mut files = lock(&self.inner.failing_media).take();
+        let mut files = self.inner.failing_media.lock().take();
         if self.interaction(master).is_ok_and(|known| known.obstacles.of_file(kind).is_some()) {
             files.push((master, kind));
         }
@@ -278,7 +233,7 @@ impl Resolver {
     /// Returns how many there were.
     pub async fn retry(&self, masters: Option<Vec<MasterId>>) -> Result<u64, TreeError> {
         let role = {
-            let mut role = lock(&self.inner.role);
+            let mut role = self.inner.role.lock();
             role.retry();
             role.clone()
         };
@@ -327,11 +282,6 @@ impl Resolver {
 
 fn interrupted() -> TreeError {
     TreeError::new(ErrorKind::Io, "storing what CXone said was interrupted")
-}
-
-fn keep_role(catalog: &Catalog, role: &Role) -> Result<(), CatalogError> {
-    // A map with string keys can always be written.
-    catalog.set_fact(ROLE_FACT, &serde_json::to_string(role).unwrap_or_default())
 }
 
 /// The one line about an obstacle; who meets it later is told by the errno and the attribute `reason`.

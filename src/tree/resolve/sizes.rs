@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Need, Resolver, Want, lock, recording_key};
+use super::Resolver;
+use super::want::{Need, Want, recording_key};
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Resolution};
 use crate::media::{LinkSource as _, MediaError, Version};
@@ -40,7 +41,7 @@ impl Resolver {
                 learned.await.unwrap_or_else(|_| Err(TreeError::new(ErrorKind::Io, "learning a size was interrupted")))
             }
         });
-        let grace = sizes_grace(lock(&self.inner.limits).deadline);
+        let grace = sizes_grace(self.inner.limits.lock().deadline);
         let _ = tokio::time::timeout(grace, futures_util::future::join_all(sizes)).await;
         self.interaction(master)
     }
@@ -49,7 +50,7 @@ impl Resolver {
     /// at hand.
     pub async fn size(&self, master: MasterId, index: u8, want: Want) -> Result<Version, TreeError> {
         // Whoever opens has waited for sizes before, see `resolved`; both together must end by the deadline.
-        let deadline = lock(&self.inner.limits).deadline;
+        let deadline = self.inner.limits.lock().deadline;
         let deadline = deadline.saturating_sub(sizes_grace(deadline));
         let reads = want.reads.filter(|reads| reads.index == index);
         let principal = want.principal.clone();

@@ -12,8 +12,9 @@ use crate::base::{AgentId, Channel, Day};
 use crate::catalog::file_ino;
 use crate::cxone::ContactRecord;
 use crate::media::{LinkSource, MediaError, StorageRefusal};
-use crate::net::ApiErrorKind;
+use crate::net::{ApiError, ApiErrorKind};
 use crate::tree::error::ErrorKind;
+use crate::tree::principal::Principal;
 use crate::tree::signing::RecordingLinks;
 use crate::tree::testing::{Fixture, caller, contact, fixture, mortal, open};
 

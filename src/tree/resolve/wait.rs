@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::flight::Phase;
+use super::seats::Phase;
 use crate::base::span;
 use crate::net::Breaker;
 use crate::tree::error::{ErrorKind, TreeError};

@@ -129,6 +129,7 @@ mod tests {
             used,
             waiting: [0; 4],
             held_by: None,
+            held_for: None,
             paused_for: Duration::ZERO,
             refused: 0,
         };

@@ -4,6 +4,7 @@
 //! waits for a file: billed calls are asked for in the last class. What was brought stays, so a job that ended early is resumed
 //! by asking for the same again.
 
+mod aside;
 mod cost;
 mod scope;
 #[cfg(test)]
@@ -18,8 +19,9 @@ pub use work::{Ended, Progress, Warming};
 use std::sync::Arc;
 
 use crate::tree::Tree;
-use crate::tree::error::{ErrorKind, TreeError};
+use crate::tree::error::TreeError;
 use crate::tree::principal::Principal;
+use aside::aside;
 
 impl Tree {
     /// What lies below `paths`, which are relative to the mount (`""` is all of it). Days that were never listed are listed, which
@@ -56,12 +58,4 @@ impl Tree {
         let tree = Arc::clone(self);
         aside(move || Warming::begin(&tree, &scope, principal)).await
     }
-}
-
-/// Looking at every interaction of a scope takes a while (5 µs for each): on a thread that others do not need.
-async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, TreeError> + Send + 'static,
-) -> Result<T, TreeError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|_| Err(TreeError::new(ErrorKind::Io, "warming was interrupted")))
 }

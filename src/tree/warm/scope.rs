@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::aside;
+use super::aside::aside;
 use crate::base::{AgentId, Day, MasterId};
 use crate::catalog::FileKind;
 use crate::tree::Tree;

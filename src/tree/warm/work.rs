@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::aside;
+use super::aside::aside;
 use super::scope::{Recordings, Scope};
 use crate::base::{MasterId, chain};
 use crate::catalog::{FileKind, Interaction, Resolution, ResolvedFile};

@@ -58,6 +58,11 @@ fn semantics() {
 }
 
 #[test]
+fn upgrading() {
+    walk("docs/UPGRADING.md");
+}
+
+#[test]
 fn simulator() {
     let sandbox = Sandbox::empty();
     let mut session = Session::new(&sandbox);

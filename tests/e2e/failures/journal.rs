@@ -164,6 +164,7 @@ fn so_are_the_rate_limit_and_a_day_that_cannot_be_listed() {
             "rate limit took longer than 1 s (limits.patience)",
         ],
     );
+    assert_said(&drive.mount, &["is used up (1 of 1 calls in 1 h): 1 wait, the next of them for "]);
     assert_nobody_is_named(&drive.mount, &drive.tree);
 }
 

@@ -30,7 +30,7 @@ pub use self::corporate::{Authority, Connecting, listen, read_head};
 pub use self::descriptors::Descriptors;
 #[allow(unused_imports, reason = "what the themes do not need yet")]
 pub use self::double::{
-    Answer, Answers, Case, CaseDrive, CaseTenant, Kind, List, ListMode, OBJECT_BYTES, Object, Seen, xattr,
+    Answer, Answers, Case, CaseDrive, CaseTenant, Kind, List, ListMode, OBJECT_BYTES, Object, Seen, object, xattr,
 };
 pub use self::drive::{Drive, NO_LIMIT};
 pub use self::faketime::FakeTime;

@@ -1,5 +1,6 @@
 //! What an administrator works with.
 
+mod backup;
 mod doctor;
 mod first_run;
 mod keys;

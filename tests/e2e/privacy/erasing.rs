@@ -226,6 +226,102 @@ fn erased_without_a_mount(is_encrypted: bool) {
     assert_eq!((code, &again["interactions"], &again["erased_before"][0]["contact"]), (1, &0.into(), &victim.into()));
 }
 
+/// Certificates that are kept, and those of erasures that did not end.
+fn certificates(drive: &Drive) -> (Vec<Value>, usize) {
+    let folder = drive.sandbox.state().join("certificates");
+    let paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    let is = |path: &&PathBuf, ending: &str| path.extension().is_some_and(|found| found == ending);
+    let whole = paths.iter().filter(|path| is(path, "json"));
+    let whole = whole.map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()).collect();
+    (whole, paths.iter().filter(|path| is(path, "unfinished")).count())
+}
+
+/// Killed at whatever point, and asked for again, it ends, and certifies what went before, too.
+#[test]
+fn an_erasure_that_was_killed_ends_with_its_certificate_when_it_is_repeated() {
+    let mut drive = Drive::of(plain(1, 7));
+    read_everything(&drive);
+    let folders: Vec<PathBuf> = drive.tree.places.iter().map(|place| drive.at(&place.path)).collect();
+    let samples: Vec<Vec<u8>> = folders.iter().map(|folder| sample(folder)).collect();
+    let words = |master: i64| -> Vec<String> {
+        let words = ["cache", "purge", "--yes", "--json", "--reason", "request", "--contact"];
+        words.into_iter().map(str::to_owned).chain([master.to_string()]).collect()
+    };
+    let masters: Vec<i64> = drive.tree.places.iter().map(|place| place.master).collect();
+    for (index, master) in masters.iter().enumerate() {
+        let is_mounted = index == 0;
+        let tool = cxonefs(&drive.sandbox.home()).args(words(*master));
+        let tool = if is_mounted { tool.arg(drive.path()) } else { tool.arg("--config").arg(drive.sandbox.config()) };
+        let mut running = tool.start();
+        eventually("it has begun, or ended", Duration::from_secs(20), || {
+            let (whole, unfinished) = certificates(&drive);
+            let status = running.0.try_wait().unwrap();
+            assert!(status.is_none_or(|status| status.success()), "{index}: {status:?}, {unfinished} of {whole:?}");
+            unfinished > 0 || whole.len() > index
+        });
+        std::thread::sleep(Duration::from_millis([0, 0, 3, 8, 15, 30, 60][index]));
+        if is_mounted {
+            drive.mount.kill_nine();
+        }
+        drop(running);
+        let was_begun = certificates(&drive).1 > 0;
+        if is_mounted {
+            drive.mount.start_again();
+            assert_eq!(was_begun, drive.mount.stderr().contains("did not end"), "{}", drive.mount.stderr());
+        }
+        let again = cxonefs(&drive.sandbox.home()).args(words(*master));
+        let again =
+            if is_mounted { again.arg(drive.path()) } else { again.arg("--config").arg(drive.sandbox.config()) };
+        let again = again.run();
+        assert_eq!(again.code(), i32::from(!was_begun), "{}{}", again.stdout, again.stderr);
+        let (whole, unfinished) = certificates(&drive);
+        assert_eq!((whole.len(), unfinished), (index + 1, 0));
+        for certificate in &whole {
+            let erased = &certificate["erased"];
+            assert!(
+                erased["interactions"] == 1 && erased["recordings"] == 1 && erased["folders"] == 1,
+                "{certificate}"
+            );
+            assert!(erased["documents"].as_u64().unwrap() >= 1 && certificate["reason"] == "request", "{certificate}");
+            assert!(certificate["finished_at"].as_str().unwrap() >= certificate["begun_at"].as_str().unwrap());
+        }
+        if is_mounted {
+            drive.mount.terminate();
+        }
+    }
+    let all: Vec<Vec<u8>> = masters.iter().map(|master| master.to_string().into_bytes()).chain(samples).collect();
+    assert_eq!(traces(&drive, &all), Vec::<String>::new());
+}
+
+/// A request for some of its contacts does not end an erasure that was killed: nothing would say what is left of the others.
+#[test]
+fn only_a_request_for_all_of_its_contacts_ends_an_erasure_that_was_killed() {
+    let mut drive = Drive::of(plain(1, 3));
+    let id = drive.tree.places[0].master.to_string();
+    std::fs::read(drive.at(&drive.tree.places[0].path).join("contact.json")).unwrap();
+    drive.mount.terminate();
+    let config = drive.sandbox.config();
+    let purge_again = || {
+        let words = ["cache", "purge", "--yes", "--json", "--contact", &id, "--config"];
+        cxonefs(&drive.sandbox.home()).args(words).arg(&config).run()
+    };
+    assert_eq!(purge_again().code(), 0);
+    let (whole, _) = certificates(&drive);
+    let note = |further: Option<&str>| {
+        let mut begun = whole[0].clone();
+        let requested = begun["requested"].as_array_mut().unwrap();
+        requested.extend(further.map(Value::from));
+        let name = format!("{}.unfinished", begun["certificate"].as_str().unwrap());
+        std::fs::write(drive.sandbox.state().join("certificates").join(name), begun.to_string()).unwrap();
+    };
+    note(Some("00112233445566778899aabbccddeeff"));
+    assert_eq!((purge_again().code(), certificates(&drive).1), (1, 1));
+    note(None);
+    assert_eq!((purge_again().code(), certificates(&drive).1), (0, 0));
+    assert_eq!(certificates(&drive).0[0]["erased"], whole[0]["erased"]);
+}
+
 #[test]
 fn bytes_of_all_recordings_go_and_nothing_is_paid_again() {
     let drive = Drive::of(plain(1, 4));

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::time::Duration;
 
 use cxonefs::sim::{Endpoint, Fault};
@@ -176,26 +177,100 @@ fn no_later_listing_brings_it_back_and_asking_again_says_so() {
     assert!(!drive.at(&victim.path).exists(), "its mark was saved");
 }
 
-/// What the daemon itself keeps, and what lies in memory that it has freed.
-#[test]
-fn the_daemons_memory_forgets_it() {
-    let drive = Drive::of(plain(3, 4));
-    let victims = victims(&drive);
+/// Everything that can be asked of the mount.
+fn answers(drive: &Drive) -> String {
+    let run = |words: &[&str]| {
+        let done = cxonefs(&drive.sandbox.home()).args(words).arg(drive.path()).run();
+        format!("{}{}", done.stdout, done.stderr)
+    };
+    let asked: [&[&str]; 8] = [
+        &["status", "--json"],
+        &["ledger", "--json"],
+        &["hold", "list", "--json"],
+        &["cache", "stats", "--json"],
+        &["cache", "verify", "--json"],
+        &["audit", "show", "-n", "1000", "--json"],
+        &["audit", "report", "--json"],
+        &["audit", "verify", "--json"],
+    ];
+    asked.map(run).concat()
+}
+
+/// Files of state and cache in which a name stands.
+fn on_disk(drive: &Drive, names: &BTreeSet<String>) -> Vec<String> {
+    let files = [drive.sandbox.state(), drive.sandbox.cache()].into_iter().flat_map(walkdir::WalkDir::new);
+    let files = files.map(Result::unwrap).filter(|entry| entry.file_type().is_file());
+    let traces = files.filter_map(|entry| {
+        let bytes = std::fs::read(entry.path()).unwrap();
+        let found = found(&bytes, names);
+        (!found.is_empty()).then(|| format!("{found:?} in {}", entry.path().display()))
+    });
+    traces.collect()
+}
+
+/// What the callers' numbers are, where nobody else has them.
+fn phone_numbers(drive: &Drive, victims: &Victims) -> BTreeSet<String> {
+    let numbers = |place: &Place| -> BTreeSet<String> {
+        let text = std::fs::read(drive.at(&place.path).join("contact.json")).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let words = text.split(|char: char| !char.is_ascii_digit() && char != '+');
+        words.filter(|word| word.starts_with('+') && word.len() > 8).map(str::to_owned).collect()
+    };
+    let others = drive.tree.places.iter().filter(|place| !victims.places.iter().any(|own| own.path == place.path));
+    let others: BTreeSet<String> = others.flat_map(numbers).collect();
+    victims.places.iter().flat_map(numbers).filter(|number| !others.contains(number)).collect()
+}
+
+/// In no file, no answer and no memory, while somebody still has its files open.
+fn nothing_tells_of_it(is_encrypted: bool) {
+    let drive = Drive::encrypted(is_encrypted, plain(3, 4), &["--set", "mount.passthrough=false"]);
+    let mut victims = victims(&drive);
     for place in &drive.tree.places {
         for name in ["contact.json", "metadata.json", "recording.mp4"] {
             std::fs::read(drive.at(&place.path).join(name)).unwrap();
         }
     }
+    let phones = phone_numbers(&drive, &victims);
+    victims.names.extend(phones);
+    let folder = drive.at(&victims.places[0].path);
+    let open = ["contact.json", "metadata.json", "recording.mp4"].map(|name| File::open(folder.join(name)).unwrap());
+    // A descriptor by which nothing can be read, and which says of what it is.
+    let path_only = File::options().read(true).custom_flags(libc::O_PATH).open(folder.join("contact.json")).unwrap();
+    let through = format!("/proc/self/fd/{}", path_only.as_raw_fd());
+    let attribute = || rustix::fs::getxattr(&*through, "user.cxone.master_id", &mut [0_u8; 64][..]);
+    assert!(attribute().unwrap() >= 5);
+    answers(&drive);
     let before = in_memory(&drive, &victims.names);
     assert!(before.len() > 10, "what is looked for is there before: {before:#?}");
+    assert!(!on_disk(&drive, &victims.names).is_empty());
+    let begun = drive.mount.stderr().len();
     let ids = ids(&victims);
     let words: Vec<&str> = ids.iter().map(String::as_str).chain(["--yes"]).collect();
     let done = purge(&drive, &words);
     assert_eq!(done.code(), 0, "{}", done.stderr);
+    for file in &open {
+        let _ = file.read_at(&mut [0; 4096], 0);
+    }
+    assert!(attribute().is_err() && File::open(&through).is_err());
+    let answers = answers(&drive);
+    assert_eq!(found(answers.as_bytes(), &victims.names), Vec::<&String>::new(), "{answers}");
+    assert_eq!(found(&drive.mount.stderr().as_bytes()[begun..], &victims.names), Vec::<&String>::new());
+    assert_eq!(on_disk(&drive, &victims.names), Vec::<String>::new());
     // Notices to the kernel are repeated after a second.
     let left = wait_for(Duration::from_secs(5), || {
         let left = in_memory(&drive, &victims.names);
         left.is_empty().then_some(left)
     });
     assert!(left.is_some(), "{:#?}", in_memory(&drive, &victims.names));
+    drop(open);
+}
+
+#[test]
+fn nothing_on_disk_in_memory_or_in_an_answer_tells_of_it() {
+    nothing_tells_of_it(false);
+}
+
+#[test]
+fn nothing_on_disk_in_memory_or_in_an_answer_tells_of_it_with_a_key() {
+    nothing_tells_of_it(true);
 }

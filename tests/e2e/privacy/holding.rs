@@ -91,6 +91,45 @@ fn what_is_held_survives_purges_age_and_restarts_until_it_is_released() {
     let erased = unmounted(&drive, &["cache", "purge", "--yes", "--contact", &id]);
     assert_eq!(erased.code(), 0, "{}", erased.stderr);
     assert_eq!(data_files(&drive.sandbox.cache()).len(), 0);
+    // Who held and released is on record, by the mount and without one; which contact it was, is erased.
+    let log = std::fs::read_to_string(drive.sandbox.state().join("audit.log")).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = |event: &str| -> Vec<String> {
+        let lines = lines.iter().filter(|line| line["event"] == event);
+        lines.map(|line| format!("{} {}", line["outcome"].as_str().unwrap(), line["contacts"].is_null())).collect()
+    };
+    assert_eq!(told("hold")[1..], ["begun true"], "{log}");
+    assert_eq!(told("held"), ["ok true"], "{log}");
+    assert_eq!(
+        (told("release"), told("released")),
+        (vec!["begun true".to_owned()], vec!["ok true".to_owned()]),
+        "{log}"
+    );
+    assert!(!log.contains(&id), "{log}");
+}
+
+#[test]
+fn nothing_is_released_or_purged_that_cannot_be_put_on_record() {
+    let mut drive = Drive::of(plain(1, 2));
+    let place = drive.tree.places[0].clone();
+    let id = place.master.to_string();
+    std::fs::read(drive.at(&place.path).join("recording.mp4")).unwrap();
+    assert_eq!(run(&drive, &["hold", "add", &id, "--reason", "complaint"]).code(), 0);
+    drive.mount.terminate();
+    // It cannot be written to.
+    let log = drive.sandbox.state().join("audit.log");
+    std::fs::rename(&log, drive.sandbox.path("kept")).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    for words in [&["hold", "remove", &*id][..], &["cache", "purge", "--yes"], &["cache", "purge", "--yes", "--all"]] {
+        let refused = unmounted(&drive, words);
+        assert_eq!(refused.code(), 1, "{words:?}: {}", refused.stdout);
+        assert!(refused.stderr.contains("audit"), "{words:?}: {}", refused.stderr);
+    }
+    std::fs::remove_dir(&log).unwrap();
+    std::fs::rename(drive.sandbox.path("kept"), &log).unwrap();
+    let held = unmounted(&drive, &["hold", "list", "--json"]);
+    assert!(held.stdout.contains(&id), "{}{}", held.stdout, held.stderr);
+    assert_eq!(data_files(&drive.sandbox.cache()).len(), 1);
 }
 
 #[test]

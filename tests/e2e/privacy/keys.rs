@@ -65,6 +65,37 @@ fn rows_that_somebody_without_the_key_wrote_are_not_served() {
     assert!(drive.mount.stderr().contains("row not genuine in table agents"), "{}", drive.mount.stderr());
     drive.mount.terminate();
 
+    // A hold and a mark of an erased contact, gone; a hash, another one.
+    std::fs::copy(&kept, &database).unwrap();
+    drive.mount.start_again();
+    let run = |words: &[&str]| cxonefs(&drive.sandbox.home()).args(words).arg(drive.path()).ok();
+    let (held, erased) = (drive.tree.places[0].master.to_string(), drive.tree.places[1].master.to_string());
+    run(&["hold", "add", &held, "--reason", "complaint"]);
+    run(&["cache", "purge", "--yes", "--contact", &erased]);
+    let recording = drive.at(&drive.tree.places[0].path).join("recording.mp4");
+    let hash = || tool("getfattr").args(["--only-values", "-n", "user.cxone.sha256"]).arg(&recording).run();
+    assert_eq!(hash().stdout.len(), 64);
+    drive.mount.terminate();
+    let controls = drive.sandbox.path("controls.db");
+    std::fs::copy(&database, &controls).unwrap();
+    for (sql, table) in [
+        ("DELETE FROM holds", "holds"),
+        ("DELETE FROM erased", "erased"),
+        ("DELETE FROM erasure_keys; DELETE FROM erased", "erased"),
+        ("UPDATE audit_chain SET head_number = 1", "audit_chain"),
+    ] {
+        std::fs::copy(&controls, &database).unwrap();
+        sqlite(sql);
+        let ended = refused(&drive.sandbox, &[]);
+        assert!(ended.said.contains("without its key") && ended.said.contains(table), "{sql}: {}", ended.said);
+    }
+    std::fs::copy(&controls, &database).unwrap();
+    sqlite("UPDATE evidence SET sha256 = zeroblob(32)");
+    drive.mount.start_again();
+    let shown = hash();
+    assert!(!shown.status.success() && shown.stdout.is_empty(), "{}", shown.stdout);
+    drive.mount.terminate();
+
     // As it was, it is as it was.
     std::fs::copy(&kept, &database).unwrap();
     drive.tenant.reset_counters();

@@ -93,6 +93,11 @@ fn a_member_has_tools_and_pays_in_their_own_name() {
 
     let done = member(&drive, &["refresh", &mount, "--retry"]);
     assert_eq!(done.code(), 0, "{}", done.stderr);
+    for event in ["warm", "retry"] {
+        let (lines, _) =
+            drive.audited(|line| line["event"] == event && line["uid"] == MEMBER && line["comm"] == "cxonefs");
+        assert!(!lines.is_empty(), "{event} is on record in the member's name");
+    }
     let by_owner = "only user 0 (root), who made this mount, and root may do this";
     for command in
         [&["refresh", &*mount][..], &["log-level", &mount, "debug"], &["cache", "purge", "--contact", "1", &mount]]
@@ -111,6 +116,59 @@ fn a_stranger_is_told_who_made_the_mount_and_nothing_else() {
         refused(&as_user(&drive, STRANGER, "--clear-groups", command), &["made by user 0 (root)", "sudo"]);
     }
     refused(&as_user(&drive, STRANGER, "--clear-groups", &["status"]), &[&mount, "mounted by user 0 (root)"]);
+}
+
+/// Each connection takes a descriptor of the daemon.
+#[test]
+fn a_member_who_connects_for_ever_takes_nothing_from_others() {
+    let drive = shared(&[]);
+    let mount = drive.path().to_str().unwrap().to_owned();
+    let name = cxonefs::ops::control::members_socket(Path::new(&mount), 0);
+    let name = name.to_str().unwrap().trim_start_matches('\0').to_owned();
+    let ready = drive.sandbox.path(&format!("home-{MEMBER}")).join("ready");
+    // Counts those on which nothing was hung up, after an answer came on the first.
+    let connect = "import select,socket,sys,time\ndef one():\n s=socket.socket(socket.AF_UNIX)\n s.connect('\\0'+sys.argv[1])\n return s\n\
+         all=[one() for _ in range(300)]\ntime.sleep(2)\n\
+         closed=[s for s in all if select.select([s],[],[],0)[0]]\n\
+         open(sys.argv[2],'w').write(str(len(all)-len(closed)))\ntime.sleep(60)\n";
+    let user = [format!("--reuid={MEMBER}"), format!("--regid={MEMBER}"), format!("--groups={GROUP}")];
+    let python = ["env", "PATH=/usr/bin:/bin", "python3", "-c"];
+    let greedy = tool("setpriv").args(user).args(python).args([connect, &name]).arg(&ready).start();
+    let held = || fs::read_to_string(&ready).ok().and_then(|text| text.parse::<usize>().ok());
+    eventually("all are connected", Duration::from_secs(30), || held().is_some());
+    assert!(held().unwrap() <= 16, "{:?} connections are held", held());
+    // Another member is answered meanwhile, and so is the owner.
+    let group = format!("--groups={GROUP}");
+    assert_eq!(as_user(&drive, STRANGER, &group, &["status", &mount]).code(), 0);
+    drive.mount.status();
+    drop(greedy);
+    eventually("it is answered again", Duration::from_secs(10), || member(&drive, &["status", &mount]).code() == 0);
+}
+
+/// The name of the door is anybody's to take before the daemon comes, too.
+#[test]
+fn who_takes_the_doors_name_first_is_named_and_keeps_it_from_nobody_for_ever() {
+    let mut drive = shared(&[]);
+    let mount = drive.path().to_str().unwrap().to_owned();
+    drive.mount.terminate();
+    let name = cxonefs::ops::control::members_socket(Path::new(&mount), 0);
+    let name = name.to_str().unwrap().trim_start_matches('\0').to_owned();
+    let ready = drive.sandbox.path(&format!("home-{STRANGER}")).join("ready");
+    let squat = "import socket,sys,time\ns=socket.socket(socket.AF_UNIX)\ns.bind('\\0'+sys.argv[1])\ns.listen(9)\nopen(sys.argv[2],'w')\ntime.sleep(99)\n";
+    let user = [format!("--reuid={STRANGER}"), format!("--regid={STRANGER}"), String::from("--clear-groups")];
+    let python = ["env", "PATH=/usr/bin:/bin", "python3", "-c"];
+    let squatter = tool("setpriv").args(user).args(python).args([squat, &name]).arg(&ready).start();
+    eventually("the name is taken", Duration::from_secs(10), || ready.exists());
+    drive.mount.start_again();
+    let who = format!("which user {STRANGER}");
+    eventually("it is said who has it", Duration::from_secs(10), || drive.mount.stderr().contains(&who));
+    refused(&member(&drive, &["status", &mount]), &["is not believed"]);
+    // One such mount hides no other.
+    let all = member(&drive, &["status"]);
+    assert!(all.stderr.contains("is not believed"), "{}", all.stderr);
+    assert!(all.code() == 0 || all.stderr.contains("no cxonefs mount"), "the next one was asked: {}", all.stderr);
+    drop(squatter);
+    eventually("it is answered", Duration::from_secs(20), || member(&drive, &["status", &mount]).code() == 0);
 }
 
 #[test]

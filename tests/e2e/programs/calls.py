@@ -83,6 +83,102 @@ def call_mmap(source, target):
         write(target, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)[:])
 
 
+def call_mmap_shared(source, target):
+    with open(source, "rb") as file:
+        write(target, mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE, prot=mmap.PROT_READ)[:])
+
+
+def call_mmap_looked(source, target):
+    size = os.path.getsize(source)
+    with open(source, "rb") as file:
+        write(target, mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)[:])
+
+
+def call_read_looked(source, target):
+    """As many do: what was not read stays zero."""
+    data = bytearray(os.path.getsize(source))
+    with open(source, "rb") as file:
+        file.readinto(data)
+    write(target, data)
+
+
+def call_sendfile_looked(source, target):
+    left, fd, out = os.path.getsize(source), opened(source), os.open(target, os.O_WRONLY | os.O_CREAT, 0o600)
+    while left and (n := os.sendfile(out, fd, None, left)):
+        left -= n
+
+
+def call_nowait(source, target):
+    fd, at, part = opened(source), [0], bytearray(STEP)
+
+    def step():
+        try:
+            n = os.preadv(fd, [part], at[0], os.RWF_NOWAIT)
+        except OSError as error:
+            # As programs that use it do: what is not in memory is read with waiting.
+            if error.errno not in (11, 95):
+                raise
+            n = os.preadv(fd, [part], at[0])
+        at[0] += n
+        return bytes(part[:n])
+
+    pump(target, step)
+
+
+def call_readahead(source, target):
+    fd = opened(source)
+    checked(LIBC.readahead(fd, ctypes.c_int64(0), ctypes.c_size_t(1 << 30)))
+    pump(target, lambda: os.read(fd, STEP))
+
+
+def call_aio(source, target):
+    fd, context, at = opened(source), ctypes.c_ulong(), [0]
+    checked(LIBC.syscall(206, 8, ctypes.byref(context)))
+    buffer, done = ctypes.create_string_buffer(STEP), ctypes.create_string_buffer(32)
+
+    def step():
+        request = ctypes.create_string_buffer(struct.pack("<QIIHhIQQqQII", 0, 0, 0, 0, 0, fd, ctypes.addressof(buffer), STEP, at[0], 0, 0, 0))
+        requests = (ctypes.c_void_p * 1)(ctypes.addressof(request))
+        checked(LIBC.syscall(209, context, 1, requests))
+        checked(LIBC.syscall(208, context, 1, 1, done, None))
+        n = struct.unpack_from("<q", done, 16)[0]
+        if n < 0:
+            raise OSError(-n, os.strerror(-n))
+        at[0] += n
+        return buffer.raw[:n]
+
+    pump(target, step)
+
+
+def call_fanotify(source, target):
+    """A scanner reads every file that is opened before its opener may; here it looks at this one alone."""
+    import subprocess, threading
+    fd = checked(LIBC.fanotify_init(4, os.O_RDONLY))
+    checked(LIBC.fanotify_mark(fd, 1, ctypes.c_uint64(0x10000), -100, source.encode()))
+    read = []
+
+    def scan():
+        while True:
+            try:
+                events = os.read(fd, 4096)
+            except OSError:
+                # The kernel has denied the open.
+                continue
+            at = 0
+            while at < len(events):
+                length, _, _, _, _, event, _ = struct.unpack_from("<IBBHQii", events, at)
+                at += length
+                read.append(exactly(event, os.fstat(event).st_size))
+                os.write(fd, struct.pack("<iI", event, 1))
+                os.close(event)
+
+    threading.Thread(target=scan, daemon=True).start()
+    subprocess.run(["cp", source, target], check=True)
+    if any(data != open(target, "rb").read() for data in read):
+        # A comparison of the copy shows the difference.
+        write(target, b"")
+
+
 def direct(source, target, size, shift):
     fd, at = opened(source, os.O_DIRECT), [0]
     page = mmap.mmap(-1, STEP + 4096)
@@ -151,6 +247,13 @@ def call_statx(source, target):
 def call_opath(source, target):
     path = os.open(source, os.O_PATH)
     sent(opened(f"/proc/self/fd/{path}"), target)
+
+
+def call_openat2(source, target):
+    folder, name = os.path.split(source)
+    # RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV
+    how = struct.pack("<QQQ", os.O_RDONLY, 0, 0x08 | 0x04 | 0x01)
+    sent(checked(LIBC.syscall(437, os.open(folder, os.O_RDONLY | os.O_DIRECTORY), name.encode(), how, len(how))), target)
 
 
 def call_handle(source, target):
@@ -224,7 +327,7 @@ def call_boto3(source, target):
     import boto3
     from botocore.config import Config
 
-    config = Config(retries={"max_attempts": 1}, read_timeout=5, connect_timeout=5, s3={"addressing_style": "path"})
+    config = Config(retries={"max_attempts": 1}, read_timeout=10, connect_timeout=10, s3={"addressing_style": "path"})
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
     s3 = boto3.client("s3", endpoint_url=os.environ["U"], config=config, **keys)
     key = f"{os.getpid()}"
@@ -241,9 +344,37 @@ def call_flight(source, target):
         list(pool.map(lambda name: sent(opened(source), name), names))
     copies = {open(name, "rb").read() for name in names}
     if len(copies) != 1:
-        # Whoever compares the copy sees that it is none.
+        # A comparison of the copy shows the difference.
         copies = {b""}
     write(target, copies.pop())
+
+
+def call_serve_uploads(port, root):
+    """Takes a body, or the first part of a form, and writes it to the path of its address."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    class Uploads(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_PUT(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if len(body) < int(self.headers["Content-Length"]):
+                self.close_connection = True
+                return
+            kind, _, boundary = self.headers.get("Content-Type", "").partition("boundary=")
+            if kind.startswith("multipart/"):
+                body = body.split(b"--" + boundary.encode())[1].split(b"\r\n\r\n", 1)[1][:-2]
+            write(self.path, body)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_PUT
+
+        def log_message(self, *words):
+            pass
+
+    ThreadingHTTPServer(("127.0.0.1", int(port)), Uploads).serve_forever()
 
 
 def call_serve_flask(port, root):

@@ -74,9 +74,10 @@ impl Cell {
     /// Why a verdict is not what is promised.
     fn objection(&self, verdict: &Verdict, was_opened: bool) -> Option<String> {
         let is_low = self.kind.guess == Guess::Low;
+        let is_unrepeated = self.program.is_unrepeated && self.state == State::Resolved && !self.kind.is_exact_door;
         let is_promised = match (verdict, self.program.class) {
             (Verdict::Exact, _) | (Verdict::Loud(_), Class::Refused) => true,
-            (Verdict::Loud(_), Class::Loud | Class::Door) if self.is_estimated() => true,
+            (Verdict::Loud(_), Class::Loud | Class::Door) if self.is_estimated() || is_unrepeated => true,
             (Verdict::Loud(_), _) => self.may_fail_once(),
             // A program that decides by `stat` alone never gives us an open to fail.
             (Verdict::Wrong(_), Class::Door) => self.is_estimated() && (!is_low || !was_opened),
@@ -250,5 +251,6 @@ fn line(cell: &Cell, says: &str, source: &Path, relative: &Path, room: &Path, tr
         .env("W", room)
         .env("D", room.join("copy"));
     let command = command.env("T", true_copy).env("HOME", room).env("PYTHON", servers::python());
+    let command = command.env("CALLS_JS", servers::calls_of("calls.js"));
     command.env("CALLS", servers::calls()).in_dir(room).within(TOOL_WITHIN).run()
 }

@@ -1,4 +1,4 @@
-//! What a program of the matrix needs beside the mount: a server of its files, or another mount on top of it. Started when first needed.
+//! What a program of the matrix needs beside the mount: a server of its files, another mount on top of it, a compiled program. Started when first needed.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -18,6 +18,7 @@ const MODULES: &str = "/usr/lib/apache2/modules";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Needs {
     Nothing,
+    Java,
     Bind,
     Overlay,
     Bindfs,
@@ -25,6 +26,10 @@ pub enum Needs {
     RcloneMount,
     S3,
     Samba,
+    SambaSendfile,
+    Uploads,
+    Vsftpd,
+    Lighttpd,
     Ssh,
     PythonHttp,
     Busybox,
@@ -69,8 +74,13 @@ pub fn python() -> &'static str {
     if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" }
 }
 
+/// The calls of `calls.py` that other languages have, as they make them.
+pub fn calls_of(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/programs").join(file)
+}
+
 pub fn calls() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/programs/calls.py")
+    calls_of("calls.py")
 }
 
 /// Starts it for the tree at `root`, with its files in `dir`, which is there.
@@ -78,6 +88,14 @@ pub fn start(needs: Needs, root: &Path, dir: &Path) -> Result<Started, String> {
     let above = dir.join("on");
     match needs {
         Needs::Nothing => return Ok(Started { says: String::new(), mounted: None, running: None }),
+        Needs::Java => {
+            let done = tool("javac").arg("-d").arg(dir).arg(calls_of("Calls.java")).run();
+            let says = format!("CLASSES='{}'", dir.display());
+            return match done.code() {
+                0 => Ok(Started { says, mounted: None, running: None }),
+                _ => Err(done.stderr),
+            };
+        }
         Needs::Bind | Needs::Overlay | Needs::Bindfs | Needs::Mergerfs | Needs::RcloneMount => {
             std::fs::create_dir(&above).map_err(|error| error.to_string())?;
             return mounted(needs, root, dir, &above);
@@ -108,7 +126,17 @@ pub fn start(needs: Needs, root: &Path, dir: &Path) -> Result<Started, String> {
             let program = modules.join("node_modules/http-server/bin/http-server");
             tool("node").arg(program).arg(root).args(["-a", "127.0.0.1", "-s", "-c-1", "-p", &port.to_string()])
         }
-        Needs::Samba => samba(root, dir, port),
+        Needs::Samba => samba(root, dir, port, "no"),
+        Needs::SambaSendfile => samba(root, dir, port, "yes"),
+        Needs::Uploads => tool(python()).arg(calls()).args(["serve_uploads", &port.to_string()]).arg(root),
+        Needs::Vsftpd => vsftpd(root, dir, port),
+        Needs::Lighttpd => {
+            let text = format!(
+                "server.document-root = \"{}\"\nserver.port = {port}\nserver.bind = \"127.0.0.1\"\n",
+                root.display()
+            );
+            tool("lighttpd").arg("-D").arg("-f").arg(written(dir, "lighttpd.conf", &text))
+        }
         Needs::Ssh => {
             let options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR";
             says = format!("{says}; SSH=(-i '{}/key' {options})", dir.display());
@@ -203,7 +231,19 @@ fn ssh(dir: &Path, port: u16) -> Tool {
     tool("/usr/sbin/sshd").arg("-D").arg("-f").arg(written(dir, "sshd.conf", &text))
 }
 
-fn samba(root: &Path, dir: &Path, port: u16) -> Tool {
+fn vsftpd(root: &Path, dir: &Path, port: u16) -> Tool {
+    let empty = dir.join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let text = format!(
+        "listen=YES\nlisten_port={port}\nlisten_address=127.0.0.1\nbackground=NO\nanonymous_enable=YES\nno_anon_password=YES\n\
+         anon_root={}\nsecure_chroot_dir={}\nrun_as_launching_user=YES\nseccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\n",
+        root.display(),
+        empty.display()
+    );
+    tool("vsftpd").arg(written(dir, "vsftpd.conf", &text))
+}
+
+fn samba(root: &Path, dir: &Path, port: u16, sendfile: &str) -> Tool {
     let kept: Vec<String> = ["private", "lock", "state", "cache", "pid", "ncalrpc"]
         .iter()
         .map(|name| {
@@ -218,7 +258,7 @@ fn samba(root: &Path, dir: &Path, port: u16) -> Tool {
         .collect();
     let text = format!(
         "[global]\nserver role = standalone\nmap to guest = Bad User\nguest account = root\nsmb ports = {port}\n\
-         interfaces = 127.0.0.1\nbind interfaces only = yes\nload printers = no\ndisable spoolss = yes\nlog file = {}/log\n{}\
+         interfaces = 127.0.0.1\nbind interfaces only = yes\nuse sendfile = {sendfile}\nload printers = no\ndisable spoolss = yes\nlog file = {}/log\n{}\
          [r]\npath = {}\nguest ok = yes\nread only = yes\n",
         dir.display(),
         kept.concat(),

@@ -12,6 +12,8 @@ use serde_json::Value;
 use crate::harness::{Drive, cxonefs, eventually, plain};
 
 const WALKERS: u64 = 8;
+/// What is added at most.
+const BUSY_FOR: Duration = Duration::from_mins(2);
 
 /// 15 seconds; five minutes where everything is tested (`scripts/test --full`).
 fn how_long() -> Duration {
@@ -41,12 +43,15 @@ fn kernel_and_daemon_agree_under_stress() {
 
     let (end, done) = (Instant::now() + how_long(), AtomicBool::new(false));
     let (walks, reads) = (AtomicU64::new(0), AtomicU64::new(0));
+    let is_enough = || walks.load(Ordering::Relaxed) >= WALKERS && reads.load(Ordering::Relaxed) > 50;
+    // On a busy machine walks take longer.
+    let goes_on = || Instant::now() < end || !is_enough() && Instant::now() < end + BUSY_FOR;
     std::thread::scope(|scope| {
         for walker in 0..WALKERS {
-            let (drive, always, early, walks, reads) = (&drive, &always, &early, &walks, &reads);
+            let (drive, always, early, walks, reads, goes_on) = (&drive, &always, &early, &walks, &reads, &goes_on);
             scope.spawn(move || {
                 let mut random = fastrand::Rng::with_seed(walker);
-                while Instant::now() < end {
+                while goes_on() {
                     let seen = walk(drive.path(), &mut random, reads);
                     assert!(seen.is_subset(always), "never was: {:?}", seen.difference(always).next());
                     assert!(seen.is_superset(early), "missing: {:?}", early.difference(&seen).next());
@@ -63,7 +68,7 @@ fn kernel_and_daemon_agree_under_stress() {
         });
         let mut hidden = late.clone();
         let mut random = fastrand::Rng::with_seed(99);
-        while Instant::now() < end {
+        while goes_on() {
             let revealed: Vec<i64> = hidden.iter().filter(|_| random.u8(..) < 40).copied().collect();
             hidden.retain(|contact| !revealed.contains(contact));
             drive.tenant.switch(|switches| switches.amendments.hidden.clone_from(&hidden));
@@ -72,11 +77,11 @@ fn kernel_and_daemon_agree_under_stress() {
         done.store(true, Ordering::Relaxed);
     });
     eprintln!("{} walks, {} files read", walks.load(Ordering::Relaxed), reads.load(Ordering::Relaxed));
-    assert!(walks.load(Ordering::Relaxed) >= WALKERS && reads.load(Ordering::Relaxed) > 50);
+    assert!(is_enough());
     drive.tenant.switch(|switches| switches.amendments.hidden.clear());
     refresh(&drive);
     let everything = || walk(drive.path(), &mut fastrand::Rng::with_seed(0), &reads) == always;
-    eventually("everything is listed", Duration::from_secs(5), everything);
+    eventually("everything is listed", Duration::from_secs(30), everything);
     // In the end the kernel holds the root, and what nobody can forget: nothing.
     eventually("the kernel forgets everything", Duration::from_secs(20), || {
         std::fs::write("/proc/sys/vm/drop_caches", "2").unwrap();

@@ -6,6 +6,7 @@ mod listing;
 mod logins;
 mod media;
 mod neighbours;
+mod odd;
 mod said;
 mod states;
 mod storage;

@@ -49,6 +49,7 @@ macro_rules! matrix {
 matrix! {
     cp CP,
     rsync RSYNC,
+    rsync_linking RSYNC_LINKING,
     tar TAR,
     zip ZIP,
     shutil SHUTIL,
@@ -63,11 +64,12 @@ matrix! {
 fn an_interrupted_run_resumes(program: &Program, unlock: impl Fn(&Work)) {
     let work = Work::of(recorded_all(), program.flags);
     (program.prepare)(&work);
-    work.drive.tenant.switch(|switches| switches.latency_ms = [(Endpoint::Playback, 60)].into());
+    work.drive.tenant.switch(|switches| switches.latency_ms = [(Endpoint::Playback, 250)].into());
     let running = (program.run)(&work).start();
     eventually("it is in the middle", Duration::from_secs(20), || work.drive.counters().playback_calls >= 5);
     drop(running);
     unlock(&work);
+    work.drive.tenant.switch(|switches| switches.latency_ms.clear());
     let so_far = work.drive.counters().playback_calls;
     assert!(so_far < work.interactions(), "it was through already");
     (program.run)(&work).ok();

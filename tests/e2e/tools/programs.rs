@@ -49,6 +49,29 @@ pub const RSYNC: Program = Program {
     ..COPIER
 };
 
+/// Each run is a copy of its own that links what the one before has: with extended attributes, one that changed would make it another file.
+pub const RSYNC_LINKING: Program = Program {
+    prepare: |work| std::fs::create_dir(work.store()).unwrap(),
+    run: |work| {
+        let line = format!(
+            "cd '{}'; next=$(($(ls | wc -l) + 1)); rsync -aHAX --itemize-changes --link-dest=../$((next - 1)) '{}/' $next",
+            text(&work.store()),
+            text(&work.source())
+        );
+        sh(&line)
+    },
+    // A directory is made anew each time.
+    copied: |done| {
+        let is_directory = |line: &String| line.starts_with("cd") || line.starts_with("created directory");
+        said(done).into_iter().filter(|line| !is_directory(line)).collect()
+    },
+    copy: |work| {
+        let runs = std::fs::read_dir(work.store()).unwrap().count();
+        work.store().join(runs.to_string())
+    },
+    ..COPIER
+};
+
 /// A full dump, then what changed since: `--no-check-device`, for the number of the device is another one after every mount.
 pub const TAR: Program = Program {
     prepare: |work| std::fs::create_dir(work.store()).unwrap(),

@@ -56,6 +56,11 @@ pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     JoinHandle { value, finished }
 }
 
+/// Here every task runs.
+pub fn never_ran(_error: &oneshot::error::RecvError) -> bool {
+    false
+}
+
 /// Never up.
 pub async fn timeout<F: Future>(_limit: Duration, future: F) -> Result<F::Output, ()> {
     Ok(future.await)

@@ -5,6 +5,7 @@ use crate::base::ResolveOn;
 use crate::cxone::{Refusal, RefusalKind, Whose};
 use crate::tree::node::Node;
 use crate::tree::testing::fixture_in_mode;
+use crate::tree::{GuardedPrograms, ProgramPatterns};
 
 const DAY_LONG: Duration = Duration::from_hours(24);
 
@@ -349,7 +350,10 @@ async fn a_scanner_that_reads_has_no_link_signed() {
     resolve_with_links(&fixture, 500, 1).await;
     fixture.tree.resolver().links().forget_all();
     let (scanner, _alive) = mortal();
-    let guard = crate::tree::guard::Guard::new(crate::tree::ProgramPatterns::new(&["cat".to_owned()]));
+    let guard = crate::tree::guard::Guard::new(GuardedPrograms {
+        scanners: ProgramPatterns::new(&["cat".to_owned()]),
+        ..GuardedPrograms::default()
+    });
     let want = Want { principal: scanner, ..super::open() };
     let links = RecordingLinks { guard, ..RecordingLinks::admitted(fixture.tree.resolver(), master(500), 0, want) };
     assert!(links.link(None).await.is_err());

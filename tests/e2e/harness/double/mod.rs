@@ -13,6 +13,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use axum::body::{Body, Bytes};
+use axum::http::Response;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -58,7 +60,12 @@ struct Shared {
     url: String,
     started: Instant,
     inner: Mutex<Inner>,
+    bend: Mutex<Option<Arc<Bend>>>,
 }
+
+/// What becomes of an answer before it is sent, for what no case file can say: by the request, the number of its kind so far (from 0), and
+/// the answer as it would be.
+pub type Bend = dyn Fn(&Seen, usize, Response<Bytes>) -> Response<Body> + Send + Sync;
 
 struct Inner {
     case: Case,
@@ -96,8 +103,12 @@ impl CaseTenant {
             links: 0,
             answered: std::collections::BTreeMap::default(),
         };
-        let shared =
-            Arc::new(Shared { url: format!("http://{address}"), started: Instant::now(), inner: Mutex::new(inner) });
+        let shared = Arc::new(Shared {
+            url: format!("http://{address}"),
+            started: Instant::now(),
+            inner: Mutex::new(inner),
+            bend: Mutex::default(),
+        });
         let app = axum::Router::new().fallback(serving::serve).with_state(shared.clone());
         runtime.spawn(async move { axum::serve(listener, app).await });
         CaseTenant { shared, address, _runtime: runtime }
@@ -110,6 +121,11 @@ impl CaseTenant {
     /// Changes what it answers from now on.
     pub fn change(&self, change: impl FnOnce(&mut Case)) {
         change(&mut self.shared.lock().case);
+    }
+
+    /// Changes answers before they are sent, from now on.
+    pub fn bend(&self, bend: impl Fn(&Seen, usize, Response<Bytes>) -> Response<Body> + Send + Sync + 'static) {
+        *self.shared.bend.lock().unwrap() = Some(Arc::new(bend));
     }
 
     /// Everything that arrived so far.
@@ -177,6 +193,19 @@ impl CaseDrive {
     #[track_caller]
     pub fn of(case: Case, flags: &[&str]) -> CaseDrive {
         let (tenant, sandbox) = CaseDrive::unmounted(case);
+        let mount = Mount::start(&sandbox, flags);
+        CaseDrive { mount, sandbox, tenant }
+    }
+
+    /// The same, with answers bent from the first one on.
+    #[track_caller]
+    pub fn bent(
+        case: Case,
+        flags: &[&str],
+        bend: impl Fn(&Seen, usize, Response<Bytes>) -> Response<Body> + Send + Sync + 'static,
+    ) -> CaseDrive {
+        let (tenant, sandbox) = CaseDrive::unmounted(case);
+        tenant.bend(bend);
         let mount = Mount::start(&sandbox, flags);
         CaseDrive { mount, sandbox, tenant }
     }
@@ -252,4 +281,9 @@ pub fn xattr(path: &Path, name: &str) -> Option<String> {
     let length = rustix::fs::getxattr(path, name, &mut value).ok()?;
     value.truncate(length);
     String::from_utf8(value).ok()
+}
+
+/// The bytes of an object that no case says anything of.
+pub fn object(name: &str) -> Vec<u8> {
+    storage::Content::new(name, OBJECT_BYTES, 0).bytes(0, OBJECT_BYTES)
 }

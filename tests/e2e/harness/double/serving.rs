@@ -23,6 +23,22 @@ const BODY_MAX: usize = 1 << 20;
 type Query = Vec<(String, String)>;
 
 pub async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
+    let bend = shared.bend.lock().unwrap().clone();
+    let at = shared.lock().seen.len();
+    let answered = answered(&shared, request).await;
+    let Some(bend) = bend else { return answered };
+    let (seen, number) = {
+        let inner = shared.lock();
+        let seen = inner.seen[at].clone();
+        let number = inner.seen[..at].iter().filter(|before| before.kind == seen.kind).count();
+        (seen, number)
+    };
+    let (head, body) = answered.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    bend(&seen, number, Response::from_parts(head, body))
+}
+
+async fn answered(shared: &Arc<Shared>, request: Request) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = axum::body::to_bytes(body, BODY_MAX).await.unwrap_or_default();
     let path = head.uri.path().to_owned();
@@ -39,21 +55,21 @@ pub async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Respo
         range: text(&head.headers, header::RANGE.as_str()).map(str::to_owned),
         bears_token: head.headers.contains_key(header::AUTHORIZATION),
     });
-    if matches!(kind, Kind::Completed | Kind::Admin | Kind::Playback) && !admits(&shared, &head.headers) {
+    if matches!(kind, Kind::Completed | Kind::Admin | Kind::Playback) && !admits(shared, &head.headers) {
         return answer(401, &json!({"message": "Unauthorized"}).to_string());
     }
     match kind {
-        Kind::Login => login(&shared, &body).await,
-        Kind::Discovery => answer(200, &discovery(&shared, &path).to_string()),
-        Kind::Completed => completed(&shared, &path, &query).await,
+        Kind::Login => login(shared, &body).await,
+        Kind::Discovery => answer(200, &discovery(shared, &path).to_string()),
+        Kind::Completed => completed(shared, &path, &query).await,
         Kind::Admin if path.to_ascii_lowercase().ends_with("/business-unit") => {
             let units = json!({"businessUnits": [{"businessUnitId": 9_999_999, "tenantId": TENANT}]});
             answer(200, &units.to_string())
         }
         Kind::Admin => answer(204, ""),
-        Kind::Playback => playback(&shared, &master.unwrap_or_default()).await,
+        Kind::Playback => playback(shared, &master.unwrap_or_default()).await,
         Kind::Media => {
-            media(&shared, &head.method, &path, head.uri.query().unwrap_or_default(), &query, &head.headers).await
+            media(shared, &head.method, &path, head.uri.query().unwrap_or_default(), &query, &head.headers).await
         }
         Kind::Unknown => answer(404, &json!({"message": "no Route matched with those values"}).to_string()),
     }

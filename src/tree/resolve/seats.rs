@@ -1,0 +1,85 @@
+//! A billed call under way, as those who wait for it see it: how far it is, how urgent, and in whose name it is made.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::want::Want;
+use crate::base::UserKey;
+use crate::net::Priority;
+use crate::tree::error::TreeError;
+use crate::tree::principal::Principal;
+
+/// How far a flight is.
+#[derive(Clone, Debug)]
+pub enum Phase {
+    /// Waiting for the rate limit.
+    Queued,
+    /// The call is being made.
+    Working,
+    Done(Result<(), TreeError>),
+}
+
+/// One billed call under way, as its askers see it.
+pub struct Flight {
+    pub phase: watch::Sender<Phase>,
+    /// The most urgent of all askers so far, and whose turn it waits for.
+    pub turn: watch::Sender<Turn>,
+    askers: Mutex<Askers>,
+}
+
+/// How a call waits for the rate limit.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    pub priority: Priority,
+    pub user: UserKey,
+}
+
+impl Turn {
+    /// That of whoever wants it.
+    pub fn of(want: &Want) -> Turn {
+        Turn { priority: want.priority, user: UserKey::Uid(want.principal.user().uid) }
+    }
+}
+
+/// Who waits for the call, oldest first.
+#[derive(Default)]
+struct Askers {
+    next: u64,
+    waiting: Vec<(u64, Principal)>,
+}
+
+impl Flight {
+    /// Nobody waits yet.
+    pub fn new(phase: watch::Sender<Phase>, turn: Turn) -> Flight {
+        Flight { phase, turn: watch::channel(turn).0, askers: Mutex::default() }
+    }
+
+    /// One more waits, until the seat is dropped.
+    pub fn take_seat(self: &Arc<Flight>, principal: &Principal) -> Seat {
+        let mut askers = self.askers.lock();
+        let number = askers.next;
+        askers.next += 1;
+        askers.waiting.push((number, principal.clone()));
+        Seat { flight: Arc::clone(self), number }
+    }
+
+    /// In whose name the call is made: whoever has waited longest of those that have not gone.
+    pub fn payer(&self) -> Option<Principal> {
+        let waiting = self.askers.lock().waiting.clone();
+        waiting.into_iter().map(|(_, principal)| principal).find(|principal| !principal.has_gone())
+    }
+}
+
+/// An asker waits until this is dropped.
+pub struct Seat {
+    flight: Arc<Flight>,
+    number: u64,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.flight.askers.lock().waiting.retain(|(number, _)| *number != self.number);
+    }
+}
