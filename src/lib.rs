@@ -3,7 +3,7 @@
 //! The map. Data goes one way, and nothing below knows what is above it:
 //!
 //! ```text
-//! kernel → fuse → tree → (catalog, media) → cxone → net
+//! kernel → fuse → tree → (book, catalog, media) → cxone → net
 //! ```
 //!
 //! | module | what lives there | what it must not know |
@@ -12,6 +12,7 @@
 //! | [`net`] | servers in general: proxies, certificates, breaker, limiter | what is asked of a server |
 //! | [`cxone`] | the tenant over HTTP: login, discovery, reporting, playback | files, directories, SQLite |
 //! | [`catalog`] | what exists: days, agents, interactions, names, states, ledger | bytes of recordings, FUSE |
+//! | [`book`] | who may make a billed call: slot, budget, ledger row | what a call is for, and who answers it |
 //! | [`media`] | bytes: ranged source, block cache, LRU, readahead | contacts: a recording is an opaque key |
 //! | [`tree`] | the tree: places, looks, listings, open files, policy | inodes, kernels, processes, HTTP |
 //! | [`fuse`] | the kernel's front end: inodes, handles, lifetimes, the errno table | what may cost a billed call |
@@ -23,6 +24,7 @@
 //! | `hostile` | what strangers send, for fuzzing (not in the program) | – |
 
 pub mod base;
+pub mod book;
 pub mod catalog;
 pub mod cli;
 pub mod config;

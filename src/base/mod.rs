@@ -14,6 +14,7 @@ pub mod ids;
 pub mod lock;
 pub mod locked;
 pub mod machine;
+pub mod mounts;
 pub mod shown;
 pub mod span;
 pub mod user;

@@ -17,7 +17,6 @@ mod man;
 mod manifest;
 mod mount;
 mod mount_helper;
-mod mounts;
 mod options;
 mod preflight;
 mod refresh;

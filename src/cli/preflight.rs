@@ -5,8 +5,8 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::mounts;
 use crate::base::failure::Failure;
+use crate::base::mounts;
 use crate::config::{Config, Host};
 use crate::fuse::{Busy, unmount};
 use crate::ops::privacy;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::StatusArgs;
-use super::mounts;
 use super::units::size;
 use crate::base::failure::Failure;
+use crate::base::mounts;
 use crate::base::shown::shown_json;
 use crate::base::{shown, span, user_name, user_words};
 use crate::daemon;

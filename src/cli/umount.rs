@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::args::UmountArgs;
-use super::mounts;
 use crate::base::failure::Failure;
+use crate::base::mounts;
 use crate::daemon;
 use crate::fuse::{Busy, unmount};
 use crate::ops::control::{self, ControlError, UnmountRequest, Unmounted};

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::mounts;
+use crate::base::mounts;
 
 /// Symbolic links that are followed, as in the kernel.
 const LINKS_MAX: u32 = 40;

@@ -19,6 +19,7 @@ use super::plan::Plan;
 use super::report::{DoorView, Report};
 use crate::base::failure::{Cause, Failure};
 use crate::base::{Clock, SystemClock};
+use crate::book::LocalBook;
 use crate::catalog::{Catalog, CatalogError, CatalogSettings, Indexer};
 use crate::config::Config;
 use crate::cxone::Tenant;
@@ -386,7 +387,8 @@ fn resolver(
     clock: &Arc<dyn Clock>,
 ) -> Resolver {
     let (player, limits) = (Arc::new(tenant.clone()), resolve_limits(&config.limits));
-    Resolver::new(player, catalog.clone(), media.clone(), limiter.clone(), Arc::clone(clock), limits)
+    let book = Arc::new(LocalBook::new(catalog.clone(), limiter.clone(), Arc::clone(clock)));
+    Resolver::new(player, catalog.clone(), media.clone(), book, Arc::clone(clock), limits)
 }
 
 #[cfg(test)]

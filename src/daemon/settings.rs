@@ -1,12 +1,13 @@
 //! What each part is told of the configuration. Pure.
 
 use crate::base::{ResolveOn, accounts};
+use crate::book::DailyBudget;
 use crate::config::{AlsoConfig, CacheConfig, Config, LimitsConfig, MountConfig, TenantConfig};
 use crate::cxone::{CallTimes, ClientCredentials, Credentials, TenantSettings, is_loopback};
 use crate::fuse::Ownership;
 use crate::media::{MediaReach, MediaSettings};
 use crate::net::LimiterSettings;
-use crate::tree::{Callers, DailyBudget, GuardedPrograms, ProgramPatterns, ResolveLimits, TreeSettings};
+use crate::tree::{Callers, GuardedPrograms, ProgramPatterns, ResolveLimits, TreeSettings};
 use std::path::Path;
 
 /// The rate of billed calls.

@@ -6,7 +6,6 @@ mod absent;
 mod adapter;
 mod answer;
 mod attributes;
-mod device;
 mod door;
 mod errno;
 mod fresh;

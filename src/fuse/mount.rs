@@ -12,8 +12,8 @@ use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::base::mounts;
 use crate::fuse::adapter::{Adapter, BackingModes};
-use crate::fuse::device::device_at;
 use crate::fuse::door::Door;
 use crate::fuse::notices::NoticeQueue;
 use crate::fuse::passthrough::PassthroughState;
@@ -100,6 +100,11 @@ pub fn mount(
         Err(error) => tracing::debug!(%error, "the readahead of the kernel cannot be changed"),
     }
     Ok(Mounted { path: absolute, device, _session: ManuallyDrop::new(session), modes, ended: Some(ended) })
+}
+
+/// The device of the topmost mount at `path`. By the table, and not by `stat`: asking the mount would be a request to ourselves.
+fn device_at(path: &Path) -> io::Result<Option<String>> {
+    Ok(mounts::at(path)?.and_then(|mount| mount.device))
 }
 
 fn config(options: &MountOptions) -> Config {

@@ -1,4 +1,6 @@
 //! Tells the service manager how it goes (`sd_notify(3)`): one datagram to `$NOTIFY_SOCKET`. Does nothing where there is none.
+//!
+//! By hand, because the crate for it waits for a manager that does not read.
 
 use std::ffi::OsStr;
 use std::io;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::book::BookError;
 use crate::catalog::{CatalogError, IndexError, Obstacle, ObstacleKind};
 use crate::media::{MediaError, StorageRefusal};
-use crate::net::{ApiError, ApiErrorKind, Crowded};
+use crate::net::{ApiError, ApiErrorKind};
 
 /// The kinds of design §5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -201,9 +202,16 @@ impl From<Arc<ApiError>> for TreeError {
     }
 }
 
-impl From<Crowded> for TreeError {
-    fn from(crowded: Crowded) -> TreeError {
-        TreeError::new(ErrorKind::Crowded, crowded.to_string()).uncalled()
+impl From<BookError> for TreeError {
+    fn from(error: BookError) -> TreeError {
+        match error {
+            BookError::Spent(_) => TreeError::new(ErrorKind::BudgetSpent, error.to_string()).uncalled(),
+            BookError::Crowded(crowded) => TreeError::new(ErrorKind::Crowded, crowded.to_string()).uncalled(),
+            BookError::Catalog(error) => {
+                TreeError::because(ErrorKind::Io, "reading or writing what is known failed", error)
+            }
+            BookError::Closed => TreeError::new(ErrorKind::Io, error.to_string()),
+        }
     }
 }
 

@@ -53,7 +53,7 @@ pub use never::never;
 pub use node::{Node, Place};
 pub use observers::{Erased, Observer, Observers};
 pub use paths::Subject;
-pub use policy::{Callers, DailyBudget, ProgramPatterns};
+pub use policy::{Callers, ProgramPatterns};
 pub use principal::{Origin, Presence, Principal, Program, User};
 pub use resolve::{Player, ResolveLimits, Resolver, Want, forget_in_role, outcome_word, recording_key};
 pub use stat::{Holds, Stat};

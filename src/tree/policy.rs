@@ -153,17 +153,6 @@ impl Callers {
     }
 }
 
-/// Billed calls per UTC day (`limits.daily_budget`); `None` is unlimited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DailyBudget(pub Option<u64>);
-
-impl DailyBudget {
-    /// Whether one more call may be made after `spent` of today's.
-    pub fn allows(self, spent: u64) -> bool {
-        self.0.is_none_or(|limit| spent < limit)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,12 +217,5 @@ mod tests {
         assert!(!glob(b"*a*a*a*a*a*a*b", &[b'a'; 2000]));
         assert!(glob(b"*", b""));
         assert!(!glob(b"?", b""));
-    }
-
-    #[test]
-    fn a_budget_ends_where_it_says() {
-        assert!(DailyBudget(Some(10)).allows(9));
-        assert!(!DailyBudget(Some(10)).allows(10));
-        assert!(DailyBudget(None).allows(u64::MAX));
     }
 }

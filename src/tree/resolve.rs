@@ -4,14 +4,15 @@
 //! when the last asker leaves while it still waits for the rate limit, it leaves the queue and costs nothing. A call that was made is
 //! always finished and stored. `flight` has its life, `wait` how long an asker stays.
 
+mod boarding;
 mod failing;
+mod failure;
 mod flight;
 mod kept_role;
 mod obstacles;
 mod player;
 mod publish;
 mod publishing;
-mod purse;
 mod recall;
 mod remember;
 mod role;
@@ -30,22 +31,21 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::base::{Clock, Counted, Day, Histogram, MasterId, UserKey};
+use crate::base::{Clock, Counted, Day, MasterId, UserKey};
+use crate::book::{Book, DailyBudget};
 use crate::catalog::{Catalog, FileKind, Interaction, NewResolution};
 use crate::media::{Media, MediaError};
-use crate::net::{Breaker, Limiter, LimiterSettings, LimiterSnapshot, Priority, ServiceState};
+use crate::net::{Breaker, LimiterSettings, LimiterSnapshot, Priority, ServiceState};
 use crate::tree::children::{billed_children, needs_call};
 use crate::tree::error::TreeError;
 use crate::tree::links::Links;
 use crate::tree::observers::Observers;
-use crate::tree::policy::DailyBudget;
 use failing::Failing;
 pub use flight::outcome_word;
 pub use kept_role::forget_in_role;
 pub use player::Player;
 use player::PlayerProbe;
 use publishing::Publishing;
-use purse::Purse;
 use role::Role;
 use seats::Flight;
 use wait::Stall;
@@ -56,7 +56,7 @@ struct Inner {
     player: Arc<dyn Player>,
     catalog: Catalog,
     media: Media,
-    limiter: Limiter,
+    book: Arc<dyn Book>,
     breaker: Breaker,
     clock: Arc<dyn Clock>,
     limits: Mutex<ResolveLimits>,
@@ -65,13 +65,10 @@ struct Inner {
     publishing: Publishing,
     /// Tells when the last billed call was answered.
     answered: watch::Sender<Option<tokio::time::Instant>>,
-    purse: Purse,
     /// What is known of the role that calls are made in.
     role: Mutex<Role>,
     failing: Mutex<Failing<MasterId>>,
     failing_media: Mutex<Failing<(MasterId, FileKind)>>,
-    /// Waiting for the rate limit, by class.
-    waits: [Histogram; 4],
     signings: AtomicU64,
     /// Who is told of listings and sizes that became exact.
     observers: Observers,
@@ -90,12 +87,12 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Makes no call. Within a runtime.
+    /// Makes no call.
     pub fn new(
         player: Arc<dyn Player>,
         catalog: Catalog,
         media: Media,
-        limiter: Limiter,
+        book: Arc<dyn Book>,
         clock: Arc<dyn Clock>,
         limits: ResolveLimits,
     ) -> Resolver {
@@ -103,15 +100,13 @@ impl Resolver {
             waits_long: false,
             inner: Arc::new(Inner {
                 breaker: Breaker::new("media playback", Arc::new(PlayerProbe(player.clone()))),
-                purse: Purse::new(catalog.clone()),
                 role: Mutex::new(kept_role::role_before(&catalog)),
                 failing: Mutex::default(),
                 failing_media: Mutex::default(),
-                waits: Default::default(),
                 player,
                 catalog,
                 media,
-                limiter,
+                book,
                 clock,
                 limits: Mutex::new(limits),
                 links: Links::new(),
@@ -207,12 +202,12 @@ impl Resolver {
 
     /// Another configured rate limit from now on.
     pub fn set_rate(&self, settings: LimiterSettings) {
-        self.inner.limiter.reconfigure(settings);
+        self.inner.book.set_limit(settings);
     }
 
     /// What the rate limiter is doing.
     pub fn limiter(&self) -> LimiterSnapshot {
-        self.inner.limiter.snapshot()
+        self.inner.book.limit()
     }
 
     /// Interactions being resolved, waiting ones included.
@@ -227,7 +222,7 @@ impl Resolver {
 
     /// How long billed calls waited for the rate limit, by class in the order of [`Priority::ALL`].
     pub fn waits(&self) -> [Counted; 4] {
-        std::array::from_fn(|class| self.inner.waits[class].counted())
+        self.inner.book.waits()
     }
 
     /// Whether Media Playback answers.
@@ -242,7 +237,7 @@ impl Resolver {
         // Nobody's file waits for what is warmed: it may take as long as calls go through.
         let waits_long = self.waits_long || want.priority == Priority::Warm;
         let patience = if waits_long { None } else { limits.patience };
-        let stall = Stall { answered: self.inner.answered.subscribe(), window: self.inner.limiter.snapshot().window };
+        let stall = Stall { answered: self.inner.answered.subscribe(), window: self.inner.book.limit().window };
         wait::for_landing(phase, patience, limits.deadline, stall, &self.inner.breaker).await
     }
 

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::base::clock::ManualClock;
 use crate::base::{AgentId, Channel, Channels, Clock, ContactId, MasterId, ResolveOn, Since};
+use crate::book::{DailyBudget, LocalBook};
 use crate::catalog::{Catalog, CatalogSettings, Indexer, Lister};
 use crate::cxone::{
     ContactRecord, ContactsAnswer, ListingProgress, Playback, PlaybackAnswer, PlaybackItem, RecordJson, Refusal,
@@ -19,8 +20,8 @@ use crate::cxone::{
 use crate::media::{Media, MediaReach, MediaSettings};
 use crate::net::{ApiError, Limiter, LimiterSettings, MediaLink, Priority, SecretUrl};
 use crate::tree::{
-    Callers, DailyBudget, GuardedPrograms, NoAudit, Observer, Origin, Parts, Player, Presence, Principal, Program,
-    ResolveLimits, Resolver, Tree, TreeSettings, User, Want,
+    Callers, GuardedPrograms, NoAudit, Observer, Origin, Parts, Player, Presence, Principal, Program, ResolveLimits,
+    Resolver, Tree, TreeSettings, User, Want,
 };
 
 /// Noon of 2 November 2026 in New York.
@@ -230,7 +231,8 @@ pub async fn fixture_in_mode(calls: u32, budget: Option<u64>, resolve_on: Resolv
         deadline: Duration::from_secs(30),
         patience: Some(Duration::from_mins(2)),
     };
-    let resolver = Resolver::new(player.clone(), catalog.clone(), media, limiter, clock.clone(), limits);
+    let book = Arc::new(LocalBook::new(catalog.clone(), limiter, clock.clone()));
+    let resolver = Resolver::new(player.clone(), catalog.clone(), media, book, clock.clone(), limits);
     let refresh = Duration::from_mins(5);
     let indexer = Indexer::with_refresh(catalog.clone(), lister.clone(), clock.clone(), zone(), refresh);
     indexer.ensure("2026-11-02".parse().unwrap()).await.unwrap();

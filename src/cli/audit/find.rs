@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::args::Where;
 use crate::base::failure::Failure;
-use crate::cli::{mounts, status};
+use crate::base::mounts;
+use crate::cli::status;
 use crate::config::{self, Host};
 use crate::daemon;
 use crate::ops::audit::segments;

@@ -4,19 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::check::Check;
 use crate::base::failure::{Failure, chain};
-use crate::base::{Clock, Day, MasterId};
-use crate::catalog::{Catalog, CatalogError, CatalogSettings, LedgerEntry};
+use crate::base::{Clock, MasterId, UserKey};
+use crate::book::{Allowed, Asking, Book as _, BookError, Claimed, DailyBudget, Landed, LocalBook, Payer, Turn};
+use crate::catalog::{Catalog, CatalogError, CatalogSettings};
 use crate::cli::units::count;
 use crate::config::Config;
 use crate::cxone::{PlaybackAnswer, Refusal, RefusalKind, Tenant, Whose};
 use crate::daemon::assemble;
 use crate::net::{ApiErrorKind, Priority};
-use crate::tree::DailyBudget;
 
 const NAME: &str = "playback permission";
 const GIVE_A_ROLE: &str = "give the access key's user a role with Search & Playback > Player > Play Any (and no restriction on this interaction)";
@@ -35,26 +35,21 @@ async fn call(config: &Config, tenant: &Tenant, clock: &Arc<dyn Clock>, contact:
     let settings = CatalogSettings { timezone: config.tree.timezone.clone() };
     let catalog = Catalog::open_sealed(&config.state.dir, settings, &config.cache.keys);
     let catalog = catalog.map_err(no_ledger)?;
-    let failed = |error: CatalogError| Failure::failed(error).while_doing("state.dir");
-    let today = Day::of(clock.now(), &TimeZone::UTC).start(&TimeZone::UTC);
-    let budget = DailyBudget(config.limits.daily_budget.map(u64::from));
-    if !budget.allows(catalog.ledger_count(today).map_err(failed)?) {
-        return Err(Failure::failed("the daily budget of billed calls is spent")
-            .remedy("try again after 00:00 UTC, or raise limits.daily_budget"));
-    }
     let limiter = assemble::limiter(config, &catalog, clock)?;
-    let permit = tokio::time::timeout(SLOT_WITHIN, limiter.acquire(Priority::Open)).await;
-    let permit = permit
-        .map_err(|_| Failure::failed("the rate limit lets no call through now").remedy("try again in some minutes"))?;
-    let uid = rustix::process::geteuid().as_raw();
-    let (pid, comm) = (std::process::id(), String::from("cxonefs"));
-    let at: Timestamp = clock.now();
-    let entry = LedgerEntry { at, master_id: contact, reason: Priority::Open, uid, pid, comm };
-    let row = catalog.ledger_begin(&entry).map_err(failed)?;
-    let under_way = permit.spend();
+    let book = LocalBook::new(catalog, limiter, Arc::clone(clock));
+    let budget = DailyBudget(config.limits.daily_budget.map(u64::from));
+    let allowed = Allowed { budget, user_budget: DailyBudget(None) };
+    let claimed = book.claim(contact, &Ourselves { until: Instant::now() + SLOT_WITHIN }, allowed).await;
+    let grant = match claimed.map_err(no_claim)? {
+        Claimed::Granted(grant) => grant,
+        Claimed::Withdrawn => {
+            let failure = Failure::failed("the rate limit lets no call through now");
+            return Err(failure.remedy("try again in some minutes"));
+        }
+    };
     let answer = tenant.playback(contact).await;
-    drop(under_way);
-    catalog.ledger_finish(row, &crate::tree::outcome_word(&answer)).map_err(failed)?;
+    let finished = grant.finish(crate::tree::outcome_word(&answer)).await;
+    finished.map_err(|error| Failure::failed(error).while_doing("state.dir"))?;
     Ok(match answer {
         Ok(PlaybackAnswer::Found(playback)) => {
             Check::ok(NAME, format!("{contact} may be played: {}", count(playback.items.len(), "part")))
@@ -84,6 +79,43 @@ fn refused(refusal: &Refusal) -> Check {
         }
     };
     Check::failed(NAME, refusal.reason.to_string(), remedy)
+}
+
+/// The daemon itself asks, for so long.
+struct Ourselves {
+    until: Instant,
+}
+
+#[async_trait]
+impl Asking for Ourselves {
+    fn turn(&self) -> Turn {
+        Turn { priority: Priority::Open, user: UserKey::Own }
+    }
+
+    async fn changed(&self, _seen: &Turn) {
+        tokio::time::sleep_until(self.until).await;
+    }
+
+    fn is_wanted(&self) -> bool {
+        Instant::now() < self.until
+    }
+
+    async fn prepare(&self) -> Result<(), Landed> {
+        Ok(())
+    }
+
+    fn payer(&self) -> Option<Payer> {
+        let uid = rustix::process::geteuid().as_raw();
+        Some(Payer { uid, pid: std::process::id(), comm: String::from("cxonefs") })
+    }
+}
+
+fn no_claim(error: BookError) -> Failure {
+    if let BookError::Spent(_) = error {
+        return Failure::failed("the daily budget of billed calls is spent")
+            .remedy("try again after 00:00 UTC, or raise limits.daily_budget");
+    }
+    Failure::failed(error).while_doing("state.dir")
 }
 
 fn no_ledger(error: CatalogError) -> Failure {

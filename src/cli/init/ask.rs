@@ -2,7 +2,6 @@
 
 use std::io::{self, BufRead, Write};
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -19,11 +18,7 @@ pub fn line(question: &str, default: &str) -> Result<String, Failure> {
 /// One line that the terminal does not show.
 pub fn secret(question: &str) -> Result<SecretString, Failure> {
     loop {
-        let hidden = Hidden::begin().map_err(failed)?;
-        let answer = read(&format!("{question}: "));
-        drop(hidden);
-        println!();
-        let answer = answer.map_err(failed)?;
+        let answer = Zeroizing::new(rpassword::prompt_password(format!("{question}: ")).map_err(failed)?);
         match answer.trim() {
             "" => println!("  without its secret the access key is of no use"),
             secret => return Ok(SecretString::from(secret)),
@@ -43,24 +38,4 @@ fn read(prompt: &str) -> io::Result<Zeroizing<String>> {
 
 fn failed(error: io::Error) -> Failure {
     Failure::failed(error).while_doing("asking")
-}
-
-/// A terminal that does not show what is typed, until this is dropped.
-struct Hidden(Termios);
-
-impl Hidden {
-    fn begin() -> io::Result<Hidden> {
-        let before = tcgetattr(io::stdin())?;
-        let mut hidden = before.clone();
-        hidden.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(io::stdin(), OptionalActions::Flush, &hidden)?;
-        Ok(Hidden(before))
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        // A terminal that is gone needs nothing back.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
-    }
 }

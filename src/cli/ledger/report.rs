@@ -225,12 +225,11 @@ fn plain(text: &str) -> String {
 
 /// One line as RFC 4180 has it. A field that a spreadsheet would take for a formula is marked as text.
 pub fn csv_line(fields: &[String], output: &mut (impl Write + ?Sized)) -> io::Result<()> {
-    let quoted = fields.iter().map(|field| {
-        let field =
-            if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field.clone() };
-        if field.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
-    });
-    write!(output, "{}\r\n", quoted.collect::<Vec<_>>().join(","))
+    let is_formula = |field: &String| field.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let fields = fields.iter().map(|field| if is_formula(field) { format!("'{field}") } else { field.clone() });
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(output);
+    writer.write_record(fields)?;
+    writer.flush()
 }
 
 #[cfg(test)]

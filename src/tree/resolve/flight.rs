@@ -12,14 +12,15 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Resolver;
-use super::purse::{Allowed, spent_on_day_of};
-use super::seats::{Flight, Phase, Seat, Turn};
+use super::boarding::{Boarded, Boarding};
+use super::failure::{Failure, failure, is_failure, landed};
+use super::seats::{Flight, Phase, Seat, turn_of};
 use super::want::{Need, Want};
-use crate::base::{Day, MasterId, UserKey};
-use crate::catalog::{FileKind, Interaction, LedgerEntry, LedgerId, NewResolution, Resolution};
+use crate::base::{Day, MasterId};
+use crate::book::{Allowed, BookError, Claimed, Whose};
+use crate::catalog::{FileKind, Interaction, NewResolution, Resolution};
 use crate::cxone::PlaybackAnswer;
-use crate::net::breaker::Admitted;
-use crate::net::{ApiError, ApiErrorKind, Ask, InFlight, Permit, Priority};
+use crate::net::{ApiError, ApiErrorKind, Ask};
 use crate::tree::children::needs_call;
 use crate::tree::documents;
 use crate::tree::error::{ErrorKind, TreeError};
@@ -31,31 +32,18 @@ const TRIES_MAX: u32 = 3;
 /// Pause before the second try; doubled before the third.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// How one try ended.
-enum Failure {
-    /// 429: the limiter pauses, the request is not lost.
-    Throttled,
-    /// The token had ended; there is a new one.
-    TokenRenewed,
-    /// It never left this machine: worth another try.
-    Unsent(TreeError),
-    /// Nobody waits for it any more, and it was not made.
-    Left,
-    Final(TreeError),
-}
-
 impl Resolver {
     /// The flight of an interaction, begun if there is none.
     pub(super) fn join_flight(&self, master: MasterId, want: &Want, need: Need) -> (watch::Receiver<Phase>, Seat) {
         let mut flights = self.inner.flights.lock();
         if let Some(flight) = flights.get(&master) {
-            let asked = Turn::of(want);
+            let asked = turn_of(want);
             flight.turn.send_if_modified(|turn| {
-                let limiter = &self.inner.limiter;
+                let book = &self.inner.book;
                 let is_sooner = asked.priority < turn.priority
                     || (asked.priority == turn.priority
                         && asked.user != turn.user
-                        && limiter.waiting_of(&asked.user) < limiter.waiting_of(&turn.user));
+                        && book.waiting_of(&asked.user) < book.waiting_of(&turn.user));
                 if is_sooner {
                     *turn = asked;
                 }
@@ -64,7 +52,7 @@ impl Resolver {
             return (flight.phase.subscribe(), flight.take_seat(&want.principal));
         }
         let (phase, receiver) = watch::channel(Phase::Queued);
-        let flight = Arc::new(Flight::new(phase, Turn::of(want)));
+        let flight = Arc::new(Flight::new(phase, turn_of(want)));
         let seat = flight.take_seat(&want.principal);
         flights.insert(master, flight.clone());
         drop(flights);
@@ -89,14 +77,8 @@ impl Resolver {
                 break Err(error);
             }
             flight.phase.send_replace(Phase::Queued);
-            let (permit, admitted) = match self.queue(master, flight).await {
-                Ok(Some(leave)) => leave,
-                Ok(None) => return,
-                Err(error) => break Err(error),
-            };
-            flight.phase.send_replace(Phase::Working);
             tries += 1;
-            match self.call(master, renew, flight, permit, admitted).await {
+            match self.attempt(master, renew, flight).await {
                 Ok(()) => break Ok(()),
                 Err(Failure::Throttled) => {}
                 // The second request is one more under the rate limit.
@@ -113,36 +95,8 @@ impl Resolver {
         flight.phase.send_replace(Phase::Done(result));
     }
 
-    /// Waits until the call may be made. `None` if everybody left; then the flight is off the board.
-    async fn queue(&self, master: MasterId, flight: &Flight) -> Result<Option<(Permit, Admitted)>, TreeError> {
-        let mut turn = flight.turn.subscribe();
-        self.check_budget(master, flight)?;
-        let admitted = self.inner.breaker.admit().await.map_err(|error| TreeError::from(Arc::new(error)))?;
-        let begun = Instant::now();
-        loop {
-            if flight.phase.is_closed() && self.leave_board(master, flight) {
-                return Ok(None);
-            }
-            let wanted = turn.borrow_and_update().clone();
-            tokio::select! {
-                biased;
-                permit = self.inner.limiter.acquire_for(wanted.priority, &wanted.user) => {
-                    let permit = permit.map_err(TreeError::from)?;
-                    self.inner.waits[wanted.priority as usize].note(begun.elapsed());
-                    return Ok(Some((permit, admitted)));
-                }
-                _ = turn.changed() => {}
-                // Nobody waits for the rate limit of what would not answer.
-                () = self.inner.breaker.down() => {
-                    self.inner.breaker.check().map_err(|error| TreeError::from(Arc::new(error)))?;
-                }
-                () = flight.phase.closed() => {}
-            }
-        }
-    }
-
     /// Takes a flight that nobody waits for off the board.
-    fn leave_board(&self, master: MasterId, flight: &Flight) -> bool {
+    pub(super) fn leave_board(&self, master: MasterId, flight: &Flight) -> bool {
         let mut flights = self.inner.flights.lock();
         // Somebody may have joined between the last one's leaving and this lock.
         let left = flight.phase.is_closed();
@@ -153,7 +107,7 @@ impl Resolver {
     }
 
     /// In whose name a call is made now. `None`: everybody has gone, and the flight is off the board.
-    fn payer(&self, master: MasterId, flight: &Flight) -> Option<Principal> {
+    pub(super) fn payer(&self, master: MasterId, flight: &Flight) -> Option<Principal> {
         flight.payer().or_else(|| {
             let mut flights = self.inner.flights.lock();
             // Somebody may have joined meanwhile.
@@ -165,39 +119,38 @@ impl Resolver {
         })
     }
 
-    /// One billed call with its ledger row, its outcome stored.
-    async fn call(
-        &self,
-        master: MasterId,
-        renew: bool,
-        flight: &Flight,
-        permit: Permit,
-        admitted: Admitted,
-    ) -> Result<(), Failure> {
-        let reason = flight.turn.borrow().priority;
-        // Before the row: after a restart, a call counts from its row on.
-        if let Err(error) = self.inner.player.ready().await {
-            let answer = Err(error.unsent());
-            self.inner.breaker.conclude(admitted, Ask::of(&master), &answer);
-            self.land(permit.spend(), &answer);
-            return Err(answer.map_or_else(failure, |_| Failure::Throttled));
-        }
-        // The login may have taken long.
-        if flight.phase.is_closed() && self.leave_board(master, flight) {
-            return Err(Failure::Left);
-        }
-        self.ask(master).map_err(Failure::Final)?;
-        let Some(payer) = self.payer(master, flight) else {
-            return Err(Failure::Final(TreeError::interrupted().uncalled()));
+    /// One try: a claim, the call, its outcome stored.
+    async fn attempt(&self, master: MasterId, renew: bool, flight: &Flight) -> Result<(), Failure> {
+        let allowed = self.allowed();
+        let asked = flight.turn.borrow().user.clone();
+        let refused = |error: BookError, payer: Option<Principal>| {
+            if let (BookError::Spent(whose), Some(payer)) = (&error, payer) {
+                self.log_spent_budget(whose, allowed, master, &payer);
+            }
+            Failure::Final(error.into())
         };
-        let row = self.enter_in_ledger(master, &payer, reason).await.map_err(Failure::Final)?;
-        let under_way = permit.spend();
+        // Before the queue; the claim decides, after it.
+        self.inner.book.check(&asked, allowed).map_err(|error| refused(error, flight.payer()))?;
+        let admitted = self.inner.breaker.admit().await;
+        let admitted = admitted.map_err(|error| Failure::Final(TreeError::from(Arc::new(error))))?;
+        let boarding = Boarding::new(self, master, flight, admitted);
+        let claimed = self.inner.book.claim(master, &boarding, allowed).await;
+        let (mut grant, payer, admitted) = match (claimed, boarding.end()) {
+            (Ok(Claimed::Granted(grant)), Boarded { payer: Some(payer), admitted: Some(admitted), .. }) => {
+                (grant, payer, admitted)
+            }
+            (Ok(_), boarded) => return Err(boarded.why.unwrap_or(Failure::Left)),
+            (Err(error), boarded) => return Err(refused(error, boarded.payer.or_else(|| flight.payer()))),
+        };
         let admitted = admitted.now();
         // Long before those who wait give up it is known whether the service is there at all.
         let quiet = self.inner.limits.lock().deadline / 3;
         let answer = self.inner.breaker.watch(quiet, self.inner.player.playback(master, renew)).await;
         self.inner.breaker.conclude(admitted, Ask::of(&master), &answer);
-        self.land(under_way, &answer);
+        grant.land(landed(&answer));
+        if answer.is_ok() {
+            self.inner.answered.send_replace(Some(Instant::now()));
+        }
         let outcome = outcome_word(&answer);
         let stored = match answer {
             Ok(PlaybackAnswer::Refused(refusal)) => {
@@ -209,27 +162,8 @@ impl Resolver {
             }
             Err(error) => Err(failure(error)),
         };
-        let catalog = self.inner.catalog.clone();
-        match tokio::task::spawn_blocking(move || catalog.ledger_finish(row, &outcome)).await {
-            Ok(Ok(())) => stored,
-            Ok(Err(error)) => Err(Failure::Final(error.into())),
-            Err(_) => Err(Failure::Final(TreeError::new(ErrorKind::Io, "the ledger was interrupted"))),
-        }
-    }
-
-    /// Tells the limiter how the call ended.
-    fn land(&self, under_way: InFlight, answer: &Result<PlaybackAnswer, ApiError>) {
-        match answer {
-            Ok(_) => {
-                under_way.finished();
-                self.inner.answered.send_replace(Some(Instant::now()));
-            }
-            Err(error) => match error.kind {
-                ApiErrorKind::RateLimited { retry_after } => under_way.throttled(retry_after),
-                _ if error.is_unsent() => under_way.unsent(),
-                _ => drop(under_way),
-            },
-        }
+        grant.finish(outcome).await.map_err(|error| Failure::Final(error.into()))?;
+        stored
     }
 
     async fn store(&self, master: MasterId, answer: &PlaybackAnswer, payer: &Principal) -> Result<(), TreeError> {
@@ -261,60 +195,30 @@ impl Resolver {
         Ok(())
     }
 
-    async fn enter_in_ledger(
-        &self,
-        master: MasterId,
-        payer: &Principal,
-        reason: Priority,
-    ) -> Result<LedgerId, TreeError> {
-        let (uid, pid, comm) = (payer.user().uid, payer.pid(), payer.comm().to_owned());
-        let entry = LedgerEntry { at: self.inner.clock.now(), master_id: master, reason, uid, pid, comm };
-        let allowed = self.allowed();
-        let row = self.inner.purse.spend(entry, allowed).await;
-        if row.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent) {
-            self.log_spent_budget(allowed, master, payer);
-        }
-        row
-    }
-
     /// What may be spent today.
     fn allowed(&self) -> Allowed {
         let limits = self.inner.limits.lock();
         Allowed { budget: limits.budget, user_budget: limits.user_budget }
     }
 
-    /// Says no before the queue; what decides is [`Purse::spend`](super::purse::Purse::spend), after it.
-    fn check_budget(&self, master: MasterId, flight: &Flight) -> Result<(), TreeError> {
-        let (allowed, user) = (self.allowed(), flight.turn.borrow().user.clone());
-        let spent = allowed.check(&self.inner.catalog, self.inner.clock.now(), &user);
-        if spent.as_ref().is_err_and(|error| error.kind() == ErrorKind::BudgetSpent)
-            && let Some(payer) = flight.payer()
-        {
-            self.log_spent_budget(allowed, master, &payer);
-        }
-        spent
-    }
-
     /// Once a day for the budget of all, and once for each user's.
-    fn log_spent_budget(&self, allowed: Allowed, master: MasterId, payer: &Principal) {
-        let (now, user) = (self.inner.clock.now(), UserKey::Uid(payer.user().uid));
-        let is_left = spent_on_day_of(&self.inner.catalog, now).is_ok_and(|spent| allowed.budget.allows(spent));
-        if is_left && allowed.check(&self.inner.catalog, now, &user).is_ok() {
-            return;
-        }
-        let (whose, budget) = if is_left { (Some(user), allowed.user_budget) } else { (None, allowed.budget) };
-        let today = Day::of(now, &jiff::tz::TimeZone::UTC);
+    fn log_spent_budget(&self, whose: &Whose, allowed: Allowed, master: MasterId, payer: &Principal) {
+        let (user, budget) = match whose {
+            Whose::All => (None, allowed.budget),
+            Whose::User(user) => (Some(user.clone()), allowed.user_budget),
+        };
+        let today = Day::of(self.inner.clock.now(), &jiff::tz::TimeZone::UTC);
         {
             let mut logged = self.inner.budgets_logged.lock();
             if logged.0 != today {
                 *logged = (today, HashSet::new());
             }
-            if !logged.1.insert(whose.clone()) {
+            if !logged.1.insert(user.clone()) {
                 return;
             }
         }
         let limit = budget.0.unwrap_or(u64::MAX);
-        let (what, key) = match whose {
+        let (what, key) = match user {
             Some(user) => (format!("billed calls of {user} is spent ({limit} a day)"), "limits.daily_budget_per_user"),
             None => (format!("{limit} billed calls is spent"), "limits.daily_budget"),
         };
@@ -345,26 +249,6 @@ impl Drop for OnBoard<'_> {
         if flights.get(&self.master).is_some_and(|flight| Arc::ptr_eq(flight, self.flight)) {
             flights.remove(&self.master);
         }
-    }
-}
-
-/// Whether a call was made and not answered: it may have been billed, and the next may end the same way.
-fn is_failure(error: &ApiError) -> bool {
-    matches!(error.kind, ApiErrorKind::Unavailable | ApiErrorKind::Timeout)
-        && !error.is_unsent()
-        && !error.is_token_renewed()
-}
-
-fn failure(error: ApiError) -> Failure {
-    if error.is_token_renewed() {
-        return Failure::TokenRenewed;
-    }
-    let (kind, is_unsent) = (error.kind, error.is_unsent());
-    let error = || TreeError::from(Arc::new(error));
-    match kind {
-        ApiErrorKind::RateLimited { .. } => Failure::Throttled,
-        ApiErrorKind::Unavailable if is_unsent => Failure::Unsent(error()),
-        _ => Failure::Final(error()),
     }
 }
 

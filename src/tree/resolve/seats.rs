@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::want::Want;
 use crate::base::UserKey;
-use crate::net::Priority;
+use crate::book::Turn;
 use crate::tree::error::TreeError;
 use crate::tree::principal::Principal;
 
@@ -29,18 +29,9 @@ pub struct Flight {
     askers: Mutex<Askers>,
 }
 
-/// How a call waits for the rate limit.
-#[derive(Clone, Debug)]
-pub struct Turn {
-    pub priority: Priority,
-    pub user: UserKey,
-}
-
-impl Turn {
-    /// That of whoever wants it.
-    pub fn of(want: &Want) -> Turn {
-        Turn { priority: want.priority, user: UserKey::Uid(want.principal.user().uid) }
-    }
+/// The turn of whoever wants it.
+pub fn turn_of(want: &Want) -> Turn {
+    Turn { priority: want.priority, user: UserKey::Uid(want.principal.user().uid) }
 }
 
 /// Who waits for the call, oldest first.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::base::MasterId;
+use crate::book::DailyBudget;
 use crate::media::RecordingKey;
 use crate::net::Priority;
-use crate::tree::policy::DailyBudget;
 use crate::tree::principal::Principal;
 
 /// For whom and how urgently a billed call is wanted.

@@ -110,8 +110,8 @@ async fn dropped_while_it_waits_for_the_limit_it_costs_nothing_more_and_goes_on_
 async fn it_is_patient_while_calls_go_through() {
     let fixture = fixture(5, None).await;
     let limits = crate::tree::ResolveLimits {
-        budget: crate::tree::DailyBudget(None),
-        user_budget: crate::tree::DailyBudget(None),
+        budget: crate::book::DailyBudget(None),
+        user_budget: crate::book::DailyBudget(None),
         deadline: Duration::from_secs(30),
         patience: Some(Duration::from_millis(100)),
     };

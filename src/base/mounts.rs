@@ -1,4 +1,5 @@
-//! What is mounted where: `/proc/self/mountinfo`, read as proc(5) defines it; on macOS as getmntinfo(3) tells. Knows no mounting.
+//! What is mounted where: `/proc/self/mountinfo`, read as proc(5) defines it; on macOS as getmntinfo(3) tells. Asks no mount. Knows no
+//! mounting. By hand: the crate for `/proc` fails for the whole table where one line is not as it expects.
 
 #[cfg(any(target_os = "linux", test))]
 use std::ffi::OsString;
@@ -18,6 +19,8 @@ pub struct Mount {
     pub source: String,
     /// The user who mounted it, where its options tell (`user_id`, which every FUSE mount has).
     pub owner: Option<u32>,
+    /// `MAJOR:MINOR` of the device that stands for it, where the system tells: what tells it from another mount at the same place.
+    pub device: Option<String>,
 }
 
 impl Mount {
@@ -77,6 +80,7 @@ pub fn at(path: &Path) -> io::Result<Option<Mount>> {
             kind: if is_ours { TYPE.into() } else { kind.into_owned() },
             source,
             owner: Some(entry.f_owner),
+            device: None,
         }
     }))
 }
@@ -111,13 +115,14 @@ fn topmost(table: &[u8], path: &Path) -> Option<Mount> {
 #[cfg(any(target_os = "linux", test))]
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let point = fields.nth(4)?;
+    let device = String::from_utf8_lossy(fields.nth(2)?).into_owned();
+    let point = fields.nth(1)?;
     let mut after = fields.skip_while(|field| *field != b"-").skip(1);
     let kind = String::from_utf8_lossy(after.next()?).into_owned();
     let source = OsString::from_vec(unescape(after.next()?)).to_string_lossy().into_owned();
     let options = String::from_utf8_lossy(after.next().unwrap_or_default()).into_owned();
     let owner = options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok());
-    Some(Mount { point: PathBuf::from(OsString::from_vec(unescape(point))), kind, source, owner })
+    Some(Mount { point: PathBuf::from(OsString::from_vec(unescape(point))), kind, source, owner, device: Some(device) })
 }
 
 /// The kernel writes space, tab, newline and backslash as three octal digits.
@@ -151,6 +156,7 @@ mod tests {
     fn the_topmost_mount_is_found() {
         assert!(topmost(TABLE, Path::new("/mnt/my calls")).unwrap().is_ours());
         assert!(topmost(TABLE, Path::new("/mnt/x")).unwrap().is_ours());
+        assert_eq!(topmost(TABLE, Path::new("/mnt/x")).unwrap().device.as_deref(), Some("0:57"));
         assert_eq!(topmost(TABLE, Path::new("/")).unwrap().kind, "ext4");
         assert_eq!(topmost(TABLE, Path::new("/mnt")), None);
     }

@@ -1,0 +1,126 @@
+//! A flight that waits for its grant: what it tells the book, and why it gave up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use super::Resolver;
+use super::failure::{Failure, failure, landed};
+use super::seats::{Flight, Phase};
+use crate::base::MasterId;
+use crate::book::{Asking, Landed, Payer, Turn};
+use crate::cxone::PlaybackAnswer;
+use crate::net::breaker::Admitted;
+use crate::net::{ApiError, Ask};
+use crate::tree::error::TreeError;
+use crate::tree::principal::Principal;
+
+/// A flight that waits for its grant.
+pub struct Boarding<'a> {
+    resolver: &'a Resolver,
+    master: MasterId,
+    flight: &'a Flight,
+    /// The service went down meanwhile.
+    is_down: AtomicBool,
+    boarded: Mutex<Boarded>,
+}
+
+/// What came of it.
+pub struct Boarded {
+    /// Leave to ask the service; none once it was concluded.
+    pub admitted: Option<Admitted>,
+    /// In whose name the call is made.
+    pub payer: Option<Principal>,
+    /// Why there is no call.
+    pub why: Option<Failure>,
+}
+
+impl<'a> Boarding<'a> {
+    /// With leave to ask the service.
+    pub fn new(resolver: &'a Resolver, master: MasterId, flight: &'a Flight, admitted: Admitted) -> Boarding<'a> {
+        let boarded = Mutex::new(Boarded { admitted: Some(admitted), payer: None, why: None });
+        Boarding { resolver, master, flight, is_down: AtomicBool::new(false), boarded }
+    }
+
+    /// What came of it.
+    pub fn end(self) -> Boarded {
+        self.boarded.into_inner()
+    }
+
+    fn give_up(&self, why: Failure) {
+        self.boarded.lock().why = Some(why);
+    }
+
+    /// Whether everybody left; then the flight is off the board.
+    fn has_been_left(&self) -> bool {
+        let left = self.flight.phase.is_closed() && self.resolver.leave_board(self.master, self.flight);
+        if left {
+            self.give_up(Failure::Left);
+        }
+        left
+    }
+}
+
+#[async_trait]
+impl Asking for Boarding<'_> {
+    fn turn(&self) -> Turn {
+        self.flight.turn.borrow().clone()
+    }
+
+    async fn changed(&self, seen: &Turn) {
+        let mut turn = self.flight.turn.subscribe();
+        tokio::select! {
+            biased;
+            _ = turn.wait_for(|turn| turn != seen) => {}
+            // Nobody waits for the rate limit of what would not answer.
+            () = self.resolver.inner.breaker.down() => self.is_down.store(true, Ordering::Relaxed),
+            () = self.flight.phase.closed() => {}
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        if self.has_been_left() {
+            return false;
+        }
+        if !self.is_down.swap(false, Ordering::Relaxed) {
+            return true;
+        }
+        let checked = self.resolver.inner.breaker.check();
+        checked.map_err(|error| self.give_up(Failure::Final(TreeError::from(Arc::new(error))))).is_ok()
+    }
+
+    async fn prepare(&self) -> Result<(), Landed> {
+        self.flight.phase.send_replace(Phase::Working);
+        let inner = &self.resolver.inner;
+        if let Err(error) = inner.player.ready().await {
+            let answer: Result<PlaybackAnswer, ApiError> = Err(error.unsent());
+            if let Some(admitted) = self.boarded.lock().admitted.take() {
+                inner.breaker.conclude(admitted, Ask::of(&self.master), &answer);
+            }
+            let how = landed(&answer);
+            self.give_up(answer.map_or_else(failure, |_| Failure::Throttled));
+            return Err(how);
+        }
+        // The login may have taken long.
+        if self.has_been_left() {
+            return Err(Landed::Unsent);
+        }
+        self.resolver.ask(self.master).map_err(|error| {
+            self.give_up(Failure::Final(error));
+            Landed::Unsent
+        })
+    }
+
+    fn payer(&self) -> Option<Payer> {
+        let payer = self.resolver.payer(self.master, self.flight);
+        let Some(payer) = payer else {
+            self.give_up(Failure::Final(TreeError::interrupted().uncalled()));
+            return None;
+        };
+        let entry = Payer { uid: payer.user().uid, pid: payer.pid(), comm: payer.comm().to_owned() };
+        self.boarded.lock().payer = Some(payer);
+        Some(entry)
+    }
+}
