@@ -154,7 +154,7 @@ fn unused(page: &[u8], is_first: bool, usable: usize) -> Option<Vec<Range<usize>
     if cells > content || content > usable || page.len() < usable {
         return None;
     }
-    let mut parts = vec![cells..content];
+    let mut parts: Vec<Range<usize>> = std::iter::once(cells..content).collect();
     let (mut block, mut free_from) = (u16_at(page, header + 1), content);
     while block != 0 {
         if block < free_from || block + 4 > usable {

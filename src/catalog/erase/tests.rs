@@ -188,7 +188,9 @@ fn wiping_lets_others_write() {
     let masters: Vec<MasterId> = (1..=100).map(MasterId).collect();
     let records: Vec<_> = masters.iter().map(|master| record(master.0, master.0, 7, "2026-11-02T15:00:00Z")).collect();
     catalog.record_day(DAY.parse().unwrap(), &records, time("2026-11-05T12:00:00Z"), true, None).unwrap();
-    masters.iter().for_each(|master| documented(&catalog, *master, 1 << 20));
+    for master in &masters {
+        documented(&catalog, *master, 1 << 20);
+    }
     catalog.erase(&masters[..1], time("2026-11-05T12:00:00Z")).unwrap();
     let (longest, all) = calls_beside(&catalog, || catalog.wipe().unwrap());
     assert!(longest * 2 < all, "a call waited {longest:?} of {all:?}");

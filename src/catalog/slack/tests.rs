@@ -40,13 +40,13 @@ fn worked_on(page_size: u32, seed: u64) {
             if !gone.contains(&number) && here.insert(number) {
                 let (name, value) =
                     (text(number), text(number).repeat(random.usize(1..if round == 3 { 900 } else { 30 })));
-                let table = if number % 2 == 0 { "by_rowid" } else { "by_key" };
+                let table = if number.is_multiple_of(2) { "by_rowid" } else { "by_key" };
                 let insert = format!("INSERT INTO {table}(name, value) VALUES(?1, ?2)");
                 connection.execute(&insert, (&name, value.as_bytes())).unwrap();
             }
         }
         for number in here.clone() {
-            let (name, table) = (text(number), if number % 2 == 0 { "by_rowid" } else { "by_key" });
+            let (name, table) = (text(number), if number.is_multiple_of(2) { "by_rowid" } else { "by_key" });
             match random.u8(0..10) {
                 0..3 => {
                     connection.execute(&format!("DELETE FROM {table} WHERE name = ?1"), [&name]).unwrap();
