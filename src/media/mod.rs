@@ -10,7 +10,7 @@
 //!   │         │       │ gate, traffic, line: who goes first    └─→ reach (may one go there?)
 //!   │         │ assemble, writer: blocks as they arrive; rescue: the rest before a link ends
 //!   ↓         ↓
-//! recording (block table) ←─ cache, load (what was here), evict (room), fill (blocks in), verify (checksums) ─→ space (accounting, LRU)
+//! recording (block table; stored: what can be read of it) ←─ cache, load (what was here), evict (room), fill (blocks in), verify (checksums) ─→ space (accounting, LRU)
 //!                                │        notes (the owner's, beside the bytes)
 //!                              └─→ store (files) ─→ disk (the file system), index (format)
 //! ```
@@ -69,6 +69,7 @@ mod source;
 mod space;
 mod spill;
 mod store;
+mod stored;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -83,8 +84,9 @@ pub use key::{KeyHash, RecordingKey, Version};
 pub use links::{Link, LinkSource, OneLink};
 pub use never::IsNever;
 pub use reach::MediaReach;
-pub use reader::{Reader, VerifiedFile};
+pub use reader::{Now, Reader};
 pub use settings::MediaSettings;
+pub use stored::VerifiedFile;
 
 use std::sync::Arc;
 
@@ -264,7 +266,7 @@ impl Media {
     /// Whether something of a recording may be here, and a note with it. Cheap.
     pub fn may_have_note(&self, key: &RecordingKey) -> bool {
         let cache = &self.engine_of(key).cache;
-        cache.has_files(&cache.name(key))
+        cache.may_have_files(&cache.name(key))
     }
 
     /// How the media hosts are, for `status`.
