@@ -154,13 +154,9 @@ impl Cache {
         let mut registry = lock(&self.registry);
         if let Some(recording) = registry.by_hash.get(&hash).cloned() {
             if recording.version.agrees_with(version) {
-                let mut state = recording.lock();
-                state.readers += 1;
-                let stamp = if state.is_quiet() { state.files.as_ref().and_then(|files| files.stamp()) } else { None };
-                if state.check_stamp(stamp) {
-                    warn_touched(&recording);
-                }
-                drop(state);
+                recording.lock().readers += 1;
+                drop(registry);
+                look_for_others(&recording);
                 return recording;
             }
             self.replace(&mut registry, &recording, version);
@@ -413,6 +409,21 @@ fn keep_open(recording: &Recording, files: &Arc<Files>) {
     }
     if state.is_used() || state.blocks.has_in_flight() {
         state.files = Some(Arc::clone(files));
+    }
+}
+
+/// Compares the data file with how it was left, if it is open and nobody writes to it. Asks the file system with no lock held: who needs one must not
+/// wait for a disk.
+fn look_for_others(recording: &Recording) {
+    let (files, left) = {
+        let state = recording.lock();
+        (state.files.clone().filter(|_| state.is_quiet()), state.stamp)
+    };
+    let now = files.and_then(|files| files.stamp());
+    let mut state = recording.lock();
+    // Else we wrote to it meanwhile.
+    if state.is_quiet() && state.stamp == left && state.check_stamp(now) {
+        warn_touched(recording);
     }
 }
 

@@ -26,7 +26,7 @@ use super::recording::{FetchEntry, Progress, Recording, State};
 use super::session::{Reply, Session};
 use super::settings::PROGRESS_BYTES_MIN;
 use super::source::Answer;
-use super::sync::{Runtime, spawn_blocking, timeout, yield_now};
+use super::sync::{Runtime, aside, spawn_blocking, timeout, yield_now};
 use super::traffic::Traffic;
 use super::writer::Writer;
 
@@ -197,10 +197,10 @@ impl Claim {
             self.note_reply(session, &reply);
             let stopped = match reply {
                 Reply::Unwanted => return Ok(()),
-                Reply::Outside { version } => return Err(self.changed(version)),
+                Reply::Outside { version } => return Err(self.changed(version).await),
                 Reply::Partial { answer, bytes, version, pass } => {
                     if !self.recording.version.agrees_with(&version) {
-                        return Err(self.changed(version));
+                        return Err(self.changed(version).await);
                     }
                     if bytes.end < asked.end {
                         session.count_short_part()?;
@@ -217,7 +217,7 @@ impl Claim {
                     }
                     let version = Version { size: total.unwrap_or(size), validator };
                     if !self.recording.version.agrees_with(&version) {
-                        return Err(self.changed(version));
+                        return Err(self.changed(version).await);
                     }
                     if !self.widen(assembler) {
                         return Ok(());
@@ -409,8 +409,10 @@ impl Claim {
         state.stale.is_none() && wanted
     }
 
-    fn changed(&self, version: Version) -> MediaError {
-        self.engine.cache.changed(&self.recording, &version);
+    async fn changed(&self, version: Version) -> MediaError {
+        let (engine, recording, new) = (Arc::clone(&self.engine), Arc::clone(&self.recording), version.clone());
+        // Removes files.
+        let _ = spawn_blocking(move || engine.cache.changed(&recording, &new)).await;
         MediaError::Changed(version)
     }
 
@@ -423,16 +425,21 @@ impl Claim {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
-        {
+        let is_used = {
             let mut state = self.recording.lock();
             for block in std::mem::take(&mut self.owned) {
                 state.release(block);
             }
             let mine = self.id;
             state.fetches.retain(|fetch| fetch.id != mine);
-        }
+            state.is_used()
+        };
         self.progress.send_modify(|progress| progress.outcome = Some(outcome));
-        self.engine.cache.rest(&self.recording);
+        if !is_used {
+            let (engine, recording) = (Arc::clone(&self.engine), Arc::clone(&self.recording));
+            // Closes files, and may remove some.
+            aside(move || engine.cache.rest(&recording));
+        }
     }
 }
 

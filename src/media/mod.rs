@@ -235,8 +235,16 @@ impl Media {
             return Ok(Reader::new(Arc::clone(lifeline), recording, links));
         }
         let (media, key, version) = (self.clone(), key.clone(), version.clone());
-        let opened = tokio::task::spawn_blocking(move || media.reader(&key, &version, links)).await;
-        opened.unwrap_or_else(|_| Err(MediaError::source("opening a recording in the cache was interrupted")))
+        let interrupted = || MediaError::source("opening a recording in the cache was interrupted");
+        let opening = async move {
+            let turn = Arc::clone(&engine.cache.disk_threads).acquire_owned().await.map_err(|_| interrupted())?;
+            let opened = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                media.reader(&key, &version, links)
+            });
+            opened.await.map_err(|_| interrupted())?
+        };
+        tokio::time::timeout(engine.settings.deadline, opening).await.unwrap_or(Err(MediaError::SlowDisk))
     }
 
     /// Whether every byte of this version is in the cache. Cheap; touches no network.

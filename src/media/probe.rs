@@ -19,6 +19,7 @@ use super::key::{KeyHash, Version};
 use super::links::LinkSource;
 use super::session::Reply;
 use super::source::Answer;
+use super::sync::aside;
 
 /// The longest head (bytes) that is asked for.
 pub const HEAD_MAX: u64 = 1 << 20;
@@ -114,7 +115,14 @@ async fn run(
             ));
         }
     };
-    let recording = engine.cache.attach(hash, &version);
+    let recording = match engine.cache.attach_known(&hash, &version) {
+        Some(recording) => recording,
+        None => {
+            let (engine, version) = (Arc::clone(engine), version.clone());
+            let attached = tokio::task::spawn_blocking(move || engine.cache.attach(hash, &version)).await;
+            attached.map_err(|_| MediaError::source("opening a recording in the cache was interrupted"))?
+        }
+    };
     let wanted = if whole && engine.is_small(version.size) { block_count(version.size) } else { block_count(head) };
     let claim = {
         let mut state = recording.lock();
@@ -130,7 +138,8 @@ async fn run(
         outcome = claim.drive(&mut session, first).await;
         claim.finish(outcome.clone());
     }
-    engine.cache.detach(&recording);
+    let cache = Arc::clone(engine);
+    aside(move || cache.cache.detach(&recording));
     // The size is known; a head that did not arrive is fetched when it is read.
     match outcome {
         Err(MediaError::Changed(version)) => Err(MediaError::Changed(version)),
