@@ -6,6 +6,7 @@
 //! A server that sends all of it and tells no length (`Transfer-Encoding: chunked`) is listened to up to the end, and the bytes are counted. They are
 //! fetched again when they are read: where blocks go is known only by then.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::fetch::Claim;
 use super::geometry::{BLOCK_SIZE, MAX_RECORDING_BYTES, block_count};
 use super::key::{KeyHash, Version};
 use super::links::LinkSource;
+use super::recording::{FetchEntry, Recording};
 use super::session::Reply;
 use super::source::Answer;
 use super::sync::aside;
@@ -135,7 +137,17 @@ async fn run(
             // The blocks are claimed: who reads now waits for them.
             asker.tell(Ok(version.clone()));
         }
-        outcome = claim.drive(&mut session, first).await;
+        outcome = {
+            let mut driving = pin!(claim.drive(&mut session, first));
+            tokio::select! {
+                outcome = &mut driving => outcome,
+                // What waits for the disk then keeps nobody from opening it.
+                () = arrived(&recording) => {
+                    asker.tell(Ok(version.clone()));
+                    driving.await
+                }
+            }
+        };
         claim.finish(outcome.clone());
     }
     let cache = Arc::clone(engine);
@@ -144,6 +156,17 @@ async fn run(
     match outcome {
         Err(MediaError::Changed(version)) => Err(MediaError::Changed(version)),
         _ => Ok(version),
+    }
+}
+
+/// Ends when the first block can be read; never if its fetch ends before.
+async fn arrived(recording: &Recording) {
+    let progress = recording.lock().fetch_of(0).map(FetchEntry::watch);
+    let Some(mut progress) = progress else { return std::future::pending().await };
+    while !recording.lock().is_here(0) {
+        if progress.changed().await.is_err() {
+            return std::future::pending().await;
+        }
     }
 }
 
