@@ -117,13 +117,12 @@ async fn run(
             ));
         }
     };
-    let recording = match engine.cache.attach_known(&hash, &version) {
-        Some(recording) => recording,
-        None => {
-            let (engine, version) = (Arc::clone(engine), version.clone());
-            let attached = tokio::task::spawn_blocking(move || engine.cache.attach(hash, &version)).await;
-            attached.map_err(|_| MediaError::source("opening a recording in the cache was interrupted"))?
-        }
+    let recording = if let Some(recording) = engine.cache.attach_known(&hash, &version) {
+        recording
+    } else {
+        let (engine, version) = (Arc::clone(engine), version.clone());
+        let attached = tokio::task::spawn_blocking(move || engine.cache.attach(hash, &version)).await;
+        attached.map_err(|_| MediaError::source("opening a recording in the cache was interrupted"))?
     };
     let wanted = if whole && engine.is_small(version.size) { block_count(version.size) } else { block_count(head) };
     let claim = {
