@@ -50,6 +50,11 @@ impl Signings {
         }
     }
 
+    /// Whether every link leads to another object.
+    pub fn differ(&self) -> bool {
+        self.seen() == DIFFERENT
+    }
+
     fn seen(&self) -> u8 {
         self.0.load(Ordering::Relaxed)
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Obstacles};
 use crate::cxone::Priority;
-use crate::media::{LinkSource, MediaError, VerifiedFile, Version};
+use crate::media::{LinkSource, MediaError, Now, VerifiedFile, Version};
 use crate::vfs::audit::{Act, OpenEvent};
 use crate::vfs::children::{Child, child_of_kind, open_needs_call};
 use crate::vfs::error::{ErrorKind, VfsError};
@@ -127,7 +127,7 @@ impl Vfs {
         };
         let version = if let Some(size) = child.size {
             let version = Version { size, validator: child.validator };
-            self.check_readable(master, index, &version)?;
+            self.check_readable(master, index, &version).await?;
             version
         } else {
             // May cost a call, if the link is gone.
@@ -143,9 +143,14 @@ impl Vfs {
     }
 
     /// Fails where bytes of a recording are missing and may not be had now: better than a reader that stops in the middle.
-    fn check_readable(&self, master: MasterId, index: u8, version: &Version) -> Result<(), VfsError> {
+    async fn check_readable(&self, master: MasterId, index: u8, version: &Version) -> Result<(), VfsError> {
         let interaction = self.catalog.interaction(master)?.ok_or_else(VfsError::not_found)?;
-        if interaction.obstacles == Obstacles::default() || self.resolver.is_cached(master, index, version) {
+        if interaction.obstacles == Obstacles::default() {
+            return Ok(());
+        }
+        let (resolver, version) = (self.resolver.clone(), version.clone());
+        let looked = tokio::task::spawn_blocking(move || resolver.is_cached(master, index, &version)).await;
+        if looked.unwrap_or(false) {
             return Ok(());
         }
         self.resolver.check_reachable(&interaction, index)?;
@@ -181,7 +186,16 @@ impl Vfs {
             OpenFile::Document(document) => Ok(slice(&document.bytes, offset, len)),
             OpenFile::Erased => Err(MediaError::Erased.into()),
             OpenFile::Recording(recording) => {
-                if let Some(bytes) = recording.reader.read_cached(offset, len) {
+                let here = match recording.reader.read_now(offset, len) {
+                    Now::Here(bytes) => Some(bytes),
+                    Now::Missing => None,
+                    Now::OnDisk => tokio::select! {
+                        biased;
+                        read = recording.reader.read_stored(offset, len) => read?,
+                        () = principal.gone() => return Err(VfsError::interrupted()),
+                    },
+                };
+                if let Some(bytes) = here {
                     self.meters.note_read(true, bytes.len());
                     return Ok(bytes);
                 }
@@ -256,9 +270,9 @@ impl Vfs {
     }
 
     /// The data file of an open recording, if all of it is here and verified; the kernel may read it in our stead.
-    pub fn verified_file(&self, handle: u64) -> Option<VerifiedFile> {
+    pub async fn verified_file(&self, handle: u64) -> Option<VerifiedFile> {
         match &*self.files.get(handle)? {
-            OpenFile::Recording(recording) => recording.reader.verified_file(),
+            OpenFile::Recording(recording) => recording.reader.verified_file().await,
             OpenFile::Document(_) | OpenFile::Erased => None,
         }
     }

@@ -92,7 +92,7 @@ impl Keeper {
             catalog.erase(&known, self.clock.now()).map_err(say)?;
             vfs::forget_in_role(catalog, &known).map_err(say)?;
             self.tell_the_tree(&known, &held.places);
-            catalog.squeeze().map_err(say)?;
+            catalog.wipe().map_err(say)?;
         }
         // An open under way may have fetched again or written a line meanwhile.
         self.erase_bytes(&masters);
@@ -147,7 +147,7 @@ impl Keeper {
                     tree.forget_agents(&agents);
                 }
             }
-            catalog.squeeze().map_err(say)?;
+            catalog.wipe().map_err(say)?;
         }
         self.media.erase_all(&mut |_, _| {});
         certificate.erased.log_lines = certificate.erased.log_lines.max(report.log_lines);

@@ -89,7 +89,7 @@ async fn ageing_begins_at_start_and_goes_on() {
 async fn a_file_that_the_kernel_reads_is_dropped_by_unlinking() {
     let (bench, clock) = aged(MIB).await;
     let reader = bench.reader();
-    let verified = reader.verified_file().unwrap();
+    let verified = reader.verified_file().await.unwrap();
     clock.advance(AGE);
     assert_eq!(bench.media.drop_expired(), 1);
     let mut bytes = vec![0; bench.truth.len()];
