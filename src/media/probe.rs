@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::engine::{Engine, ProbeAnswer};
+use super::engine::{Engine, Probe, ProbeAnswer};
 use super::error::MediaError;
 use super::fetch::Claim;
 use super::geometry::{BLOCK_SIZE, block_count};
@@ -35,11 +35,11 @@ pub fn join(
 ) -> Result<ProbeAnswer, MediaError> {
     let runtime = engine.runtime().ok_or_else(|| MediaError::source("no runtime to fetch on"))?;
     let mut probes = engine.probes();
-    if let Some(answer) = probes.get(&hash) {
-        return Ok(answer.clone());
+    if let Some(probe) = probes.get(&hash) {
+        return Ok(probe.answer.clone());
     }
     let (sender, receiver) = watch::channel(None);
-    probes.insert(hash, receiver.clone());
+    probes.insert(hash, Probe { answer: receiver.clone(), is_erased: false });
     let engine = Arc::clone(engine);
     runtime.spawn(async move {
         let mut asker = Asker { entry: Some(Entry { engine: Arc::clone(&engine), hash }), sender };
@@ -100,6 +100,11 @@ async fn run(
         }
     };
     let recording = engine.cache.attach(hash, &version);
+    // An erasure that came before the recording was attached has not found it.
+    if engine.probes().get(&hash).is_none_or(|probe| probe.is_erased) {
+        engine.cache.detach(&recording);
+        return Err(MediaError::Erased);
+    }
     let wanted = if whole && engine.is_small(version.size) { block_count(version.size) } else { block_count(head) };
     let claim = {
         let mut state = recording.lock();
