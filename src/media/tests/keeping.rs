@@ -229,9 +229,9 @@ async fn what_a_probe_under_way_brings_of_an_erased_recording_is_not_stored() {
         let probe = tokio::spawn(async move { media.probe_to_read(&key(), links, 600 * KIB).await });
         eventually("the host was asked", || bench.host.requests() == 1).await;
         if all {
-            bench.media.erase_all(&mut |_, _| {})
+            bench.media.erase_all(&mut |_, _| {});
         } else {
-            bench.media.erase(&key())
+            bench.media.erase(&key());
         }
         let _ = probe.await.unwrap();
         eventually("it has ended", || {

@@ -118,7 +118,7 @@ fn a_billed_answer_is_read_however_it_is_dressed() {
     }
 }
 
-/// The signatures of S3, CloudFront, Azure and Google: whoever has one of these links has the recording.
+/// The signatures of S3, Cloud Front, Azure and Google: whoever has one of these links has the recording.
 #[test]
 fn no_storages_signed_link_is_in_a_document() {
     const LINKS: [&str; 5] = [
