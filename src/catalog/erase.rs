@@ -42,6 +42,10 @@ const ALL_COUNTS: &str =
     "SELECT (SELECT count(*) FROM interactions), (SELECT count(*) FROM folders), (SELECT count(*) FROM documents),
     (SELECT coalesce(sum(length(bytes)), 0) FROM documents), (SELECT count(*) FROM ledger WHERE master_id <> 0)";
 
+const OTHER_WRITES: CatalogError = CatalogError::Refused(
+    "another process holds the state database, which cannot be written anew: end it (an sqlite3 shell?), and try again",
+);
+
 /// Of rows that were found before, and of the few that came since.
 const FORGET_CALLS: &str =
     "UPDATE ledger SET master_id = 0, uid = ?2, pid = 0, comm = ?3 WHERE master_id = ?1 AND id > ?4";
@@ -331,7 +335,14 @@ fn copy_through(writer: &mut Connection, rewritten: &std::path::Path) -> Result<
     let compact = Connection::open_with_flags(rewritten, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     {
         let copying = Backup::new(&compact, writer)?;
-        while copying.step(PAGES_PER_STEP)? != StepResult::Done {}
+        loop {
+            match copying.step(PAGES_PER_STEP)? {
+                StepResult::Done => break,
+                StepResult::More => {}
+                // Waiting on would hold up every write of this process for as long as the other one likes.
+                _ => return Err(OTHER_WRITES),
+            }
+        }
     }
     let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy != 0 {
