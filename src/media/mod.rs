@@ -322,15 +322,15 @@ impl Media {
     /// Removes every byte of a recording for good: open readers get [`MediaError::Erased`] from then on. Whoever has it by passthrough
     /// reads on until it is closed; its bytes are on disk, without a name, as long.
     pub fn erase(&self, key: &RecordingKey) {
-        self.everywhere().for_each(|engine| engine.cache.erase(&engine.cache.name(key)));
+        self.everywhere().for_each(|engine| engine.erase(&engine.cache.name(key)));
     }
 
     /// As [`Media::erase`], all recordings. `each` hears how many are gone, of how many.
     pub fn erase_all(&self, each: &mut dyn FnMut(u64, u64)) {
         if let Some(never) = &self.never {
-            never.lifeline.engine.cache.erase_all(&mut |_, _| {});
+            never.lifeline.engine.erase_all(&mut |_, _| {});
         }
-        self.lifeline.engine.cache.erase_all(each);
+        self.lifeline.engine.erase_all(each);
     }
 
     /// Removes every byte of all recordings that are not held from the cache. Open readers fetch again what they still need. `each` hears how many are

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::engine::{Engine, ProbeAnswer};
+use super::engine::{Engine, Probe, ProbeAnswer};
 use super::error::MediaError;
 use super::fetch::Claim;
 use super::geometry::{BLOCK_SIZE, MAX_RECORDING_BYTES, block_count};
@@ -43,11 +43,11 @@ pub fn join(
 ) -> Result<ProbeAnswer, MediaError> {
     let runtime = engine.runtime().ok_or_else(|| MediaError::source("no runtime to fetch on"))?;
     let mut probes = engine.probes();
-    if let Some(answer) = probes.get(&hash) {
-        return Ok(answer.clone());
+    if let Some(probe) = probes.get(&hash) {
+        return Ok(probe.answer.clone());
     }
     let (sender, receiver) = watch::channel(None);
-    probes.insert(hash, receiver.clone());
+    probes.insert(hash, Probe { answer: receiver.clone(), is_erased: false });
     let engine = Arc::clone(engine);
     runtime.spawn(async move {
         let mut asker = Asker { entry: Some(Entry { engine: Arc::clone(&engine), hash }), sender };
@@ -124,6 +124,12 @@ async fn run(
         let attached = tokio::task::spawn_blocking(move || engine.cache.attach(hash, &version)).await;
         attached.map_err(|_| MediaError::source("opening a recording in the cache was interrupted"))?
     };
+    // An erasure that came before the recording was attached has not found it.
+    if engine.probes().get(&hash).is_none_or(|probe| probe.is_erased) {
+        let cache = Arc::clone(engine);
+        aside(move || cache.cache.detach(&recording));
+        return Err(MediaError::Erased);
+    }
     let wanted = if whole && engine.is_small(version.size) { block_count(version.size) } else { block_count(head) };
     let claim = {
         let mut state = recording.lock();

@@ -38,7 +38,7 @@ pub struct Recording {
     /// Held by the one who writes blocks.
     pub writing: Mutex<()>,
     state: Mutex<State>,
-    /// Rings when a block leaves `Evicting`.
+    /// Rings when a block leaves `Evicting`, and when the recording is retired.
     pub settled: Notify,
 }
 
@@ -155,6 +155,17 @@ impl Recording {
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when the recording was erased or replaced.
+    pub async fn retired(&self) {
+        loop {
+            let settled = self.settled.notified();
+            if self.lock().stale.is_some() {
+                return;
+            }
+            settled.await;
+        }
     }
 
     /// Bytes are about to leave the file; call with the state locked, after the block table says so.

@@ -30,7 +30,7 @@ impl Vfs {
 
     /// Everything was erased; these were the agents' folders.
     pub fn forget_agents(&self, agents: &[(crate::base::Day, AgentFolder)]) {
-        self.resolver().links().forget_all();
+        self.resolver().forget_all();
         self.names.forget_all();
         self.meters.forget_slowest();
         self.listings.forget_all();
@@ -47,4 +47,32 @@ impl Vfs {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Clock as _;
+    use crate::vfs::error::ErrorKind;
+    use crate::vfs::handles::OpenDocument;
+    use crate::vfs::node::{Node, Place};
+    use crate::vfs::paths::ERASED;
+    use crate::vfs::testing::fixture;
+
+    /// The end of a look and of an open that began before the erasure.
+    #[tokio::test]
+    async fn what_was_read_before_an_erasure_is_neither_named_nor_opened_after_it() {
+        let fixture = fixture(20, None).await;
+        let master = MasterId(1001);
+        let (day, agent) = fixture.catalog.places(master).unwrap()[0];
+        let place = Place { day, agent, master };
+        let folder = fixture.vfs.folder(place).unwrap();
+        let bytes = fixture.catalog.contact_json(day, agent, master).unwrap().unwrap().into();
+        fixture.catalog.erase(&[master], fixture.clock.now()).unwrap();
+        fixture.vfs.forget_interactions(&[master], &[]);
+        fixture.vfs.names.note_folder(place, &folder.name);
+        assert_eq!(fixture.vfs.path(Node::Contact(place)), ERASED);
+        let opened = fixture.vfs.hold_open(master, OpenFile::Document(OpenDocument { bytes, master }));
+        assert_eq!((opened.unwrap_err().kind(), fixture.vfs.files.count()), (ErrorKind::NotFound, 0));
+    }
 }

@@ -38,7 +38,7 @@ impl Vfs {
         let keep_cache = self.is_closed(day)?;
         let size = bytes.len() as u64;
         let document = OpenDocument { bytes: bytes.into(), master };
-        Ok(Opened { handle: self.files.insert(OpenFile::Document(document)), size, keep_cache })
+        Ok(Opened { handle: self.hold_open(master, OpenFile::Document(document))?, size, keep_cache })
     }
 
     /// Also tells whether it needed a billed call.
@@ -123,7 +123,8 @@ impl Vfs {
             let bytes = self.catalog.document(master, kind)?.ok_or_else(VfsError::not_found)?;
             let size = bytes.len() as u64;
             let document = OpenDocument { bytes: bytes.into(), master };
-            return Ok(Opened { handle: self.files.insert(OpenFile::Document(document)), size, keep_cache: true });
+            let handle = self.hold_open(master, OpenFile::Document(document))?;
+            return Ok(Opened { handle, size, keep_cache: true });
         };
         let version = if let Some(size) = child.size {
             let version = Version { size, validator: child.validator };
@@ -138,8 +139,19 @@ impl Vfs {
         let reader = self.resolver.media().open_reader(&recording_key(master, index), &version, links).await?;
         let recording = OpenRecording { index, place, reader };
         let keep_cache = !self.has_changed(master, index);
-        let (handle, size) = (self.files.insert(OpenFile::Recording(recording)), version.size);
-        Ok(Opened { handle, size, keep_cache })
+        let handle = self.hold_open(master, OpenFile::Recording(recording))?;
+        Ok(Opened { handle, size: version.size, keep_cache })
+    }
+
+    /// A handle for what was read of an interaction. Fails if the interaction was erased meanwhile: the erasure may have replaced the open files
+    /// before this one was among them. Within a runtime.
+    pub(super) fn hold_open(&self, master: MasterId, file: OpenFile) -> Result<u64, VfsError> {
+        let handle = self.files.insert(file);
+        if self.catalog.erased_at(master.0).is_some() {
+            self.release(handle);
+            return Err(VfsError::not_found());
+        }
+        Ok(handle)
     }
 
     /// Fails where bytes of a recording are missing and may not be had now: better than a reader that stops in the middle.

@@ -276,3 +276,51 @@ fn a_copy_that_a_killed_process_left_goes() {
     drop(Catalog::open(dir.path(), settings()).unwrap());
     assert!(!left.exists());
 }
+
+/// A recording that is being hashed and a call that is being refused know nothing of the erasure, and `--all` marks nobody.
+#[test]
+fn what_was_under_way_when_everything_was_erased_leaves_nothing() {
+    let (catalog, _dir) = filled();
+    let at = time("2026-11-05T12:00:00Z");
+    catalog.erase_all().unwrap();
+    let evidence = crate::catalog::Evidence {
+        master: VICTIM,
+        recording: 0,
+        sha256: [7; 32],
+        size: 10,
+        validator: String::from("v"),
+        host: String::from("h"),
+        at,
+    };
+    let obstacle = crate::catalog::Obstacle {
+        kind: crate::catalog::ObstacleKind::Refused,
+        reason: "no".into(),
+        said_at: at,
+        again_at: at,
+        times: 1,
+        scope: crate::catalog::Scope::Own,
+    };
+    assert!(catalog.put_evidence(&evidence).is_err() && catalog.put_obstacle(VICTIM, None, &obstacle).is_err());
+    let left = |table| -> i64 {
+        let count = |connection: &Connection| {
+            Ok(connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?)
+        };
+        catalog.inner.db.read(count).unwrap()
+    };
+    assert_eq!((left("evidence"), left("obstacles")), (0, 0));
+}
+
+#[test]
+fn wiping_does_not_wait_for_ever_for_another_process() {
+    let (catalog, dir) = filled();
+    let other = Connection::open(dir.path().join("cxonefs.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (done, outcome) = std::sync::mpsc::channel();
+    let wiping = catalog.clone();
+    std::thread::spawn(move || done.send(wiping.wipe()));
+    let outcome = outcome.recv_timeout(std::time::Duration::from_mins(1)).expect("it ends");
+    assert!(outcome.is_err(), "{outcome:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    catalog.wipe().unwrap();
+    assert_eq!(catalog.interaction(VICTIM).unwrap().map(|known| known.master_id), Some(VICTIM), "nothing is lost");
+}
