@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use super::Catalog;
 use super::convert::{from_time, from_unsigned, to_time, to_unsigned};
 use super::error::CatalogError;
 use super::inode::{kind_code, kind_from_code};
 use super::model::FileKind;
 use super::rows::genuine;
+use super::{Catalog, resolution};
 use crate::base::MasterId;
 
 const PUT: &str = "INSERT OR IGNORE INTO evidence(master_id, recording, sha256, size, validator, host, at)
@@ -65,10 +65,12 @@ impl Evidence {
 }
 
 impl Catalog {
-    /// Keeps what a version of a recording hashed to; on disk when this returns. What was kept of it first stays.
+    /// Keeps what a version of a recording hashed to; on disk when this returns. What was kept of it first stays. Refuses an interaction that no
+    /// listing told of: everything may have been erased while the recording was hashed.
     pub fn put_evidence(&self, evidence: &Evidence) -> Result<(), CatalogError> {
         self.inner.db.write(|transaction| {
             self.inner.marks.snapshot().check(evidence.master)?;
+            resolution::check_known(transaction, evidence.master)?;
             transaction.prepare_cached(PUT)?.execute(params![
                 evidence.master.0,
                 evidence.recording,

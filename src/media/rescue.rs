@@ -50,6 +50,11 @@ impl Signings {
         }
     }
 
+    /// Whether every link leads to another object.
+    pub fn differ(&self) -> bool {
+        self.seen() == DIFFERENT
+    }
+
     fn seen(&self) -> u8 {
         self.0.load(Ordering::Relaxed)
     }
@@ -66,6 +71,8 @@ pub fn watch(engine: &Arc<Engine>, recording: &Arc<Recording>, link: Link, end: 
         let watching = Arc::clone(&engine);
         tokio::select! {
             () = run(&watching, &recording, OneLink { link, note }, end) => {}
+            // Erased or replaced: the link and the note must not stay in memory until the link ends.
+            () = recording.retired() => {}
             () = engine.closed() => {}
         }
     });

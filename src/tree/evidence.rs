@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::base::machine::host_name;
 use crate::base::{Day, MasterId};
@@ -24,6 +24,8 @@ pub const SHA256: &str = "user.cxone.sha256";
 
 /// Recordings that may wait for being hashed; more are found by the next look.
 const WAITING_MAX: usize = 1024;
+/// Recordings that are hashed at once for those who ask: each takes a thread of those on which opens and billed calls wait for the disk.
+const HASHED_AT_ONCE: usize = 2;
 /// A recording that was closed is hashed when nothing is fetched, and after this in any case: it may be evicted.
 const IDLE_WITHIN: Duration = Duration::from_secs(10);
 const IDLE_EVERY: Duration = Duration::from_millis(100);
@@ -43,13 +45,15 @@ pub struct Wanted {
 pub struct Closed {
     sender: mpsc::Sender<Wanted>,
     receiver: Mutex<Option<mpsc::Receiver<Wanted>>>,
+    /// Turns at hashing for those who ask.
+    turns: Semaphore,
 }
 
 impl Closed {
     /// None yet.
     pub fn new() -> Closed {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        Closed { sender, receiver: Mutex::new(Some(receiver)) }
+        Closed { sender, receiver: Mutex::new(Some(receiver)), turns: Semaphore::new(HASHED_AT_ONCE) }
     }
 
     /// A recording was closed.
@@ -97,21 +101,23 @@ impl Tree {
     /// The value of [`SHA256`]. Reads the recording if it was never hashed and all of it is here; makes no request.
     pub async fn sha256(self: Arc<Self>, ino: u64) -> Result<String, TreeError> {
         let none = || TreeError::new(ErrorKind::NoAttribute, "the recording was never here as a whole");
-        let Node::Shared(FileKind::Recording(_), _) = self.node(ino)? else { return Err(none()) };
-        let tree = Arc::clone(&self);
-        let asked = tokio::task::spawn_blocking(move || tree.evidence_of(ino)).await;
-        let evidence = asked.map_err(|_| TreeError::new(ErrorKind::Io, "hashing was interrupted"))??;
-        evidence.map(|evidence| evidence.hex()).ok_or_else(none)
-    }
-
-    fn evidence_of(&self, ino: u64) -> Result<Option<Evidence>, TreeError> {
-        let Node::Shared(kind, place) = self.node(ino)? else { return Ok(None) };
+        let Node::Shared(kind @ FileKind::Recording(_), place) = self.node(ino)? else { return Err(none()) };
         let interaction = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
         let children = billed_children(&interaction, self.clock.now());
         let child = children.into_iter().find(|child| child.kind == kind);
         let wanted = child.and_then(|child| wanted(place.master, kind, child.size, &child.validator));
-        let Some(wanted) = wanted else { return Ok(None) };
-        Ok(hash(&self.catalog, self.resolver.media(), self.clock.now(), &wanted)?)
+        let Some(wanted) = wanted else { return Err(none()) };
+        let Wanted { master, recording, version } = &wanted;
+        if let Some(known) = self.catalog.evidence(*master, *recording, version.size, &version.validator)? {
+            return Ok(known.hex());
+        }
+        let interrupted = || TreeError::new(ErrorKind::Io, "hashing was interrupted");
+        let _turn = self.closed.turns.acquire().await.map_err(|_| interrupted())?;
+        let tree = Arc::clone(&self);
+        let hashed =
+            tokio::task::spawn_blocking(move || hash(&tree.catalog, tree.resolver.media(), tree.clock.now(), &wanted));
+        let evidence = hashed.await.map_err(|_| interrupted())??;
+        evidence.map(|evidence| evidence.hex()).ok_or_else(none)
     }
 
     /// Every recording of a day that is shown, with what it hashes to, in the order of paths. Lists the day if it never was; reads recordings that were
@@ -207,4 +213,43 @@ async fn until_idle(media: &Media) {
         }
     };
     let _ = tokio::time::timeout(IDLE_WITHIN, idle).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Clock as _;
+    use crate::catalog::{NewResolution, ResolvedFile, file_ino};
+    use crate::tree::node::Place;
+    use crate::tree::testing::fixture;
+
+    /// A user who asks from hundreds of threads would otherwise take every thread on which opens and billed calls wait for the disk.
+    #[tokio::test]
+    async fn those_who_ask_for_hashes_take_turns() {
+        let fixture = fixture(20, None).await;
+        let (master, kind) = (MasterId(1001), FileKind::Recording(0));
+        let file = ResolvedFile { kind, name: "recording.mp4".into(), size: Some(10), validator: String::from("v") };
+        let resolution = NewResolution { files: vec![(file, None)], recheck_at: None };
+        fixture.catalog.store_resolution(master, &resolution, fixture.clock.now()).unwrap();
+        let (day, agent) = fixture.catalog.places(master).unwrap()[0];
+        let ino = file_ino(fixture.catalog.interaction(master).unwrap().unwrap().ino_base, kind);
+        fixture.tree.inodes.remember(ino, Node::Shared(kind, Place { day, agent, master }));
+        let ask = || Arc::clone(&fixture.tree).sha256(ino);
+        let others = fixture.tree.closed.turns.acquire_many(HASHED_AT_ONCE as u32).await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(200), ask()).await.is_err());
+        drop(others);
+        assert_eq!(ask().await.unwrap_err().kind(), ErrorKind::NoAttribute, "it was never here");
+        let known = Evidence {
+            master,
+            recording: 0,
+            sha256: [7; 32],
+            size: 10,
+            validator: String::from("v"),
+            host: String::new(),
+            at: fixture.clock.now(),
+        };
+        fixture.catalog.put_evidence(&known).unwrap();
+        let _others = fixture.tree.closed.turns.acquire_many(HASHED_AT_ONCE as u32).await.unwrap();
+        assert_eq!(ask().await.unwrap(), known.hex(), "what is known needs no turn");
+    }
 }

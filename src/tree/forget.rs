@@ -30,7 +30,7 @@ impl Tree {
 
     /// Everything was erased; these were the agents' folders.
     pub fn forget_agents(&self, agents: &[(crate::base::Day, AgentFolder)]) {
-        self.resolver().links().forget_all();
+        self.resolver().forget_all();
         self.names.forget_all();
         self.meters.forget_slowest();
         self.listings.forget_all();
@@ -47,4 +47,32 @@ impl Tree {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Clock as _;
+    use crate::tree::error::ErrorKind;
+    use crate::tree::handles::OpenDocument;
+    use crate::tree::node::{Node, Place};
+    use crate::tree::paths::ERASED;
+    use crate::tree::testing::fixture;
+
+    /// The end of a look and of an open that began before the erasure.
+    #[tokio::test]
+    async fn what_was_read_before_an_erasure_is_neither_named_nor_opened_after_it() {
+        let fixture = fixture(20, None).await;
+        let master = MasterId(1001);
+        let (day, agent) = fixture.catalog.places(master).unwrap()[0];
+        let place = Place { day, agent, master };
+        let folder = fixture.tree.folder(place).unwrap();
+        let bytes = fixture.catalog.contact_json(day, agent, master).unwrap().unwrap().into();
+        fixture.catalog.erase(&[master], fixture.clock.now()).unwrap();
+        fixture.tree.forget_interactions(&[master], &[]);
+        fixture.tree.names.note_folder(place, &folder.name);
+        assert_eq!(fixture.tree.path(Node::Contact(place)), ERASED);
+        let opened = fixture.tree.hold_open(master, OpenFile::Document(OpenDocument { bytes, master }));
+        assert_eq!((opened.unwrap_err().kind(), fixture.tree.files.count()), (ErrorKind::NotFound, 0));
+    }
 }

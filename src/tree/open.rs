@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Obstacles};
 use crate::cxone::Priority;
-use crate::media::{LinkSource, MediaError, VerifiedFile, Version};
+use crate::media::{LinkSource, MediaError, Now, VerifiedFile, Version};
 use crate::tree::audit::{Act, OpenEvent};
 use crate::tree::children::{Child, child_of_kind, open_needs_call};
 use crate::tree::error::{ErrorKind, TreeError};
@@ -38,7 +38,7 @@ impl Tree {
         let keep_cache = self.is_closed(day)?;
         let size = bytes.len() as u64;
         let document = OpenDocument { bytes: bytes.into(), master };
-        Ok(Opened { handle: self.files.insert(OpenFile::Document(document)), size, keep_cache })
+        Ok(Opened { handle: self.hold_open(master, OpenFile::Document(document))?, size, keep_cache })
     }
 
     /// Also tells whether it needed a billed call.
@@ -123,11 +123,12 @@ impl Tree {
             let bytes = self.catalog.document(master, kind)?.ok_or_else(TreeError::not_found)?;
             let size = bytes.len() as u64;
             let document = OpenDocument { bytes: bytes.into(), master };
-            return Ok(Opened { handle: self.files.insert(OpenFile::Document(document)), size, keep_cache: true });
+            let handle = self.hold_open(master, OpenFile::Document(document))?;
+            return Ok(Opened { handle, size, keep_cache: true });
         };
         let version = if let Some(size) = child.size {
             let version = Version { size, validator: child.validator };
-            self.check_readable(master, index, &version)?;
+            self.check_readable(master, index, &version).await?;
             version
         } else {
             // May cost a call, if the link is gone.
@@ -138,14 +139,30 @@ impl Tree {
         let reader = self.resolver.media().open_reader(&recording_key(master, index), &version, links).await?;
         let recording = OpenRecording { index, place, reader };
         let keep_cache = !self.has_changed(master, index);
-        let (handle, size) = (self.files.insert(OpenFile::Recording(recording)), version.size);
-        Ok(Opened { handle, size, keep_cache })
+        let handle = self.hold_open(master, OpenFile::Recording(recording))?;
+        Ok(Opened { handle, size: version.size, keep_cache })
+    }
+
+    /// A handle for what was read of an interaction. Fails if the interaction was erased meanwhile: the erasure may have replaced the open files
+    /// before this one was among them. Within a runtime.
+    pub(super) fn hold_open(&self, master: MasterId, file: OpenFile) -> Result<u64, TreeError> {
+        let handle = self.files.insert(file);
+        if self.catalog.erased_at(master.0).is_some() {
+            self.release(handle);
+            return Err(TreeError::not_found());
+        }
+        Ok(handle)
     }
 
     /// Fails where bytes of a recording are missing and may not be had now: better than a reader that stops in the middle.
-    fn check_readable(&self, master: MasterId, index: u8, version: &Version) -> Result<(), TreeError> {
+    async fn check_readable(&self, master: MasterId, index: u8, version: &Version) -> Result<(), TreeError> {
         let interaction = self.catalog.interaction(master)?.ok_or_else(TreeError::not_found)?;
-        if interaction.obstacles == Obstacles::default() || self.resolver.is_cached(master, index, version) {
+        if interaction.obstacles == Obstacles::default() {
+            return Ok(());
+        }
+        let (resolver, version) = (self.resolver.clone(), version.clone());
+        let looked = tokio::task::spawn_blocking(move || resolver.is_cached(master, index, &version)).await;
+        if looked.unwrap_or(false) {
             return Ok(());
         }
         self.resolver.check_reachable(&interaction, index)?;
@@ -181,7 +198,16 @@ impl Tree {
             OpenFile::Document(document) => Ok(slice(&document.bytes, offset, len)),
             OpenFile::Erased => Err(MediaError::Erased.into()),
             OpenFile::Recording(recording) => {
-                if let Some(bytes) = recording.reader.read_cached(offset, len) {
+                let here = match recording.reader.read_now(offset, len) {
+                    Now::Here(bytes) => Some(bytes),
+                    Now::Missing => None,
+                    Now::OnDisk => tokio::select! {
+                        biased;
+                        read = recording.reader.read_stored(offset, len) => read?,
+                        () = principal.gone() => return Err(TreeError::interrupted()),
+                    },
+                };
+                if let Some(bytes) = here {
                     self.meters.note_read(true, bytes.len());
                     return Ok(bytes);
                 }
@@ -256,9 +282,9 @@ impl Tree {
     }
 
     /// The data file of an open recording, if all of it is here and verified; the kernel may read it in our stead.
-    pub fn verified_file(&self, handle: u64) -> Option<VerifiedFile> {
+    pub async fn verified_file(&self, handle: u64) -> Option<VerifiedFile> {
         match &*self.files.get(handle)? {
-            OpenFile::Recording(recording) => recording.reader.verified_file(),
+            OpenFile::Recording(recording) => recording.reader.verified_file().await,
             OpenFile::Document(_) | OpenFile::Erased => None,
         }
     }

@@ -138,6 +138,10 @@ impl Tree {
 
     /// None where the interaction was erased: a folder that was published goes in no other way.
     fn folder_name(&self, place: Place) -> Option<Arc<str>> {
+        // A look that began before the erasure may have noted the name after it.
+        if self.catalog.erased_at(place.master.0).is_some() {
+            return None;
+        }
         let known = lock(&self.names.folders).get(&place).cloned();
         known.or_else(|| {
             let folder = self.folder(place).ok()?;

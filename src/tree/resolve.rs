@@ -39,7 +39,7 @@ use crate::tree::policy::DailyBudget;
 use crate::tree::principal::Principal;
 use flight::Flight;
 pub use flight::outcome_word;
-use publish::Publishing;
+use publish::{Publishing, Step};
 use purse::Purse;
 use remember::Failing;
 pub use remember::forget_in_role;
@@ -241,16 +241,11 @@ impl Resolver {
         }
     }
 
-    /// Stores what a billed call said of an interaction that was shown as `before`; the kernel drops the sizes that it was told. Waits for
-    /// the disk.
-    fn publish(&self, before: &Interaction, resolution: &NewResolution, now: Timestamp) -> Result<(), TreeError> {
-        let _step = self.inner.publishing.step_here(before.master_id);
-        self.publish_in_step(before, resolution, now)
-    }
-
-    /// The same, within a step of this interaction.
-    fn publish_in_step(
+    /// Stores what a billed call said of an interaction that was shown as `before`, in a step of that interaction; the kernel drops the sizes that
+    /// it was told. Waits for the disk.
+    fn publish(
         &self,
+        _step: Step,
         before: &Interaction,
         resolution: &NewResolution,
         now: Timestamp,

@@ -1,5 +1,8 @@
 //! `user.cxone.*`: ids and state of files and interaction folders.
 
+use std::ffi::OsString;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::catalog::{Facts, FileKind, Interaction, Resolution, State, merge};
@@ -19,6 +22,15 @@ const STATE: &str = "user.cxone.state";
 pub const REASON: &str = "user.cxone.reason";
 
 impl Tree {
+    /// As [`Tree::getxattr`], for threads that must not wait: what depends on the cache's files is looked up on another one.
+    pub async fn xattr_of(self: Arc<Self>, ino: u64, name: OsString) -> Result<String, TreeError> {
+        if name != STATE && name != REASON {
+            return self.getxattr(ino, &name);
+        }
+        let looked = tokio::task::spawn_blocking(move || self.getxattr(ino, &name)).await;
+        looked.unwrap_or_else(|_| Err(TreeError::new(ErrorKind::Io, "looking into the cache was interrupted")))
+    }
+
     /// The attributes' names; none for days and agents.
     pub(super) fn xattr_names(node: Node) -> &'static [&'static str] {
         if node.place().is_some() { &LISTED } else { &[] }

@@ -16,8 +16,8 @@ use crate::tree::principal::Principal;
 /// The role, in the catalog's facts.
 const ROLE_FACT: &str = "playback_role";
 
-/// What is known of the role names no erased interaction any more.
-pub fn forget_in_role(catalog: &Catalog, masters: &[MasterId]) -> Result<(), CatalogError> {
+/// What is known of the role names no erased interaction any more; `None`: all were erased.
+pub fn forget_in_role(catalog: &Catalog, masters: Option<&[MasterId]>) -> Result<(), CatalogError> {
     let mut role = role_before(catalog);
     if role.forget(masters) { keep_role(catalog, &role) } else { Ok(()) }
 }
@@ -85,8 +85,17 @@ impl Resolver {
         for master in masters {
             self.inner.links.forget(*master);
         }
-        lock(&self.inner.role).forget(masters);
+        lock(&self.inner.role).forget(Some(masters));
         lock(&self.inner.failing).whose.retain(|failing| !masters.contains(failing));
+        lock(&self.inner.failing_media).whose.retain(|(failing, _)| !masters.contains(failing));
+    }
+
+    /// The same of all interactions.
+    pub(in crate::tree) fn forget_all(&self) {
+        self.inner.links.forget_all();
+        lock(&self.inner.role).forget(None);
+        lock(&self.inner.failing).whose.clear();
+        lock(&self.inner.failing_media).whose.clear();
     }
 
     /// What keeps from asking Media Playback about an interaction now: what was said of it, or of the role.
@@ -131,7 +140,12 @@ impl Resolver {
             role = Some(known.clone());
         }
         tell(master, None, &obstacle, refusal.correlation_id.as_deref(), payer);
-        self.keep(master, None, obstacle, role).await
+        let refused = self.keep(master, None, obstacle, role).await;
+        // Erased since the look above: the role must not name it.
+        if self.inner.catalog.erased_at(master.0).is_some() {
+            lock(&self.inner.role).forget(Some(&[master]));
+        }
+        refused
     }
 
     /// Keeps that a billed call was not answered; the error that its askers get.
