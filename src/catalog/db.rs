@@ -4,13 +4,14 @@
 //! returns (`synchronous=FULL`), because the ledger is money.
 
 pub(super) mod connection;
-
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use connection::{BUSY, SUSPECT_SUFFIX, open_reader, open_writer};
+use connection::{BUSY, SUSPECT_SUFFIX, connect_writer, open_reader, open_writer};
 use parking_lot::{Mutex as FairMutex, MutexGuard as FairGuard};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -34,6 +35,8 @@ pub(super) struct Db {
     writer: FairMutex<Connection>,
     /// Grows with every commit, before the writer is told of it.
     generation: AtomicU64,
+    /// Closed after all connections: with any descriptor of a file that a process closes go the locks that its other descriptors hold.
+    file: File,
     rows: Rows,
     was_salvaged: bool,
     path: PathBuf,
@@ -78,7 +81,7 @@ impl Db {
     fn open_with(dir: &Path, rows: Rows) -> Result<Db, CatalogError> {
         let dir = StateDir::hold(dir)?;
         let path = dir.path().join(FILE_NAME);
-        // A process that was killed while it erased leaves a copy.
+        // A process of an earlier version that was killed while it erased left a copy.
         let _ = std::fs::remove_file(statedir::with_suffix(&path, statedir::REWRITTEN_SUFFIX));
         let mut was_salvaged = false;
         let writer = match open_writer(&path, &rows) {
@@ -98,9 +101,13 @@ impl Db {
             }
             other => other?,
         };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(&path).map_err(CatalogError::io("open", &path))?;
         let readers = Readers::new(path.clone(), rows.clone());
         Ok(Db {
             writer: FairMutex::new(writer),
+            file,
             generation: AtomicU64::new(0),
             readers,
             rows,
@@ -163,15 +170,20 @@ impl Db {
         self.noting_damage(done)
     }
 
-    /// Runs `f` with the writer's connection in no transaction, and the database's path. Writing waits until it ends.
+    /// Runs `f` with the writer's connection in no transaction, in which it waits for other connections no longer than `busy`. `f` changes no row.
     pub(super) fn exclusively<T>(
         &self,
-        f: impl FnOnce(&mut Connection, &Path) -> Result<T, CatalogError>,
+        busy: Duration,
+        f: impl FnOnce(&Connection) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
-        let mut writer = self.writer.lock();
-        let done = f(&mut writer, &self.path);
-        drop(writer);
-        self.generation.fetch_add(1, Ordering::Release);
+        let writer = self.writer.lock();
+        let done = || -> Result<T, CatalogError> {
+            writer.busy_timeout(busy)?;
+            let done = f(&writer);
+            writer.busy_timeout(BUSY)?;
+            done
+        }();
+        FairGuard::unlock_fair(writer);
         self.noting_damage(done)
     }
 
@@ -180,13 +192,18 @@ impl Db {
         self.readers.retire();
         let mut writer = self.writer.lock();
         // A connection keeps the memory of pages that it let go of, and gives it back when it is closed.
-        *writer = open_writer(&self.path, &self.rows)?;
+        *writer = connect_writer(&self.path, &self.rows)?;
         Ok(())
     }
 
     /// Whether a damaged database was replaced by this one.
     pub(super) fn was_salvaged(&self) -> bool {
         self.was_salvaged
+    }
+
+    /// The database file, past SQLite.
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Where the database is.

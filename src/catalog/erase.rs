@@ -9,21 +9,17 @@ use std::fs;
 use std::io;
 
 use jiff::Timestamp;
-use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use super::db::Db;
 use super::error::CatalogError;
 use super::handle::Catalog;
 use super::marks::Mark;
 use super::model::{AgentFolder, ERASED_COMM, ERASED_UID};
-use super::statedir::{self, DAMAGED_MARK};
+use super::statedir::DAMAGED_MARK;
 use super::vault::{Place, Vault};
-use super::{listing, marks};
+use super::{listing, marks, slack};
 use crate::base::{AgentId, Day, MasterId};
-
-/// Pages that are copied at once; reading goes on between.
-const PAGES_PER_STEP: i32 = 4096;
 
 // All rows are looked through: erasing is rare, and an index for it would cost every listing.
 const MASTERS: &str = "SELECT master_id FROM legs WHERE contact_id = ?1 UNION SELECT master_id FROM legs WHERE master_id = ?1
@@ -156,7 +152,7 @@ impl Catalog {
     }
 
     /// Forgets interactions for ever: index, documents, sizes, hashes, and in the ledger for whom and by whom. Marks of their numbers stay.
-    /// [`Catalog::squeeze`] then removes the rest of them from the file.
+    /// [`Catalog::wipe`] then removes the rest of them from the file.
     pub fn erase(&self, masters: &[MasterId], at: Timestamp) -> Result<(), CatalogError> {
         let mut numbers: Vec<i64> = masters.iter().map(|master| master.0).collect();
         self.inner.db.read(|connection| {
@@ -241,11 +237,10 @@ impl Catalog {
         Ok(())
     }
 
-    /// Writes the database anew, so that nothing erased is left in free pages or in the write-ahead log, and removes damaged databases that
-    /// were moved aside. Takes as long as copying the file, and as much room; reading goes on, writing waits.
-    pub fn squeeze(&self) -> Result<(), CatalogError> {
-        rewrite(&self.inner.db)?;
-        self.inner.db.forget_pages()?;
+    /// Overwrites what erased rows left in the database file and in its log, and removes damaged databases that were moved aside. Takes as long as
+    /// reading the file; reading and writing go on.
+    pub fn wipe(&self) -> Result<(), CatalogError> {
+        slack::wipe(&self.inner.db)?;
         self.inner.recent.clear();
         remove_asides(&self.inner.db)
     }
@@ -314,36 +309,6 @@ fn erase(transaction: &Transaction<'_>, master: MasterId) -> Result<Vec<(i32, i6
         }
     }
     Ok(places)
-}
-
-/// `VACUUM` alone would write through a file in the system's temporary directory; this one stays in ours. `secure_delete` alone leaves copies
-/// in the slack of pages whose cells were moved.
-pub(super) fn rewrite(db: &Db) -> Result<(), CatalogError> {
-    db.exclusively(|writer, path| {
-        let rewritten = statedir::with_suffix(path, statedir::REWRITTEN_SUFFIX);
-        remove(&rewritten)?;
-        drop(statedir::private_file(&rewritten)?);
-        let done = copy_through(writer, &rewritten);
-        remove(&rewritten)?;
-        done
-    })
-}
-
-fn copy_through(writer: &mut Connection, rewritten: &std::path::Path) -> Result<(), CatalogError> {
-    writer.flush_prepared_statement_cache();
-    writer.execute("VACUUM INTO ?1", [rewritten.to_string_lossy()])?;
-    let compact = Connection::open_with_flags(rewritten, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    {
-        let copying = Backup::new(&compact, writer)?;
-        while copying.step(PAGES_PER_STEP)? != StepResult::Done {}
-    }
-    let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    if busy != 0 {
-        return Err(CatalogError::Refused(
-            "another process reads the state database, and its log cannot be emptied: try again",
-        ));
-    }
-    Ok(())
 }
 
 fn remove_asides(db: &Db) -> Result<(), CatalogError> {

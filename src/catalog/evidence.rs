@@ -11,6 +11,7 @@ use super::error::CatalogError;
 use super::handle::Catalog;
 use super::inode::{kind_code, kind_from_code};
 use super::kind::FileKind;
+use super::resolution;
 use super::rows::genuine;
 use crate::base::MasterId;
 
@@ -65,10 +66,12 @@ impl Evidence {
 }
 
 impl Catalog {
-    /// Keeps what a version of a recording hashed to; on disk when this returns. What was kept of it first stays.
+    /// Keeps what a version of a recording hashed to; on disk when this returns. What was kept of it first stays. Refuses an interaction that no
+    /// listing told of: everything may have been erased while the recording was hashed.
     pub fn put_evidence(&self, evidence: &Evidence) -> Result<(), CatalogError> {
         self.inner.db.write(|transaction| {
             self.inner.marks.snapshot().check(evidence.master)?;
+            resolution::check_known(transaction, evidence.master)?;
             transaction.prepare_cached(PUT)?.execute(params![
                 evidence.master.0,
                 evidence.recording,

@@ -17,7 +17,7 @@
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
 //! | `vault`, `rows`, `sealing` | encryption of what is said of people, checksums of rows, which key is in force |
 //! | `backup` | a copy of the file while it is written to |
-//! | `erase`, `marks` | forgetting an interaction so that nothing of it stays in the file, and does not come back |
+//! | `erase`, `slack`, `marks` | forgetting an interaction so that nothing of it stays in the file, and does not come back |
 //! | `holds`, `evidence` | what may not be removed, and what recordings hashed to |
 //! | `recent` | interactions looked at lately |
 //! | `zone` | a state directory under another time zone |
@@ -64,6 +64,7 @@ mod rows;
 mod salvage;
 mod schema;
 mod sealing;
+mod slack;
 mod state;
 mod statedir;
 #[cfg(test)]

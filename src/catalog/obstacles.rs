@@ -12,6 +12,7 @@ use super::handle::Catalog;
 use super::inode::kind_code;
 use super::kind::FileKind;
 use super::obstacle::{Obstacle, ObstacleKind, Scope};
+use super::resolution;
 use super::vault::{Place, Vault};
 use crate::base::MasterId;
 
@@ -26,7 +27,8 @@ const CLEAR_ALL_OF: &str = "DELETE FROM obstacles WHERE master_id = ?1";
 const COUNTS: &str = "SELECT kind, count(*) FROM obstacles WHERE again_at > ?1 GROUP BY kind";
 
 impl Catalog {
-    /// Keeps what stands in the way of an interaction, or of one of its files, in place of what did before; on disk when this returns.
+    /// Keeps what stands in the way of an interaction, or of one of its files, in place of what did before; on disk when this returns. Refuses an
+    /// interaction that no listing told of: everything may have been erased while it was asked for.
     pub fn put_obstacle(
         &self,
         master: MasterId,
@@ -37,6 +39,7 @@ impl Catalog {
         let reason = self.inner.vault.text(Place::obstacle(master, subject), &obstacle.reason)?;
         self.inner.db.write(|transaction| {
             self.inner.marks.snapshot().check(master)?;
+            resolution::check_known(transaction, master)?;
             transaction.prepare_cached(PUT)?.execute(params![
                 master.0,
                 subject,

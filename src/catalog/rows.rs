@@ -11,6 +11,7 @@
 //! Not noticed: that rows of the other tables are missing, and that a row or a whole table stands as it once stood. Knows no key file and no
 //! meaning of a column.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -241,13 +242,13 @@ impl Rows {
     /// Makes `row_mac` and `row_ok` known to a connection.
     pub(super) fn register(&self, connection: &Connection) -> rusqlite::Result<()> {
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-        let key = self.0.clone();
+        let (key, text) = (self.0.clone(), RefCell::default());
         connection.create_scalar_function("row_mac", -1, flags, move |row| {
-            Ok(key.as_ref().map(|key| mac(key, row, 0, 1).to_vec()))
+            Ok(key.as_ref().map(|key| mac(key, &mut text.borrow_mut(), row, 0, 1).to_vec()))
         })?;
-        let key = self.0.clone();
+        let (key, text) = (self.0.clone(), RefCell::default());
         connection.create_scalar_function("row_ok", -1, flags, move |row| match &key {
-            Some(key) if !is_genuine(key, row) => {
+            Some(key) if !is_genuine(key, &mut text.borrow_mut(), row) => {
                 let table = row.get_raw(0).as_str().unwrap_or("?");
                 Err(rusqlite::Error::UserFunctionError(format!("{NOT_GENUINE}{table}").into()))
             }
@@ -340,9 +341,9 @@ fn check(connection: &Connection, covered: &Covered, rows: i64) -> Result<(), Ca
     Ok(())
 }
 
-fn is_genuine(key: &hmac::Key, row: &Context<'_>) -> bool {
+fn is_genuine(key: &hmac::Key, text: &mut Vec<u8>, row: &Context<'_>) -> bool {
     let ValueRef::Blob(stored) = row.get_raw(1) else { return false };
-    let wanted = mac(key, row, 0, 2);
+    let wanted = mac(key, text, row, 0, 2);
     is_same(stored, &wanted)
 }
 
@@ -352,9 +353,10 @@ fn is_same(stored: &[u8], wanted: &[u8]) -> bool {
         && stored.iter().zip(wanted).fold(0, |different, (one, other)| different | (one ^ other)) == 0
 }
 
-/// Over the table's name and the values from `first` on, each with its kind and length, so that no two rows look alike.
-fn mac(key: &hmac::Key, row: &Context<'_>, table: usize, first: usize) -> [u8; MAC_LEN] {
-    let mut text = Vec::with_capacity(256);
+/// Over the table's name and the values from `first` on, each with its kind and length, so that no two rows look alike. `text` is room for them, which
+/// a listing of many rows would otherwise allocate and wipe for each.
+fn mac(key: &hmac::Key, text: &mut Vec<u8>, row: &Context<'_>, table: usize, first: usize) -> [u8; MAC_LEN] {
+    text.clear();
     for value in [table].into_iter().chain(first..row.len()) {
         let (kind, bytes): (u8, &[u8]) = match row.get_raw(value) {
             ValueRef::Null => (0, &[]),
@@ -368,7 +370,7 @@ fn mac(key: &hmac::Key, row: &Context<'_>, table: usize, first: usize) -> [u8; M
         text.extend_from_slice(bytes);
     }
     let mut out = [0; MAC_LEN];
-    out.copy_from_slice(&hmac::sign(key, &text).as_ref()[..MAC_LEN]);
+    out.copy_from_slice(&hmac::sign(key, text).as_ref()[..MAC_LEN]);
     out
 }
 

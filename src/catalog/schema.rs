@@ -23,7 +23,8 @@ pub(super) enum Found {
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Step n leads from schema n to schema n + 1. A published step is never edited.
-const MIGRATIONS: &[&str] = &[V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES, AUDIT_CHAIN, CONTROLS, CHECKSUMS, SEALS];
+const MIGRATIONS: &[&str] =
+    &[V1, UNREADABLE_CONTACTS, HIGHEST, OBSTACLES, AUDIT_CHAIN, CONTROLS, CHECKSUMS, SEALS, NO_ROWIDS];
 
 /// How many of a day's contacts cannot be shown.
 const UNREADABLE_CONTACTS: &str = "ALTER TABLE days ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;";
@@ -269,6 +270,43 @@ CREATE TABLE seals(
     name TEXT PRIMARY KEY,
     mac BLOB NOT NULL
 ) WITHOUT ROWID;
+";
+
+/// Where a master contact's id is the row's number, SQLite keeps it as the border between two pages after the row was deleted: an erased id
+/// stayed in the file. Ordered by a key of their own, tables have rows for borders.
+const NO_ROWIDS: &str = "
+ALTER TABLE interactions RENAME TO interactions_before;
+CREATE TABLE interactions(
+    master_id INTEGER PRIMARY KEY,
+    ino_base INTEGER NOT NULL UNIQUE,
+    channel INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    first_start INTEGER NOT NULL,
+    last_end INTEGER NOT NULL,
+    places INTEGER NOT NULL,
+    resolved_at INTEGER,
+    recheck_at INTEGER,
+    mac BLOB
+) WITHOUT ROWID;
+INSERT INTO interactions SELECT master_id, ino_base, channel, mtime, first_start, last_end, places, resolved_at, recheck_at, mac
+    FROM interactions_before ORDER BY master_id;
+DROP TABLE interactions_before;
+CREATE TRIGGER interactions_added AFTER INSERT ON interactions BEGIN
+    UPDATE totals SET interactions = interactions + 1;
+END;
+CREATE TRIGGER interactions_removed AFTER DELETE ON interactions BEGIN
+    UPDATE totals SET interactions = interactions - 1;
+END;
+ALTER TABLE holds RENAME TO holds_before;
+CREATE TABLE holds(
+    master_id INTEGER PRIMARY KEY,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    mac BLOB
+) WITHOUT ROWID;
+INSERT INTO holds SELECT master_id, reason, at, uid, mac FROM holds_before ORDER BY master_id;
+DROP TABLE holds_before;
 ";
 
 /// Tables that hold what was paid for, learned or published, in the order in which they can be copied into another database.

@@ -4,7 +4,7 @@
 //! write to the directory could have put it there. Taking it over is a command's ([`Catalog::encrypt`](super::Catalog::encrypt)). Replacing a
 //! key by another needs the former one, which vouches for what is there.
 //!
-//! A change is one transaction. That the database file has to be written anew, so that no value in the clear is left in free pages, is noted in
+//! A change is one transaction. That what was in the clear has to be overwritten in unused parts of the database file is noted in
 //! the same transaction, and done at the next start if it was not done then.
 
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::error::CatalogError;
 use super::rows::{COVERED, Rows};
 use super::schema::{self, Found};
 use super::vault::{Place, Vault};
-use super::{erase, facts};
+use super::{facts, slack};
 use crate::base::crypt::{KeyId, Keys, MasterKey};
 use crate::base::{AgentId, Day, MasterId};
 
@@ -207,12 +207,12 @@ fn note_key(transaction: &Transaction<'_>, key: Option<&MasterKey>) -> Result<()
     }
 }
 
-/// What was overwritten must not linger in free pages or in the write-ahead log.
+/// What was replaced must not linger in unused parts of the file or in the write-ahead log.
 fn finish(db: &Db) -> Result<(), CatalogError> {
     if db.read(|connection| facts::get(connection, PENDING_FACT))?.is_none() {
         return Ok(());
     }
-    erase::rewrite(db)?;
+    slack::wipe(db)?;
     db.write(|transaction| facts::clear(transaction, PENDING_FACT))
 }
 

@@ -108,9 +108,10 @@ impl AuditSink {
     }
 }
 
-/// A path with the agent's id in place of name and id: with encryption on, no name is written anywhere in the clear.
+/// A path with the agent's id in place of name and id: with encryption on, no name is written anywhere in the clear. What a command names may have
+/// parts that say nothing.
 fn nameless(path: &str) -> String {
-    let mut parts: Vec<&str> = path.split('/').collect();
+    let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let id = parts.get(1).and_then(|agent| agent.rsplit_once('_')).map(|(_, id)| id);
     let id = id.filter(|id| id.parse::<i64>().is_ok()).map(|id| format!("agent_{id}"));
     if let (Some(id), Some(agent)) = (&id, parts.get_mut(1)) {
@@ -128,5 +129,12 @@ mod tests {
         let path = "2026-11-02/Keller_Rosa_8812345/085931_call_in_701/recording.mp4";
         assert_eq!(nameless(path), "2026-11-02/agent_8812345/085931_call_in_701/recording.mp4");
         assert_eq!(nameless("2026-11-02/no_agent/x"), "2026-11-02/no_agent/x");
+        for told in [
+            "./2026-11-02/Keller_Rosa_8812345",
+            "/2026-11-02//Keller_Rosa_8812345/",
+            "2026-11-02/./Keller_Rosa_8812345",
+        ] {
+            assert_eq!(nameless(told), "2026-11-02/agent_8812345", "as cxonefs warm may be told it");
+        }
     }
 }

@@ -19,10 +19,11 @@ use crate::fuse::answer::{Asked, answer, answer_known, answer_now};
 use crate::fuse::attributes::Attr;
 use crate::fuse::door::{Door, Found, Opened, ROOT_INO};
 use crate::fuse::notices::KernelView;
+use crate::fuse::parked;
 use crate::fuse::passthrough::{Mode, Modes};
 use crate::fuse::process::keeps_atime;
 use crate::fuse::told::{Caller, Shown, Verdict};
-use crate::media::Passthrough;
+use crate::media::{Passthrough, VerifiedFile};
 use crate::tree::{ErrorKind, Principal, TreeError};
 
 /// The books of passthrough, with the kernel's registrations.
@@ -113,16 +114,41 @@ fn sized(
     }
 }
 
+/// The file from which the kernel may serve an open of `ino`, if it is to serve it.
+async fn verified_file(
+    modes: &BackingModes,
+    door: &Door,
+    ino: u64,
+    flags: OpenFlags,
+    handle: u64,
+) -> Option<VerifiedFile> {
+    if is_past_pages(flags) || !modes.wants_file(ino) {
+        return None;
+    }
+    door.file(handle)?.verified_file().await
+}
+
+/// Whether the program reads past the kernel's pages.
+fn is_past_pages(flags: OpenFlags) -> bool {
+    flags.0 & libc::O_DIRECT != 0
+}
+
 /// Answers an `open` in the mode that the kernel's rule and the state of the cache allow.
-fn reply_opened(modes: &BackingModes, door: &Door, ino: u64, flags: OpenFlags, opened: &Opened, reply: ReplyOpen) {
+fn reply_opened(
+    modes: &BackingModes,
+    door: &Door,
+    ino: u64,
+    flags: OpenFlags,
+    (opened, verified): (Opened, Option<VerifiedFile>),
+    reply: ReplyOpen,
+) {
     let handle = FileHandle(opened.handle);
     // The kernel refuses passthrough with FOPEN_KEEP_CACHE: there are no pages to keep.
     let cached = if opened.keep_cache { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
     let Some(file) = door.file(opened.handle) else { return reply.error(Errno::EIO) };
     let Some(version) = file.version() else { return reply.opened(handle, cached) };
-    let verified = || file.verified_file().map(|verified| (verified.file, verified.guard));
-    let past_pages = flags.0 & libc::O_DIRECT != 0;
-    match modes.open(ino, opened.handle, version, past_pages, verified, |file| reply.open_backing(file)) {
+    let verified = verified.map(|verified| (verified.file, verified.guard));
+    match modes.open(ino, opened.handle, version, is_past_pages(flags), verified, |file| reply.open_backing(file)) {
         Mode::Cached => reply.opened(handle, cached),
         Mode::Passthrough(backing) => reply.opened_passthrough(handle, FopenFlags::empty(), &backing.id),
         Mode::Direct => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO | cached),
@@ -257,7 +283,13 @@ impl Filesystem for Adapter {
         match self.kernel.told.repeated(ino.0, from.0, from.1) {
             // It was counted and written down when it first came.
             Some(Ok(opened)) if self.door.file(opened.handle).is_some() => {
-                return reply_opened(&self.modes, &self.door, ino.0, flags, &opened, reply);
+                let (door, modes) = (self.door.clone(), self.modes.clone());
+                let _working = watchdog::working();
+                parked::run(&self.runtime, async move {
+                    let verified = verified_file(&modes, &door, ino.0, flags, opened.handle).await;
+                    reply_opened(&modes, &door, ino.0, flags, (opened, verified), reply);
+                });
+                return;
             }
             Some(Err(useless)) => self.close([useless]),
             // A file that was closed again could not be put on record.
@@ -265,7 +297,7 @@ impl Filesystem for Adapter {
         }
         let asked = Asked::new("open", ino.0, request);
         let (door, principal, prepare) = (self.door.clone(), asked.principal.clone(), self.modes.may_work());
-        let kernel = Arc::clone(&self.kernel);
+        let (kernel, modes) = (Arc::clone(&self.kernel), self.modes.clone());
         let keeps_atime = keeps_atime(flags.0);
         let only_tries = flags.0 & libc::O_NONBLOCK != 0;
         let future = async move {
@@ -275,13 +307,15 @@ impl Filesystem for Adapter {
                 }
                 let process = || principal.pid();
                 let caller = Caller { thread: from.0, process, arrival: from.1, only_tries, now: Instant::now() };
-                sized(&kernel, &door, ino.0, &caller, opened)
+                let Some(opened) = sized(&kernel, &door, ino.0, &caller, opened)? else { return Ok(None) };
+                let verified = verified_file(&modes, &door, ino.0, flags, opened.handle).await;
+                Ok(Some((opened, verified)))
             };
             door.open_as(ino.0, keeps_atime, &principal, answer).await
         };
         let (door, modes) = (self.door.clone(), self.modes.clone());
         answer(&self.runtime, &self.door, asked, future, move |result| match result {
-            Ok(Some(opened)) => reply_opened(&modes, &door, ino.0, flags, &opened, reply),
+            Ok(Some(opened)) => reply_opened(&modes, &door, ino.0, flags, opened, reply),
             Ok(None) => reply.error(Errno::ESTALE),
             Err(errno) => reply.error(errno),
         });
@@ -300,7 +334,7 @@ impl Filesystem for Adapter {
     ) {
         let asked = Asked::new("read", ino.0, request);
         let (door, kernel, principal) = (self.door.clone(), Arc::clone(&self.kernel), asked.principal.clone());
-        let past_pages = flags.0 & libc::O_DIRECT != 0;
+        let past_pages = is_past_pages(flags);
         let future = async move { door.read(handle.0, offset, size, &principal).await };
         answer(&self.runtime, &self.door, asked, future, move |result| match result {
             Ok(bytes) => {
@@ -392,15 +426,12 @@ impl Filesystem for Adapter {
                 Err(errno) => reply.error(errno),
             });
         }
-        answer_now(
-            &self.door,
-            &asked,
-            || self.door.getxattr(ino.0, name),
-            |result| match result {
-                Ok(value) => reply_xattr(reply, size, value.as_bytes()),
-                Err(errno) => reply.error(errno),
-            },
-        );
+        let (door, name) = (self.door.clone(), name.to_owned());
+        let value = async move { door.xattr_of(ino.0, name).await };
+        answer(&self.runtime, &self.door, asked, value, move |result| match result {
+            Ok(value) => reply_xattr(reply, size, value.as_bytes()),
+            Err(errno) => reply.error(errno),
+        });
     }
 
     fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {

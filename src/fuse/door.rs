@@ -4,7 +4,7 @@
 //! without a mount.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,7 +29,8 @@ pub const ROOT_INO: u64 = 1;
 const TOO_LOW: &str = "the size shown before was too low; open it again";
 /// Files of which that is remembered.
 const TOO_LOW_MAX: usize = 4096;
-/// The attribute that says why a file's state is not a happy one.
+/// The attributes whose values depend on the cache's files: a file's state, and why it is not a happy one.
+const STATE: &str = "user.cxone.state";
 const REASON: &str = "user.cxone.reason";
 
 /// What a name stands for.
@@ -230,11 +231,15 @@ impl Door {
         answer: impl FnOnce(Opened) -> F,
     ) -> Result<T, TreeError> {
         let handle = AtomicU64::new(0);
-        let opened = |file: File| {
-            let (size, keep_cache) = (file.size, file.is_settled);
+        let opened = async |file: File| {
+            let (size, keep_cache, master) = (file.size, file.is_settled, file.master());
             let opened = Opened { handle: self.files.insert(file), size, keep_cache };
             handle.store(opened.handle, Ordering::Relaxed);
-            answer(opened)
+            // An erasure may have replaced the open files before this one was among them.
+            if master.is_some_and(|master| self.tree.is_erased(master)) {
+                return Err(TreeError::not_found());
+            }
+            answer(opened).await
         };
         let answered = self.tree.open_as(self.node(ino)?, keeps_atime, principal, opened).await;
         if answered.is_err() {
@@ -267,6 +272,15 @@ impl Door {
         let name = name.to_str().ok_or_else(no_such)?;
         let is_too_low = name == REASON && self.too_low.lock().unwrap_or_else(PoisonError::into_inner).contains(&ino);
         if is_too_low { Ok(TOO_LOW.to_owned()) } else { self.tree.xattr(self.node(ino)?, name) }
+    }
+
+    /// As [`Door::getxattr`], for threads that must not wait: what depends on the cache's files is looked up on another one.
+    pub async fn xattr_of(self: Arc<Self>, ino: u64, name: OsString) -> Result<String, TreeError> {
+        if name != STATE && name != REASON {
+            return self.getxattr(ino, &name);
+        }
+        let looked = tokio::task::spawn_blocking(move || self.getxattr(ino, &name)).await;
+        looked.unwrap_or_else(|_| Err(TreeError::new(ErrorKind::Io, "looking into the cache was interrupted")))
     }
 
     /// The names of the extended attributes.

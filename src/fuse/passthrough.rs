@@ -108,8 +108,14 @@ impl<B, G> Modes<B, G> {
         matches!(self.lock().state, PassthroughState::Untried | PassthroughState::Working { .. })
     }
 
-    /// Decides how `handle` of `ino`, which reads `version`, is open, and counts it. `verified` gives the data file if it is
-    /// complete and verified; `register` makes it known to the kernel. `past_pages`: the program opens with `O_DIRECT`, which must mean
+    /// Whether an open of `ino` would be served from a file now, if there is one.
+    pub fn wants_file(&self, ino: u64) -> bool {
+        let is_closed = self.lock().inodes.get(&ino).is_none_or(|inode| inode.cached == 0 && inode.passthrough == 0);
+        is_closed && self.may_work()
+    }
+
+    /// Decides how `handle` of `ino`, which reads `version`, is open, and counts it. `verified` is the data file if it is
+    /// complete and verified, and was wanted; `register` makes it known to the kernel. `past_pages`: the program opens with `O_DIRECT`, which must mean
     /// the same whether or not the recording is here: a file read by passthrough would refuse what is not aligned.
     pub fn open(
         &self,
@@ -117,7 +123,7 @@ impl<B, G> Modes<B, G> {
         handle: u64,
         version: &Version,
         past_pages: bool,
-        verified: impl FnOnce() -> Option<(File, G)>,
+        verified: Option<(File, G)>,
         register: impl FnOnce(&File) -> io::Result<B>,
     ) -> Mode<B, G> {
         let mut books = self.lock();
@@ -155,7 +161,7 @@ impl<B, G> Modes<B, G> {
         } else if inode.cached > 0 || !may_work {
             None
         } else {
-            verified().and_then(|(file, promise)| match register(&file) {
+            verified.and_then(|(file, promise)| match register(&file) {
                 Ok(id) => Some(Arc::new(Backing { id, _promise: promise })),
                 Err(error) => {
                     refused = lasting(&error);

@@ -5,17 +5,19 @@
 //! where a fetch calls them.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
-use super::disk::Meta;
+use super::disk::{Meta, Wait};
 use super::error::{MediaError, chain};
 use super::index::Form;
 use super::key::{KeyHash, RecordingKey, Version};
-use super::recording::{Copied, Recording};
+use super::recording::{Copied, Recording, State};
 use super::space::{FileId, Space};
 use super::spill::Spill;
 use super::store::{Files, Store};
@@ -25,6 +27,9 @@ use crate::base::crypt::Keys;
 
 /// Recordings that become cold again when one is closed, at most: a close must not take long.
 const COOLED_AT_ONCE_MAX: u32 = 16;
+/// Threads that wait for the disk in the name of readers, at most: those of a disk that does not answer are not given back, and everything else that
+/// may wait needs threads of the same pool.
+const DISK_THREADS_MAX: usize = 64;
 /// How long a process that is just leaving may still hold the directory.
 const LOCK_PATIENCE: Duration = crate::base::lock::PATIENCE;
 
@@ -41,7 +46,13 @@ pub struct Cache {
     pub(super) warned_at_s: AtomicI64,
     /// Why the disk takes no blocks at present, if it does not.
     pub(super) trouble: Mutex<Option<String>>,
+    /// Turns at waiting for the disk in the name of a reader.
+    pub(super) disk_threads: Arc<Semaphore>,
 }
+
+/// It takes a thread that may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct WouldWait;
 
 #[derive(Default)]
 pub(super) struct Registry {
@@ -93,6 +104,7 @@ impl Cache {
             next_id: AtomicU64::new(1),
             warned_at_s: AtomicI64::new(i64::MIN / 2),
             trouble: Mutex::new(None),
+            disk_threads: Arc::new(Semaphore::new(DISK_THREADS_MAX)),
         })
     }
 
@@ -142,13 +154,9 @@ impl Cache {
         let mut registry = lock(&self.registry);
         if let Some(recording) = registry.by_hash.get(&hash).cloned() {
             if recording.version.agrees_with(version) {
-                let mut state = recording.lock();
-                state.readers += 1;
-                let stamp = if state.is_quiet() { state.files.as_ref().and_then(|files| files.stamp()) } else { None };
-                if state.check_stamp(stamp) {
-                    warn_touched(&recording);
-                }
-                drop(state);
+                recording.lock().readers += 1;
+                drop(registry);
+                look_for_others(&recording);
                 return recording;
             }
             self.replace(&mut registry, &recording, version);
@@ -252,16 +260,24 @@ impl Cache {
 
     /// [`Recording::copy`], with the files opened if they are not. Blocks whose files cannot be opened are missing from then on.
     pub fn copy(&self, recording: &Recording, span: &std::ops::Range<u64>, out: &mut Vec<u8>) -> Copied {
-        let copied = recording.copy(span, out);
-        if copied != Copied::Closed {
+        let copied = recording.copy(span, Wait::Allowed, out);
+        if copied != Copied::NeedsDisk {
             return copied;
         }
         match self.files(recording) {
-            Ok(_) => recording.copy(span, out),
+            Ok(_) => recording.copy(span, Wait::Allowed, out),
             Err(error) => {
                 self.lose(recording, &error);
                 Copied::Moved
             }
+        }
+    }
+
+    /// The same for threads that must not wait: [`Copied::NeedsDisk`] where it takes one that may.
+    pub fn copy_now(&self, recording: &Recording, span: &std::ops::Range<u64>, out: &mut Vec<u8>) -> Copied {
+        match recording.copy(span, Wait::Forbidden, out) {
+            Copied::NeedsDisk if self.is_open_now(recording) => recording.copy(span, Wait::Forbidden, out),
+            copied => copied,
         }
     }
 
@@ -293,53 +309,60 @@ impl Cache {
         }
     }
 
-    /// The data file for passthrough, with one more passthrough open counted, if every block is present and verified.
-    pub fn begin_passthrough(&self, recording: &Recording) -> Option<std::fs::File> {
-        let _disk = lock(&recording.disk);
-        let mut state = recording.lock();
-        if self.is_sealed() || state.stale.is_some() || !state.blocks.is_verified() || state.blocks.count() == 0 {
-            return None;
+    /// The data file for passthrough, with one more passthrough open counted, if every block is present and verified. An error where the file
+    /// system has to be waited for, which is not allowed.
+    pub fn begin_passthrough(&self, recording: &Recording, wait: Wait) -> Result<Option<File>, WouldWait> {
+        // Nobody replaces the file meanwhile.
+        let _disk = match wait {
+            Wait::Allowed => lock(&recording.disk),
+            Wait::Forbidden => recording.disk.try_lock().map_err(|_| WouldWait)?,
+        };
+        let is_fit = |state: &State| state.stale.is_none() && state.blocks.is_verified() && state.blocks.count() > 0;
+        if self.is_sealed() || !is_fit(&recording.lock()) {
+            return Ok(None);
         }
-        let file = self.store.open_data(&recording.hash).ok()?;
-        let meta = Meta::of(&file.metadata().ok()?);
+        let opened = match wait {
+            Wait::Allowed => self.store.open_data(&recording.hash).ok(),
+            Wait::Forbidden => Some(self.store.open_data_now(&recording.hash).ok_or(WouldWait)?),
+        };
+        let Some(file) = opened else { return Ok(None) };
+        let Some(meta) = file.metadata().ok().map(|metadata| Meta::of(&metadata)) else { return Ok(None) };
+        let mut state = recording.lock();
+        if !is_fit(&state) {
+            return Ok(None);
+        }
         if state.check_stamp(Some(meta.stamp())) {
             warn_touched(recording);
-            return None;
+            return Ok(None);
         }
         // The kernel reads up to the end of this file, whatever size the recording has.
         if meta.len != recording.version.size {
-            return None;
+            return Ok(None);
         }
         state.passthrough += 1;
         // Reads past us touch nothing from now on.
         lock(&self.space).touch(recording.id, 0..state.blocks.count());
-        Some(file)
+        Ok(Some(file))
     }
 
     /// With `Recording::disk` held.
     pub(super) fn reopen(&self, recording: &Recording) -> io::Result<Arc<Files>> {
-        {
-            let state = recording.lock();
-            if let Some(files) = state.files.clone() {
-                return Ok(files);
-            }
-            if state.charged == 0 || state.stale.is_some() {
-                return Err(io::ErrorKind::NotFound.into());
-            }
-            if state.out_of_reach {
-                return Err(io::Error::other("the files could not be opened before"));
-            }
+        if let Some(files) = open_files(&recording.lock())? {
+            return Ok(files);
         }
         let files = Arc::new(self.store.reopen(&recording.hash, recording.version.size)?);
-        let stamp = files.stamp();
-        let mut state = recording.lock();
-        if state.check_stamp(stamp) {
-            warn_touched(recording);
-        }
-        if state.is_used() || state.blocks.has_in_flight() {
-            state.files = Some(Arc::clone(&files));
-        }
+        keep_open(recording, &files);
         Ok(files)
+    }
+
+    /// Opens the files of a recording if they are not open and that waits for nothing. Whether it did.
+    fn is_open_now(&self, recording: &Recording) -> bool {
+        let Ok(_disk) = recording.disk.try_lock() else { return false };
+        if !matches!(open_files(&recording.lock()), Ok(None)) {
+            return false;
+        }
+        let files = self.store.reopen_now(&recording.hash, recording.version.size).map(Arc::new);
+        files.inspect(|files| keep_open(recording, files)).is_some()
     }
 
     fn replace(&self, registry: &mut Registry, recording: &Arc<Recording>, version: &Version) {
@@ -361,6 +384,46 @@ impl Cache {
         if let Err(error) = self.store.unlink(hash) {
             tracing::warn!(recording = ?hash, %error, "a file of the cache cannot be removed: recording {hash:?}: {}", chain(&error));
         }
+    }
+}
+
+/// The open files; none if they are not open, and may be.
+fn open_files(state: &State) -> io::Result<Option<Arc<Files>>> {
+    if state.files.is_some() {
+        return Ok(state.files.clone());
+    }
+    if state.charged == 0 || state.stale.is_some() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    if state.out_of_reach {
+        return Err(io::Error::other("the files could not be opened before"));
+    }
+    Ok(None)
+}
+
+fn keep_open(recording: &Recording, files: &Arc<Files>) {
+    let stamp = files.stamp();
+    let mut state = recording.lock();
+    if state.check_stamp(stamp) {
+        warn_touched(recording);
+    }
+    if state.is_used() || state.blocks.has_in_flight() {
+        state.files = Some(Arc::clone(files));
+    }
+}
+
+/// Compares the data file with how it was left, if it is open and nobody writes to it. Asks the file system with no lock held: who needs one must not
+/// wait for a disk.
+fn look_for_others(recording: &Recording) {
+    let (files, left) = {
+        let state = recording.lock();
+        (state.files.clone().filter(|_| state.is_quiet()), state.stamp)
+    };
+    let now = files.and_then(|files| files.stamp());
+    let mut state = recording.lock();
+    // Else we wrote to it meanwhile.
+    if state.is_quiet() && state.stamp == left && state.check_stamp(now) {
+        warn_touched(recording);
     }
 }
 

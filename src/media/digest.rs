@@ -56,7 +56,7 @@ impl Cache {
                 // Compared also where it was before: damage that came since must not become evidence. The block stays as it is known, or
                 // the kernel could not be given the file meanwhile.
                 Copied::Done if self.is_as_written(recording, block, bytes) => return Some(()),
-                Copied::Moved | Copied::Closed => {}
+                Copied::Moved | Copied::NeedsDisk => {}
                 Copied::Done | Copied::Damaged(_) => {
                     self.drop_damaged(recording, block);
                     return None;

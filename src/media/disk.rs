@@ -1,14 +1,28 @@
 //! The few things that the store asks of a file system, and the real one. Knows neither recordings nor blocks.
 //!
 //! A trait, because what a crash leaves behind can be tried out on a file system that is made up, and on no real one.
+//!
+//! What is asked *now* is asked on threads that others need: it is answered from memory or not at all. A sick disk or a network file system
+//! answers after seconds, or never. On Linux a local file system says by itself what it would have to wait for (`RWF_NOWAIT`, `RESOLVE_CACHED`); one
+//! that does not is taken to wait, unless its files are in memory. Measured: a read from the page cache takes as long by `preadv2` with `RWF_NOWAIT` as by `pread`
+//! (2 µs for 4 KiB, 13 µs for 128 KiB), and on another thread 12 µs longer. So what is in memory is read on the thread that asks, and all of what is on a file
+//! system of which nothing is known on another one.
 
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+
+/// Whether a caller may be kept waiting by a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    Allowed,
+    Forbidden,
+}
 
 /// What the store needs to know of a file or directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +82,11 @@ pub trait Disk: Send + Sync + Debug {
     /// A file that is there, for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
+    /// The same if that waits for nothing; none also where it fails.
+    fn open_now(&self, path: &Path) -> Option<Box<dyn DiskFile>> {
+        self.open(path).ok()
+    }
+
     /// Removes a file; that it is not there is no error.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
@@ -79,6 +98,11 @@ pub trait Disk: Send + Sync + Debug {
 
     /// A file that is there as the kernel knows it, open for reading.
     fn plain(&self, path: &Path) -> io::Result<File>;
+
+    /// The same if that waits for nothing; none also where it fails.
+    fn plain_now(&self, path: &Path) -> Option<File> {
+        self.plain(path).ok()
+    }
 }
 
 /// An open file. It lives on without its name.
@@ -93,6 +117,11 @@ pub trait DiskFile: Send + Sync + Debug {
     /// whatever was read.
     fn read_into(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<()>;
 
+    /// As [`DiskFile::read_into`]; false where that waits.
+    fn read_now(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<bool> {
+        self.read_into(offset, len, out).map(|()| true)
+    }
+
     /// Writes the slices one after the other.
     fn write_at(&self, slices: Vec<IoSlice<'_>>, offset: u64) -> io::Result<()>;
 
@@ -103,9 +132,62 @@ pub trait DiskFile: Send + Sync + Debug {
     fn set_modified(&self, unix_s: i64) -> io::Result<()>;
 }
 
-/// The file systems of this machine.
+/// A file system of this machine.
 #[derive(Clone, Copy, Debug)]
-pub struct RealDisk;
+pub struct RealDisk {
+    waits: Waits,
+}
+
+/// What is known of how a file system waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    /// Its files are in memory.
+    Never,
+    /// It says so before it does.
+    Says,
+    /// Nothing is known.
+    Unknown,
+}
+
+impl RealDisk {
+    /// The one that holds `file`.
+    pub fn of(file: &File) -> RealDisk {
+        RealDisk { waits: waits(file) }
+    }
+
+    /// One that is only used where waiting is allowed.
+    pub fn unknown() -> RealDisk {
+        RealDisk { waits: Waits::Unknown }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn waits(file: &File) -> Waits {
+    /// Of tmpfs and ramfs.
+    const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+    if rustix::fs::fstatfs(file).is_ok_and(|stat| IN_MEMORY.contains(&(stat.f_type as u64))) {
+        return Waits::Never;
+    }
+    let asked = read_at_once(file, &mut [MaybeUninit::uninit()], 0);
+    let says = asked.map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |_| true);
+    if says { Waits::Says } else { Waits::Unknown }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn waits(_file: &File) -> Waits {
+    Waits::Never
+}
+
+/// What is in memory of the file at `offset`, as far as it goes without a gap. [`io::ErrorKind::WouldBlock`]: nothing.
+#[cfg(target_os = "linux")]
+fn read_at_once(file: &File, spare: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
+    use std::os::fd::AsRawFd;
+    let slice = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len() };
+    let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the slice is ours to write to, all of it, and lives until the call returns.
+    let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const slice, 1, offset, libc::RWF_NOWAIT) };
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
 
 impl Disk for RealDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -125,11 +207,15 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(RealFile(private_file().create_new(true).open(path)?)))
+        Ok(self.boxed(private_file().create_new(true).open(path)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(RealFile(private_file().open(path)?)))
+        Ok(self.boxed(private_file().open(path)?))
+    }
+
+    fn open_now(&self, path: &Path) -> Option<Box<dyn DiskFile>> {
+        self.opened_now(path, true).map(|file| self.boxed(file))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -155,18 +241,48 @@ impl Disk for RealDisk {
     fn plain(&self, path: &Path) -> io::Result<File> {
         File::open(path)
     }
+
+    fn plain_now(&self, path: &Path) -> Option<File> {
+        self.opened_now(path, false)
+    }
+}
+
+impl RealDisk {
+    fn boxed(self, file: File) -> Box<dyn DiskFile> {
+        Box::new(RealFile { file, waits: self.waits })
+    }
+
+    /// Opens a file whose path is in the kernel's memory.
+    #[cfg(target_os = "linux")]
+    fn opened_now(self, path: &Path, for_writing: bool) -> Option<File> {
+        use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+        if self.waits == Waits::Unknown {
+            return None;
+        }
+        let flags = if for_writing { OFlags::RDWR } else { OFlags::RDONLY };
+        let opened = rustix::fs::openat2(CWD, path, flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::CACHED);
+        opened.ok().map(File::from)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn opened_now(self, path: &Path, for_writing: bool) -> Option<File> {
+        private_file().write(for_writing).open(path).ok()
+    }
 }
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    waits: Waits,
+}
 
 impl DiskFile for RealFile {
     fn meta(&self) -> io::Result<Meta> {
-        self.0.metadata().map(|metadata| meta(&metadata))
+        self.file.metadata().map(|metadata| meta(&metadata))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn read_into(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<()> {
@@ -174,7 +290,7 @@ impl DiskFile for RealFile {
         out.reserve_exact(len);
         while done < len {
             let spare = &mut out.spare_capacity_mut()[..len - done];
-            match rustix::io::pread(&self.0, spare, offset + done as u64).map(|(read, _)| read.len()) {
+            match rustix::io::pread(&self.file, spare, offset + done as u64).map(|(read, _)| read.len()) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(read) => {
                     // SAFETY: the kernel wrote `read` bytes to the start of the spare capacity.
@@ -188,17 +304,43 @@ impl DiskFile for RealFile {
         Ok(())
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_now(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> io::Result<bool> {
+        match self.waits {
+            Waits::Never => return self.read_into(offset, len, out).map(|()| true),
+            Waits::Unknown => return Ok(false),
+            Waits::Says => {}
+        }
+        let mut done = 0;
+        out.reserve_exact(len);
+        while done < len {
+            let spare = &mut out.spare_capacity_mut()[..len - done];
+            match read_at_once(&self.file, spare, offset + done as u64) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => {
+                    // SAFETY: the kernel wrote `read` bytes to the start of the spare capacity.
+                    unsafe { out.set_len(out.len() + read) };
+                    done += read;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
     fn write_at(&self, mut slices: Vec<IoSlice<'_>>, mut offset: u64) -> io::Result<()> {
         /// What the kernel takes at once.
         const SLICES_MAX: usize = 1024;
         if let [slice] = slices.as_slice() {
-            return self.0.write_all_at(slice, offset);
+            return self.file.write_all_at(slice, offset);
         }
         let mut rest = slices.as_mut_slice();
         // Empty ones at the front would look like a write that went nowhere.
         IoSlice::advance_slices(&mut rest, 0);
         while !rest.is_empty() {
-            match rustix::io::pwritev(&self.0, &rest[..rest.len().min(SLICES_MAX)], offset) {
+            match rustix::io::pwritev(&self.file, &rest[..rest.len().min(SLICES_MAX)], offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     offset += written as u64;
@@ -216,7 +358,7 @@ impl DiskFile for RealFile {
         use rustix::fs::FallocateFlags;
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         loop {
-            match rustix::fs::fallocate(&self.0, flags, offset, len) {
+            match rustix::fs::fallocate(&self.file, flags, offset, len) {
                 Err(rustix::io::Errno::INTR) => {}
                 result => return Ok(result?),
             }
@@ -230,12 +372,12 @@ impl DiskFile for RealFile {
         let (Ok(fp_offset), Ok(fp_length)) = (offset, len) else { return Err(io::ErrorKind::InvalidInput.into()) };
         let hole = libc::fpunchhole_t { fp_flags: 0, reserved: 0, fp_offset, fp_length };
         // SAFETY: the descriptor is open, and the request takes this structure.
-        let result = unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_PUNCHHOLE, &raw const hole) };
+        let result = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_PUNCHHOLE, &raw const hole) };
         if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     fn set_modified(&self, unix_s: i64) -> io::Result<()> {
-        self.0.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(unix_s.max(0) as u64))
+        self.file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(unix_s.max(0) as u64))
     }
 }
 
@@ -252,5 +394,40 @@ fn meta(metadata: &fs::Metadata) -> Meta {
         occupied: metadata.blocks() * 512,
         modified: (metadata.mtime(), metadata.mtime_nsec()),
         changed: (metadata.ctime(), metadata.ctime_nsec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_not_in_memory_is_not_read_now() {
+        // Where the build is: a temporary directory may be in memory.
+        let dir = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+        let path = dir.path().join("file");
+        let bytes = vec![7; 200_000];
+        fs::write(&path, &bytes).unwrap();
+        let plain = File::open(&path).unwrap();
+        let disk = RealDisk::of(&plain);
+        let (file, mut out) = (disk.open(&path).unwrap(), Vec::new());
+        plain.sync_all().unwrap();
+        rustix::fs::fadvise(&plain, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        if disk.waits == Waits::Says {
+            assert!(!file.read_now(0, 131_072, &mut out).unwrap());
+            out.clear();
+            file.read_into(0, bytes.len(), &mut out).unwrap();
+            out.clear();
+            assert!(file.read_now(1, 199_999, &mut out).unwrap());
+            assert!(file.read_now(1, 200_000, &mut Vec::new()).is_err(), "past the end");
+            assert!(out == bytes[1..]);
+            assert!(disk.open_now(&path).is_some() && disk.plain_now(&path).is_some());
+        }
+        let unknown = RealDisk::unknown();
+        assert!(unknown.open_now(&path).is_none() && unknown.plain_now(&path).is_none());
+        assert!(!unknown.open(&path).unwrap().read_now(0, 1, &mut out).unwrap());
+        let in_memory = RealDisk { waits: Waits::Never };
+        assert!(in_memory.open(&path).unwrap().read_now(0, 1, &mut out).unwrap());
     }
 }

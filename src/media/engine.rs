@@ -31,13 +31,20 @@ use crate::net::ServiceState;
 /// The answer of a probe under way.
 pub type ProbeAnswer = watch::Receiver<Option<Result<Version, MediaError>>>;
 
+/// A probe under way.
+pub struct Probe {
+    pub answer: ProbeAnswer,
+    /// The recording was erased since the probe began: nothing that the probe brings is stored.
+    pub is_erased: bool,
+}
+
 /// Shared by everything; see the module.
 pub struct Engine {
     pub cache: Cache,
     pub settings: MediaSettings,
     pub clock: Arc<dyn Clock>,
     /// Probes under way, one per recording.
-    pub probes: Mutex<HashMap<KeyHash, ProbeAnswer>>,
+    probes: Mutex<HashMap<KeyHash, Probe>>,
     /// What the line carries.
     line: Line,
     /// Reads that wait for bytes.
@@ -219,7 +226,22 @@ impl Engine {
     }
 
     /// The probes under way.
-    pub fn probes(&self) -> std::sync::MutexGuard<'_, HashMap<KeyHash, ProbeAnswer>> {
+    pub fn probes(&self) -> std::sync::MutexGuard<'_, HashMap<KeyHash, Probe>> {
         self.probes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes a recording for good, also what a probe under way brings of it.
+    pub fn erase(&self, hash: &KeyHash) {
+        // Before the registry is looked at: a probe that attaches its recording after that look sees the mark.
+        if let Some(probe) = self.probes().get_mut(hash) {
+            probe.is_erased = true;
+        }
+        self.cache.erase(hash);
+    }
+
+    /// As [`Engine::erase`], all recordings.
+    pub fn erase_all(&self, each: &mut dyn FnMut(u64, u64)) {
+        self.probes().values_mut().for_each(|probe| probe.is_erased = true);
+        self.cache.erase_all(each);
     }
 }

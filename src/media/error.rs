@@ -32,6 +32,9 @@ pub enum MediaError {
     /// The time for it was up.
     #[error("the media host did not answer in time")]
     Timeout,
+    /// The file system of the cache did not answer in that time.
+    #[error("the disk of the cache did not answer in time: check the disk, or the network file system, of cache.dir")]
+    SlowDisk,
     /// The media host answered with an error, cut, or said what no GET is answered with, after retries.
     #[error("{0}")]
     Failed(Arc<str>),

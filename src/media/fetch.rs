@@ -26,12 +26,17 @@ use super::recording::{FetchEntry, Progress, Recording, State};
 use super::session::{Reply, Session};
 use super::settings::PROGRESS_BYTES_MIN;
 use super::source::Answer;
-use super::sync::{Runtime, spawn_blocking, timeout, yield_now};
+use super::sync::{Runtime, aside, spawn_blocking, timeout, yield_now};
 use super::traffic::Traffic;
 use super::writer::Writer;
 
 /// When a host pauses for this long, what it sent before is written without waiting for a full batch.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers with another validator, one after the other, after which it is believed that the recording changed. Nodes of one media host may tag the
+/// same bytes differently (Apache and nginx make an `ETag` of inode or time), and the next request may meet the node that was met first: only
+/// bytes that came under one validator are put together.
+const OTHERS_MAX: u32 = 8;
 
 /// The order in which fetches that are begun together ask for connections: those that are open already are for the range that is read
 /// first. The runtime would start them in any order.
@@ -177,19 +182,25 @@ impl Claim {
         assembler: &mut Assembler,
         writer: &mut Writer,
     ) -> Result<(), MediaError> {
+        let mut others = 0;
         while let Some(last) = self.owned.last().copied() {
             let asked = assembler.position..bytes_of(self.recording.version.size, &(last..last + 1)).end;
             let reply = match first.take() {
                 Some(reply) => reply,
                 None => session.get(asked.clone(), |linked| self.is_wanted(linked)).await?,
             };
+            if others < OTHERS_MAX && self.may_be_another_node(&reply) {
+                others += 1;
+                continue;
+            }
+            others = 0;
             self.note_reply(session, &reply);
             let stopped = match reply {
                 Reply::Unwanted => return Ok(()),
-                Reply::Outside { version } => return Err(self.changed(version)),
+                Reply::Outside { version } => return Err(self.changed(version).await),
                 Reply::Partial { answer, bytes, version, pass } => {
                     if !self.recording.version.agrees_with(&version) {
-                        return Err(self.changed(version));
+                        return Err(self.changed(version).await);
                     }
                     if bytes.end < asked.end {
                         session.count_short_part()?;
@@ -206,7 +217,7 @@ impl Claim {
                     }
                     let version = Version { size: total.unwrap_or(size), validator };
                     if !self.recording.version.agrees_with(&version) {
-                        return Err(self.changed(version));
+                        return Err(self.changed(version).await);
                     }
                     if !self.widen(assembler) {
                         return Ok(());
@@ -220,6 +231,17 @@ impl Claim {
             }
         }
         Ok(())
+    }
+
+    /// Whether the answer is about a recording of this size, under another validator. Not where each link leads to another object.
+    fn may_be_another_node(&self, reply: &Reply) -> bool {
+        let version = match reply {
+            Reply::Partial { version, .. } => version,
+            Reply::Whole { total: Some(size), validator, .. } => &Version { size: *size, validator: validator.clone() },
+            _ => return false,
+        };
+        let ours = &self.recording.version;
+        version.size == ours.size && !ours.agrees_with(version) && !self.engine.signings.differ()
     }
 
     /// So that readahead knows whose connections it would take, and what a link led to.
@@ -387,8 +409,10 @@ impl Claim {
         state.stale.is_none() && wanted
     }
 
-    fn changed(&self, version: Version) -> MediaError {
-        self.engine.cache.changed(&self.recording, &version);
+    async fn changed(&self, version: Version) -> MediaError {
+        let (engine, recording, new) = (Arc::clone(&self.engine), Arc::clone(&self.recording), version.clone());
+        // Removes files.
+        let _ = spawn_blocking(move || engine.cache.changed(&recording, &new)).await;
         MediaError::Changed(version)
     }
 
@@ -401,16 +425,21 @@ impl Claim {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
-        {
+        let is_used = {
             let mut state = self.recording.lock();
             for block in std::mem::take(&mut self.owned) {
                 state.release(block);
             }
             let mine = self.id;
             state.fetches.retain(|fetch| fetch.id != mine);
-        }
+            state.is_used()
+        };
         self.progress.send_modify(|progress| progress.outcome = Some(outcome));
-        self.engine.cache.rest(&self.recording);
+        if !is_used {
+            let (engine, recording) = (Arc::clone(&self.engine), Arc::clone(&self.recording));
+            // Closes files, and may remove some.
+            aside(move || engine.cache.rest(&recording));
+        }
     }
 }
 

@@ -168,7 +168,7 @@ impl Cache {
             bytes.clear();
             match self.copy(recording, &span, &mut bytes) {
                 Copied::Done => return Some(true),
-                Copied::Moved | Copied::Closed => {}
+                Copied::Moved | Copied::NeedsDisk => {}
                 Copied::Damaged(_) => {
                     self.drop_damaged(recording, block);
                     return Some(false);

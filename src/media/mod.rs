@@ -10,7 +10,7 @@
 //!   │         │       │ gate, traffic, line: who goes first    └─→ reach (may one go there?)
 //!   │         │ assemble, writer: blocks as they arrive; rescue: the rest before a link ends
 //!   ↓         ↓
-//! recording (block table) ←─ cache, load (what was here), evict (room), fill (blocks in), verify (checksums) ─→ space (accounting, LRU)
+//! recording (block table; stored: what can be read of it) ←─ cache, load (what was here), evict (room), fill (blocks in), verify (checksums) ─→ space (accounting, LRU)
 //!                                │        notes (the owner's, beside the bytes)
 //!                              └─→ store (files) ─→ disk (the file system), index (format)
 //! ```
@@ -73,6 +73,7 @@ mod source;
 mod space;
 mod spill;
 mod store;
+mod stored;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -87,8 +88,9 @@ pub use key::{KeyHash, RecordingKey, Version};
 pub use links::{Link, LinkSource, OneLink};
 pub use never::IsNever;
 pub use reach::MediaReach;
-pub use reader::{Reader, VerifiedFile};
+pub use reader::{Now, Reader};
 pub use settings::MediaSettings;
+pub use stored::VerifiedFile;
 
 use std::sync::Arc;
 
@@ -228,8 +230,16 @@ impl Media {
             return Ok(Reader::new(Arc::clone(lifeline), recording, links));
         }
         let (media, key, version) = (self.clone(), key.clone(), version.clone());
-        let opened = tokio::task::spawn_blocking(move || media.reader(&key, &version, links)).await;
-        opened.unwrap_or_else(|_| Err(MediaError::source("opening a recording in the cache was interrupted")))
+        let interrupted = || MediaError::source("opening a recording in the cache was interrupted");
+        let opening = async move {
+            let turn = Arc::clone(&engine.cache.disk_threads).acquire_owned().await.map_err(|_| interrupted())?;
+            let opened = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                media.reader(&key, &version, links)
+            });
+            opened.await.map_err(|_| interrupted())?
+        };
+        tokio::time::timeout(engine.settings.deadline, opening).await.unwrap_or(Err(MediaError::SlowDisk))
     }
 
     /// Whether every byte of this version is in the cache. Cheap; touches no network.
@@ -259,7 +269,7 @@ impl Media {
     /// Whether something of a recording may be here, and a note with it. Cheap.
     pub fn may_have_note(&self, key: &RecordingKey) -> bool {
         let cache = &self.engine_of(key).cache;
-        cache.has_files(&cache.name(key))
+        cache.may_have_files(&cache.name(key))
     }
 
     /// How the media hosts are, for `status`.
@@ -307,15 +317,15 @@ impl Media {
     /// Removes every byte of a recording for good: open readers get [`MediaError::Erased`] from then on. Whoever has it by passthrough
     /// reads on until it is closed; its bytes are on disk, without a name, as long.
     pub fn erase(&self, key: &RecordingKey) {
-        self.everywhere().for_each(|engine| engine.cache.erase(&engine.cache.name(key)));
+        self.everywhere().for_each(|engine| engine.erase(&engine.cache.name(key)));
     }
 
     /// As [`Media::erase`], all recordings. `each` hears how many are gone, of how many.
     pub fn erase_all(&self, each: &mut dyn FnMut(u64, u64)) {
         if let Some(never) = &self.never {
-            never.lifeline.engine.cache.erase_all(&mut |_, _| {});
+            never.lifeline.engine.erase_all(&mut |_, _| {});
         }
-        self.lifeline.engine.cache.erase_all(each);
+        self.lifeline.engine.erase_all(each);
     }
 
     /// Removes every byte of all recordings that are not held from the cache. Open readers fetch again what they still need. `each` hears how many are

@@ -51,7 +51,13 @@ impl Cache {
         note.filter(|_| !self.is_too_old(hash, header.created_s)).map(|note| (header.version, note))
     }
 
-    /// Whether something of a recording may be here. Cheap: looks at no file.
+    /// The same for threads that must not wait: also where nobody can tell at the moment.
+    pub fn may_have_files(&self, hash: &KeyHash) -> bool {
+        let Ok(registry) = self.registry.try_lock() else { return true };
+        registry.by_hash.contains_key(hash) || lock(&self.space).is_cold(hash)
+    }
+
+    /// Whether something of a recording is here. Looks at no file.
     pub fn has_files(&self, hash: &KeyHash) -> bool {
         lock(&self.registry).by_hash.contains_key(hash) || lock(&self.space).is_cold(hash)
     }

@@ -1,6 +1,8 @@
 //! One open of one recording: reads what is here, waits for what is not. Decides nothing about what to fetch: see `plan`.
+//!
+//! What is in the kernel's memory is read on the thread that asks. What has to come from the disk is read on another one, and waited for no longer
+//! than for a media host: the threads that ask are needed by all others.
 
-use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -10,22 +12,22 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Passthrough;
 use super::again::Again;
 use super::asking::{AskersLinks, Asking};
-use super::assemble::Pieces;
 use super::blocks::Block;
+use super::disk::Wait;
 use super::engine::Engine;
 use super::error::MediaError;
 use super::fetch::{Claim, Turn};
-use super::geometry::{block_at, block_count, block_start, blocks_of, clamp};
+use super::geometry::{block_at, block_count, block_start, clamp};
 use super::key::Version;
 use super::lifeline::Lifeline;
 use super::links::LinkSource;
 use super::plan::{Readahead, plan};
 use super::recording::{Copied, FetchEntry, Progress, Recording, State};
 use super::settings::PROGRESS_BYTES_MIN;
-use super::sync::{Mutex, timeout, yield_now};
+use super::stored::{Found, Step, VerifiedFile, append, copy, find, step, verified_file};
+use super::sync::{Mutex, spawn_blocking, timeout, yield_now};
 use super::traffic::Traffic;
 
 /// One open of one recording.
@@ -104,20 +106,15 @@ impl Allowed {
     }
 }
 
-/// What to do next for a read.
-enum Step {
-    /// The bytes up to this offset are in the data file.
-    Copy(u64),
-    /// These adjacent blocks have arrived and are on their way there.
-    Arrived(Vec<Pieces>),
-    /// The disk did not take the block; here it is.
-    Spilled(Bytes),
-    /// A fetch brings the block.
-    Wait(watch::Receiver<Progress>),
-    /// The block is being evicted.
-    Settling,
-    /// Nobody brings the block.
-    Fetch,
+/// What can be had of a read without waiting.
+#[derive(Debug)]
+pub enum Now {
+    /// All of it; shorter than asked for only at the end of the recording.
+    Here(Bytes),
+    /// All of it is here, but the disk has to be waited for: see [`Reader::read_stored`].
+    OnDisk,
+    /// Something is missing, and has to be fetched: see [`Reader::read`].
+    Missing,
 }
 
 impl Reader {
@@ -134,37 +131,55 @@ impl Reader {
         }
     }
 
-    /// Bytes at `offset` if they are all here; shorter than `len` only at the end of the recording.
-    /// Never waits for the network. A recording that changed at the source reads as not cached.
-    pub fn read_cached(&self, offset: u64, len: u32) -> Option<Bytes> {
+    /// Bytes at `offset` if they are all here and nothing has to be waited for. A recording that changed at the source reads as not cached.
+    pub fn read_now(&self, offset: u64, len: u32) -> Now {
         let span = clamp(self.recording.version.size, offset, len);
-        let mut out = Vec::new();
-        // As a rule all of it is in the file; or it is known at once that something is missing.
-        if !span.is_empty() && !matches!(self.copy_present(&span, &mut out), Copied::Done) {
-            out = self.gather(&span)?;
+        match find(&self.engine, &self.recording, &span, Wait::Forbidden) {
+            Found::Here(bytes) => {
+                self.note_read(&span, false);
+                Now::Here(Bytes::from(bytes))
+            }
+            Found::NeedsDisk => Now::OnDisk,
+            Found::Missing => Now::Missing,
         }
-        self.note_read(&span, false);
-        Some(Bytes::from(out))
     }
 
-    /// The bytes `span`, from the file and from blocks that have just arrived; none if any is missing.
-    fn gather(&self, span: &Range<u64>) -> Option<Vec<u8>> {
-        {
-            let state = self.recording.lock();
-            if state.stale.is_some() || !blocks_of(span).all(|block| state.is_here(block)) {
-                return None;
-            }
-        }
-        let mut out = Vec::with_capacity((span.end - span.start) as usize);
-        while (out.len() as u64) < span.end - span.start {
-            let at = span.start + out.len() as u64;
-            match self.step(at, span.end) {
-                Ok(Step::Copy(until)) if self.copy(&(at..until), &mut out) => {}
-                Ok(Step::Arrived(blocks)) => append(&mut out, &blocks, at, span.end),
-                _ => return None,
-            }
-        }
-        Some(out)
+    /// Bytes at `offset` if they are all here. May wait for the disk, never for the network.
+    pub fn read_cached(&self, offset: u64, len: u32) -> Option<Bytes> {
+        let span = clamp(self.recording.version.size, offset, len);
+        self.noted(&span, find(&self.engine, &self.recording, &span, Wait::Allowed))
+    }
+
+    /// The same, waiting on another thread, and no longer than the deadline.
+    pub async fn read_stored(&self, offset: u64, len: u32) -> Result<Option<Bytes>, MediaError> {
+        let span = clamp(self.recording.version.size, offset, len);
+        let theirs = span.clone();
+        let found = self.aside(move |engine, recording| find(engine, recording, &theirs, Wait::Allowed)).await?;
+        Ok(self.noted(&span, found))
+    }
+
+    fn noted(&self, span: &Range<u64>, found: Found) -> Option<Bytes> {
+        let Found::Here(bytes) = found else { return None };
+        self.note_read(span, false);
+        Some(Bytes::from(bytes))
+    }
+
+    /// Does what may wait for the disk on another thread. That goes on when it took too long, or when nobody waits for it any more.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Engine>, &Arc<Recording>) -> T + Send + 'static,
+    ) -> Result<T, MediaError> {
+        let interrupted = || MediaError::source("reading the cache was interrupted");
+        let (engine, recording) = (Arc::clone(&self.engine), Arc::clone(&self.recording));
+        let waiting = async move {
+            let turn = Arc::clone(&engine.cache.disk_threads).acquire_owned().await.map_err(|_| interrupted())?;
+            let working = spawn_blocking(move || {
+                let _turn = turn;
+                work(&engine, &recording)
+            });
+            working.await.map_err(|_| interrupted())
+        };
+        timeout(self.engine.settings.deadline, waiting).await.unwrap_or(Err(MediaError::SlowDisk))
     }
 
     /// Bytes at `offset`, fetched where missing; shorter than `len` only at the end of the recording.
@@ -176,7 +191,12 @@ impl Reader {
 
     /// As [`Reader::read`]; a link that has to be signed is asked of `links`.
     pub async fn read_for(&self, links: &Arc<dyn LinkSource>, offset: u64, len: u32) -> Result<Bytes, MediaError> {
-        if let Some(bytes) = self.read_cached(offset, len) {
+        let here = match self.read_now(offset, len) {
+            Now::Here(bytes) => Some(bytes),
+            Now::OnDisk => self.read_stored(offset, len).await?,
+            Now::Missing => None,
+        };
+        if let Some(bytes) = here {
             return Ok(bytes);
         }
         let span = clamp(self.recording.version.size, offset, len);
@@ -210,10 +230,12 @@ impl Reader {
 
     /// The data file, if every block is present and was verified in this process; for passthrough. While the answer lives,
     /// no hole is punched into the file: it is evicted by unlinking alone, and its bytes count as used.
-    pub fn verified_file(&self) -> Option<VerifiedFile> {
-        let file = self.engine.cache.begin_passthrough(&self.recording)?;
-        let guard = Passthrough { engine: Arc::clone(&self.engine), recording: Arc::clone(&self.recording) };
-        Some(VerifiedFile { file, guard })
+    pub async fn verified_file(&self) -> Option<VerifiedFile> {
+        if let Ok(file) = verified_file(&self.engine, &self.recording, Wait::Forbidden) {
+            return file;
+        }
+        let opened = self.aside(|engine, recording| verified_file(engine, recording, Wait::Allowed).ok());
+        opened.await.ok().flatten().flatten()
     }
 
     /// The version that it reads.
@@ -233,10 +255,10 @@ impl Reader {
             }
             let at = span.start + out.len() as u64;
             let settled = self.recording.settled.notified();
-            let step = self.step(at, span.end)?;
+            let step = step(&self.engine, &self.recording, at, span.end)?;
             match step {
                 Step::Copy(until) => {
-                    if self.copy(&(at..until), &mut out) {
+                    if self.copy(at..until, &mut out).await? {
                         allowed.renew();
                     } else {
                         yield_now().await;
@@ -301,47 +323,24 @@ impl Reader {
         }
     }
 
-    fn step(&self, at: u64, end: u64) -> Result<Step, MediaError> {
-        let block = block_at(at);
-        let state = self.recording.lock();
-        if let Some(error) = &state.stale {
-            return Err(error.clone());
-        }
-        Ok(match state.blocks.get(block) {
-            Block::Present { .. } => Step::Copy(state.present_until(at, end)),
-            Block::InFlight => match (state.arrived(block), state.fetch_of(block)) {
-                (Some(_), _) => {
-                    let blocks = blocks_of(&(at..end));
-                    Step::Arrived(blocks.map_while(|block| state.arrived(block).cloned()).collect())
-                }
-                (None, Some(fetch)) => Step::Wait(fetch.watch()),
-                // Its fetch has ended, and is just giving it back.
-                (None, None) => Step::Settling,
-            },
-            Block::Evicting => Step::Settling,
-            Block::Absent => self.engine.cache.spilled(self.recording.id, block).map_or(Step::Fetch, Step::Spilled),
-        })
-    }
-
     fn is_here(&self, block: u32) -> bool {
         let here = self.recording.lock().is_here(block);
         here || self.engine.cache.spilled(self.recording.id, block).is_some()
     }
 
     /// Copies present bytes. False: something of it is not there any more.
-    fn copy(&self, span: &Range<u64>, out: &mut Vec<u8>) -> bool {
-        matches!(self.copy_present(span, out), Copied::Done)
-    }
-
-    /// The same; what turns out to be damaged goes.
-    fn copy_present(&self, span: &Range<u64>, out: &mut Vec<u8>) -> Copied {
-        let copied = self.engine.cache.copy(&self.recording, span, out);
-        match copied {
-            Copied::Done => self.engine.cache.touch(&self.recording, blocks_of(span)),
-            Copied::Moved | Copied::Closed => {}
-            Copied::Damaged(block) => self.engine.cache.drop_damaged(&self.recording, block),
+    async fn copy(&self, span: Range<u64>, out: &mut Vec<u8>) -> Result<bool, MediaError> {
+        let copied = copy(&self.engine, &self.recording, &span, Wait::Forbidden, out);
+        if copied != Copied::NeedsDisk {
+            return Ok(copied == Copied::Done);
         }
-        copied
+        let copying = self.aside(move |engine, recording| {
+            let mut bytes = Vec::new();
+            (copy(engine, recording, &span, Wait::Allowed, &mut bytes) == Copied::Done).then_some(bytes)
+        });
+        let copied = copying.await?;
+        out.extend_from_slice(copied.as_deref().unwrap_or_default());
+        Ok(copied.is_some())
     }
 
     /// Tells the readahead of a read, and starts what it wants if the read itself starts nothing.
@@ -409,29 +408,8 @@ impl Reader {
     }
 }
 
-/// Appends the bytes from `at` to `end`, as far as `blocks` hold them; the first one is the block of `at`.
-fn append(out: &mut Vec<u8>, blocks: &[Pieces], at: u64, end: u64) {
-    let mut skipped = (at - block_start(block_at(at))) as usize;
-    let mut wanted = (end - at) as usize;
-    for piece in blocks.iter().flatten() {
-        let here = piece.get(skipped..).unwrap_or_default();
-        skipped = skipped.saturating_sub(piece.len());
-        let here = &here[..here.len().min(wanted)];
-        out.extend_from_slice(here);
-        wanted -= here.len();
-    }
-}
-
 impl Drop for Reader {
     fn drop(&mut self) {
         self.engine.cache.detach(&self.recording);
     }
-}
-
-/// A complete data file whose checksums were verified in this process.
-pub struct VerifiedFile {
-    /// Open for reading. As long as the recording.
-    pub file: File,
-    /// Keep it for as long as the kernel reads the file.
-    pub guard: Passthrough,
 }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use super::askers::Askers;
 use super::assemble::Pieces;
 use super::blocks::{Block, Blocks};
-use super::disk::Stamp;
+use super::disk::{Stamp, Wait};
 use super::error::MediaError;
 use super::gate::HostName;
 use super::geometry::{block_at, block_len, block_start, blocks_of};
@@ -38,7 +38,7 @@ pub struct Recording {
     /// Held by the one who writes blocks.
     pub writing: Mutex<()>,
     state: Mutex<State>,
-    /// Rings when a block leaves `Evicting`.
+    /// Rings when a block leaves `Evicting`, and when the recording is retired.
     pub settled: Notify,
 }
 
@@ -109,8 +109,9 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copied {
     Done,
-    /// The files are not open. From [`Cache::copy`](super::cache::Cache::copy): somebody has just closed them; look again.
-    Closed,
+    /// The files are not open, or the disk has to be waited for, which is not allowed. From [`Cache::copy`](super::cache::Cache::copy): somebody has
+    /// just closed them; look again.
+    NeedsDisk,
     /// Something left the file meanwhile, or was not here in the first place. Look again.
     Moved,
     /// The block fails its checksum or cannot be read.
@@ -156,6 +157,17 @@ impl Recording {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Resolves when the recording was erased or replaced.
+    pub async fn retired(&self) {
+        loop {
+            let settled = self.settled.notified();
+            if self.lock().stale.is_some() {
+                return;
+            }
+            settled.await;
+        }
+    }
+
     /// Bytes are about to leave the file; call with the state locked, after the block table says so.
     pub fn note_eviction(&self, _state: &State) {
         self.evictions.fetch_add(1, Ordering::SeqCst);
@@ -163,7 +175,7 @@ impl Recording {
 
     /// Appends the bytes `span`, whose blocks must all be present, to `out`. Blocks that no one verified in this process
     /// are compared with their checksums first. On anything but [`Copied::Done`], `out` is as it was.
-    pub fn copy(&self, span: &Range<u64>, out: &mut Vec<u8>) -> Copied {
+    pub fn copy(&self, span: &Range<u64>, wait: Wait, out: &mut Vec<u8>) -> Copied {
         let blocks = blocks_of(span);
         let before = self.evictions.load(Ordering::SeqCst);
         let (files, unverified) = {
@@ -180,13 +192,19 @@ impl Recording {
                 }
             }
             // The block table speaks of the current files; others, unlinked before, may have holes where it promises bytes.
-            let Some(files) = state.files.clone() else { return Copied::Closed };
+            let Some(files) = state.files.clone() else { return Copied::NeedsDisk };
             (files, unverified)
         };
         out.reserve_exact((span.end - span.start) as usize);
         let base = out.len();
-        let read = files.read_into(span.start, (span.end - span.start) as usize, out);
-        let mut damaged = read.err().map(|unreadable| unreadable.0);
+        let mut damaged = match files.read(span.start, (span.end - span.start) as usize, wait, out) {
+            Ok(true) => None,
+            Ok(false) => {
+                out.truncate(base);
+                return Copied::NeedsDisk;
+            }
+            Err(unreadable) => Some(unreadable.0),
+        };
         // A tag was compared already.
         let checksums = if files.is_sealed() { &[] } else { unverified.as_slice() };
         let mut scratch = Vec::new();
@@ -200,7 +218,14 @@ impl Recording {
                 out.get(at..at + len as usize)
             } else {
                 scratch.clear();
-                files.read_into(start, len as usize, &mut scratch).is_ok().then_some(scratch.as_slice())
+                match files.read(start, len as usize, wait, &mut scratch) {
+                    Ok(true) => Some(scratch.as_slice()),
+                    Ok(false) => {
+                        out.truncate(base);
+                        return Copied::NeedsDisk;
+                    }
+                    Err(_) => None,
+                }
             };
             if whole.is_none_or(|bytes| crc32c::crc32c(bytes) != *crc) {
                 damaged = Some(*block);

@@ -37,6 +37,8 @@ pub fn watch(engine: &Arc<Engine>, recording: &Arc<Recording>, link: Link, end: 
         let watching = Arc::clone(&engine);
         tokio::select! {
             () = run(&watching, &recording, OneLink { link, note }, end) => {}
+            // Erased or replaced: the link and the note must not stay in memory until the link ends.
+            () = recording.retired() => {}
             () = engine.closed() => {}
         }
     });

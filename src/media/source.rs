@@ -72,6 +72,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Whether a cut of the body can be told from its end, though its length is not told (RFC 9112 §7.1).
+    pub fn marks_its_end(&self) -> bool {
+        let coding = self.body.headers().get(header::TRANSFER_ENCODING).and_then(|coding| coding.to_str().ok());
+        coding.is_some_and(|coding| coding.trim().eq_ignore_ascii_case("chunked"))
+    }
+
     /// The next piece of the body; none at its end. Cancel-safe.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, String> {
         self.body.chunk().await.map_err(explain)

@@ -78,7 +78,7 @@ impl Store {
     /// again for up to `patience`.
     pub fn open(dir: &Path, keys: &Keys, patience: Duration) -> Result<Store, StoreError> {
         let (lock, root, seal) = directory::hold(dir, keys, patience)?;
-        let opened = Store::on(Arc::new(RealDisk), root.clone(), seal);
+        let opened = Store::on(Arc::new(RealDisk::of(&lock)), root.clone(), seal);
         let store = opened.map_err(|source| StoreError::Io { path: root, source })?;
         Ok(Store { _lock: Some(lock), ..store })
     }
@@ -139,6 +139,16 @@ impl Store {
         Ok(Files { data, index, size, cipher })
     }
 
+    /// The same if that waits for nothing; none also where it fails, and where recordings are encrypted, because their index has to be read.
+    pub fn reopen_now(&self, hash: &KeyHash, size: u64) -> Option<Files> {
+        if self.seal.is_some() {
+            return None;
+        }
+        let (data_path, index_path) = self.paths(hash);
+        let (data, index) = (self.disk.open_now(&data_path)?, self.disk.open_now(&index_path)?);
+        Some(Files { data, index, size, cipher: None })
+    }
+
     /// Opens the files of a recording and reads its index.
     pub fn load(&self, hash: &KeyHash) -> Result<(Files, Header, Vec<Option<u32>>), Unusable> {
         let (data_path, index_path) = self.paths(hash);
@@ -187,6 +197,11 @@ impl Store {
     /// The data file, open for reading only.
     pub fn open_data(&self, hash: &KeyHash) -> io::Result<File> {
         self.disk.plain(&self.paths(hash).0)
+    }
+
+    /// The same if that waits for nothing; none also where it fails.
+    pub fn open_data_now(&self, hash: &KeyHash) -> Option<File> {
+        self.disk.plain_now(&self.paths(hash).0)
     }
 
     /// Removes the files of a recording. The index goes first: without it the data are nobody's.

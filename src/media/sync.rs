@@ -8,6 +8,14 @@ pub use tokio::runtime::Handle as Runtime;
 pub use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 pub use tokio::time::timeout;
 
+/// Does what may wait on another thread, within a runtime.
+pub fn aside(work: impl FnOnce() + Send + 'static) {
+    match Runtime::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
+    }
+}
+
 /// Whether a task never ran, because the program ended before.
 pub fn never_ran(error: &tokio::task::JoinError) -> bool {
     error.is_cancelled()

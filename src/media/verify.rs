@@ -95,7 +95,7 @@ fn verify(engine: &Engine, recording: &Arc<Recording>, block: u32, scratch: &mut
                     engine.cache.drop_damaged(recording, block);
                     false
                 }
-                Copied::Moved | Copied::Closed => false,
+                Copied::Moved | Copied::NeedsDisk => false,
             }
         }
         _ => false,

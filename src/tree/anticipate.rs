@@ -57,11 +57,13 @@ async fn prepare(resolver: &Resolver, catalog: &Catalog, master: MasterId) -> Re
         let (FileKind::Recording(index), Some(size)) = (file.kind, file.size) else { continue };
         let Some(link) = resolver.links().usable(master, index, None) else { continue };
         let (key, version) = (recording_key(master, index), Version { size, validator: file.validator.clone() });
-        if resolver.media().is_complete(&key, &version) {
+        let (media, sought) = (resolver.media().clone(), (key.clone(), version.clone()));
+        let looked = tokio::task::spawn_blocking(move || media.is_complete(&sought.0, &sought.1)).await;
+        if looked.unwrap_or(false) {
             continue;
         }
         let links = Arc::new(OneLink { link, note: resolver.note(master) });
-        resolver.media().reader(&key, &version, links)?.fetch_small(AHEAD as u64).await?;
+        resolver.media().open_reader(&key, &version, links).await?.fetch_small(AHEAD as u64).await?;
     }
     Ok(())
 }

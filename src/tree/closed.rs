@@ -1,13 +1,15 @@
 //! Recordings that were closed: whoever hashes them waits for them here.
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::base::MasterId;
 use crate::media::Version;
 
 /// Recordings that may wait for being hashed; more are found by the next look.
 const WAITING_MAX: usize = 1024;
+/// Recordings that are hashed at once for those who ask: each takes a thread of those on which opens and billed calls wait for the disk.
+pub const HASHED_AT_ONCE: usize = 2;
 
 /// A version of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,13 +23,15 @@ pub struct Wanted {
 pub struct Closed {
     sender: mpsc::Sender<Wanted>,
     receiver: Mutex<Option<mpsc::Receiver<Wanted>>>,
+    /// Turns at hashing for those who ask.
+    pub turns: Semaphore,
 }
 
 impl Closed {
     /// None yet.
     pub fn new() -> Closed {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        Closed { sender, receiver: Mutex::new(Some(receiver)) }
+        Closed { sender, receiver: Mutex::new(Some(receiver)), turns: Semaphore::new(HASHED_AT_ONCE) }
     }
 
     /// A recording was closed.

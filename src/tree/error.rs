@@ -243,7 +243,7 @@ impl From<MediaError> for TreeError {
             MediaError::Changed(_) | MediaError::Erased => ErrorKind::Changed,
             MediaError::Refused(StorageRefusal::Denied) => ErrorKind::Denied,
             MediaError::Refused(StorageRefusal::Restoring) => ErrorKind::Busy,
-            MediaError::Timeout => ErrorKind::TimedOut,
+            MediaError::Timeout | MediaError::SlowDisk => ErrorKind::TimedOut,
             MediaError::Refused(_)
             | MediaError::Unsigned
             | MediaError::Failed(_)

@@ -68,21 +68,23 @@ impl Tree {
     /// The value of [`SHA256`]. Reads the recording if it was never hashed and all of it is here; makes no request.
     pub async fn sha256(self: Arc<Self>, node: Node) -> Result<String, TreeError> {
         let none = || TreeError::new(ErrorKind::NoAttribute, "the recording was never here as a whole");
-        let Node::Shared(FileKind::Recording(_), _) = node else { return Err(none()) };
-        let tree = Arc::clone(&self);
-        let asked = tokio::task::spawn_blocking(move || tree.evidence_of(node)).await;
-        let evidence = asked.map_err(|_| TreeError::new(ErrorKind::Io, "hashing was interrupted"))??;
-        evidence.map(|evidence| evidence.hex()).ok_or_else(none)
-    }
-
-    fn evidence_of(&self, node: Node) -> Result<Option<Evidence>, TreeError> {
-        let Node::Shared(kind, place) = node else { return Ok(None) };
+        let Node::Shared(kind @ FileKind::Recording(_), place) = node else { return Err(none()) };
         let interaction = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
         let children = billed_children(&interaction, self.clock.now());
         let child = children.into_iter().find(|child| child.kind == kind);
         let wanted = child.and_then(|child| wanted(place.master, kind, child.size, &child.validator));
-        let Some(wanted) = wanted else { return Ok(None) };
-        Ok(hash(&self.catalog, self.resolver.media(), self.clock.now(), &wanted)?)
+        let Some(wanted) = wanted else { return Err(none()) };
+        let Wanted { master, recording, version } = &wanted;
+        if let Some(known) = self.catalog.evidence(*master, *recording, version.size, &version.validator)? {
+            return Ok(known.hex());
+        }
+        let interrupted = || TreeError::new(ErrorKind::Io, "hashing was interrupted");
+        let _turn = self.closed.turns.acquire().await.map_err(|_| interrupted())?;
+        let tree = Arc::clone(&self);
+        let hashed =
+            tokio::task::spawn_blocking(move || hash(&tree.catalog, tree.resolver.media(), tree.clock.now(), &wanted));
+        let evidence = hashed.await.map_err(|_| interrupted())??;
+        evidence.map(|evidence| evidence.hex()).ok_or_else(none)
     }
 
     /// Every recording of a day that is shown, with what it hashes to, in the order of paths. Lists the day if it never was; reads recordings that were
@@ -178,4 +180,43 @@ async fn until_idle(media: &Media) {
         }
     };
     let _ = tokio::time::timeout(IDLE_WITHIN, idle).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Clock as _;
+    use crate::catalog::{NewResolution, ResolvedFile};
+    use crate::tree::closed::HASHED_AT_ONCE;
+    use crate::tree::node::Place;
+    use crate::tree::testing::fixture;
+
+    /// A user who asks from hundreds of threads would otherwise take every thread on which opens and billed calls wait for the disk.
+    #[tokio::test]
+    async fn those_who_ask_for_hashes_take_turns() {
+        let fixture = fixture(20, None).await;
+        let (master, kind) = (MasterId(1001), FileKind::Recording(0));
+        let file = ResolvedFile { kind, name: "recording.mp4".into(), size: Some(10), validator: String::from("v") };
+        let resolution = NewResolution { files: vec![(file, None)], recheck_at: None };
+        fixture.catalog.store_resolution(master, &resolution, fixture.clock.now()).unwrap();
+        let (day, agent) = fixture.catalog.places(master).unwrap()[0];
+        let node = Node::Shared(kind, Place { day, agent, master });
+        let ask = || Arc::clone(&fixture.tree).sha256(node);
+        let others = fixture.tree.closed.turns.acquire_many(HASHED_AT_ONCE as u32).await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(200), ask()).await.is_err());
+        drop(others);
+        assert_eq!(ask().await.unwrap_err().kind(), ErrorKind::NoAttribute, "it was never here");
+        let known = Evidence {
+            master,
+            recording: 0,
+            sha256: [7; 32],
+            size: 10,
+            validator: String::from("v"),
+            host: String::new(),
+            at: fixture.clock.now(),
+        };
+        fixture.catalog.put_evidence(&known).unwrap();
+        let _others = fixture.tree.closed.turns.acquire_many(HASHED_AT_ONCE as u32).await.unwrap();
+        assert_eq!(ask().await.unwrap(), known.hex(), "what is known needs no turn");
+    }
 }

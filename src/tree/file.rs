@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::base::MasterId;
-use crate::media::{LinkSource, MediaError, Reader, VerifiedFile, Version};
+use crate::media::{LinkSource, MediaError, Now, Reader, VerifiedFile, Version};
 use crate::net::Priority;
 use crate::tree::Tree;
 use crate::tree::closed::Wanted;
@@ -103,9 +103,9 @@ impl File {
     }
 
     /// The cache's data file of a recording, if all of it is here and verified: it may be read past the tree.
-    pub fn verified_file(&self) -> Option<VerifiedFile> {
+    pub async fn verified_file(&self) -> Option<VerifiedFile> {
         match &self.content {
-            Content::Recording(recording) => recording.reader.verified_file(),
+            Content::Recording(recording) => recording.reader.verified_file().await,
             Content::Document(..) | Content::Erased => None,
         }
     }
@@ -130,7 +130,16 @@ impl File {
 impl OpenRecording {
     async fn read_at(&self, offset: u64, len: u32, principal: &Principal) -> Result<Bytes, TreeError> {
         let tree = &self.tree;
-        if let Some(bytes) = self.reader.read_cached(offset, len) {
+        let here = match self.reader.read_now(offset, len) {
+            Now::Here(bytes) => Some(bytes),
+            Now::Missing => None,
+            Now::OnDisk => tokio::select! {
+                biased;
+                read = self.reader.read_stored(offset, len) => read?,
+                () = principal.gone() => return Err(TreeError::interrupted()),
+            },
+        };
+        if let Some(bytes) = here {
             tree.read_counters.note(true, bytes.len());
             return Ok(bytes);
         }

@@ -26,7 +26,7 @@ impl Tree {
 
     /// Everything was erased; these were the agents' folders.
     pub fn forget_agents(&self, agents: &[(crate::base::Day, AgentFolder)]) {
-        self.resolver().links().forget_all();
+        self.resolver().forget_all();
         self.names.forget_all();
         self.observers().each(|observer| observer.erased(Erased::Everything));
         lock(&self.changed).clear();
@@ -49,4 +49,28 @@ impl Tree {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Clock as _;
+    use crate::tree::node::{Node, Place};
+    use crate::tree::paths::ERASED;
+    use crate::tree::testing::fixture;
+
+    /// The end of a look that began before the erasure.
+    #[tokio::test]
+    async fn what_was_read_before_an_erasure_is_not_named_after_it() {
+        let fixture = fixture(20, None).await;
+        let master = MasterId(1001);
+        let (day, agent) = fixture.catalog.places(master).unwrap()[0];
+        let place = Place { day, agent, master };
+        let folder = fixture.tree.folder(place).unwrap();
+        fixture.catalog.erase(&[master], fixture.clock.now()).unwrap();
+        fixture.tree.forget_interactions(&[master], &[]);
+        fixture.tree.names.note_folder(place, &folder.name);
+        assert_eq!(fixture.tree.path(Node::Contact(place)), ERASED);
+        assert!(fixture.tree.is_erased(master));
+    }
 }

@@ -220,6 +220,11 @@ impl Tree {
         &self.resolver
     }
 
+    /// Whether an interaction was erased.
+    pub fn is_erased(&self, master: MasterId) -> bool {
+        self.catalog.erased_at(master.0).is_some()
+    }
+
     /// Guards against other programs from now on.
     pub fn set_guarded(&self, programs: GuardedPrograms) {
         self.guard.set(programs);

@@ -126,7 +126,7 @@ impl Tree {
         };
         let version = if let Some(size) = child.size {
             let version = Version { size, validator: child.validator };
-            self.check_readable(master, index, &version)?;
+            self.check_readable(master, index, &version).await?;
             version
         } else {
             // May cost a call, if the link is gone.
@@ -144,9 +144,14 @@ impl Tree {
     }
 
     /// Fails where bytes of a recording are missing and may not be had now: better than a reader that stops in the middle.
-    fn check_readable(&self, master: MasterId, index: u8, version: &Version) -> Result<(), TreeError> {
+    async fn check_readable(&self, master: MasterId, index: u8, version: &Version) -> Result<(), TreeError> {
         let interaction = self.catalog.interaction(master)?.ok_or_else(TreeError::not_found)?;
-        if interaction.obstacles == Obstacles::default() || self.resolver.is_cached(master, index, version) {
+        if interaction.obstacles == Obstacles::default() {
+            return Ok(());
+        }
+        let (resolver, version) = (self.resolver.clone(), version.clone());
+        let looked = tokio::task::spawn_blocking(move || resolver.is_cached(master, index, &version)).await;
+        if looked.unwrap_or(false) {
             return Ok(());
         }
         self.resolver.check_reachable(&interaction, index)?;

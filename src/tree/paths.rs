@@ -90,6 +90,10 @@ impl Tree {
 
     /// None where the interaction was erased: a folder that was published goes in no other way.
     fn folder_name(&self, place: Place) -> Option<Arc<str>> {
+        // A look that began before the erasure may have noted the name after it.
+        if self.is_erased(place.master) {
+            return None;
+        }
         let known = self.names.folder(place);
         known.or_else(|| {
             let folder = self.folder(place).ok()?;

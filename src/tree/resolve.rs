@@ -45,7 +45,7 @@ pub use flight::outcome_word;
 pub use kept_role::forget_in_role;
 pub use player::Player;
 use player::PlayerProbe;
-use publishing::Publishing;
+use publishing::{Publishing, Step};
 use role::Role;
 use seats::Flight;
 use wait::Stall;
@@ -155,16 +155,11 @@ impl Resolver {
         }
     }
 
-    /// Stores what a billed call said of an interaction that was shown as `before`; observers are told that sizes changed. Waits for
-    /// the disk.
-    fn publish(&self, before: &Interaction, resolution: &NewResolution, now: Timestamp) -> Result<(), TreeError> {
-        let _step = self.inner.publishing.step_here(before.master_id);
-        self.publish_in_step(before, resolution, now)
-    }
-
-    /// The same, within a step of this interaction.
-    fn publish_in_step(
+    /// Stores what a billed call said of an interaction that was shown as `before`, in a step of that interaction; the kernel drops the sizes that
+    /// it was told. Waits for the disk.
+    fn publish(
         &self,
+        _step: Step,
         before: &Interaction,
         resolution: &NewResolution,
         now: Timestamp,

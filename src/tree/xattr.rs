@@ -14,7 +14,7 @@ const LISTED: [&str; 3] = ["user.cxone.contact_id", "user.cxone.master_id", "use
 /// What changes without the file changing. It is answered by name and not listed: `rsync -X` and restic would take it for a change of the
 /// file.
 const BY_NAME: [&str; 2] = [STATE, REASON];
-const STATE: &str = "user.cxone.state";
+pub const STATE: &str = "user.cxone.state";
 /// One sentence about a state that is not a happy one.
 pub const REASON: &str = "user.cxone.reason";
 
@@ -29,7 +29,7 @@ impl Tree {
         let absent = || TreeError::new(ErrorKind::NoAttribute, "no such attribute");
         let place = node.place().filter(|_| LISTED.contains(&name) || BY_NAME.contains(&name)).ok_or_else(absent)?;
         // A descriptor that names a file and does not open it (`O_PATH`) outlives an erasure.
-        if self.catalog.erased_at(place.master.0).is_some() {
+        if self.is_erased(place.master) {
             return Err(TreeError::not_found());
         }
         match name {

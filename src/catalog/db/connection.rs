@@ -25,9 +25,14 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// The one connection that writes; brings the schema up to date.
 pub(in crate::catalog) fn open_writer(path: &Path, rows: &Rows) -> Result<Connection, CatalogError> {
-    memory::wipe_what_is_freed();
     // Created here and not by SQLite, for its mode and against links.
     drop(statedir::private_file(path)?);
+    connect_writer(path, rows)
+}
+
+/// The same for a file that is there, and may be open: it is opened and closed by SQLite alone.
+pub(super) fn connect_writer(path: &Path, rows: &Rows) -> Result<Connection, CatalogError> {
+    memory::wipe_what_is_freed();
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut connection = Connection::open_with_flags(canonical(path)?, flags)?;
     connection.busy_timeout(BUSY)?;

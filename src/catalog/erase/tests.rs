@@ -2,6 +2,11 @@
 
 use std::path::Path;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aho_corasick::AhoCorasick;
+
 use super::*;
 use crate::base::Channels;
 use crate::catalog::testing::{calls_beside, catalog, dump, record, settings, time};
@@ -99,7 +104,7 @@ fn nothing_of_it_stays_in_any_file() {
         );
     }
     catalog.erase(&[VICTIM], time("2026-11-06T12:00:00Z")).unwrap();
-    catalog.squeeze().unwrap();
+    catalog.wipe().unwrap();
     assert_eq!(traces(dir.path()), Vec::<String>::new());
     assert_eq!(catalog.holdings(&[LEG]).unwrap(), Holdings::default());
     assert_eq!(catalog.holdings(&[VICTIM.0]).unwrap(), Holdings::default());
@@ -107,6 +112,107 @@ fn nothing_of_it_stays_in_any_file() {
     assert_eq!(catalog.agent(day, AgentId(9)).unwrap(), None);
     drop(catalog);
     assert_eq!(traces(dir.path()), Vec::<String>::new(), "after closing");
+}
+
+/// An id as text, as SQLite stores numbers, and as it stores the numbers of rows.
+fn forms(id: i64) -> [Vec<u8>; 3] {
+    let mut varint: Vec<u8> = (0..6).rev().map(|group| (id >> (7 * group)) as u8 | 0x80).collect();
+    varint[5] &= 0x7f;
+    [id.to_string().into_bytes(), id.to_be_bytes()[2..].to_vec(), varint]
+}
+
+fn documented(catalog: &Catalog, master: MasterId, len: usize) {
+    let (name, validator) = ("metadata.json".into(), String::new());
+    let file = ResolvedFile { kind: FileKind::Metadata, name, size: None, validator };
+    let document = format!("{{\"of\": {master}, \"fill\": \"{}\"}}", "x".repeat(len)).into_bytes();
+    let resolution = NewResolution { files: vec![(file, Some(document))], recheck_at: None };
+    catalog.store_resolution(master, &resolution, time("2026-11-05T12:00:00Z")).unwrap();
+}
+
+/// Whatever the order in which rows came, and whatever is written meanwhile, no byte of any file tells of what was erased.
+#[test]
+fn no_layout_keeps_anything() {
+    for seed in 0..3 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (catalog, dir) = catalog();
+        let mut masters: Vec<i64> = (0..1500).map(|n| 701_000_000_000 + n * 1_000_003).collect();
+        random.shuffle(&mut masters);
+        for (day, masters) in masters.chunks(500).enumerate() {
+            let start = format!("2026-11-{:02}T15:00:00Z", day + 2);
+            let legs = masters.iter().map(|master| record(master + 7, *master, random.i64(1..9), &start));
+            let (records, at) = (legs.collect::<Vec<_>>(), time("2026-11-09T12:00:00Z"));
+            let day = format!("2026-11-{:02}", day + 2).parse().unwrap();
+            catalog.record_day(day, &records, at, true, None).unwrap();
+            for master in masters {
+                if random.u8(0..3) > 0 {
+                    let most = if random.bool() { 9000 } else { 300 };
+                    documented(&catalog, MasterId(*master), random.usize(0..most));
+                }
+            }
+        }
+        random.shuffle(&mut masters);
+        let (erased, kept) = masters.split_at(400);
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut random = fastrand::Rng::with_seed(seed);
+                while !is_over.load(Ordering::Relaxed) {
+                    let master = kept[random.usize(0..kept.len())];
+                    documented(&catalog, MasterId(master), random.usize(0..5000));
+                }
+            });
+            for erased in erased.chunks(150) {
+                let erased: Vec<MasterId> = erased.iter().copied().map(MasterId).collect();
+                catalog.erase(&erased, time("2026-11-10T12:00:00Z")).unwrap();
+            }
+            catalog.wipe().unwrap();
+            is_over.store(true, Ordering::Relaxed);
+        });
+        let needles = AhoCorasick::new(erased.iter().flat_map(|id| [forms(*id), forms(id + 7)]).flatten()).unwrap();
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let found = needles.find_iter(&fs::read(&path).unwrap()).count();
+            assert_eq!(found, 0, "{} with seed {seed}", path.display());
+        }
+        let verdict =
+            |connection: &Connection| Ok(connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?);
+        assert_eq!(catalog.inner.db.read::<String>(verdict).unwrap(), "ok");
+        assert_eq!(catalog.totals().unwrap().0, kept.len() as u64);
+    }
+}
+
+/// 100 MB are searched for what was erased; a billed call that is made meanwhile waits for one piece.
+#[test]
+fn wiping_lets_others_write() {
+    let (catalog, _dir) = catalog();
+    let masters: Vec<MasterId> = (1..=100).map(MasterId).collect();
+    let records: Vec<_> = masters.iter().map(|master| record(master.0, master.0, 7, "2026-11-02T15:00:00Z")).collect();
+    catalog.record_day(DAY.parse().unwrap(), &records, time("2026-11-05T12:00:00Z"), true, None).unwrap();
+    for master in &masters {
+        documented(&catalog, *master, 1 << 20);
+    }
+    catalog.erase(&masters[..1], time("2026-11-05T12:00:00Z")).unwrap();
+    let (longest, all) = calls_beside(&catalog, || catalog.wipe().unwrap());
+    assert!(longest * 2 < all, "a call waited {longest:?} of {all:?}");
+}
+
+/// Who reads an old state keeps it in the log: it is waited for, and others write meanwhile.
+#[test]
+fn a_reader_of_another_process_is_waited_for() {
+    let (catalog, dir) = filled();
+    let other = Connection::open(crate::catalog::db::file_in(dir.path())).unwrap();
+    other.execute_batch("BEGIN; SELECT count(*) FROM ledger").unwrap();
+    catalog.erase(&[VICTIM], time("2026-11-06T12:00:00Z")).unwrap();
+    let ends = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        drop(other);
+    });
+    let before = catalog.ledger_count(Timestamp::MIN).unwrap();
+    let (_, all) = calls_beside(&catalog, || catalog.wipe().unwrap());
+    assert!(all > Duration::from_millis(200), "{all:?}");
+    assert!(catalog.ledger_count(Timestamp::MIN).unwrap() > before + 1);
+    ends.join().unwrap();
+    assert_eq!(traces(dir.path()), Vec::<String>::new());
 }
 
 #[test]
@@ -128,7 +234,7 @@ fn everything_else_stays_as_it_was() {
     let document = catalog.document(MasterId(800_000_000_007), FileKind::Metadata).unwrap();
     let listed = others(dump(&catalog, &[day]));
     catalog.erase(&[VICTIM], time("2026-11-06T12:00:00Z")).unwrap();
-    catalog.squeeze().unwrap();
+    catalog.wipe().unwrap();
     drop(catalog);
     let catalog = Catalog::open(dir.path(), settings()).unwrap();
     let after = catalog.interactions(day, AgentId(7), &Channels::ALL).unwrap();
@@ -149,11 +255,12 @@ fn everything_else_stays_as_it_was() {
 fn everything_goes_when_everything_is_erased() {
     let (catalog, dir) = filled();
     catalog.erase_all().unwrap();
-    catalog.squeeze().unwrap();
+    catalog.wipe().unwrap();
     assert_eq!(traces(dir.path()), Vec::<String>::new());
     assert_eq!(catalog.totals().unwrap(), (0, 0));
     assert_eq!(catalog.day(DAY.parse().unwrap()).unwrap(), None);
     assert_eq!(catalog.all_holdings().unwrap(), AllHoldings::default());
+    assert!(catalog.inner.db.path().metadata().unwrap().len() < 500_000, "next to nothing is left");
     // It works on.
     let again = [record(5, 5, 7, "2026-11-02T15:00:00Z")];
     assert!(catalog.record_day(DAY.parse().unwrap(), &again, time("2026-11-05T12:00:00Z"), true, None).unwrap());
@@ -168,4 +275,52 @@ fn a_copy_that_a_killed_process_left_goes() {
     std::fs::write(&left, "701000000122").unwrap();
     drop(Catalog::open(dir.path(), settings()).unwrap());
     assert!(!left.exists());
+}
+
+/// A recording that is being hashed and a call that is being refused know nothing of the erasure, and `--all` marks nobody.
+#[test]
+fn what_was_under_way_when_everything_was_erased_leaves_nothing() {
+    let (catalog, _dir) = filled();
+    let at = time("2026-11-05T12:00:00Z");
+    catalog.erase_all().unwrap();
+    let evidence = crate::catalog::Evidence {
+        master: VICTIM,
+        recording: 0,
+        sha256: [7; 32],
+        size: 10,
+        validator: String::from("v"),
+        host: String::from("h"),
+        at,
+    };
+    let obstacle = crate::catalog::Obstacle {
+        kind: crate::catalog::ObstacleKind::Refused,
+        reason: "no".into(),
+        said_at: at,
+        again_at: at,
+        times: 1,
+        scope: crate::catalog::Scope::Own,
+    };
+    assert!(catalog.put_evidence(&evidence).is_err() && catalog.put_obstacle(VICTIM, None, &obstacle).is_err());
+    let left = |table| -> i64 {
+        let count = |connection: &Connection| {
+            Ok(connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?)
+        };
+        catalog.inner.db.read(count).unwrap()
+    };
+    assert_eq!((left("evidence"), left("obstacles")), (0, 0));
+}
+
+#[test]
+fn wiping_does_not_wait_for_ever_for_another_process() {
+    let (catalog, dir) = filled();
+    let other = Connection::open(dir.path().join("cxonefs.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (done, outcome) = std::sync::mpsc::channel();
+    let wiping = catalog.clone();
+    std::thread::spawn(move || done.send(wiping.wipe()));
+    let outcome = outcome.recv_timeout(std::time::Duration::from_mins(1)).expect("it ends");
+    assert!(outcome.is_err(), "{outcome:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    catalog.wipe().unwrap();
+    assert_eq!(catalog.interaction(VICTIM).unwrap().map(|known| known.master_id), Some(VICTIM), "nothing is lost");
 }

@@ -268,7 +268,7 @@ fn controls_change_and_stay_genuine() {
     let catalog = reopened(dir.path()).unwrap();
     assert!(catalog.remove_hold(MasterId(702)).unwrap());
     catalog.erase(&[MasterId(702)], time("2026-11-02T16:00:00Z")).unwrap();
-    catalog.squeeze().unwrap();
+    catalog.wipe().unwrap();
     catalog.note_audit_head((8, [8; 32])).unwrap();
     catalog.note_audit_start((2, [2; 32])).unwrap();
     drop(catalog);

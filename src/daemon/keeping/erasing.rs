@@ -90,9 +90,10 @@ impl Keeper {
         self.erase_audit(&meant, log)?;
         if let Some(catalog) = &self.catalog {
             catalog.erase(&known, self.clock.now()).map_err(say)?;
-            tree::forget_in_role(catalog, &known).map_err(say)?;
             self.tell_the_tree(&known, &held.places);
-            catalog.squeeze().map_err(say)?;
+            // After what a mount has in memory, which it writes down with the next refusal.
+            tree::forget_in_role(catalog, Some(&known)).map_err(say)?;
+            catalog.wipe().map_err(say)?;
         }
         // An open under way may have fetched again or written a line meanwhile.
         self.erase_bytes(&masters);
@@ -145,7 +146,10 @@ impl Keeper {
             if let Some(live) = &self.live {
                 live.tree.forget_agents(&agents);
             }
-            catalog.squeeze().map_err(say)?;
+            tree::forget_in_role(catalog, None).map_err(say)?;
+            // An open under way may have written a line meanwhile.
+            report.log_lines += self.each_log(&Meant::All, redact::redact)? + self.erase_audit(&Meant::All, log)?;
+            catalog.wipe().map_err(say)?;
         }
         self.media.erase_all(&mut |_, _| {});
         certificate.erased.log_lines = certificate.erased.log_lines.max(report.log_lines);

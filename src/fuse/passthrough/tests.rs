@@ -33,13 +33,13 @@ fn file() -> File {
 type Modes = super::Modes<Id, ()>;
 
 fn open(modes: &Modes, handle: u64, complete: bool, alive: &Arc<AtomicUsize>) -> Mode<Id, ()> {
-    modes.open(1, handle, &version("a"), false, || complete.then(|| (file(), ())), |_| Ok(Id::new(alive)))
+    modes.open(1, handle, &version("a"), false, complete.then(|| (file(), ())), |_| Ok(Id::new(alive)))
 }
 
 #[test]
 fn an_open_past_the_pages_reads_through_us_whatever_the_others_do() {
     let (modes, alive) = (Modes::new(PassthroughState::Untried), Arc::default());
-    let past = |handle| modes.open(1, handle, &version("a"), true, || Some((file(), ())), |_| Ok(Id::new(&alive)));
+    let past = |handle| modes.open(1, handle, &version("a"), true, Some((file(), ())), |_| Ok(Id::new(&alive)));
     assert!(matches!(past(1), Mode::Direct));
     assert!(modes.lock().inodes.is_empty(), "it binds nobody");
     assert!(matches!(open(&modes, 2, true, &alive), Mode::Passthrough(_)));
@@ -82,7 +82,7 @@ fn a_mode_lasts_until_its_last_handle_is_closed() {
 fn another_version_is_not_served_beside_the_old_one() {
     let (modes, alive) = (Modes::new(PassthroughState::Untried), Arc::default());
     open(&modes, 1, true, &alive);
-    let other = modes.open(1, 2, &version("b"), false, || None, |_| Ok(Id::new(&alive)));
+    let other = modes.open(1, 2, &version("b"), false, None, |_| Ok(Id::new(&alive)));
     assert!(matches!(other, Mode::OtherVersion));
     modes.release(1, 1);
     assert!(matches!(open(&modes, 3, true, &alive), Mode::Passthrough(_)));
@@ -92,7 +92,7 @@ fn another_version_is_not_served_beside_the_old_one() {
 #[test]
 fn beside_an_old_one_that_is_read_through_us_the_new_one_is_read_past_its_pages() {
     let (modes, alive) = (Modes::new(PassthroughState::Untried), Arc::default());
-    let open_other = |handle| modes.open(1, handle, &version("b"), false, || None, |_| Ok(Id::new(&alive)));
+    let open_other = |handle| modes.open(1, handle, &version("b"), false, None, |_| Ok(Id::new(&alive)));
     assert!(matches!(open(&modes, 1, false, &alive), Mode::Cached));
     assert!(matches!(open_other(2), Mode::Direct));
     assert!(matches!(open(&modes, 3, true, &alive), Mode::Cached), "more of the old one");
@@ -115,10 +115,7 @@ fn a_kernel_that_refuses_is_asked_once() {
         Err(io::Error::from_raw_os_error(1))
     };
     for handle in 0..3 {
-        assert!(matches!(
-            modes.open(handle, handle, &version("a"), false, || Some((file(), ())), refuse),
-            Mode::Cached
-        ));
+        assert!(matches!(modes.open(handle, handle, &version("a"), false, Some((file(), ())), refuse), Mode::Cached));
     }
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     assert!(matches!(modes.state(), PassthroughState::Refused { .. }) && !modes.may_work());
@@ -128,15 +125,14 @@ fn a_kernel_that_refuses_is_asked_once() {
 fn what_is_short_for_the_moment_does_not_end_it() {
     let modes = Modes::new(PassthroughState::Untried);
     let busy = |_: &File| Err(io::Error::from_raw_os_error(24));
-    assert!(matches!(modes.open(1, 1, &version("a"), false, || Some((file(), ())), busy), Mode::Cached));
+    assert!(matches!(modes.open(1, 1, &version("a"), false, Some((file(), ())), busy), Mode::Cached));
     assert_eq!(modes.state(), PassthroughState::Untried);
 }
 
 #[test]
 fn turned_off_asks_for_nothing() {
     let modes = Modes::new(PassthroughState::TurnedOff);
-    let opened =
-        modes.open(1, 1, &version("a"), false, || panic!("asked for the file"), |_| panic!("asked the kernel"));
+    let opened = modes.open(1, 1, &version("a"), false, None, |_| panic!("asked the kernel"));
     assert!(matches!(opened, Mode::Cached) && !modes.may_work());
 }
 
@@ -150,7 +146,7 @@ proptest! {
         for (handle, (ino, opens, complete)) in steps.into_iter().enumerate() {
             if opens {
                 let handle = handle as u64;
-                let verified = || complete.then(|| (file(), ()));
+                let verified = complete.then(|| (file(), ()));
                 let mode = modes.open(ino, handle, &version("a"), false, verified, |_| Ok(Id::new(&alive)));
                 open_now.push((ino, handle, matches!(mode, Mode::Passthrough(_))));
             } else if let Some(at) = open_now.iter().position(|(of, ..)| *of == ino) {

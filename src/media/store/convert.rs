@@ -29,8 +29,8 @@ impl Store {
         }
         let (_lock, root, seal) = directory::hold_keeping(dir, keys, patience, |name| name == "v1")?;
         let failed = |source| StoreError::Io { path: dir.to_owned(), source };
-        let plain = Store::on(Arc::new(RealDisk), plain_root.clone(), None).map_err(failed)?;
-        let sealed = Store::on(Arc::new(RealDisk), root, seal).map_err(failed)?;
+        let plain = Store::on(Arc::new(RealDisk::unknown()), plain_root.clone(), None).map_err(failed)?;
+        let sealed = Store::on(Arc::new(RealDisk::unknown()), root, seal).map_err(failed)?;
         let mut encrypted = 0;
         for key in named {
             let hash = KeyHash::of(&key);

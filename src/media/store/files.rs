@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::media::disk::{DiskFile, Stamp};
+use crate::media::disk::{DiskFile, Stamp, Wait};
 use crate::media::geometry::{BLOCK_SIZE, block_at, block_len, block_start, blocks_of};
 use crate::media::index::{self, Form};
 use crate::media::seal::BlockCipher;
@@ -40,34 +40,48 @@ impl Files {
 
     /// Appends `len` bytes at `offset` to `out`. An end of the file before that is an error, which names the first block that is not whole.
     pub fn read_into(&self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+        self.read(offset, len, Wait::Allowed, out).map(drop)
+    }
+
+    /// The same. False: the disk has to be waited for, which is not allowed; what `out` is longer by then is to be cut off.
+    pub fn read(&self, offset: u64, len: usize, wait: Wait, out: &mut Vec<u8>) -> Result<bool, Unreadable> {
         match &self.cipher {
             None => {
                 let before = out.len();
-                let read = self.data.read_into(offset, len, out);
+                let read = read(self.data.as_ref(), offset, len, wait, out);
                 read.map_err(|_| Unreadable(block_at(offset + (out.len() - before) as u64)))
             }
-            Some(cipher) => self.read_sealed(cipher, offset..offset + len as u64, out),
+            Some(cipher) => self.read_sealed(cipher, offset..offset + len as u64, wait, out),
         }
     }
 
-    fn read_sealed(&self, cipher: &BlockCipher, span: Range<u64>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    fn read_sealed(
+        &self,
+        cipher: &BlockCipher,
+        span: Range<u64>,
+        wait: Wait,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Unreadable> {
         let blocks = blocks_of(&span);
         let mut entries = Vec::new();
         let entries_len = (blocks.end - blocks.start) as usize * index::SEALED_ENTRY_LEN;
-        self.index
-            .read_into(index::entry_offset(blocks.start, Form::Sealed), entries_len, &mut entries)
-            .map_err(|_| Unreadable(blocks.start))?;
+        let entries_at = index::entry_offset(blocks.start, Form::Sealed);
+        let read_entries = read(self.index.as_ref(), entries_at, entries_len, wait, &mut entries);
+        if !read_entries.map_err(|_| Unreadable(blocks.start))? {
+            return Ok(false);
+        }
         for (block, entry) in blocks.zip(entries.chunks_exact(index::SEALED_ENTRY_LEN)) {
             let (start, len) = (block_start(block), block_len(self.size, block));
             let at = out.len();
-            let read = self.data.read_into(start, len as usize, out);
-            if read.is_err() || !cipher.open(block, entry, &mut out[at..]) {
-                return Err(Unreadable(block));
+            match read(self.data.as_ref(), start, len as usize, wait, out) {
+                Ok(true) if cipher.open(block, entry, &mut out[at..]) => {}
+                Ok(false) => return Ok(false),
+                Ok(true) | Err(_) => return Err(Unreadable(block)),
             }
             out.truncate(at + (span.end.min(start + len) - start) as usize);
             out.drain(at..at + span.start.saturating_sub(start) as usize);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Writes adjacent blocks, given as the pieces of all of them, then the entries that vouch for them.
@@ -152,6 +166,13 @@ impl Files {
     /// Notes on disk that the recording was used at `unix_s`, for the order of eviction after a restart.
     pub fn note_used(&self, unix_s: i64) -> io::Result<()> {
         self.index.set_modified(unix_s)
+    }
+}
+
+fn read(file: &dyn DiskFile, offset: u64, len: usize, wait: Wait, out: &mut Vec<u8>) -> io::Result<bool> {
+    match wait {
+        Wait::Allowed => file.read_into(offset, len, out).map(|()| true),
+        Wait::Forbidden => file.read_now(offset, len, out),
     }
 }
 

@@ -230,6 +230,57 @@ async fn a_changed_object_is_stale_for_its_readers() {
     assert_eq!(fresh.read_cached(0, 10).unwrap(), content(MIB, 99)[..10]);
 }
 
+/// Nodes that tag the same bytes differently: what came under one tag is put together, and the other one is asked in vain.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_with_validators_of_their_own_are_one_host() {
+    let bench = Bench::new(6 * MIB + 7).await;
+    bench.host.switches.two_nodes.store(true, Ordering::SeqCst);
+    let version = bench.media.probe(&key(), bench.links.clone()).await.unwrap();
+    let reader = bench.media.reader(&key(), &version, bench.links.clone()).unwrap();
+    bench.read_all(&reader).await;
+    assert_eq!(reader.version(), &version);
+    assert!(bench.media.is_complete(&key(), &version));
+}
+
+/// One that stays another is another, though it has the same size.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_object_of_the_same_size_is_stale_too() {
+    let bench = Bench::new(2 * MIB).await;
+    let reader = bench.reader();
+    reader.read(0, 1000).await.unwrap();
+    stored(&reader).await;
+    *bench.host.switches.content.lock().unwrap() = Arc::new(content(2 * MIB, 99));
+    *bench.host.switches.etag.lock().unwrap() = "\"two\"".into();
+    let before = bench.host.requests();
+    let error = reader.read(MIB, 10).await.unwrap_err();
+    assert!(matches!(&error, MediaError::Changed(version) if version.validator == "\"two\""), "{error:?}");
+    assert!((5..=9).contains(&(bench.host.requests() - before)), "{} requests", bench.host.requests() - before);
+}
+
+/// Chunked, without a length: whole or in part.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_that_is_not_told_is_counted() {
+    for (ignores, cut) in [(false, false), (true, false), (true, true)] {
+        let bench = Bench::new(MIB + 7).await;
+        bench.host.switches.untold.store(true, Ordering::SeqCst);
+        bench.host.switches.ignore_range.store(ignores, Ordering::SeqCst);
+        if cut {
+            bench.host.switches.cut_after.store(300_000, Ordering::SeqCst);
+            bench.host.switches.cuts.store(1, Ordering::SeqCst);
+            // What is cut has no size; where nothing of it came, it is asked for again.
+            if let Ok(version) = bench.media.probe(&key(), bench.links.clone()).await {
+                assert_eq!(version, bench.version());
+            }
+        }
+        assert_eq!(bench.media.probe(&key(), bench.links.clone()).await.unwrap(), bench.version());
+        bench.read_all(&bench.reader()).await;
+        // Nobody could tell whose bytes they are.
+        *bench.host.switches.etag.lock().unwrap() = String::new();
+        let nameless = bench.media.probe(&RecordingKey("other".into()), bench.links.clone()).await;
+        assert_eq!(nameless.is_err(), ignores);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shrunken_object_has_changed() {
     let bench = Bench::new(2 * MIB).await;

@@ -51,6 +51,10 @@ pub struct Switches {
     line_free: tokio::sync::Mutex<Option<tokio::time::Instant>>,
     /// Each link leads to another object.
     pub etag_per_link: AtomicBool,
+    /// Each answer comes from one of two nodes, which tag the same bytes differently.
+    pub two_nodes: AtomicBool,
+    /// Bodies come in chunks, and no length is told.
+    pub untold: AtomicBool,
     /// Before each answer.
     pub delay_ms: AtomicU64,
     /// Seconds by which its clock is ahead.
@@ -195,6 +199,9 @@ async fn make_answer(switches: &Arc<Switches>, signature: &Signature, headers: &
     let content = if count_down(&switches.emptied) { Arc::default() } else { content };
     let per_link = switches.etag_per_link.load(Ordering::SeqCst);
     let etag = if per_link { format!("\"link {serial}\"") } else { switches.etag.lock().unwrap().clone() };
+    let requests = switches.requests.load(Ordering::SeqCst) as u64;
+    let of_second = switches.two_nodes.load(Ordering::SeqCst) && fastrand::Rng::with_seed(requests).bool();
+    let etag = if of_second { "\"second node\"".to_owned() } else { etag };
     let size = content.len() as u64;
     let response = response.header("etag", etag);
     let asked = headers["range"].to_str().unwrap().strip_prefix("bytes=").unwrap();
@@ -218,7 +225,9 @@ async fn make_answer(switches: &Arc<Switches>, signature: &Signature, headers: &
     let left = whole.slice(..sent);
     let pieces = Pieces { switches: Arc::clone(switches), left, first: true, cut: cut.is_some(), crawls };
     let body = futures_util::stream::unfold(pieces, next_piece);
-    response.header("content-length", whole.len()).body(Body::from_stream(body)).unwrap()
+    let untold = switches.untold.load(Ordering::SeqCst);
+    let response = if untold { response } else { response.header("content-length", whole.len()) };
+    response.body(Body::from_stream(body)).unwrap()
 }
 
 struct Content(Arc<Vec<u8>>);

@@ -1,6 +1,7 @@
 //! Looking after the cache: age, damage, erasing, counting.
 
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering;
 
 use super::*;
 
@@ -89,7 +90,7 @@ async fn ageing_begins_at_start_and_goes_on() {
 async fn a_file_that_the_kernel_reads_is_dropped_by_unlinking() {
     let (bench, clock) = aged(MIB).await;
     let reader = bench.reader();
-    let verified = reader.verified_file().unwrap();
+    let verified = reader.verified_file().await.unwrap();
     clock.advance(AGE);
     assert_eq!(bench.media.drop_expired(), 1);
     let mut bytes = vec![0; bench.truth.len()];
@@ -216,4 +217,45 @@ async fn what_is_held_has_no_age_and_is_not_purged_with_the_rest() {
     assert!(bench.media.is_complete(&key(), &bench.version()));
     bench.media.hold(&key(), false);
     assert_eq!(bench.media.drop_expired(), 1);
+}
+
+/// A probe has no recording before its answer comes, so the erasure does not find it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_probe_under_way_brings_of_an_erased_recording_is_not_stored() {
+    for all in [false, true] {
+        let bench = Bench::with(600 * KIB, |settings| settings.whole_file_below = MIB).await;
+        bench.host.switches.delay_ms.store(700, Ordering::SeqCst);
+        let (media, links) = (bench.media.clone(), bench.links.clone());
+        let probe = tokio::spawn(async move { media.probe_to_read(&key(), links, 600 * KIB).await });
+        eventually("the host was asked", || bench.host.requests() == 1).await;
+        if all {
+            bench.media.erase_all(&mut |_, _| {});
+        } else {
+            bench.media.erase(&key());
+        }
+        let _ = probe.await.unwrap();
+        eventually("it has ended", || {
+            bench.media.probes() == 0 && bench.host.switches.running.load(Ordering::SeqCst) == 0
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!((bench.media.occupied(&key()), bench.media.stats().recordings), (0, 0), "all: {all}");
+        // It may be fetched again by who is shown it again.
+        bench.read_all(&bench.reader()).await;
+    }
+}
+
+/// What sees to the rest of a long recording before its link ends has the link and the owner's note.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_waits_for_the_end_of_an_erased_recordings_link() {
+    let bench = Bench::new(MIB).await;
+    *bench.links.expires_at.lock().unwrap() = Some(jiff::Timestamp::from_second(1_800_003_600).unwrap());
+    let reader = bench.reader();
+    reader.read(0, 10).await.unwrap();
+    stored(&reader).await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = tasks();
+    bench.media.erase(&key());
+    eventually("its task has ended", || tasks() < before).await;
 }

@@ -186,7 +186,7 @@ impl Run {
                     right += 1;
                 }
                 Copied::Damaged(block) => self.cache.drop_damaged(&open, block),
-                Copied::Closed => self.cache.drop_damaged(&open, block),
+                Copied::NeedsDisk => self.cache.drop_damaged(&open, block),
                 Copied::Moved => panic!("nobody moves anything here"),
             }
         }

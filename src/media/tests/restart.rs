@@ -103,9 +103,9 @@ async fn data_that_nobody_vouches_for_are_freed() {
 async fn a_verified_file_is_complete_and_survives_eviction() {
     let bench = reopened(MIB).await;
     let reader = bench.reader();
-    assert!(reader.verified_file().is_none(), "nothing was verified in this process yet");
+    assert!(reader.verified_file().await.is_none(), "nothing was verified in this process yet");
     assert!(reader.verify_all().await);
-    let verified = reader.verified_file().unwrap();
+    let verified = reader.verified_file().await.unwrap();
     let used = bench.media.cache_used();
     bench.media.purge(&key());
     assert_eq!(bench.media.cache_used(), used, "the bytes count until the last handle closes");

@@ -44,12 +44,12 @@ async fn what_was_overwritten_is_not_handed_to_the_kernel() {
     let bench = Bench::new(MIB).await;
     let reader = bench.reader();
     bench.read_all(&reader).await;
-    assert!(reader.verified_file().is_some());
+    assert!(reader.verified_file().await.is_some());
     overwrite(&bench, 700 * KIB);
-    assert!(reader.verified_file().is_none());
+    assert!(reader.verified_file().await.is_none());
     assert!(!reader.verify_all().await, "a checksum does not hold");
     bench.read_all(&reader).await;
-    assert!(reader.verify_all().await && reader.verified_file().is_some());
+    assert!(reader.verify_all().await && reader.verified_file().await.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,5 +60,5 @@ async fn our_own_writing_raises_no_doubt() {
     let reader = bench.reader();
     assert!(reader.recording.lock().blocks.is_verified());
     drop((readers, reader));
-    assert!(bench.reader().verified_file().is_some());
+    assert!(bench.reader().verified_file().await.is_some());
 }

@@ -3,7 +3,7 @@
 //!
 //! Order of writes: ledger row (synced), call, documents and listing (synced), ledger outcome.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -91,7 +91,7 @@ impl Resolver {
             }
         };
         // Off the board first: whoever comes from now on reads the catalog.
-        self.inner.flights.lock().remove(&master);
+        take_off(&mut self.inner.flights.lock(), master, flight);
         flight.phase.send_replace(Phase::Done(result));
     }
 
@@ -101,7 +101,7 @@ impl Resolver {
         // Somebody may have joined between the last one's leaving and this lock.
         let left = flight.phase.is_closed();
         if left {
-            flights.remove(&master);
+            take_off(&mut flights, master, flight);
         }
         left
     }
@@ -113,7 +113,7 @@ impl Resolver {
             // Somebody may have joined meanwhile.
             let payer = flight.payer();
             if payer.is_none() {
-                flights.remove(&master);
+                take_off(&mut flights, master, flight);
             }
             payer
         })
@@ -182,13 +182,19 @@ impl Resolver {
             self.note_links(&known, has_link, payer).await?;
         }
         self.inner.links.store(master, links, serial, now);
+        // Erased since the look above: the erasure has forgotten its links before these came.
+        if self.inner.catalog.erased_at(master.0).is_some() {
+            self.inner.links.forget(master);
+            return Err(TreeError::not_found());
+        }
         // A new link is all that a resolved interaction takes from another call: what was published stays put.
         if !is_known {
             let mut resolution = documents::resolution(master, known.channel, known.mtime, answer, now);
             keep_sizes(&mut resolution, &known);
             let (resolver, before) = (self.clone(), known.clone());
+            let step = self.inner.publishing.step(master).await;
             // A flush of the disk, which must not keep a worker from reading the next answer.
-            let stored = tokio::task::spawn_blocking(move || resolver.publish(&before, &resolution, now)).await;
+            let stored = tokio::task::spawn_blocking(move || resolver.publish(step, &before, &resolution, now)).await;
             stored.map_err(|_| TreeError::new(ErrorKind::Io, "storing what CXone said was interrupted"))??;
             self.shown_otherwise(&known).await;
         }
@@ -245,10 +251,15 @@ struct OnBoard<'a> {
 
 impl Drop for OnBoard<'_> {
     fn drop(&mut self) {
-        let mut flights = self.resolver.inner.flights.lock();
-        if flights.get(&self.master).is_some_and(|flight| Arc::ptr_eq(flight, self.flight)) {
-            flights.remove(&self.master);
-        }
+        take_off(&mut self.resolver.inner.flights.lock(), self.master, self.flight);
+    }
+}
+
+/// Takes a flight off the board if it is there. Another one of the same interaction may have begun since this one left: removing that one would let
+/// the next asker make a second call beside it.
+pub(super) fn take_off(flights: &mut HashMap<MasterId, Arc<Flight>>, master: MasterId, flight: &Flight) {
+    if flights.get(&master).is_some_and(|on_board| std::ptr::eq(Arc::as_ptr(on_board), flight)) {
+        flights.remove(&master);
     }
 }
 

@@ -7,8 +7,8 @@ use crate::catalog::{Catalog, CatalogError};
 /// The role, in the catalog's facts.
 const ROLE_FACT: &str = "playback_role";
 
-/// What is known of the role names no erased interaction any more.
-pub fn forget_in_role(catalog: &Catalog, masters: &[MasterId]) -> Result<(), CatalogError> {
+/// What is known of the role names no erased interaction any more; `None`: all were erased.
+pub fn forget_in_role(catalog: &Catalog, masters: Option<&[MasterId]>) -> Result<(), CatalogError> {
     let mut role = role_before(catalog);
     if role.forget(masters) { keep_role(catalog, &role) } else { Ok(()) }
 }

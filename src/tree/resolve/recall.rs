@@ -1,6 +1,7 @@
 //! What a lost state database knew, learned again from the notes that stand beside cached recordings: no call is made for it.
 
 use super::Resolver;
+use super::publishing::Step;
 use super::want::recording_key;
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Resolution};
@@ -19,9 +20,9 @@ impl Resolver {
         if !may_be_known {
             return Ok(interaction);
         }
-        let resolver = self.clone();
+        let (resolver, step) = (self.clone(), self.inner.publishing.step(master).await);
         // Reads files and flushes the database.
-        let recalled = tokio::task::spawn_blocking(move || resolver.recall(master)).await;
+        let recalled = tokio::task::spawn_blocking(move || resolver.recall(step, master)).await;
         let recalled = recalled.map_err(|_| TreeError::new(ErrorKind::Io, "looking into the cache was interrupted"))?;
         match recalled {
             Ok(true) => {
@@ -37,10 +38,9 @@ impl Resolver {
         }
     }
 
-    fn recall(&self, master: MasterId) -> Result<bool, TreeError> {
+    fn recall(&self, step: Step, master: MasterId) -> Result<bool, TreeError> {
         let media = &self.inner.media;
         let mut notes = (0..ASKED_MAX).filter_map(|index| media.note(&recording_key(master, index)));
-        let _step = self.inner.publishing.step_here(master);
         let known = self.interaction(master)?;
         if !matches!(known.resolution, Resolution::Unresolved) {
             return Ok(false);
@@ -54,7 +54,7 @@ impl Resolver {
                 (file.size, file.validator) = (Some(version.size), version.validator);
             }
         }
-        self.publish_in_step(&known, &resolution, self.inner.clock.now())?;
+        self.publish(step, &known, &resolution, self.inner.clock.now())?;
         Ok(true)
     }
 

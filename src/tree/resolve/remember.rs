@@ -41,8 +41,17 @@ impl Resolver {
         for master in masters {
             self.inner.links.forget(*master);
         }
-        self.inner.role.lock().forget(masters);
+        self.inner.role.lock().forget(Some(masters));
         self.inner.failing.lock().whose.retain(|failing| !masters.contains(failing));
+        self.inner.failing_media.lock().whose.retain(|(failing, _)| !masters.contains(failing));
+    }
+
+    /// The same of all interactions.
+    pub(in crate::tree) fn forget_all(&self) {
+        self.inner.links.forget_all();
+        self.inner.role.lock().forget(None);
+        self.inner.failing.lock().whose.clear();
+        self.inner.failing_media.lock().whose.clear();
     }
 
     /// What keeps from asking Media Playback about an interaction now: what was said of it, or of the role.
@@ -87,7 +96,12 @@ impl Resolver {
             role = Some(known.clone());
         }
         tell(master, None, &obstacle, refusal.correlation_id.as_deref(), payer);
-        self.keep(master, None, obstacle, role).await
+        let refused = self.keep(master, None, obstacle, role).await;
+        // Erased since the look above: the role must not name it.
+        if self.inner.catalog.erased_at(master.0).is_some() {
+            self.inner.role.lock().forget(Some(&[master]));
+        }
+        refused
     }
 
     /// Keeps that a billed call was not answered; the error that its askers get.

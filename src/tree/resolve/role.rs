@@ -119,11 +119,12 @@ impl Role {
         self.again_at = 0;
     }
 
-    /// Interactions were erased: that they were refused still counts, and names none. Whether any was among them.
-    pub fn forget(&mut self, masters: &[MasterId]) -> bool {
+    /// Interactions were erased, or all (`None`): that they were refused still counts, and names none. Whether any was among them.
+    pub fn forget(&mut self, masters: Option<&[MasterId]>) -> bool {
+        let is_erased = |refused: i64| masters.is_none_or(|masters| masters.contains(&MasterId(refused)));
         let mut has_changed = false;
         for (position, refused) in (1..).zip(&mut self.refused) {
-            if masters.iter().any(|master| master.0 == *refused) {
+            if *refused > 0 && is_erased(*refused) {
                 // No contact has a negative number, and no two places the same.
                 *refused = -position;
                 has_changed = true;

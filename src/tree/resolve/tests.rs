@@ -70,6 +70,47 @@ async fn who_leaves_before_the_call_pays_nothing_and_after_it_keeps_what_was_pai
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flight_that_left_the_board_takes_no_later_one_off() {
+    let fixture = fixture(1, None).await;
+    let resolver = fixture.tree.resolver();
+    let on_board = || resolver.inner.flights.lock().get(&master(1)).cloned();
+    let begin = || resolver.join_flight(master(1), &open(), Need::Listing);
+    let _first = begin();
+    let first = on_board().unwrap();
+    flight::take_off(&mut resolver.inner.flights.lock(), master(1), &first);
+    assert!(on_board().is_none());
+    let _second = begin();
+    flight::take_off(&mut resolver.inner.flights.lock(), master(1), &first);
+    assert!(on_board().is_some_and(|second| !Arc::ptr_eq(&first, &second)), "the next asker would pay again");
+}
+
+/// Threads that wait for the end of a step could be all that there are, and its holder needs one to end it.
+#[test]
+fn who_waits_for_another_to_store_a_size_takes_no_thread() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).max_blocking_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let fixture = fixture(20, None).await;
+        // Both share a place, by their numbers.
+        let step = fixture.tree.resolver().inner.publishing.step(master(1)).await;
+        let begin = |number: i64| {
+            let tree = Arc::clone(&fixture.tree);
+            tokio::spawn(async move { tree.resolver().resolved(master(number), open()).await.map(drop) })
+        };
+        let waiting = [begin(1), begin(65)];
+        while calls(&fixture) < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        timeout(SECOND * 20, tokio::task::spawn_blocking(|| ())).await.expect("a thread is free").unwrap();
+        drop(step);
+        for done in waiting {
+            done.await.unwrap().unwrap();
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_budget_ends_and_begins_again_with_the_utc_day() {
     let fixture = fixture(1000, Some(10)).await;
     for number in 0..10 {

@@ -108,13 +108,15 @@ fn trouble_with_the_storage_does_not_show() {
 /// Another size is another object, even if it was a mistake: who reads gets an error, never a mixture, and later opens are right.
 #[test]
 fn an_object_that_seems_to_change_is_never_mixed() {
-    for fault in [Fault::WrongTotal { by: 5 }, Fault::Changed { version: 2 }] {
+    for (fault, answers) in [(Fault::WrongTotal { by: 5 }, 1), (Fault::Changed { version: 2 }, 100)] {
         let drive = drive_of(3 * MIB + 11, &[]);
         let (master, path) = recordings(&drive)[0].clone();
         let expected = true_bytes(&drive.tenant, master, 1);
         let file = File::open(&path).unwrap();
         assert_same_bytes(&read_at(&file, 0, 200_000), &expected[..200_000], &path);
-        drive.tenant.switch(|switches| switches.faults = vec![FaultRule::next(Endpoint::Media, fault.clone(), 1)]);
+        drive
+            .tenant
+            .switch(|switches| switches.faults = vec![FaultRule::next(Endpoint::Media, fault.clone(), answers)]);
         let mut tail = [0; 4096];
         let stale = file.read_at(&mut tail, 2 * MIB as u64).unwrap_err();
         assert_eq!(stale.raw_os_error(), Some(libc::ESTALE), "{fault:?}: {stale}");
@@ -123,6 +125,21 @@ fn an_object_that_seems_to_change_is_never_mixed() {
         let reread = wait_for(Duration::from_secs(5), || std::fs::read(&path).ok());
         assert_same_bytes(&reread.unwrap_or_else(|| panic!("{fault:?}: it never reads again")), &expected, &path);
     }
+}
+
+/// Nodes of one storage that give the same bytes different validators: another node is asked, and nothing shows.
+#[test]
+fn a_node_that_tags_the_bytes_differently_is_passed_over() {
+    let drive = drive_of(3 * MIB + 11, &[]);
+    let (master, path) = recordings(&drive)[0].clone();
+    let expected = true_bytes(&drive.tenant, master, 1);
+    let file = File::open(&path).unwrap();
+    for begin in [0, MIB, 2 * MIB] {
+        let other_node = FaultRule::next(Endpoint::Media, Fault::Changed { version: 2 }, 3);
+        drive.tenant.switch(|switches| switches.faults = vec![other_node]);
+        assert_same_bytes(&read_at(&file, begin as u64, 200_000), &expected[begin..][..200_000], &path);
+    }
+    assert!(drive.counters().faults > 0);
 }
 
 /// Whoever opens it anew reads the new one, also while the old one is open; who has that open sees nothing of the new one.

@@ -7,5 +7,6 @@ mod journal;
 mod matrix;
 mod network;
 mod refusals;
+mod sick;
 mod starting;
 mod state;

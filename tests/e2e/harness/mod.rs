@@ -35,7 +35,7 @@ pub use self::double::{
 pub use self::drive::{Drive, NO_LIMIT};
 pub use self::faketime::FakeTime;
 pub use self::http::request;
-pub use self::mount::{Ended, Environment, Mount, cxonefs, daemons_of, mount_at};
+pub use self::mount::{Ended, Environment, Mount, binary, cxonefs, daemons_of, mount_at};
 pub use self::proxy::{Proxy, Weather};
 pub use self::sandbox::Sandbox;
 pub use self::schema::assert_matches;

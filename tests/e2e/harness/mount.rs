@@ -290,11 +290,14 @@ impl Mount {
     }
 }
 
+/// Where the program is; another build of it, to see a test fail on the version before.
+pub fn binary() -> OsString {
+    std::env::var_os("CXONEFS_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_cxonefs").into())
+}
+
 /// The program, with nothing of this machine's environment.
 pub fn program(home: &Path) -> Command {
-    // Another build of it, to see a test fail on the version before.
-    let binary = std::env::var_os("CXONEFS_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_cxonefs").into());
-    let mut command = Command::new(binary);
+    let mut command = Command::new(binary());
     // What it leaves in its temporary directory is looked for.
     command.env_clear().env("HOME", home).env("TMPDIR", home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.current_dir(home).stdin(Stdio::null());

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use crate::harness::{Done, Mount, Sandbox, Tenant, mount_at, plain, tool};
+use crate::harness::{Done, Mount, Sandbox, Tenant, binary, mount_at, plain, tool};
 
 /// Users that need no account: their numbers are enough.
 const VICTIM: u32 = 64_011;
@@ -16,8 +16,8 @@ fn as_user(uid: u32, sandbox: &Sandbox, arguments: &[&str]) -> Done {
     let user = [format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".into()];
     let home = format!("HOME={}", sandbox.path("victim").display());
     let tmp = format!("TMPDIR={}", sandbox.path("shared").display());
-    let program = env!("CARGO_BIN_EXE_cxonefs");
-    tool("setpriv").args(user).args(["env", "-i", &home, &tmp, program]).args(arguments).run()
+    let program = binary();
+    tool("setpriv").args(user).args(["env", "-i", &home, &tmp]).arg(program).args(arguments).run()
 }
 
 /// He made the directory and a socket that says yes to everything: the command must not believe it.
@@ -40,13 +40,18 @@ fn a_forged_socket_is_not_believed() {
     open(&socket, 0o666);
     let answering = std::thread::spawn(move || {
         for stream in listener.incoming().take(1) {
-            use std::io::Write;
-            let body = r#"{"recordings":1,"bytes":1,"erased":true}"#;
-            let _ = write!(stream.unwrap(), "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            use std::io::{Read, Write};
+            let (mut stream, mut asked) = (stream.unwrap(), [0; 4096]);
+            let _ = stream.read(&mut asked);
+            // As a daemon says it.
+            let report = r#""dry_run":false,"recordings":1,"bytes":1,"interactions":1,"master_contacts":[701000000122],"folders":1"#;
+            let rest = r#""documents":1,"document_bytes":1,"ledger_rows":1,"log_lines":1"#;
+            let body = format!("{{\"done\":{{{report},{rest}}}}}\n");
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         }
     });
     for arguments in [
-        vec!["cache", "purge", "--contact", "701000000122", mount_point.to_str().unwrap()],
+        vec!["cache", "purge", "--yes", "--contact", "701000000122", mount_point.to_str().unwrap()],
         vec!["status", mount_point.to_str().unwrap()],
         vec!["status"],
     ] {
@@ -91,6 +96,6 @@ fn a_session_without_variables_finds_the_mount() {
     let tenant = Tenant::start(plain(1, 2));
     let sandbox = Sandbox::of(&tenant);
     let mount = Mount::start(&sandbox, &[]);
-    let done = tool("env").args(["-i", env!("CARGO_BIN_EXE_cxonefs"), "status"]).arg(mount.path()).run();
+    let done = tool("env").arg("-i").arg(binary()).arg("status").arg(mount.path()).run();
     assert_eq!(done.code(), 0, "{}", done.stderr);
 }

@@ -118,6 +118,33 @@ fn a_billed_answer_is_read_however_it_is_dressed() {
     }
 }
 
+/// The signatures of S3, Cloud Front, Azure and Google: whoever has one of these links has the recording.
+#[test]
+fn no_storages_signed_link_is_in_a_document() {
+    const LINKS: [&str; 5] = [
+        "b.s3.example/x.mp4?X-Amz-Expires=9&X-Amz-Signature=topsecret",
+        "b.s3.example/x.mp4?AWSAccessKeyId=AKIA&Signature=topsecret&Expires=9",
+        "d1.cloudfront.example/x.mp4?Expires=9&Signature=topsecret&Key-Pair-Id=K",
+        "a.blob.example/c/x.mp4?se=2026-11-02T09%3A00%3A00Z&sp=r&sig=topsecret",
+        "storage.example/b/x.mp4?X-Goog-Date=9&X-Goog-Signature=topsecret",
+    ];
+    let drive = CaseDrive::of(good(), &[]);
+    drive.tenant.bend(|seen, _, answer| {
+        if seen.master.is_none() {
+            return plain(answer);
+        }
+        let mut document: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+        for (index, link) in LINKS.iter().enumerate() {
+            document[format!("said{index}")] = format!("listen (https://{link}), please").into();
+            document[format!("link{index}")] = format!("https://{link}").into();
+            document[format!("bare{index}")] = format!("at {link}").into();
+        }
+        with_body(answer, document.to_string().into_bytes())
+    });
+    let document = fs::read_to_string(drive.folder(701_000_000_001).join("metadata.json")).unwrap();
+    assert!(document.contains("listen (") && !document.contains("topsecret"), "{document}");
+}
+
 #[test]
 fn nothing_is_lost_between_pages() {
     let paged = || {

@@ -41,6 +41,10 @@ impl Signings {
     pub fn note_same(&self) {}
 
     pub fn note_different(&self) {}
+
+    pub fn differ(&self) -> bool {
+        false
+    }
 }
 
 impl Engine {

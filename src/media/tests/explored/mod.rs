@@ -40,6 +40,8 @@ mod notes;
 mod reader;
 #[path = "../../recording.rs"]
 mod recording;
+#[path = "../../stored.rs"]
+mod stored;
 #[path = "../../writer.rs"]
 mod writer;
 

@@ -56,6 +56,10 @@ pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     JoinHandle { value, finished }
 }
 
+pub fn aside(work: impl FnOnce() + Send + 'static) {
+    shuttle::thread::spawn(work);
+}
+
 /// Here every task runs.
 pub fn never_ran(_error: &oneshot::error::RecvError) -> bool {
     false

@@ -362,3 +362,30 @@ async fn a_scanner_that_reads_has_no_link_signed() {
     links.link(None).await.unwrap();
     assert_eq!(calls(&fixture), 2, "what is at hand costs nothing");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_role_names_nobody_after_an_erasure_of_one_or_of_all() {
+    for one in [true, false] {
+        let fixture = fixture(100, None).await;
+        let resolver = fixture.tree.resolver();
+        for number in [1, 2] {
+            refuse(&fixture, number, RefusalKind::Denied, Whose::Everybody);
+            assert_eq!(resolve(&fixture, number).await, Err(ErrorKind::Denied));
+        }
+        let masters = [master(1), master(2)];
+        if one {
+            fixture.catalog.erase(&masters, fixture.clock.now()).unwrap();
+            fixture.tree.forget_interactions(&masters, &[]);
+        } else {
+            fixture.catalog.erase_all().unwrap();
+            fixture.tree.forget_agents(&[]);
+        }
+        crate::tree::forget_in_role(&fixture.catalog, one.then_some(masters.as_slice())).unwrap();
+        let known = serde_json::to_string(&*resolver.inner.role.lock()).unwrap();
+        let noted = fixture.catalog.fact("playback_role").unwrap().unwrap();
+        for text in [known, noted] {
+            assert!(!text.contains("1001") && !text.contains("1002"), "{text}");
+        }
+        assert!(resolver.inner.role.lock().is_refused(), "that they were refused still counts");
+    }
+}
