@@ -109,7 +109,7 @@ fn a_failed_request_is_a_sentence_with_everything_in_it() {
     file.read_at(&mut [0; 4096], 0).unwrap();
     drive
         .tenant
-        .switch(|switches| switches.faults = vec![FaultRule::next(Endpoint::Media, Fault::Changed { version: 2 }, 1)]);
+        .switch(|switches| switches.faults = vec![FaultRule::next(Endpoint::Media, Fault::Changed { version: 2 }, 100)]);
     assert!(file.read_at(&mut [0; 4096], 2 * 1024 * 1024).is_err());
     assert_said(
         &drive.mount,
