@@ -11,7 +11,7 @@ use super::error::CatalogError;
 use super::handle::Catalog;
 use super::inode::{kind_code, kind_from_code};
 use super::kind::FileKind;
-use super::resolution;
+use super::known::check_known;
 use super::rows::genuine;
 use crate::base::MasterId;
 
@@ -71,7 +71,7 @@ impl Catalog {
     pub fn put_evidence(&self, evidence: &Evidence) -> Result<(), CatalogError> {
         self.inner.db.write(|transaction| {
             self.inner.marks.snapshot().check(evidence.master)?;
-            resolution::check_known(transaction, evidence.master)?;
+            check_known(transaction, evidence.master)?;
             transaction.prepare_cached(PUT)?.execute(params![
                 evidence.master.0,
                 evidence.recording,

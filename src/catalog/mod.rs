@@ -11,7 +11,7 @@
 //! | `names`, `inode`, `contact_json` | pure functions: directory names, inode numbers, `contact.json` |
 //! | `plan`, `record`, `unsaid`, `beginnings` | writing a day: what is to be stored (pure), storing it, what began the day before |
 //! | `days`, `known_days`, `listing` | reading days and folders, by index only |
-//! | `resolution`, `rates`, `highest`, `ledger`, `facts` | what billed calls said, what sizes were learned, what was billed, small facts |
+//! | `resolution`, `rates`, `highest`, `ledger`, `facts`, `known` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `audit_chain` | where the chain of the audit log begins and ends |
 //! | `beside` | what commands read of a state that another process holds |
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
@@ -45,6 +45,7 @@ pub mod hostile;
 mod indexer;
 mod inode;
 mod kind;
+mod known;
 mod known_days;
 mod ledger;
 mod listing;

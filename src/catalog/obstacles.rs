@@ -11,8 +11,8 @@ use super::error::CatalogError;
 use super::handle::Catalog;
 use super::inode::kind_code;
 use super::kind::FileKind;
+use super::known::check_known;
 use super::obstacle::{Obstacle, ObstacleKind, Scope};
-use super::resolution;
 use super::vault::{Place, Vault};
 use crate::base::MasterId;
 
@@ -39,7 +39,7 @@ impl Catalog {
         let reason = self.inner.vault.text(Place::obstacle(master, subject), &obstacle.reason)?;
         self.inner.db.write(|transaction| {
             self.inner.marks.snapshot().check(master)?;
-            resolution::check_known(transaction, master)?;
+            check_known(transaction, master)?;
             transaction.prepare_cached(PUT)?.execute(params![
                 master.0,
                 subject,

@@ -13,6 +13,7 @@ use super::handle::{Catalog, Inner};
 use super::highest::Highest;
 use super::inode::{MAX_EMAILS, MAX_RECORDINGS, kind_code, kind_from_code};
 use super::kind::FileKind;
+use super::known::UNKNOWN;
 use super::model::{Interaction, NewResolution, Resolution, ResolvedFile};
 use super::obstacle::Obstacles;
 use super::rows::genuine;
@@ -48,8 +49,6 @@ pub(super) const DOCUMENT: &str = "SELECT bytes FROM documents WHERE master_id =
 pub(super) const SPAN: &str = "SELECT channel, first_start, last_end FROM interactions WHERE master_id = ?1";
 pub(super) const RESOLVE: &str = "UPDATE interactions SET resolved_at = ?2, recheck_at = ?3 WHERE master_id = ?1";
 const RECHECK: &str = "UPDATE interactions SET recheck_at = ?2 WHERE master_id = ?1 AND recheck_at > ?2";
-const KNOWN: &str = "SELECT 1 FROM interactions WHERE master_id = ?1";
-const UNKNOWN: CatalogError = CatalogError::Refused("no listing told of this interaction");
 pub(super) const FILES_CLEAR: &str = "DELETE FROM files WHERE master_id = ?1";
 pub(super) const DOCUMENTS_CLEAR: &str = "DELETE FROM documents WHERE master_id = ?1";
 const FILE_ADD: &str = "INSERT INTO files(master_id, kind, name, size, validator) VALUES(?1, ?2, ?3, ?4, ?5)";
@@ -156,11 +155,6 @@ impl Catalog {
             self.inner.vault.open(place, row.get_ref(0)?).map(Some)
         })
     }
-}
-
-/// Fails for an interaction that no listing told of.
-pub(super) fn check_known(connection: &Connection, master: MasterId) -> Result<(), CatalogError> {
-    if connection.prepare_cached(KNOWN)?.exists([master.0])? { Ok(()) } else { Err(UNKNOWN) }
 }
 
 fn interaction(connection: &Connection, vault: &Vault, master: MasterId) -> Result<Option<Interaction>, CatalogError> {

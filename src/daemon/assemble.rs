@@ -128,7 +128,7 @@ fn open_media(
     let (sweeping, catalog) = (media.clone(), catalog.clone());
     tokio::task::spawn_blocking(move || match catalog.recordings() {
         Ok(known) => {
-            sweeping.keep_off_disk(known.into_iter().map(|(master, index)| tree::recording_key(master, index)))
+            sweeping.keep_off_disk(known.into_iter().map(|(master, index)| tree::recording_key(master, index)));
         }
         Err(error) => {
             let cause = &error as &dyn std::error::Error;

@@ -83,7 +83,7 @@ impl Meters {
         let mut slowest = self.slowest.lock().unwrap_or_else(PoisonError::into_inner);
         match what {
             Erased::These(masters) => {
-                slowest.retain(|slow| slow.master.is_none_or(|master| !masters.contains(&master)))
+                slowest.retain(|slow| slow.master.is_none_or(|master| !masters.contains(&master)));
             }
             Erased::Everything => slowest.clear(),
         }

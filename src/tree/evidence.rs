@@ -67,13 +67,13 @@ pub fn hash(
 impl Tree {
     /// The value of [`SHA256`]. Reads the recording if it was never hashed and all of it is here; makes no request.
     pub async fn sha256(self: Arc<Self>, node: Node) -> Result<String, TreeError> {
-        let none = || TreeError::new(ErrorKind::NoAttribute, "the recording was never here as a whole");
-        let Node::Shared(kind @ FileKind::Recording(_), place) = node else { return Err(none()) };
+        let absent = || TreeError::new(ErrorKind::NoAttribute, "the recording was never here as a whole");
+        let Node::Shared(kind @ FileKind::Recording(_), place) = node else { return Err(absent()) };
         let interaction = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
         let children = billed_children(&interaction, self.clock.now());
         let child = children.into_iter().find(|child| child.kind == kind);
         let wanted = child.and_then(|child| wanted(place.master, kind, child.size, &child.validator));
-        let Some(wanted) = wanted else { return Err(none()) };
+        let Some(wanted) = wanted else { return Err(absent()) };
         let Wanted { master, recording, version } = &wanted;
         if let Some(known) = self.catalog.evidence(*master, *recording, version.size, &version.validator)? {
             return Ok(known.hex());
@@ -84,7 +84,7 @@ impl Tree {
         let hashed =
             tokio::task::spawn_blocking(move || hash(&tree.catalog, tree.resolver.media(), tree.clock.now(), &wanted));
         let evidence = hashed.await.map_err(|_| interrupted())??;
-        evidence.map(|evidence| evidence.hex()).ok_or_else(none)
+        evidence.map(|evidence| evidence.hex()).ok_or_else(absent)
     }
 
     /// Every recording of a day that is shown, with what it hashes to, in the order of paths. Lists the day if it never was; reads recordings that were

@@ -1,6 +1,8 @@
 //! Promise: the parts of the program know of each other what ARCHITECTURE.md says, no file is too long to read at once, and no two files
 //! need each other.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has to say so and end")]
+
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};

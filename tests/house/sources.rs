@@ -179,15 +179,15 @@ impl Reader {
             }
             UseTree::Group(group) => group.items.iter().for_each(|item| self.note_use(item, before, is_given)),
             UseTree::Name(name) if name.ident == "self" => {
-                self.note_name(before.clone(), before.last().cloned(), is_given)
+                self.note_name(before, before.last().cloned(), is_given);
             }
             UseTree::Name(name) => {
-                let path = before.iter().cloned().chain([name.ident.to_string()]).collect();
-                self.note_name(path, Some(name.ident.to_string()), is_given);
+                let path: Module = before.iter().cloned().chain([name.ident.to_string()]).collect();
+                self.note_name(&path, Some(name.ident.to_string()), is_given);
             }
             UseTree::Rename(rename) => {
-                let path = before.iter().cloned().chain([rename.ident.to_string()]).collect();
-                self.note_name(path, Some(rename.rename.to_string()), is_given);
+                let path: Module = before.iter().cloned().chain([rename.ident.to_string()]).collect();
+                self.note_name(&path, Some(rename.rename.to_string()), is_given);
             }
             UseTree::Glob(_) => {
                 // A glob that gives names on would have to be followed; none does.
@@ -198,8 +198,8 @@ impl Reader {
         }
     }
 
-    fn note_name(&mut self, path: Module, name: Option<String>, is_given: bool) {
-        let Some(path) = self.absolute(&path) else { return };
+    fn note_name(&mut self, path: &[String], name: Option<String>, is_given: bool) {
+        let Some(path) = self.absolute(path) else { return };
         if is_given {
             if let Some(name) = name {
                 self.given.insert(name, path);

@@ -108,7 +108,7 @@ fn a_failed_request_is_a_sentence_with_everything_in_it() {
     let file = File::open(folder.join("recording.mp4")).unwrap();
     file.read_at(&mut [0; 4096], 0).unwrap();
     drive.tenant.switch(|switches| {
-        switches.faults = vec![FaultRule::next(Endpoint::Media, Fault::Changed { version: 2 }, 100)]
+        switches.faults = vec![FaultRule::next(Endpoint::Media, Fault::Changed { version: 2 }, 100)];
     });
     assert!(file.read_at(&mut [0; 4096], 2 * 1024 * 1024).is_err());
     assert_said(
