@@ -14,7 +14,7 @@ use crate::base::lock::{PATIENCE, lock_exclusively};
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 const LOCK_NAME: &str = "cxonefs.lock";
-/// Stands beside the database while its free pages are squeezed out.
+/// Stood beside the database while earlier versions erased.
 pub(super) const REWRITTEN_SUFFIX: &str = ".rewritten";
 
 /// Tests know that nobody will let go.

@@ -10,7 +10,7 @@ use crate::catalog::{CatalogError, IndexError, Obstacle, ObstacleKind};
 use crate::media::{MediaError, StorageRefusal};
 use crate::net::{ApiError, ApiErrorKind};
 
-/// The kinds of design §5.
+/// The kinds of failure that programs can tell apart (docs/SEMANTICS.md, errors).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     NotFound,

@@ -52,7 +52,7 @@ impl Tree {
         }
     }
 
-    /// The state in a word: that of design §3, or `cached` (every byte of every recording is here), with its reason where it is not a happy one.
+    /// The state in a word: one of those of docs/SEMANTICS.md, or `cached` (every byte of every recording is here), with its reason where it is not a happy one.
     fn state(&self, node: Node, place: Place) -> Result<(&'static str, Option<String>), TreeError> {
         let interaction = self.catalog.interaction(place.master)?.ok_or_else(TreeError::not_found)?;
         let kinds: Vec<FileKind> = match node {
