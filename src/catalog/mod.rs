@@ -94,7 +94,7 @@ pub use ledger::LedgerReader;
 pub use marks::Mark;
 pub use model::{
     AgentFolder, CatalogSettings, DayState, FileKind, Interaction, InteractionFolder, LedgerEntry, LedgerId, LedgerRow,
-    Leg, NewResolution, Resolution, ResolvedFile,
+    Leg, NewResolution, Resolution, ResolvedFile, is_billed_outcome,
 };
 pub use state::{Facts, Given, Obstacle, ObstacleKind, Obstacles, Scope, State, merge};
 

@@ -166,6 +166,12 @@ impl LedgerRow {
     /// Whether it counts as billed: the tenant did not refuse it for its rate, and it may have left this machine.
     #[must_use]
     pub fn is_billed(&self) -> bool {
-        !matches!(self.outcome.as_deref(), Some("throttled" | "token ended" | "unsent"))
+        is_billed_outcome(self.outcome.as_deref())
     }
+}
+
+/// Whether a call with that outcome counts as billed; `None`: it was not answered yet.
+#[must_use]
+pub fn is_billed_outcome(outcome: Option<&str>) -> bool {
+    !matches!(outcome, Some("throttled" | "token ended" | "unsent"))
 }

@@ -316,14 +316,14 @@ impl Vfs {
             Node::Contact(place) => {
                 self.audit.check()?;
                 let answered = answered(self.open_contact(place), answer).await;
-                self.audited(node, principal, false, answered).await
+                self.audited(node, &principal.anew(), answered).await
             }
             Node::Shared(kind, place) => {
                 self.audit.check()?;
-                let (calls, opened) = self.open_shared(kind, place, keeps_atime, principal).await;
+                let opener = principal.anew();
+                let opened = self.open_shared(kind, place, keeps_atime, &opener).await;
                 let answered = answered(opened, answer).await;
-                let billed = calls && !answered.1.as_ref().is_err_and(VfsError::is_uncalled);
-                let result = self.audited(node, principal, billed, answered).await;
+                let result = self.audited(node, &opener, answered).await;
                 self.anticipate(place, principal);
                 result
             }

@@ -41,18 +41,14 @@ impl Vfs {
         Ok(Opened { handle: self.files.insert(OpenFile::Document(document)), size, keep_cache })
     }
 
-    /// Also tells whether it needed a billed call.
     pub(super) async fn open_shared(
         &self,
         kind: FileKind,
         place: Place,
         keeps_atime: bool,
         principal: &Principal,
-    ) -> (bool, Result<Opened, VfsError>) {
-        let before = match self.before_open(place).await {
-            Ok(before) => before,
-            Err(error) => return (false, Err(error)),
-        };
+    ) -> Result<Opened, VfsError> {
+        let before = self.before_open(place).await?;
         let calls = open_needs_call(&before, self.clock.now(), kind);
         let opening = async {
             if calls {
@@ -60,8 +56,7 @@ impl Vfs {
             }
             self.open_billed(kind, place, principal, &before, calls).await
         };
-        let result = unless_given_up(principal, opening).await;
-        (calls && !result.as_ref().is_err_and(VfsError::is_uncalled), result)
+        unless_given_up(principal, opening).await
     }
 
     async fn before_open(&self, place: Place) -> Result<Interaction, VfsError> {
@@ -74,11 +69,10 @@ impl Vfs {
         &self,
         node: Node,
         principal: &Principal,
-        billed: bool,
         (handle, result): (Option<u64>, Result<T, VfsError>),
     ) -> Result<T, VfsError> {
         let outcome = result.as_ref().map(|_| ()).map_err(VfsError::kind);
-        match self.audit.opened(self.event(Act::Open, node, principal, billed, outcome)).await {
+        match self.audit.opened(self.event(Act::Open, node, principal, outcome)).await {
             Ok(()) => result,
             Err(refused) => {
                 if let Some(handle) = handle {
@@ -94,9 +88,9 @@ impl Vfs {
         act: Act,
         node: Node,
         principal: &Principal,
-        billed: bool,
         outcome: Result<(), ErrorKind>,
     ) -> OpenEvent {
+        let billed = principal.has_paid();
         let (principal, door, path) = (principal.clone(), Arc::clone(&self.settings.door), self.path(node));
         // Erased while it was being opened: that somebody did is all that may be said.
         let master = node.place().filter(|_| path != ERASED).map_or(MasterId(0), |place| place.master);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::purse::{Allowed, spent_on_day_of};
 use super::{Need, Resolver, Want, lock};
 use crate::base::{Day, MasterId, UserKey};
-use crate::catalog::{FileKind, Interaction, LedgerEntry, LedgerId, NewResolution, Resolution};
+use crate::catalog::{FileKind, Interaction, LedgerEntry, LedgerId, NewResolution, Resolution, is_billed_outcome};
 use crate::cxone::breaker::Admitted;
 use crate::cxone::{ApiError, ApiErrorKind, Ask, InFlight, Permit, PlaybackAnswer, Priority};
 use crate::vfs::children::needs_call;
@@ -251,6 +251,7 @@ impl Resolver {
             return Err(Failure::Final(VfsError::interrupted().uncalled()));
         };
         let row = self.enter_in_ledger(master, &payer, reason).await.map_err(Failure::Final)?;
+        payer.note_payment(true);
         let under_way = permit.spend();
         let admitted = admitted.now();
         // Long before those who wait give up it is known whether the service is there at all.
@@ -259,6 +260,7 @@ impl Resolver {
         self.inner.breaker.conclude(admitted, Ask::of(&master), &answer);
         self.land(under_way, &answer);
         let outcome = outcome_word(&answer);
+        payer.note_payment(is_billed_outcome(Some(&outcome)));
         let stored = match answer {
             Ok(PlaybackAnswer::Refused(refusal)) => {
                 Err(Failure::Final(self.remember_refusal(master, &refusal, &payer).await))
