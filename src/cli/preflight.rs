@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
 use super::mounts;
+use crate::base::complain;
 use crate::config::{Config, Host};
 use crate::fuse::{Busy, unmount};
 use crate::ops::privacy;
@@ -105,7 +106,7 @@ fn clear_dead_mount(path: &Path) -> Result<(), Failure> {
             .while_doing(format!("clearing the dead mount at {shown}"))
             .remedy(format!("unmount it first: umount -l {shown}"))
     })?;
-    eprintln!("cxonefs: cleared the dead mount that an earlier cxonefs left at {shown}");
+    complain(format_args!("cxonefs: cleared the dead mount that an earlier cxonefs left at {shown}"));
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use super::lines::{Wanted, contacts, each, event, users};
 use super::{Form, find, print};
 use crate::cli::failure::Failure;
 use crate::cli::ledger::report::{Users, csv_line};
+use crate::cli::units::count;
 use crate::ops::audit::line::Object;
 use crate::ops::audit::text::shown;
 
@@ -110,7 +111,9 @@ impl Sums {
             let persons: BTreeSet<_> = self.rows.keys().map(|(uid, _)| *uid).collect();
             let opened: u64 = self.rows.values().map(|sum| sum.opened).sum();
             let since = TimeZone::system().to_datetime(since).strftime("%Y-%m-%d %H:%M").to_string();
-            writeln!(output, "{opened} opens of {} contacts by {} users since {since}", contacts.len(), persons.len())?;
+            let opens = count(usize::try_from(opened).unwrap_or(usize::MAX), "open");
+            let (contacts, users) = (count(contacts.len(), "contact"), count(persons.len(), "user"));
+            writeln!(output, "{opens} of {contacts} by {users} since {since}")?;
             if self.lost > 0 {
                 writeln!(output, "{} events are missing: they could not be written", self.lost)?;
             }
