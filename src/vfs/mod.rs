@@ -320,10 +320,10 @@ impl Vfs {
             }
             Node::Shared(kind, place) => {
                 self.audit.check()?;
-                let opener = principal.anew();
-                let opened = self.open_shared(kind, place, keeps_atime, &opener).await;
+                let asker = principal.anew();
+                let opened = self.open_shared(kind, place, keeps_atime, &asker).await;
                 let answered = answered(opened, answer).await;
-                let result = self.audited(node, &opener, answered).await;
+                let result = self.audited(node, &asker, answered).await;
                 self.anticipate(place, principal);
                 result
             }

@@ -199,14 +199,13 @@ impl Job {
                 self.progress.send_modify(|progress| progress.never += 1);
                 continue;
             }
-            let version = match file.size {
-                Some(size) => Version { size, validator: file.validator.clone() },
-                None => {
-                    let payer = self.principal.anew();
-                    let measured = self.vfs.resolver.size(master, index, wanted_by(&payer)).await;
-                    self.count_call(&payer);
-                    measured?
-                }
+            let version = if let Some(size) = file.size {
+                Version { size, validator: file.validator.clone() }
+            } else {
+                let payer = self.principal.anew();
+                let measured = self.vfs.resolver.size(master, index, wanted_by(&payer)).await;
+                self.count_call(&payer);
+                measured?
             };
             let fits = self.take_room(version.size);
             let (media, sought) = (self.vfs.resolver.media().clone(), version.clone());
