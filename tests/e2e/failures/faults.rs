@@ -244,7 +244,7 @@ fn many_empty_recordings_are_no_outage_of_their_host() {
     std::thread::scope(|scope| {
         for (_, path) in empty {
             scope.spawn(move || {
-                assert_eq!(std::fs::read(path).unwrap_err().raw_os_error(), Some(libc::EIO), "{path:?}")
+                assert_eq!(std::fs::read(path).unwrap_err().raw_os_error(), Some(libc::EIO), "{path:?}");
             });
         }
     });
