@@ -23,6 +23,9 @@
 //! | [`cli`] | one file per command | – |
 //! | `hostile` | what strangers send, for fuzzing (not in the program) | – |
 
+// A standard error that cannot be written must end nothing: see `base::complain`.
+#![cfg_attr(not(test), warn(clippy::print_stderr))]
+
 pub mod base;
 pub mod book;
 pub mod catalog;

@@ -51,6 +51,14 @@ impl Failure {
         Failure { remedy, ..self }
     }
 
+    /// What came of writing to standard output. That whoever read the other end has seen enough is no failure.
+    pub fn of_output(written: std::io::Result<()>) -> Result<(), Failure> {
+        match written {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            done => done.map_err(|error| Failure::failed(error).while_doing("writing to standard output")),
+        }
+    }
+
     /// Says what was being done.
     #[must_use]
     pub fn while_doing(mut self, doing: impl Into<String>) -> Failure {

@@ -91,7 +91,7 @@ pub use ledger::LedgerReader;
 pub use marks::Mark;
 pub use model::{
     AgentFolder, CatalogSettings, DayState, ERASED, ERASED_COMM, ERASED_UID, Interaction, InteractionFolder,
-    LedgerEntry, LedgerId, LedgerRow, Leg, NewResolution, Resolution, ResolvedFile,
+    LedgerEntry, LedgerId, LedgerRow, Leg, NewResolution, Resolution, ResolvedFile, is_billed_outcome,
 };
 pub use obstacle::{Obstacle, ObstacleKind, Obstacles, Scope};
 pub use state::{Facts, Given, State, merge};

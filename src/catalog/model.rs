@@ -155,7 +155,7 @@ impl LedgerRow {
     /// Whether it counts as billed: the tenant did not refuse it for its rate, and it may have left this machine.
     #[must_use]
     pub fn is_billed(&self) -> bool {
-        !matches!(self.outcome.as_deref(), Some("throttled" | "token ended" | "unsent"))
+        is_billed_outcome(self.outcome.as_deref())
     }
 }
 
@@ -165,3 +165,9 @@ pub const ERASED_COMM: &str = "(erased)";
 pub const ERASED_UID: u32 = u32::MAX;
 /// Why nothing is stored of an interaction any more.
 pub const ERASED: &str = "the interaction was erased";
+
+/// Whether a call with that outcome counts as billed; `None`: it was not answered yet.
+#[must_use]
+pub fn is_billed_outcome(outcome: Option<&str>) -> bool {
+    !matches!(outcome, Some("throttled" | "token ended" | "unsent"))
+}

@@ -12,5 +12,5 @@ pub fn run(args: &CompletionsArgs) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "cxonefs", &mut script);
     let written = std::io::stdout().lock().write_all(&script);
-    written.map_err(|error| Failure::failed(error).while_doing("writing to standard output"))
+    Failure::of_output(written)
 }

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::args::InitArgs;
 use super::workspace;
 use crate::base::failure::Failure;
-use crate::base::{Clock as _, SystemClock, shown};
+use crate::base::{Clock as _, SystemClock, complain, shown};
 use crate::config::env::Environment;
 use crate::config::template::{self, Given};
 use crate::config::{self, Assignment, ConfigFile, Host, Sources, env, locate, raw};
@@ -263,7 +263,7 @@ fn test(draft: &Draft, host: &Host, only_settle: bool) -> Result<(), Untested> {
     let file = Some(ConfigFile { path: draft.path.clone(), text });
     let config = config::resolve(&Sources { file, environment, ..Sources::default() }, host).map_err(Failure::from)?;
     for warning in config.warnings_at(SystemClock.now()) {
-        eprintln!("cxonefs: {warning}");
+        complain(format_args!("cxonefs: {warning}"));
     }
     if only_settle {
         return Ok(());

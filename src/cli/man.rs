@@ -22,7 +22,7 @@ pub fn run(args: &ManArgs) -> Result<(), Failure> {
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
     let written = rendered.and_then(|()| std::io::stdout().lock().write_all(&page));
-    written.map_err(|error| Failure::failed(error).while_doing("writing to standard output"))
+    Failure::of_output(written)
 }
 
 /// cxonefs.toml(5), for tests that hold the documents against the code.

@@ -6,7 +6,9 @@ use indicatif::ProgressBar;
 
 use super::args::ManifestArgs;
 use super::{cache, status, units, within};
+use crate::base::complain;
 use crate::base::failure::Failure;
+use crate::base::shown as printable;
 use crate::ops::keeping::{Manifest, ManifestRequest};
 
 /// Asks the mount in which the day is.
@@ -31,7 +33,7 @@ pub fn run(args: &ManifestArgs) -> Result<(), Failure> {
         return Ok(());
     }
     for path in &manifest.missing {
-        eprintln!("cxonefs: not hashed, because it was never here as a whole: {path}");
+        complain(format_args!("cxonefs: not hashed, because it was never here as a whole: {}", printable(path)));
     }
     let all = units::count(manifest.lines.len() + manifest.missing.len(), "recording");
     Err(Failure::failed(format!("{} of {all} have no hash", manifest.missing.len()))

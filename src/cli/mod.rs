@@ -39,6 +39,8 @@ use clap::Parser;
 use crate::base::failure::{FAILED, Failure};
 use args::{Cli, Command};
 
+use crate::base::complain;
+
 /// As a shell shows a program that SIGPIPE ended.
 const PIPE_CLOSED: u8 = 128 + 13;
 
@@ -52,14 +54,18 @@ pub fn main() -> ExitCode {
     match result {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
-            eprint!("{}", failure.render());
+            complain(failure.render().trim_end());
             ExitCode::from(failure.code())
         }
-        Err(panic) if panic.downcast_ref::<String>().is_some_and(|said| is_closed_pipe(said)) => {
-            ExitCode::from(PIPE_CLOSED)
-        }
-        // The hook has said it.
-        Err(_) => ExitCode::from(FAILED),
+        Err(panic) => match panic.downcast_ref::<String>().and_then(|said| unwritten(said)) {
+            Some(why) if why.contains("Broken pipe") => ExitCode::from(PIPE_CLOSED),
+            Some(why) => {
+                complain(format_args!("cxonefs: writing to standard output: {why}"));
+                ExitCode::from(FAILED)
+            }
+            // The hook has said it.
+            None => ExitCode::from(FAILED),
+        },
     }
 }
 
@@ -92,16 +98,17 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
     }
 }
 
-/// Whether a panic is that of `println!` whose reader (`head`, `grep -q`) wants no more: no defect. The rest of the command is not done.
-fn is_closed_pipe(said: &str) -> bool {
-    said.starts_with("failed printing to stdout") && said.contains("Broken pipe")
+/// Why `println!` could not write, if a panic says so: the reader (`head`, `grep -q`) wants no more, or the disk is full. No defect. The rest of
+/// the command is not done.
+fn unwritten(said: &str) -> Option<&str> {
+    said.strip_prefix("failed printing to stdout: ")
 }
 
 /// A defect of ours: one line in the log where there is one, else on standard error; no stack for the user.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(|| String::from("?"), ToString::to_string);
     let said = info.payload_as_str().unwrap_or("no message");
-    if is_closed_pipe(said) {
+    if unwritten(said).is_some() {
         return;
     }
     if tracing::dispatcher::has_been_set() {
@@ -112,6 +119,6 @@ fn log_panic(info: &PanicHookInfo<'_>) {
             "internal error at {place}: {said}; please report it"
         );
     } else {
-        eprintln!("cxonefs: internal error at {place}: {said}\n  this is a defect; please report it");
+        complain(format_args!("cxonefs: internal error at {place}: {said}\n  this is a defect; please report it"));
     }
 }

@@ -10,7 +10,7 @@ use super::options::{MountOptions, Writer};
 use super::preflight;
 use crate::base::failure::Failure;
 use crate::base::mounts;
-use crate::base::{Clock as _, SystemClock, locked};
+use crate::base::{Clock as _, SystemClock, complain, locked};
 use crate::config::{self, Assignment, Config, Host, Profile};
 use crate::daemon::assemble;
 use crate::daemon::keeping::LOG_FILE;
@@ -132,7 +132,7 @@ fn mount(request: Request) -> Result<(), Failure> {
         return Ok(());
     }
     if request.may_be_there && is_there(&request.mount_point, &config) {
-        eprintln!("cxonefs: {} is mounted already", request.mount_point.display());
+        complain(format_args!("cxonefs: {} is mounted already", request.mount_point.display()));
         return Ok(());
     }
     let reload = Some(Reload::new(read));

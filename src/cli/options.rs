@@ -23,7 +23,7 @@ pub struct MountOptions {
 }
 
 /// Options that say what is so anyway, or that are for mount(8), systemd or the kernel.
-const WITHOUT_EFFECT: [&str; 17] = [
+const WITHOUT_EFFECT: [&str; 31] = [
     "ro",
     "defaults",
     "nodev",
@@ -41,6 +41,20 @@ const WITHOUT_EFFECT: [&str; 17] = [
     "owner",
     "nouser",
     "async",
+    "sync",
+    "dirsync",
+    "diratime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "lazytime",
+    "nolazytime",
+    "silent",
+    "loud",
+    "group",
+    "nogroup",
+    "noowner",
+    "nousers",
 ];
 
 /// Options that ask for what cannot be had.
@@ -63,7 +77,7 @@ impl MountOptions {
         let set =
             |key: &str, value: &str| Assignment { key: key.to_owned(), value: value.to_owned(), flag: flag.to_owned() };
         match (name, value) {
-            (name, _) if name.starts_with("x-") || name.starts_with("comment") => {}
+            (name, _) if name.starts_with("x-") || name.starts_with("X-") || name.starts_with("comment") => {}
             (name, None) if WITHOUT_EFFECT.contains(&name) => {}
             ("rw", None) if writer == Writer::MountHelper => {}
             ("rw", None) => return Err(Failure::usage("-o rw: the tree is read-only").remedy("leave rw out")),
@@ -119,6 +133,13 @@ mod tests {
         let mut options = MountOptions::default();
         options.add(text, writer, "-o").map_err(|failure| failure.render())?;
         Ok(options)
+    }
+
+    #[test]
+    fn what_every_file_system_may_be_told_is_taken() {
+        let text =
+            "ro,lazytime,strictatime,norelatime,diratime,silent,sync,group,nousers,X-mount.mkdir,x-systemd.automount";
+        assert!(read(text, Writer::MountHelper).unwrap().assignments.is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::base::failure::Failure;
-use crate::base::mounts;
+use crate::base::{complain, mounts};
 use crate::config::{Config, Host};
 use crate::fuse::{Busy, unmount};
 use crate::ops::privacy;
@@ -105,7 +105,7 @@ fn clear_dead_mount(path: &Path) -> Result<(), Failure> {
             .while_doing(format!("clearing the dead mount at {shown}"))
             .remedy(format!("unmount it first: umount -l {shown}"))
     })?;
-    eprintln!("cxonefs: cleared the dead mount that an earlier cxonefs left at {shown}");
+    complain(format_args!("cxonefs: cleared the dead mount that an earlier cxonefs left at {shown}"));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::RefreshArgs;
 use super::{status, units, within};
 use crate::base::failure::Failure;
-use crate::base::shown;
+use crate::base::{complain, shown};
 use crate::daemon;
 use crate::ops::control::{self, RefreshRequest, Refreshed, Retried, RetryRequest};
 
@@ -27,7 +27,7 @@ pub fn run(args: &RefreshArgs) -> Result<(), Failure> {
             None => println!("{} refreshed", shown(&answer.day)),
             Some(error) => {
                 failed += 1;
-                eprintln!("cxonefs: {}: {}", shown(&answer.day), shown(error));
+                complain(format_args!("cxonefs: {}: {}", shown(&answer.day), shown(error)));
             }
         }
     }

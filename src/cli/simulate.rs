@@ -6,8 +6,8 @@ use super::args::SimulateArgs;
 use super::mount::log_settings;
 use super::simulator::{Simulator, Wanted};
 use super::workspace::{self, Workspace};
-use crate::base::SystemClock;
 use crate::base::failure::Failure;
+use crate::base::{SystemClock, complain};
 use crate::daemon::{self, Signals};
 use crate::ops::logging;
 
@@ -28,7 +28,7 @@ async fn serve(args: SimulateArgs) -> Result<(), Failure> {
         let secret_file = workspace.write_secret(simulator.secret())?;
         let client_secret_file = workspace.write_client_secret(simulator.client_secret())?;
         print(&simulator.config_toml_with_client(&workspace, &secret_file, &client_secret_file))?;
-        eprintln!("a simulated tenant is at http://{}; Ctrl-C ends it", simulator.address());
+        complain(format_args!("a simulated tenant is at http://{}; Ctrl-C ends it", simulator.address()));
         Some(workspace)
     } else {
         print(&format!("a simulated tenant is at http://{}; Ctrl-C ends it\n", simulator.address()))?;

@@ -8,7 +8,7 @@ use crate::base::failure::Failure;
 use crate::catalog::{self, CatalogError};
 use crate::config::{self, Host};
 use crate::daemon;
-use crate::ops::control;
+use crate::ops::control::{self, ControlError};
 use crate::ops::status::Status;
 
 /// Runs one of its commands.
@@ -51,8 +51,20 @@ pub fn state_dir(named: &StateArgs, mount_point: Option<&Path>) -> Result<PathBu
     if let Some(mount_point) = mount_point {
         let socket = status::socket(mount_point)?;
         let asked = daemon::runtime()?.block_on(control::get::<Status>(&socket, "/status"));
-        return Ok(PathBuf::from(asked.map_err(status::not_answered)?.state.dir));
+        return Ok(PathBuf::from(asked.map_err(without_daemon)?.state.dir));
     }
     let configuration = named.config.as_deref().filter(|path| !path.as_os_str().is_empty());
     Ok(config::load_state_dir(configuration, std::env::vars_os(), &Host::of_process())?)
+}
+
+/// The same, of a directory that can be read without a daemon.
+fn without_daemon(error: ControlError) -> Failure {
+    let is_gone = matches!(error, ControlError::NoDaemon { .. });
+    let failure = status::not_answered(error);
+    match failure.remedy_text().map(str::to_owned).filter(|_| is_gone) {
+        Some(known) => failure.remedy(format!(
+            "{known}\nthe state directory can be named instead of DIR: --state-dir DIR, or --config FILE"
+        )),
+        None => failure,
+    }
 }

@@ -10,7 +10,7 @@ use super::units::size;
 use crate::base::failure::Failure;
 use crate::base::mounts;
 use crate::base::shown::shown_json;
-use crate::base::{shown, span, user_name, user_words};
+use crate::base::{complain, shown, span, user_name, user_words};
 use crate::daemon;
 use crate::ops::control::{self, ControlError};
 use crate::ops::status::{AuditStatus, HinderedStatus, Status};
@@ -120,7 +120,10 @@ pub fn own_sockets() -> Result<Vec<PathBuf>, Failure> {
 pub fn not_answered(error: ControlError) -> Failure {
     let remedy = match &error {
         ControlError::NoDaemon { .. } => {
-            Some(String::from("is it mounted? cxonefs mounts are shown by: findmnt -t fuse.cxonefs"))
+            let is_shown = "is it mounted? cxonefs mounts are shown by: findmnt -t fuse.cxonefs";
+            Some(format!(
+                "{is_shown}\nif it is shown, its daemon has ended: mount it again, or clear it: cxonefs umount DIR"
+            ))
         }
         ControlError::NotForUs { owner } => Some(format!(
             "mounted by {}: it answers users who may read the mount (mount.allow_other, mount.gid, mount.dir_mode); ask them, or use sudo",
@@ -149,7 +152,7 @@ async fn ask_all(sockets: &[PathBuf], named: bool) -> Result<Vec<Status>, Failur
                 if !named => {}
             // Nor does one that is stopped, or whose name another user took, hide the others.
             Err(error @ (ControlError::Silent { .. } | ControlError::Stranger { .. })) if !named => {
-                eprintln!("cxonefs: {}", shown(&error.to_string()));
+                complain(format_args!("cxonefs: {}", shown(&error.to_string())));
             }
             Err(error) => return Err(not_answered(error)),
         }
@@ -353,5 +356,6 @@ mod tests {
         let args = StatusArgs { mount_point: Some(dir.path().to_owned()), json: false, watch: false };
         let said = run(&args).unwrap_err().render();
         assert!(said.contains("no cxonefs daemon answers") && said.contains("findmnt"), "{said}");
+        assert!(said.contains("its daemon has ended: mount it again, or clear it: cxonefs umount"), "{said}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::args::UmountArgs;
 use crate::base::failure::Failure;
-use crate::base::mounts;
+use crate::base::{complain, mounts, user_name, user_words};
 use crate::daemon;
 use crate::fuse::{Busy, unmount};
 use crate::ops::control::{self, ControlError, UnmountRequest, Unmounted};
@@ -32,7 +32,7 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
     };
     let socket = control::find_socket(&path, owner.unwrap_or_else(|| rustix::process::geteuid().as_raw()));
     let mut daemon = control::daemon_of(&socket);
-    let failed = |error: io::Error| failure(error, &args.mount_point);
+    let failed = |error: io::Error| failure(error, &args.mount_point, owner);
     match ask(&socket, args.lazy)? {
         Asked::Done { goes_on } => {
             if goes_on {
@@ -52,9 +52,9 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
     if let Some(daemon) = daemon.filter(|_| !args.lazy)
         && !within(GONE_WITHIN, || Ok(!runs(daemon)))?
     {
-        eprintln!(
+        complain(format_args!(
             "cxonefs: {shown} is unmounted; its daemon (process {daemon}) has not ended yet and may be stopped: kill -CONT {daemon}"
-        );
+        ));
     }
     Ok(())
 }
@@ -94,10 +94,15 @@ fn ask(socket: &Path, lazy: bool) -> Result<Asked, Failure> {
     })
 }
 
-fn failure(error: io::Error, mount_point: &Path) -> Failure {
+fn failure(error: io::Error, mount_point: &Path, owner: Option<u32>) -> Failure {
     let shown = mount_point.display();
     let busy = error.kind() == io::ErrorKind::ResourceBusy || error.to_string().contains("busy");
     let failure = Failure::failed(error).while_doing(format!("unmounting {shown}"));
+    let us = rustix::process::geteuid().as_raw();
+    if let Some(owner) = owner.filter(|owner| us != 0 && *owner != us) {
+        user_name::learn_local();
+        return failure.remedy(format!("mounted by {}: they or root can unmount it", user_words(owner)));
+    }
     if busy {
         failure
             .remedy(format!("close what is open in it (fuser -vm {shown} shows it), or: cxonefs umount --lazy {shown}"))

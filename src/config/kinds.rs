@@ -264,11 +264,18 @@ pub static EXPORT: Kind<Export> = Kind {
 fn words_of(value: &Value) -> Result<Vec<String>, UnitError> {
     match value {
         Value::List(words) => Ok(words.clone()),
-        Value::Plain(text) => {
-            Ok(text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect())
-        }
+        Value::Plain(text) => Ok(words_in(text)),
         _ => Err(wrong_type()),
     }
+}
+
+/// `call,chat`, or as the file has it, which is what messages show: `["call", "chat"]`.
+fn words_in(text: &str) -> Vec<String> {
+    let text = text.trim();
+    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let words = inner.unwrap_or(text).split(',').map(str::trim);
+    let words = words.map(|word| if inner.is_some() { word.trim_matches(['"', '\'']) } else { word });
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 pub static PATTERNS: Kind<Vec<String>> = Kind {
@@ -402,6 +409,14 @@ mod tests {
         ] {
             assert!((URL.read)(&plain(bad)).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_list_is_read_as_messages_show_it_and_by_commas() {
+        for text in ["call,chat", " call , chat ", "[\"call\", \"chat\"]", "['call','chat']", "[call,chat]"] {
+            assert_eq!(words_of(&plain(text)), Ok(vec!["call".to_owned(), "chat".to_owned()]), "{text}");
+        }
+        assert_eq!(words_of(&plain("[]")), Ok(Vec::new()));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub enum Verdict {
     Refused(StorageRefusal),
     /// 301, 302, 303, 307, 308: the bytes are at this address, which may be relative.
     Elsewhere { location: String },
+    /// The object has no bytes. Worth another attempt, because no recording is empty; tells of this one object, not of the host.
+    Empty,
     /// Worth another attempt, after `after` if the host said so.
     Transient { why: String, after: Option<Duration> },
     /// The host does what no second attempt will mend.
@@ -69,7 +71,7 @@ pub fn judge(status: u16, headers: &HeaderMap, body: &[u8], asked: &Range<u64>) 
         _ => None,
     };
     match total {
-        Some(0) => Verdict::Transient { why: "the media host sent an empty recording".to_owned(), after: None },
+        Some(0) => Verdict::Empty,
         Some(total) if total > MAX_RECORDING_BYTES => broken("the media host tells a size beyond all reason"),
         _ => verdict,
     }
@@ -288,7 +290,7 @@ mod tests {
         let judge = |status, name, value: &str| judge(status, &headers(&[(name, value)]), b"", &(0..10));
         let most = MAX_RECORDING_BYTES;
         for (status, name, value) in [(200, "content-length", "0"), (416, "content-range", "bytes */0")] {
-            assert!(matches!(judge(status, name, value), Verdict::Transient { .. }), "{status}");
+            assert_eq!(judge(status, name, value), Verdict::Empty, "{status}");
         }
         assert_eq!(judge(200, "content-length", &most.to_string()), Verdict::Whole { total: Some(most) });
         for (status, name, value) in [

@@ -40,6 +40,7 @@ pub fn answer(said: &str) {
         }
         Verdict::Whole { total } => assert!(status == 200 && total.is_none_or(is_possible)),
         Verdict::Outside { total } => assert!(status == 416 && total.is_none_or(is_possible)),
+        Verdict::Empty => assert!(matches!(status, 200 | 206 | 416)),
         Verdict::LinkRefused | Verdict::Refused(_) => assert!((400..500).contains(&status)),
         Verdict::Elsewhere { location } => assert!((301..=308).contains(&status) && !location.is_empty()),
         Verdict::Transient { why, .. } | Verdict::Broken { why } => assert!(why.len() < 256, "{why}"),

@@ -162,6 +162,10 @@ impl<'a> Session<'a> {
                     drop((answer, pass));
                     self.setback(&why, after).await?;
                 }
+                Verdict::Empty => {
+                    drop((answer, pass));
+                    self.setback("the media host sent an empty recording", None).await?;
+                }
                 Verdict::Broken { why } => return Err(MediaError::failed(why)),
                 Verdict::Elsewhere { .. } => return Err(MediaError::failed("the media host redirects without end")),
             }

@@ -87,7 +87,6 @@ enum Said {
 pub struct TreeError {
     kind: ErrorKind,
     message: Arc<str>,
-    uncalled: bool,
     said: Option<Said>,
     #[source]
     cause: Option<Cause>,
@@ -96,7 +95,7 @@ pub struct TreeError {
 impl TreeError {
     /// An error without a cause below it.
     pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> TreeError {
-        TreeError { kind, message: message.into(), uncalled: false, said: None, cause: None }
+        TreeError { kind, message: message.into(), said: None, cause: None }
     }
 
     /// No such name, or no recording.
@@ -150,17 +149,6 @@ impl TreeError {
         self
     }
 
-    /// The same, before a billed call was made.
-    pub(super) fn uncalled(mut self) -> TreeError {
-        self.uncalled = true;
-        self
-    }
-
-    /// Whether a billed call that was needed is known not to have been made.
-    pub fn is_uncalled(&self) -> bool {
-        self.uncalled
-    }
-
     /// Whether this is but one more consequence of an outage that the log has a line about.
     pub fn is_outage(&self) -> bool {
         self.said == Some(Said::Outage)
@@ -196,17 +184,16 @@ fn kind_of_api(error: &ApiError) -> ErrorKind {
 
 impl From<Arc<ApiError>> for TreeError {
     fn from(error: Arc<ApiError>) -> TreeError {
-        let (outage, unsent) = (error.is_outage(), error.is_unsent());
-        let error = TreeError::because(kind_of_api(&error), "asking CXone failed", error).during_outage(outage);
-        if outage || unsent { error.uncalled() } else { error }
+        let outage = error.is_outage();
+        TreeError::because(kind_of_api(&error), "asking CXone failed", error).during_outage(outage)
     }
 }
 
 impl From<BookError> for TreeError {
     fn from(error: BookError) -> TreeError {
         match error {
-            BookError::Spent(_) => TreeError::new(ErrorKind::BudgetSpent, error.to_string()).uncalled(),
-            BookError::Crowded(crowded) => TreeError::new(ErrorKind::Crowded, crowded.to_string()).uncalled(),
+            BookError::Spent(_) => TreeError::new(ErrorKind::BudgetSpent, error.to_string()),
+            BookError::Crowded(crowded) => TreeError::new(ErrorKind::Crowded, crowded.to_string()),
             BookError::Catalog(error) => {
                 TreeError::because(ErrorKind::Io, "reading or writing what is known failed", error)
             }

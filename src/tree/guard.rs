@@ -96,9 +96,9 @@ impl Guard {
         let mut logged = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.len() < LOGGED_MAX && logged.insert(name.to_owned()) {
             let message = format!("{message}; this is logged once for each program");
-            return TreeError::new(ErrorKind::Denied, message).uncalled();
+            return TreeError::new(ErrorKind::Denied, message);
         }
-        TreeError::new(ErrorKind::Denied, message).uncalled().told()
+        TreeError::new(ErrorKind::Denied, message).told()
     }
 
     fn programs(&self) -> RwLockReadGuard<'_, GuardedPrograms> {

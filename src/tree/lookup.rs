@@ -181,14 +181,14 @@ impl Tree {
         principal: &Principal,
     ) -> Result<Interaction, TreeError> {
         self.audit.check()?;
-        let want = Want { priority, principal: principal.clone(), reads: None };
-        let result = match self.guard.admit(principal).await {
+        let looker = principal.anew();
+        let want = Want { priority, principal: looker.clone(), reads: None };
+        let result = match self.guard.admit(&looker).await {
             Ok(()) => self.resolver.resolved(place.master, want).await,
             Err(refused) => Err(refused),
         };
-        let billed = !result.as_ref().is_err_and(TreeError::is_uncalled);
         let outcome = result.as_ref().map(|_| ()).map_err(TreeError::kind);
-        let event = self.event(Act::Look, Node::Folder(place), principal, billed, outcome);
+        let event = self.event(Act::Look, Node::Folder(place), &looker, outcome);
         self.audit.opened(event).await?;
         result
     }

@@ -37,17 +37,17 @@ impl Tree {
             return Err(TreeError::new(ErrorKind::Io, "a directory cannot be opened as a file"));
         };
         self.audit.check()?;
-        let (calls, opened) = match node {
-            Node::Shared(kind, _) => self.open_shared(kind, place, keeps_atime, principal).await,
-            _ => (false, self.open_contact(place)),
+        let asker = principal.anew();
+        let opened = match node {
+            Node::Shared(kind, _) => self.open_shared(kind, place, keeps_atime, &asker).await,
+            _ => self.open_contact(place),
         };
         let result = match opened {
             Ok(file) => answer(file).await,
             Err(error) => Err(error),
         };
-        let billed = calls && !result.as_ref().is_err_and(TreeError::is_uncalled);
         let outcome = result.as_ref().map(|_| ()).map_err(TreeError::kind);
-        self.audit.opened(self.event(Act::Open, node, principal, billed, outcome)).await?;
+        self.audit.opened(self.event(Act::Open, node, &asker, outcome)).await?;
         if let Node::Shared(..) = node {
             self.anticipate(place, principal);
         }
@@ -59,9 +59,9 @@ impl Tree {
         act: Act,
         node: Node,
         principal: &Principal,
-        billed: bool,
         outcome: Result<(), ErrorKind>,
     ) -> OpenEvent {
+        let billed = principal.has_paid();
         let (principal, door, path) = (principal.clone(), Arc::clone(&self.settings.door), self.path(node));
         // Erased while it was being opened: that somebody did is all that may be said.
         let master = node.place().filter(|_| path != ERASED).map_or(MasterId(0), |place| place.master);
@@ -75,18 +75,14 @@ impl Tree {
         Ok(File::document(bytes.into(), master, self.is_closed(day)?))
     }
 
-    /// Also tells whether it needed a billed call.
     async fn open_shared(
         self: &Arc<Self>,
         kind: FileKind,
         place: Place,
         keeps_atime: bool,
         principal: &Principal,
-    ) -> (bool, Result<File, TreeError>) {
-        let before = match self.before_open(place).await {
-            Ok(before) => before,
-            Err(error) => return (false, Err(error)),
-        };
+    ) -> Result<File, TreeError> {
+        let before = self.before_open(place).await?;
         let calls = open_needs_call(&before, self.clock.now(), kind);
         let opening = async {
             if calls {
@@ -94,8 +90,7 @@ impl Tree {
             }
             self.open_billed(kind, place, principal, &before, calls).await
         };
-        let result = unless_given_up(principal, opening).await;
-        (calls && !result.as_ref().is_err_and(TreeError::is_uncalled), result)
+        unless_given_up(principal, opening).await
     }
 
     async fn before_open(&self, place: Place) -> Result<Interaction, TreeError> {
@@ -157,7 +152,7 @@ impl Tree {
         self.resolver.check_reachable(&interaction, index)?;
         let has_link = self.resolver.links().usable(master, index, None).is_some();
         match self.resolver.hindrance(&interaction, self.clock.now()).filter(|_| !has_link) {
-            Some(obstacle) => Err(TreeError::hindered(&obstacle).uncalled()),
+            Some(obstacle) => Err(TreeError::hindered(&obstacle)),
             None => Ok(()),
         }
     }

@@ -69,7 +69,11 @@ pub enum Presence {
 
 /// Who asks, from a request's arrival to the end of its work. Cheap to clone.
 #[derive(Clone)]
-pub struct Principal(Arc<Inner<dyn Origin>>);
+pub struct Principal {
+    caller: Arc<Inner<dyn Origin>>,
+    /// Whether a billed call was made in this caller's name. Shared by clones, as they stand for the same work.
+    paid: Arc<AtomicBool>,
+}
 
 struct Inner<O: ?Sized> {
     user: User,
@@ -83,7 +87,24 @@ impl Principal {
     /// A caller of whom `origin` tells. Asks it nothing yet.
     pub fn new(user: User, origin: impl Origin) -> Principal {
         let (program, argv0) = (OnceLock::new(), OnceLock::new());
-        Principal(Arc::new(Inner { user, program, argv0, gone: AtomicBool::new(false), origin }))
+        let caller = Arc::new(Inner { user, program, argv0, gone: AtomicBool::new(false), origin });
+        Principal { caller, paid: Arc::default() }
+    }
+
+    /// The same caller at another piece of work, for which nothing was paid yet.
+    #[must_use]
+    pub fn anew(&self) -> Principal {
+        Principal { caller: Arc::clone(&self.caller), paid: Arc::default() }
+    }
+
+    /// Whether a billed call was made in this caller's name for this piece of work. Of several callers who wait for one call one has paid.
+    pub fn has_paid(&self) -> bool {
+        self.paid.load(Ordering::Acquire)
+    }
+
+    /// Keeps whether a call that is made in this caller's name is billed.
+    pub(super) fn note_payment(&self, is_billed: bool) {
+        self.paid.store(is_billed, Ordering::Release);
     }
 
     /// A caller of whom nothing but the user can be known.
@@ -93,12 +114,12 @@ impl Principal {
 
     /// The user.
     pub fn user(&self) -> User {
-        self.0.user
+        self.caller.user
     }
 
     /// The program, looked up once. `None`: the door cannot see it.
     pub fn program(&self) -> Option<&Program> {
-        self.0.program.get_or_init(|| self.0.origin.program()).as_ref()
+        self.caller.program.get_or_init(|| self.caller.origin.program()).as_ref()
     }
 
     /// The process, for records; 0 where it cannot be seen.
@@ -114,12 +135,12 @@ impl Principal {
     /// Learns now what records need later. To be called before a request waits: afterwards the caller may be gone.
     pub fn identify(&self) {
         let _ = self.program();
-        user_name::learn(self.0.user.uid);
+        user_name::learn(self.caller.user.uid);
     }
 
     /// The caller in messages: `user 1000 (anna), program rsync (process 4242)`.
     pub fn words(&self) -> String {
-        let user = user_words(self.0.user.uid);
+        let user = user_words(self.caller.user.uid);
         match self.program() {
             Some(program) if !program.comm.is_empty() => {
                 format!("{user}, program {} (process {})", program.comm, program.pid)
@@ -131,20 +152,20 @@ impl Principal {
     /// The name under which the program was started, looked up once.
     pub async fn argv0(&self) -> Option<&str> {
         if self.known_argv0().is_none() {
-            let name = tokio::time::timeout(ARGV0_WAIT_MAX, self.0.origin.argv0()).await.ok().flatten();
-            let _ = self.0.argv0.set(name);
+            let name = tokio::time::timeout(ARGV0_WAIT_MAX, self.caller.origin.argv0()).await.ok().flatten();
+            let _ = self.caller.argv0.set(name);
         }
         self.known_argv0().flatten()
     }
 
     /// The same, if it was looked up.
     pub fn known_argv0(&self) -> Option<Option<&str>> {
-        self.0.argv0.get().map(Option::as_deref)
+        self.caller.argv0.get().map(Option::as_deref)
     }
 
     /// Whether the program has a library loaded whose path holds `part`; no where that cannot be seen.
     pub async fn has_loaded(&self, part: &'static str) -> bool {
-        tokio::time::timeout(ARGV0_WAIT_MAX, self.0.origin.has_loaded(part)).await.unwrap_or(false)
+        tokio::time::timeout(ARGV0_WAIT_MAX, self.caller.origin.has_loaded(part)).await.unwrap_or(false)
     }
 
     /// Whether the caller has gone by now. Once gone, gone.
@@ -172,21 +193,21 @@ impl Principal {
     }
 
     fn presence(&self) -> Presence {
-        if self.0.gone.load(Ordering::Relaxed) {
+        if self.caller.gone.load(Ordering::Relaxed) {
             return Presence::Gone;
         }
-        let presence = self.0.origin.presence();
-        self.0.gone.store(presence == Presence::Gone, Ordering::Relaxed);
+        let presence = self.caller.origin.presence();
+        self.caller.gone.store(presence == Presence::Gone, Ordering::Relaxed);
         presence
     }
 }
 
 impl fmt::Debug for Principal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let program = self.0.program.get();
+        let program = self.caller.program.get();
         formatter
             .debug_struct("Principal")
-            .field("user", &self.0.user)
+            .field("user", &self.caller.user)
             .field("program", &program)
             .finish_non_exhaustive()
     }
@@ -219,6 +240,16 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     use super::*;
+
+    #[test]
+    fn a_payment_belongs_to_one_piece_of_work() {
+        let caller = Principal::unidentified(User { uid: 1, gid: 1 });
+        let (first, second) = (caller.anew(), caller.anew());
+        first.clone().note_payment(true);
+        assert!(first.has_paid() && !second.has_paid() && !caller.has_paid() && !first.anew().has_paid());
+        first.note_payment(false);
+        assert!(!first.has_paid(), "a call that the tenant refused for its rate is not billed");
+    }
 
     /// A process that ends after it was looked at once.
     #[derive(Default)]

@@ -218,3 +218,29 @@ fn directories_that_were_never_used_are_named_and_exit_code_1() {
     let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 3, "nothing is made by looking: {left:?}");
 }
+
+/// A full disk below standard output or standard error, and readers that have seen enough.
+#[test]
+fn where_nothing_can_be_written_no_defect_is_told_and_nothing_aborts() {
+    let home = configured("");
+    let sh = |line: &str| {
+        let mut command = Command::new("bash");
+        command.env("HOME", home.path()).env("CXONEFS", assert_cmd::cargo::cargo_bin("cxonefs"));
+        let output = command.current_dir(home.path()).args(["-c", line]).timeout(Duration::from_secs(30)).output();
+        let output = output.unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, _) = sh("$CXONEFS umount /nowhere 2>/dev/full; echo $?");
+    assert_eq!(code, "1\n", "standard error is full");
+    let (code, _) = sh("{ sleep 0.2; $CXONEFS umount /nowhere; echo $? >&3; } 3>code 2>&1 | true; cat code");
+    assert_eq!(code, "1\n", "nobody reads standard error");
+    for command in ["doctor --config config.toml", "init --print", "man", "completions bash"] {
+        let (code, said) = sh(&format!("$CXONEFS {command} >/dev/full; echo $?"));
+        assert_eq!(code, "1\n", "{command}: {said}");
+        assert!(said.contains("writing to standard output") && !said.contains("defect"), "{command}: {said}");
+    }
+    for command in ["man", "completions bash"] {
+        let (code, said) = sh(&format!("$CXONEFS {command} | true; echo ${{PIPESTATUS[0]}}"));
+        assert_eq!((code.as_str(), said.as_str()), ("0\n", ""), "{command}");
+    }
+}

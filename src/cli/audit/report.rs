@@ -13,6 +13,7 @@ use super::lines::{Wanted, contacts, each, event, users};
 use super::print::{Form, print};
 use crate::base::failure::Failure;
 use crate::cli::ledger::report::{Users, csv_line};
+use crate::cli::units::count;
 use crate::ops::audit::line::Object;
 use crate::ops::audit::text::shown;
 
@@ -111,7 +112,9 @@ impl Sums {
             let persons: BTreeSet<_> = self.rows.keys().map(|(uid, _)| *uid).collect();
             let opened: u64 = self.rows.values().map(|sum| sum.opened).sum();
             let since = TimeZone::system().to_datetime(since).strftime("%Y-%m-%d %H:%M").to_string();
-            writeln!(output, "{opened} opens of {} contacts by {} users since {since}", contacts.len(), persons.len())?;
+            let opens = count(usize::try_from(opened).unwrap_or(usize::MAX), "open");
+            let (contacts, users) = (count(contacts.len(), "contact"), count(persons.len(), "user"));
+            writeln!(output, "{opens} of {contacts} by {users} since {since}")?;
             if self.lost > 0 {
                 writeln!(output, "{} events are missing: they could not be written", self.lost)?;
             }

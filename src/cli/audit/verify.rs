@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::args::VerifyArgs;
 use super::find;
 use super::print::print;
+use crate::base::complain;
 use crate::base::failure::{Failure, chain};
 use crate::catalog::read_audit_chain;
 use crate::daemon::audit::anchors;
@@ -22,10 +23,10 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     let known = match read_audit_chain(&found.dir) {
         Ok(ends) => ends.map(|ends| anchors(&ends)),
         Err(error) => {
-            eprintln!(
+            complain(format_args!(
                 "cxonefs: the state database cannot be read, so the log's ends cannot be proven: {}",
                 chain(&error)
-            );
+            ));
             None
         }
     };

@@ -146,11 +146,7 @@ fn at(bar: &ProgressBar, progress: Progress) {
 pub fn print<T: serde::Serialize>(json: bool, report: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failure> {
     let text = if json { serde_json::to_string_pretty(report).map_err(Failure::failed)? + "\n" } else { table(report) };
     let text = if json { shown_json(&text) } else { shown_lines(&text) };
-    match io::stdout().write_all(text.as_bytes()) {
-        // Whoever read the other end has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        done => done.map_err(|error| Failure::failed(error).while_doing("writing to standard output")),
-    }
+    Failure::of_output(io::stdout().write_all(text.as_bytes()))
 }
 
 /// Asks on the terminal; without one, nothing is removed.
@@ -159,7 +155,7 @@ fn confirm(question: &str) -> Result<(), Failure> {
         return Err(Failure::usage("nobody can be asked here, and nothing was removed")
             .remedy("--yes removes without asking, --dry-run only tells"));
     }
-    eprint!("{} [y/N] ", shown_lines(question));
+    let _ = write!(io::stderr(), "{} [y/N] ", shown_lines(question));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| Failure::failed(error).while_doing("reading the answer"))?;

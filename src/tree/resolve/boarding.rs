@@ -116,7 +116,7 @@ impl Asking for Boarding<'_> {
     fn payer(&self) -> Option<Payer> {
         let payer = self.resolver.payer(self.master, self.flight);
         let Some(payer) = payer else {
-            self.give_up(Failure::Final(TreeError::interrupted().uncalled()));
+            self.give_up(Failure::Final(TreeError::interrupted()));
             return None;
         };
         let entry = Payer { uid: payer.user().uid, pid: payer.pid(), comm: payer.comm().to_owned() };

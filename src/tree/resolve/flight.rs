@@ -18,7 +18,7 @@ use super::seats::{Flight, Phase, Seat, turn_of};
 use super::want::{Need, Want};
 use crate::base::{Day, MasterId};
 use crate::book::{Allowed, BookError, Claimed, Whose};
-use crate::catalog::{FileKind, Interaction, NewResolution, Resolution};
+use crate::catalog::{FileKind, Interaction, NewResolution, Resolution, is_billed_outcome};
 use crate::cxone::PlaybackAnswer;
 use crate::net::{ApiError, ApiErrorKind, Ask};
 use crate::tree::children::needs_call;
@@ -142,6 +142,7 @@ impl Resolver {
             (Ok(_), boarded) => return Err(boarded.why.unwrap_or(Failure::Left)),
             (Err(error), boarded) => return Err(refused(error, boarded.payer.or_else(|| flight.payer()))),
         };
+        payer.note_payment(true);
         let admitted = admitted.now();
         // Long before those who wait give up it is known whether the service is there at all.
         let quiet = self.inner.limits.lock().deadline / 3;
@@ -152,6 +153,7 @@ impl Resolver {
             self.inner.answered.send_replace(Some(Instant::now()));
         }
         let outcome = outcome_word(&answer);
+        payer.note_payment(is_billed_outcome(Some(&outcome)));
         let stored = match answer {
             Ok(PlaybackAnswer::Refused(refusal)) => {
                 Err(Failure::Final(self.remember_refusal(master, &refusal, &payer).await))

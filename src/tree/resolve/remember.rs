@@ -62,7 +62,7 @@ impl Resolver {
     /// Fails where asking would be in vain.
     pub(super) fn check_askable(&self, master: MasterId) -> Result<(), TreeError> {
         match self.hindrance(&self.interaction(master)?, self.inner.clock.now()) {
-            Some(obstacle) => Err(TreeError::hindered(&obstacle).uncalled()),
+            Some(obstacle) => Err(TreeError::hindered(&obstacle)),
             None => Ok(()),
         }
     }
@@ -71,7 +71,7 @@ impl Resolver {
     pub(super) fn ask(&self, master: MasterId) -> Result<(), TreeError> {
         let (interaction, now) = (self.interaction(master)?, self.inner.clock.now());
         let asked = self.inner.role.lock().ask(interaction.hindrance(now), now);
-        asked.map_err(|obstacle| TreeError::hindered(&obstacle).uncalled())
+        asked.map_err(|obstacle| TreeError::hindered(&obstacle))
     }
 
     /// Keeps a refusal; the error that its askers get.
@@ -219,7 +219,7 @@ impl Resolver {
     pub(in crate::tree) fn check_storage(&self, interaction: &Interaction, kind: FileKind) -> Result<(), TreeError> {
         let now = self.inner.clock.now();
         match interaction.obstacles.of_file(kind).filter(|obstacle| obstacle.holds(now)) {
-            Some(obstacle) => Err(TreeError::hindered(obstacle).uncalled()),
+            Some(obstacle) => Err(TreeError::hindered(obstacle)),
             None => Ok(()),
         }
     }

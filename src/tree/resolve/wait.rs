@@ -99,9 +99,7 @@ pub async fn for_landing(
             // Calls were answered meanwhile: patience goes on.
             Err(_) if matches!(now, Phase::Queued) && patience.is_none() && stall.until(start) > Instant::now() => {}
             Err(_) => {
-                let error = TreeError::new(ErrorKind::TimedOut, what.words(patience, deadline));
-                let is_queued = matches!(now, Phase::Queued) && worked.is_zero();
-                return Err(if is_queued { error.uncalled() } else { error });
+                return Err(TreeError::new(ErrorKind::TimedOut, what.words(patience, deadline)));
             }
         }
     }

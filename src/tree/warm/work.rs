@@ -142,6 +142,11 @@ impl Warming {
     }
 }
 
+/// What is warmed waits behind everybody's files.
+fn wanted_by(payer: &Principal) -> Want {
+    Want { priority: Priority::Warm, principal: payer.clone(), reads: None }
+}
+
 impl Job {
     async fn run(self, items: Vec<Item>) {
         let job = &self;
@@ -173,15 +178,15 @@ impl Job {
     /// Resolves one interaction and fetches its recordings.
     async fn bring(&self, item: &Item) -> Result<(), TreeError> {
         self.tree.audit.check()?;
-        let want = Want { priority: Priority::Warm, principal: self.principal.clone(), reads: None };
         let master = item.place.master;
+        let payer = self.principal.anew();
         let (tree, recordings) = (Arc::clone(&self.tree), item.recordings.clone());
         let needs = aside(move || tree.missing(master, &recordings)).await?.unwrap_or_default();
-        let resolved = self.tree.resolver.resolved(master, want.clone()).await;
+        let resolved = self.tree.resolver.resolved(master, wanted_by(&payer)).await;
+        self.count_call(&payer);
         if needs.listing {
             let outcome = resolved.as_ref().map_err(TreeError::kind);
-            let billed = self.count_call(resolved.as_ref().err());
-            self.audit(item.place, FileKind::Metadata, billed, outcome.and_then(has_metadata)).await?;
+            self.audit(item.place, FileKind::Metadata, &payer, outcome.and_then(has_metadata)).await?;
         }
         let files = files(&resolved?);
         let mut missing = Vec::new();
@@ -194,9 +199,13 @@ impl Job {
                 self.progress.send_modify(|progress| progress.never += 1);
                 continue;
             }
-            let version = match file.size {
-                Some(size) => Version { size, validator: file.validator.clone() },
-                None => self.tree.resolver.size(master, index, want.clone()).await?,
+            let version = if let Some(size) = file.size {
+                Version { size, validator: file.validator.clone() }
+            } else {
+                let payer = self.principal.anew();
+                let measured = self.tree.resolver.size(master, index, wanted_by(&payer)).await;
+                self.count_call(&payer);
+                measured?
             };
             let fits = self.take_room(version.size);
             let (media, sought) = (self.tree.resolver.media().clone(), version.clone());
@@ -213,13 +222,12 @@ impl Job {
         self.progress.send_modify(|progress| {
             progress.bytes_in_all = progress.bytes_in_all.saturating_sub(item.expected) + bytes;
         });
-        // The first one's link brings those of the others.
-        let mut signs = needs.link;
         for (index, version) in missing {
-            let fetched = self.fetch(master, index, &version, want.clone()).await;
+            let payer = self.principal.anew();
+            let fetched = self.fetch(master, index, &version, wanted_by(&payer)).await;
             let outcome = fetched.as_ref().copied().map_err(TreeError::kind);
-            let billed = std::mem::take(&mut signs) && self.count_call(fetched.as_ref().err());
-            self.audit(item.place, FileKind::Recording(index), billed, outcome).await?;
+            self.count_call(&payer);
+            self.audit(item.place, FileKind::Recording(index), &payer, outcome).await?;
             fetched?;
         }
         Ok(())
@@ -247,11 +255,9 @@ impl Job {
         Ok(())
     }
 
-    /// Counts a billed call that was needed, unless it is known not to have been made.
-    fn count_call(&self, error: Option<&TreeError>) -> bool {
-        let made = !error.is_some_and(TreeError::is_uncalled);
-        self.progress.send_modify(|progress| progress.calls += u64::from(made));
-        made
+    /// Counts the billed call that a piece of work paid for. One that somebody else paid for at the same time is theirs.
+    fn count_call(&self, payer: &Principal) {
+        self.progress.send_modify(|progress| progress.calls += u64::from(payer.has_paid()));
     }
 
     /// What is brought is entered into the audit log in the name of the caller.
@@ -259,11 +265,11 @@ impl Job {
         &self,
         place: Place,
         kind: FileKind,
-        billed: bool,
+        payer: &Principal,
         outcome: Result<(), ErrorKind>,
     ) -> Result<(), TreeError> {
         let node = Node::Shared(kind, place);
-        let event = self.tree.event(Act::Warm, node, &self.principal, billed, outcome);
+        let event = self.tree.event(Act::Warm, node, payer, outcome);
         Ok(self.tree.audit.opened(event).await?)
     }
 

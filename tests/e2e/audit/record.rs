@@ -46,7 +46,7 @@ t = threading.Thread(target=lambda: open(\"{}\", \"rb\").read()); t.start(); t.j
     assert_eq!(rows.len(), 1, "{}{}", report.stdout, report.stderr);
     assert_eq!((rows[0]["contact"].as_i64(), rows[0]["opened"].as_u64()), (Some(place.master), Some(3)), "{}", rows[0]);
     let table = audit(&drive.sandbox, &["report", "--contact", &place.master.to_string()], &[drive.path()]);
-    assert!(table.stdout.contains("4 opens of 1 contacts by 2 users"), "{}", table.stdout);
+    assert!(table.stdout.contains("4 opens of 1 contact by 2 users"), "{}", table.stdout);
     let none = audit(&drive.sandbox, &["report", "--csv", "--since", "2099-01-01"], &[drive.path()]);
     assert_eq!(none.stdout.lines().count(), 1, "{}", none.stdout);
     drive.mount.terminate();

@@ -1,5 +1,6 @@
 //! Trouble on the way: one slow file stays alone, what is cut goes on, links that end are renewed, waiting can be ended.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -246,4 +247,26 @@ fn no_secret_is_written_anywhere() {
         looked_at += bytes.len();
     }
     assert!(looked_at > 10_000, "{looked_at} bytes");
+}
+
+/// Storages hold objects without a byte where a recorder failed, often many of one day.
+#[test]
+fn many_empty_recordings_are_no_outage_of_their_host() {
+    let drive = Drive::of(plain(2, 8));
+    let files = recordings(&drive);
+    let (last, empty) = files.split_last().unwrap();
+    assert!(empty.len() > 10, "{} recordings", empty.len());
+    let headers = BTreeMap::from([("content-type".to_owned(), "video/mp4".to_owned())]);
+    drive.tenant.fail(Endpoint::Media, Fault::Answer { status: 200, headers, body: String::new() });
+    std::thread::scope(|scope| {
+        for (_, path) in empty {
+            scope.spawn(move || {
+                assert_eq!(std::fs::read(path).unwrap_err().raw_os_error(), Some(libc::EIO), "{path:?}");
+            });
+        }
+    });
+    drive.tenant.heal();
+    assert_same_bytes(&std::fs::read(&last.1).unwrap(), &true_bytes(&drive.tenant, last.0, 1), &last.1);
+    let said = drive.mount.stderr();
+    assert!(!said.contains("is down"), "{said}");
 }
