@@ -1,7 +1,7 @@
 //! The clock, passed in wherever the time of day decides something, so that windows, days and expiries are tested
 //! without sleeping. This is the only file that may read the system's clock.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -36,13 +36,13 @@ impl ManualClock {
 
     /// Moves the clock on. Saturates at the end of jiff's range.
     pub fn advance(&self, by: Duration) {
-        let mut now = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut now = self.0.lock();
         *now = now.saturating_add(by).unwrap_or(Timestamp::MAX);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.0.lock()
     }
 }

@@ -11,7 +11,7 @@ use std::mem::{align_of, needs_drop, size_of};
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use zeroize::Zeroize;
 
@@ -52,7 +52,7 @@ pub fn say_refused() {
 
 /// Locks the memory for a child of a fork, which inherits what is in it and no lock.
 pub fn lock_again() {
-    for arena in ARENAS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for arena in ARENAS.lock().iter() {
         lock(arena.0);
     }
 }
@@ -98,7 +98,7 @@ impl<T: Copyable> Drop for Locked<T> {
         let slot = Slot(self.0.cast());
         // SAFETY: the slot is ours, and the value needs no destructor.
         unsafe { std::slice::from_raw_parts_mut(slot.0.as_ptr(), SLOT_BYTES) }.zeroize();
-        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        FREE.lock().push(slot);
     }
 }
 
@@ -110,7 +110,7 @@ impl<T: Copyable> fmt::Debug for Locked<T> {
 }
 
 fn take() -> Slot {
-    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut free = FREE.lock();
     if free.is_empty() {
         let arena = pages();
         free.extend((0..ARENA_BYTES / SLOT_BYTES).map(|slot| {
@@ -134,7 +134,7 @@ fn pages() -> NonNull<u8> {
         std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; ARENA_BYTES]>());
     };
     lock(arena);
-    ARENAS.lock().unwrap_or_else(PoisonError::into_inner).push(Slot(arena));
+    ARENAS.lock().push(Slot(arena));
     arena
 }
 

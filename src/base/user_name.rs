@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::{Arc, OnceLock};
 
 /// Users that are remembered. A machine with more of them has its later ones shown by number.
 const KNOWN_MAX: usize = 4096;
@@ -15,7 +16,7 @@ type Names = HashMap<u32, Option<Arc<str>>>;
 
 fn known() -> MutexGuard<'static, Names> {
     static KNOWN: OnceLock<Mutex<Names>> = OnceLock::new();
-    KNOWN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+    KNOWN.get_or_init(Mutex::default).lock()
 }
 
 fn remember(uid: u32, name: Option<Arc<str>>) {

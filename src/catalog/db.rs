@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use parking_lot::{Condvar, Mutex};
 use std::time::Duration;
 
 use connection::{BUSY, SUSPECT_SUFFIX, connect_writer, open_reader, open_writer};
@@ -252,7 +252,7 @@ impl Readers {
     }
 
     fn take(&self) -> Result<Reader<'_>, CatalogError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.in_use >= MAX_READERS {
             state.waiting += 1;
             state = self
@@ -275,7 +275,7 @@ impl Readers {
     /// Closes every reader: idle ones now, the others when they are returned.
     fn retire(&self) {
         let idle = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state.lock();
             state.generation += 1;
             std::mem::take(&mut state.idle)
         };
@@ -297,7 +297,7 @@ impl Reader<'_> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        let mut state = self.readers.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.readers.state.lock();
         state.in_use -= 1;
         // A transaction that a panic left open would pin an old state for ever.
         let keeps = state.generation == self.generation;

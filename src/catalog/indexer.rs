@@ -4,7 +4,8 @@
 //! Knows no HTTP (a [`Lister`] asks) and no tables (the catalog stores).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -283,7 +284,7 @@ fn empty(now: Timestamp) -> DayState {
 
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Asks the tenant and stores what it says.

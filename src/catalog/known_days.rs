@@ -1,7 +1,7 @@
 //! The states of days, in memory beside the table: every attribute that a look shows depends on whether its day is final.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use parking_lot::RwLock;
 
 use super::model::DayState;
 use crate::base::Day;
@@ -20,13 +20,13 @@ struct Known {
 impl KnownDays {
     /// The state if it is known, and the number of writes so far.
     pub(super) fn get(&self, day: Day) -> (Option<DayState>, u64) {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.read();
         (known.states.get(&day).copied(), known.writes)
     }
 
     /// Keeps what was read, unless something was written since `writes`.
     pub(super) fn keep(&self, day: Day, state: DayState, writes: u64) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.write();
         if known.writes == writes {
             known.states.insert(day, state);
         }
@@ -34,14 +34,14 @@ impl KnownDays {
 
     /// A day was written, and the write is committed.
     pub(super) fn forget(&self, day: Day) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.write();
         known.writes += 1;
         known.states.remove(&day);
     }
 
     /// All days were erased, and that is committed.
     pub(super) fn forget_all(&self) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.write();
         known.writes += 1;
         known.states.clear();
     }

@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -74,19 +75,19 @@ impl Marks {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot { marks: self, known: Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner)) }
+        Snapshot { marks: self, known: Arc::clone(&self.known.lock()) }
     }
 
     /// A job that stores a day in pieces begins again, because days that were stored are erased.
     pub(super) fn renew(&self) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         *known = Arc::new(HashMap::clone(&known));
     }
 
     /// In memory, before anything is erased: later writes see them.
     pub(super) fn add(&self, numbers: &[i64], at: Timestamp) -> Vec<Mark> {
         let marks: Vec<Mark> = numbers.iter().map(|number| self.of(*number)).collect();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let mut next = HashMap::clone(&known);
         for mark in &marks {
             next.entry(*mark).or_insert(at);

@@ -3,7 +3,7 @@
 //! Knows no table: whoever asks names the state of the database that it wants, and gets nothing that is of another one.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use lru::LruCache;
 
@@ -38,7 +38,7 @@ impl Recent {
     }
 
     fn lock(&self) -> MutexGuard<'_, LruCache<MasterId, (u64, Interaction)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -13,7 +13,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 
 use ring::hmac;
 use rusqlite::functions::{Context, FunctionFlags};
@@ -213,11 +214,11 @@ pub(super) struct Checked(pub(super) RwLock<HashSet<(Day, AgentId)>>);
 
 impl Checked {
     pub(super) fn contains(&self, day: Day, agent: AgentId) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&(day, agent))
+        self.0.read().contains(&(day, agent))
     }
 
     pub(super) fn note(&self, day: Day, agent: AgentId) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert((day, agent));
+        self.0.write().insert((day, agent));
     }
 }
 

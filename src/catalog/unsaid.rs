@@ -1,7 +1,7 @@
 //! Changes of days that nobody was told of yet.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::base::Day;
 
@@ -11,7 +11,7 @@ pub(super) struct Unsaid(Mutex<HashSet<Day>>);
 
 impl Unsaid {
     fn lock(&self) -> MutexGuard<'_, HashSet<Day>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     pub(super) fn note(&self, day: Day) {

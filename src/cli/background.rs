@@ -4,7 +4,8 @@
 use std::fs::OpenOptions;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 use crate::base::failure::{FAILED, Failure};
 
@@ -122,7 +123,7 @@ impl Failed {
 
 /// Sends and closes. An error if it was closed already.
 fn send(pipe: &Mutex<Option<PipeWriter>>, report: &[u8]) -> io::Result<()> {
-    let writer = pipe.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let writer = pipe.lock().take();
     match writer {
         Some(mut writer) => writer.write_all(report),
         None => Err(io::ErrorKind::BrokenPipe.into()),

@@ -1,6 +1,7 @@
 //! The client itself: authorised calls. The one place that puts the bearer token on a request.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -50,7 +51,7 @@ impl Client {
             return Ok(());
         }
         let due = {
-            let mut last = self.rediscovered_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = self.rediscovered_at.lock();
             let due = last.is_none_or(|at| at.elapsed() >= REDISCOVER_EVERY);
             if due {
                 *last = Some(Instant::now());

@@ -3,7 +3,8 @@
 //! Knows neither which call it carries nor whether it will be tried again. Redirects are never followed: a token must not
 //! travel to a host that nobody named.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -105,7 +106,7 @@ impl Http {
 
     /// A number in `[0, 1)` for spreading retries.
     pub fn jitter(&self) -> f64 {
-        self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64()
+        self.rng.lock().f64()
     }
 
     /// Sends the request and reads the whole answer, whatever its status, within the call's time.
@@ -243,7 +244,7 @@ impl Http {
     }
 
     fn correlation_id(&self) -> String {
-        let bits = self.rng.lock().unwrap_or_else(PoisonError::into_inner).u128(..);
+        let bits = self.rng.lock().u128(..);
         // The form of a random UUID, which is what other clients send.
         let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
         let hex = format!("{bits:032x}");

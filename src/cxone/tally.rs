@@ -1,7 +1,7 @@
 //! How many requests were made of the tenant, by what they were for and how they ended. For metrics.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use crate::net::error::{ApiError, ApiErrorKind};
 
@@ -12,12 +12,12 @@ pub(super) struct Tally(Mutex<BTreeMap<(&'static str, &'static str), u64>>);
 impl Tally {
     /// One request was answered with a status, or not at all.
     pub fn note(&self, operation: &'static str, outcome: Result<u16, &ApiError>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry((operation, word(outcome))).or_default() += 1;
+        *self.0.lock().entry((operation, word(outcome))).or_default() += 1;
     }
 
     /// Operation, outcome, how many.
     pub fn told(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock();
         counts.iter().map(|((operation, outcome), count)| (*operation, *outcome, *count)).collect()
     }
 }

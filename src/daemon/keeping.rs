@@ -6,7 +6,8 @@ mod holding;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -164,7 +165,7 @@ pub fn apply_holds(catalog: &Catalog, media: &Media) -> Result<(), CatalogError>
 impl Keeper {
     /// Purges and holds do not overlap.
     fn exclusively(&self) -> MutexGuard<'_, ()> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.changing.lock()
     }
 
     /// The audit log; none where there is no state.

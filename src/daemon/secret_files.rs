@@ -5,7 +5,7 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use super::reload::Reload;
 use super::settings::tenant_settings;
@@ -37,7 +37,7 @@ impl CredentialsSource for SecretFiles {
     fn renewed(&self) -> Option<Credentials> {
         let now = stamps(&self.files);
         {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = self.seen.lock();
             if *seen == now {
                 return None;
             }

@@ -5,7 +5,7 @@
 //! until that directory changes. Knows no kernel: whoever changes a directory takes its names from here and has them dropped.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use lru::LruCache;
 
@@ -78,8 +78,8 @@ impl Absent {
             .collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.0.lock()
     }
 }
 

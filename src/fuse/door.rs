@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -270,7 +271,7 @@ impl Door {
     pub fn getxattr(&self, ino: u64, name: &OsStr) -> Result<String, TreeError> {
         let no_such = || TreeError::new(ErrorKind::NoAttribute, "no such attribute");
         let name = name.to_str().ok_or_else(no_such)?;
-        let is_too_low = name == REASON && self.too_low.lock().unwrap_or_else(PoisonError::into_inner).contains(&ino);
+        let is_too_low = name == REASON && self.too_low.lock().contains(&ino);
         if is_too_low { Ok(TOO_LOW.to_owned()) } else { self.tree.xattr(self.node(ino)?, name) }
     }
 
@@ -290,7 +291,7 @@ impl Door {
 
     /// An open failed because the size that had been shown was too low, or did not. Gives the failure's sentence.
     pub fn note_too_low(&self, ino: u64, is_too_low: bool) -> &'static str {
-        let mut files = self.too_low.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.too_low.lock();
         if is_too_low && files.len() < TOO_LOW_MAX {
             files.insert(ino);
         } else {

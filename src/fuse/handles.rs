@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 
 /// One table of handles; the numbers are never used twice.
 pub struct Handles<T> {
@@ -19,24 +20,24 @@ impl<T> Handles<T> {
     /// Opens `item`.
     pub fn insert(&self, item: T) -> u64 {
         let handle = self.next.fetch_add(1, Ordering::Relaxed);
-        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(handle, Arc::new(item));
+        self.open.write().insert(handle, Arc::new(item));
         handle
     }
 
     /// The item behind an open handle.
     pub fn get(&self, handle: u64) -> Option<Arc<T>> {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).get(&handle).cloned()
+        self.open.read().get(&handle).cloned()
     }
 
     /// Closes a handle.
     pub fn remove(&self, handle: u64) -> Option<Arc<T>> {
-        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&handle)
+        self.open.write().remove(&handle)
     }
 
     /// Puts another item behind each handle for whose item `f` gives one.
     pub fn replace(&self, f: impl Fn(&T) -> Option<T>) {
         let mut replaced = Vec::new();
-        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.write();
         for item in open.values_mut() {
             if let Some(other) = f(item) {
                 replaced.push(std::mem::replace(item, Arc::new(other)));
@@ -49,7 +50,7 @@ impl<T> Handles<T> {
 
     /// How many are open.
     pub fn count(&self) -> usize {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.open.read().len()
     }
 }
 

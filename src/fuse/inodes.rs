@@ -1,7 +1,7 @@
 //! The inodes that the kernel holds references to: what each number stands for, and how often it was looked up.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::tree::Node;
 
@@ -27,7 +27,7 @@ impl InodeTable {
 
     // The low bits are a file's kind, the high ones a class: the middle of the hash spreads evenly.
     fn shard(&self, ino: u64) -> MutexGuard<'_, HashMap<u64, Known>> {
-        self.shards[(ino >> 20) as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[(ino >> 20) as usize % SHARDS].lock()
     }
 
     /// A lookup is being answered with `ino`.
@@ -60,7 +60,7 @@ impl InodeTable {
 
     /// How many inodes the kernel holds.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 }
 

@@ -4,7 +4,8 @@
 //! Where a reader goes on is told by the inode number of the last entry that it got: what appears meanwhile moves nobody's place.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 use lru::LruCache;
 
@@ -24,17 +25,17 @@ impl Listings {
 
     /// The listing of a directory that is being read.
     pub fn get(&self, ino: u64) -> Option<Arc<[DirEntry]>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&ino).cloned()
+        self.0.lock().get(&ino).cloned()
     }
 
     /// Forgets all of them; a reader in the middle of one lists again.
     pub fn forget_all(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.lock().clear();
     }
 
     /// A directory is being read from its beginning.
     pub fn put(&self, ino: u64, listing: Arc<[DirEntry]>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(ino, listing);
+        self.0.lock().put(ino, listing);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the kernel asked, how long it took and how it ended: for `status` and metrics. Decides nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -70,7 +70,7 @@ impl Meters {
 
     /// One that was slow.
     pub fn note_slow(&self, slow: Slow) {
-        let mut slowest = self.slowest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slowest = self.slowest.lock();
         let now = slow.at;
         slowest.retain(|other| now.duration_since(other.at) <= RECENT);
         slowest.push(slow);
@@ -80,7 +80,7 @@ impl Meters {
 
     /// Forgets slow requests for what was erased.
     pub fn forget(&self, what: Erased<'_>) {
-        let mut slowest = self.slowest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slowest = self.slowest.lock();
         match what {
             Erased::These(masters) => {
                 slowest.retain(|slow| slow.master.is_none_or(|master| !masters.contains(&master)));
@@ -100,7 +100,7 @@ impl Meters {
                 }
             }
         }
-        let mut slowest = self.slowest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut slowest = self.slowest.lock().clone();
         slowest.retain(|slow| now.duration_since(slow.at) <= RECENT);
         Measured {
             operations: OPERATIONS.into_iter().zip(self.operations.iter().map(|known| known.took.counted())).collect(),

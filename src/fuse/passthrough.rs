@@ -12,7 +12,8 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::{Arc, Weak};
 
 use rustix::io::Errno;
 
@@ -205,7 +206,7 @@ impl<B, G> Modes<B, G> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Books<B, G>> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock()
     }
 }
 

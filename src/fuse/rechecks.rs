@@ -1,7 +1,7 @@
 //! Folders that show no recording now and may show one again.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use jiff::Timestamp;
 
@@ -15,13 +15,13 @@ pub const RECHECKS_MAX: usize = 1 << 16;
 impl Rechecks {
     /// The kernel is about to be shown a folder (its inode number) that is another one from `at` on.
     pub fn note(&self, at: Timestamp, ino: u64) {
-        let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folders = self.0.lock();
         folders.insert((at, ino));
     }
 
     /// Folders whose time has come, and those that there is no room for.
     pub fn take(&self, now: Timestamp) -> Vec<u64> {
-        let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folders = self.0.lock();
         let mut due = Vec::new();
         while let Some(&(at, ino)) = folders.first() {
             if at > now && folders.len() <= RECHECKS_MAX {

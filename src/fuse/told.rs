@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::fuse::door::Opened;
@@ -364,12 +364,12 @@ impl Told {
     pub fn raised(&self, notify: impl Fn(u64)) {
         for shard in &self.shards {
             let estimates: Vec<u64> = {
-                let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+                let shard = shard.lock();
                 shard.files.iter().filter(|(_, file)| file.shown.is_estimate).map(|(ino, _)| *ino).collect()
             };
             // One at a time, so that nobody waits for all of them.
             for ino in estimates {
-                let mut guard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut guard = shard.lock();
                 let shard = &mut *guard;
                 let is_estimate = shard.files.get(&ino).is_some_and(|file| file.shown.is_estimate);
                 if !is_estimate || shard.expected.contains_key(&ino) {
@@ -395,7 +395,7 @@ impl Told {
 
     // The low bits are a file's kind, the high ones a class: the middle of the hash spreads evenly.
     fn shard(&self, ino: u64) -> MutexGuard<'_, Shard> {
-        self.shards[(ino >> 20) as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[(ino >> 20) as usize % SHARDS].lock()
     }
 }
 

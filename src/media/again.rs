@@ -4,7 +4,7 @@
 //! Knows neither the kernel nor why something failed.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ struct Failed {
 impl Again {
     /// The bytes `span` could not be read.
     pub fn note(&self, span: &Range<u64>, error: &MediaError) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         last.retain(|failed| failed.at.elapsed() < AT_ONCE);
         if last.len() < FAILURES_MAX {
             last.push(Failed { at: Instant::now(), span: span.clone(), error: error.clone() });
@@ -41,7 +41,7 @@ impl Again {
 
     /// The failure that a read of `span` repeats, if it does. Each is repeated once.
     pub fn repeats(&self, span: &Range<u64>) -> Option<MediaError> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         let same = last.iter().position(|failed| {
             failed.at.elapsed() < AT_ONCE && failed.span.start < span.end && span.start < failed.span.end
         })?;

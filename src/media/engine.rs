@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -226,8 +227,8 @@ impl Engine {
     }
 
     /// The probes under way.
-    pub fn probes(&self) -> std::sync::MutexGuard<'_, HashMap<KeyHash, Probe>> {
-        self.probes.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn probes(&self) -> parking_lot::MutexGuard<'_, HashMap<KeyHash, Probe>> {
+        self.probes.lock()
     }
 
     /// Removes a recording for good, also what a probe under way brings of it.

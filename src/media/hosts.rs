@@ -4,7 +4,7 @@
 //! host's root, without a link: whatever it answers, it is there.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use lru::LruCache;
@@ -30,7 +30,7 @@ impl Hosts {
     /// The breaker of the host of `url`; `client` is the one that talks to it.
     pub fn breaker(&self, url: &Url, client: &reqwest::Client) -> Breaker {
         let origin = url.origin().ascii_serialization();
-        let mut hosts = self.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.by_origin.lock();
         hosts
             .get_or_insert(origin.clone(), || {
                 let name = format!("media host {}", url.host_str().unwrap_or("?"));
@@ -41,7 +41,7 @@ impl Hosts {
 
     /// How each is, for `status`.
     pub fn states(&self) -> Vec<ServiceState> {
-        let hosts = self.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
+        let hosts = self.by_origin.lock();
         hosts.iter().map(|(_, breaker)| breaker.state()).collect()
     }
 }

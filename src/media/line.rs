@@ -3,7 +3,7 @@
 //! want. Pure but for its lock; time and counters are passed in.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -43,7 +43,7 @@ impl Line {
         if waited < STALL_MIN {
             return;
         }
-        let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sample = self.sample.lock();
         let until = now + STRAIN_LASTS;
         match sample.as_mut() {
             Some(sample) => sample.until = until,
@@ -57,7 +57,7 @@ impl Line {
         if !self.is_strained.load(Ordering::Relaxed) {
             return None;
         }
-        let mut held = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.sample.lock();
         let sample = held.as_mut()?;
         if now >= sample.until {
             *held = None;

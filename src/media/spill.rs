@@ -1,7 +1,7 @@
 //! Blocks that the disk did not take, kept in memory for the readers that wait for them: few, and the oldest goes first.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use lru::LruCache;
@@ -66,7 +66,7 @@ impl Spill {
     }
 
     fn lock(&self) -> MutexGuard<'_, LruCache<(FileId, u32), Bytes>> {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.blocks.lock()
     }
 }
 

@@ -4,7 +4,8 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
 
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -96,14 +97,14 @@ pub fn start(settings: &LogSettings) -> Result<(), LoggingError> {
 /// What is logged now; none before [`start`].
 #[must_use]
 pub fn filter() -> Option<String> {
-    CONTROL.get().map(|control| control.filter.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    CONTROL.get().map(|control| control.filter.lock().clone())
 }
 
 /// Logs by another filter from now on.
 pub fn set_filter(text: &str) -> Result<(), LoggingError> {
     let filter = parse_filter(text)?;
     let control = CONTROL.get().ok_or(LoggingError::NotYet)?;
-    let mut known = control.filter.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = control.filter.lock();
     control.handle.reload(filter).map_err(|_| LoggingError::NotYet)?;
     tracing::info!(before = *known, after = text, "the log level was {known} and is {text} from now on");
     text.clone_into(&mut known);
@@ -240,7 +241,7 @@ impl<'a> MakeWriter<'a> for SharedFile {
 impl Write for SharedFile {
     /// tracing writes each event at once, so this is one whole line.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).append(bytes)?;
+        self.0.lock().append(bytes)?;
         Ok(bytes.len())
     }
 

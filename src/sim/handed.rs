@@ -1,7 +1,8 @@
 //! What the tenant handed out that must stay secret: tokens and the signatures of links. Tests look for it where it must not be.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// More than any test causes; beyond it nothing is remembered.
 const REMEMBERED_MAX: usize = 100_000;
@@ -13,7 +14,7 @@ pub struct HandedOut(Arc<Mutex<HashSet<String>>>);
 impl HandedOut {
     /// Remembers one.
     pub(super) fn note(&self, secret: &str) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         if known.len() < REMEMBERED_MAX {
             known.insert(secret.to_owned());
         }
@@ -22,6 +23,6 @@ impl HandedOut {
     /// All of them so far, in no order.
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.0.lock().iter().cloned().collect()
     }
 }

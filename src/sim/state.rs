@@ -1,7 +1,8 @@
 //! What the handlers share: the population, the clock, the switchboard, the counts.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -135,7 +136,7 @@ impl Tenant {
     }
 
     fn lock_arrivals(&self) -> MutexGuard<'_, Vec<PlaybackArrival>> {
-        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+        self.arrivals.lock()
     }
 
     pub(super) fn counts(&self) -> CounterValues {
@@ -156,11 +157,11 @@ impl Tenant {
     }
 
     fn lock_playback(&self) -> MutexGuard<'_, SlidingWindow> {
-        self.playback.lock().unwrap_or_else(PoisonError::into_inner)
+        self.playback.lock()
     }
 
     fn lock_switches(&self) -> MutexGuard<'_, Switches> {
-        self.switches.lock().unwrap_or_else(PoisonError::into_inner)
+        self.switches.lock()
     }
 }
 

@@ -4,7 +4,8 @@
 //! leads back to its interaction without a table. Knows nothing of HTTP, JSON or the clock.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 use lru::LruCache;
 
@@ -79,13 +80,13 @@ impl World {
     /// The legs of the interactions that begin on a local day, by start and id. (Some may start on the next day.)
     #[must_use]
     pub fn legs(&self, day: Day) -> Arc<[Leg]> {
-        if let Some(legs) = self.days.lock().unwrap_or_else(PoisonError::into_inner).get(&day) {
+        if let Some(legs) = self.days.lock().get(&day) {
             return legs.clone();
         }
         let mut legs: Vec<Leg> = self.interactions(day).flat_map(|interaction| interaction.legs).collect();
         legs.sort_by_key(|leg| (leg.start, leg.contact));
         let legs: Arc<[Leg]> = legs.into();
-        self.days.lock().unwrap_or_else(PoisonError::into_inner).put(day, legs.clone());
+        self.days.lock().put(day, legs.clone());
         legs
     }
 

@@ -1,6 +1,6 @@
 //! What was erased goes from the tree, and whoever keeps something of it is told.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::base::MasterId;
 use crate::catalog::{AgentFolder, ErasedPlace, ROOT_INO, day_ino};
@@ -48,7 +48,7 @@ impl Tree {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

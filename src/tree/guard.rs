@@ -8,7 +8,8 @@
 //! Makes no call: it is asked before one is made.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 
 use super::error::{ErrorKind, TreeError};
 use super::policy::ProgramPatterns;
@@ -47,7 +48,7 @@ impl Guard {
 
     /// Other programs from now on.
     pub fn set(&self, programs: GuardedPrograms) {
-        *self.0.programs.write().unwrap_or_else(PoisonError::into_inner) = programs;
+        *self.0.programs.write() = programs;
     }
 
     /// Fails for a scanner. To be asked where a billed call would be made.
@@ -93,7 +94,7 @@ impl Guard {
 
     /// The refusal of a program. The first of each program says that further ones have no line in the log.
     fn refuse(&self, name: &str, message: String) -> TreeError {
-        let mut logged = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.0.logged.lock();
         if logged.len() < LOGGED_MAX && logged.insert(name.to_owned()) {
             let message = format!("{message}; this is logged once for each program");
             return TreeError::new(ErrorKind::Denied, message);
@@ -102,6 +103,6 @@ impl Guard {
     }
 
     fn programs(&self) -> RwLockReadGuard<'_, GuardedPrograms> {
-        self.0.programs.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.programs.read()
     }
 }

@@ -1,7 +1,7 @@
 //! The signed links at hand, in memory only, and the [`LinkSource`] that media reads through.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
@@ -120,12 +120,12 @@ impl Links {
         self.replaced().clear();
     }
 
-    fn replaced(&self) -> std::sync::MutexGuard<'_, LruCache<MasterId, Replaced>> {
-        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
+    fn replaced(&self) -> parking_lot::MutexGuard<'_, LruCache<MasterId, Replaced>> {
+        self.replaced.lock()
     }
 
-    fn signed(&self) -> std::sync::MutexGuard<'_, LruCache<MasterId, Signed>> {
-        self.signed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn signed(&self) -> parking_lot::MutexGuard<'_, LruCache<MasterId, Signed>> {
+        self.signed.lock()
     }
 }
 

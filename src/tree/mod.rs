@@ -60,7 +60,8 @@ pub use stat::{Holds, Stat};
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -252,14 +253,14 @@ impl Tree {
 
     fn learned_rate(&self, channel: Channel) -> Result<Option<f64>, TreeError> {
         let now = self.clock.now();
-        let kept = self.rates.lock().unwrap_or_else(PoisonError::into_inner).get(&channel).copied();
+        let kept = self.rates.lock().get(&channel).copied();
         if let Some((at, rate)) = kept
             && now.duration_since(at).unsigned_abs() < RATE_KEPT
         {
             return Ok(rate);
         }
         let rate = self.catalog.learned_rate(channel)?;
-        self.rates.lock().unwrap_or_else(PoisonError::into_inner).insert(channel, (now, rate));
+        self.rates.lock().insert(channel, (now, rate));
         Ok(rate)
     }
 
@@ -301,11 +302,11 @@ impl Tree {
     }
 
     fn note_changed(&self, master: MasterId, index: u8) {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert((master, index));
+        self.changed.lock().insert((master, index));
     }
 
     fn has_changed(&self, master: MasterId, index: u8) -> bool {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner).contains(&(master, index))
+        self.changed.lock().contains(&(master, index))
     }
 }
 

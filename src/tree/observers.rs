@@ -1,7 +1,8 @@
 //! Who is told what changed: every front end that keeps what it was shown. The tree has no idea who asks, so each keeps what it likes and
 //! drops it when it hears of a change.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -38,7 +39,7 @@ pub struct Observers(RwLock<Vec<Arc<dyn Observer>>>);
 impl Observers {
     /// One more.
     pub fn add(&self, observer: Arc<dyn Observer>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).push(observer);
+        self.0.write().push(observer);
     }
 
     /// Tells each of them.
@@ -55,6 +56,6 @@ impl Observers {
     }
 
     fn all(&self) -> Vec<Arc<dyn Observer>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 }

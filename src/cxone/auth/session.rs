@@ -3,7 +3,8 @@
 //! The session stands behind a mutex that is never held across an await. The *turn* to log in is a semaphore of one: whoever
 //! waited for it while another logged in takes that login's outcome, be it a session or an error, instead of trying again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -147,12 +148,12 @@ impl Auth {
 
     /// Refuses logins that reach another tenant from now on.
     pub fn belongs_to(&self, tenant: TenantIdentity) {
-        *self.tenant.lock().unwrap_or_else(PoisonError::into_inner) = Some(tenant);
+        *self.tenant.lock() = Some(tenant);
     }
 
     /// The first login tells the tenant; the others must reach the same one.
     fn check_tenant(&self, reached: &TenantIdentity) -> Result<(), ApiError> {
-        let mut tenant = self.tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tenant = self.tenant.lock();
         match &*tenant {
             Some(known) if !known.is_same(reached) => {
                 let message = format!(
@@ -171,12 +172,12 @@ impl Auth {
 
     /// Has credentials looked for at `source` whenever a login is due.
     pub fn watch(&self, source: Arc<dyn CredentialsSource>) {
-        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+        *self.source.lock() = Some(source);
     }
 
     /// Takes over credentials that have changed.
     async fn look_for_others(&self) {
-        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let source = self.source.lock().clone();
         let Some(source) = source else { return };
         if let Ok(Some(credentials)) = tokio::task::spawn_blocking(move || source.renewed()).await {
             self.adopt(credentials);
@@ -185,7 +186,7 @@ impl Auth {
 
     /// Logs in with these from now on, and forgets that a login was refused.
     pub fn adopt(&self, credentials: Credentials) {
-        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut settings = self.settings.lock();
         *settings = Arc::new(TenantSettings { credentials, ..(**settings).clone() });
         drop(settings);
         let mut state = self.state();
@@ -272,7 +273,7 @@ impl Auth {
 
     async fn log_in(&self, previous: Option<&Session>) -> Result<Session, ApiError> {
         let jitter = || self.http.jitter();
-        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let settings = self.settings.lock().clone();
         let token = self.retry.run(jitter, || login::log_in(&self.http, &settings)).await?;
         let obtained_at = self.clock.now();
         let endpoints = match previous {
@@ -299,7 +300,7 @@ impl Auth {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What all listings of a tenant share.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio::sync::Semaphore;
 
@@ -31,6 +31,6 @@ impl Default for Listings {
 impl Listings {
     /// How windows and pages are cut now.
     pub fn pace(&self) -> MutexGuard<'_, Pace> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pace.lock()
     }
 }

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -39,7 +40,7 @@ impl Keeper {
 
     /// Does it now.
     pub fn keep_house(&self) {
-        let _alone = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.lock.lock();
         let done = self.compress().and_then(|()| self.delete()).and_then(|()| self.measure());
         if let Err(error) = done {
             tracing::warn!(%error, dir = %self.dir.display(), "older files of the audit log cannot be looked after; it is tried again");

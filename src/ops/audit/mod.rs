@@ -31,7 +31,8 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -240,7 +241,7 @@ impl AuditLog {
         self.intake.job(Job::Erase(meant.clone(), done));
         let gone = || io::Error::other("the audit log's writer has ended");
         let in_current = erased.recv().map_err(|_| gone())??;
-        let _alone = self.keeper.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.keeper.lock.lock();
         let mut in_older = 0;
         for segment in segments::list(&self.dir)?.iter().filter(|segment| segment.first.is_some()) {
             in_older += segments::rewrite(segment, |text| erase::erased(text, meant))?;

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -144,8 +145,8 @@ struct Door {
 struct Connected(Arc<Mutex<HashMap<u32, usize>>>);
 
 impl Connected {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u32, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<u32, usize>> {
+        self.0.lock()
     }
 
     /// One more, if there may be.

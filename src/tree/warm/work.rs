@@ -5,7 +5,8 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -151,12 +152,12 @@ impl Job {
     async fn run(self, items: Vec<Item>) {
         let job = &self;
         futures_util::stream::iter(items).for_each_concurrent(HANDS, |item| job.warm(item)).await;
-        let stopped = self.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stopped = self.stop.lock().take();
         self.progress.send_modify(|progress| progress.ended = Some(stopped.unwrap_or(Ended::Finished)));
     }
 
     async fn warm(&self, item: Item) {
-        if self.stop.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+        if self.stop.lock().is_some() {
             return;
         }
         let result = self.bring(&item).await;
@@ -294,7 +295,7 @@ impl Job {
         } else {
             return;
         };
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(end);
+        self.stop.lock().get_or_insert(end);
     }
 }
 
