@@ -35,7 +35,7 @@ pub mod cxone;
 pub mod daemon;
 pub mod fuse;
 #[cfg(any(test, fuzzing))]
-pub mod hostile;
+pub mod fuzz;
 pub mod media;
 pub mod net;
 pub mod ops;

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cxonefs::hostile::configuration(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cxonefs::fuzz::configuration(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cxonefs::hostile::playback_document(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cxonefs::fuzz::playback_document(bytes));

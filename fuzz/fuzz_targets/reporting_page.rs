@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cxonefs::hostile::reporting_page(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cxonefs::fuzz::reporting_page(bytes));

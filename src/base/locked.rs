@@ -6,12 +6,12 @@
 //! Not protected against: a reader of this process's memory, a hibernating machine, and copies that a computation leaves on the stack or in
 //! registers.
 
+use parking_lot::Mutex;
 use std::fmt;
 use std::mem::{align_of, needs_drop, size_of};
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
-use parking_lot::Mutex;
 
 use zeroize::Zeroize;
 

@@ -1,9 +1,9 @@
 //! Names of local users, for messages: a number tells an administrator little. Best effort: a directory service may take seconds to answer,
 //! so nobody waits for it; its users are looked up by one thread, once, and named from then on.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use parking_lot::{Mutex, MutexGuard};
 use std::sync::{Arc, OnceLock};
 
 /// Users that are remembered. A machine with more of them has its later ones shown by number.

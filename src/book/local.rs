@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::budget::Allowed;
 use super::error::BookError;
 use super::rows::{self, Rows};
-use super::{Asking, Book, Claimed, Grant, Landed};
+use super::{Asking, Book, Claimed, Completion, Grant};
 use crate::base::{Clock, Counted, Histogram, MasterId, UserKey};
 use crate::catalog::{Catalog, LedgerEntry, LedgerId};
 use crate::net::{InFlight, Limiter, LimiterSettings, LimiterSnapshot, Permit};
@@ -59,8 +59,8 @@ impl Book for LocalBook {
     async fn claim(&self, master: MasterId, asking: &dyn Asking, allowed: Allowed) -> Result<Claimed, BookError> {
         let Some(permit) = self.slot(asking).await? else { return Ok(Claimed::Withdrawn) };
         // Before the row: after a restart, a call counts from its row on.
-        if let Err(landed) = asking.prepare().await {
-            land(permit.spend(), landed);
+        if let Err(completion) = asking.prepare().await {
+            complete(permit.spend(), completion);
             return Ok(Claimed::Withdrawn);
         }
         let Some(payer) = asking.payer() else { return Ok(Claimed::Withdrawn) };
@@ -103,9 +103,9 @@ struct LocalGrant {
 
 #[async_trait]
 impl Grant for LocalGrant {
-    fn land(&mut self, landed: Landed) {
+    fn complete(&mut self, completion: Completion) {
         if let Some(under_way) = self.under_way.take() {
-            land(under_way, landed);
+            complete(under_way, completion);
         }
     }
 
@@ -115,11 +115,11 @@ impl Grant for LocalGrant {
     }
 }
 
-fn land(under_way: InFlight, landed: Landed) {
-    match landed {
-        Landed::Answered => under_way.finished(),
-        Landed::Throttled(retry_after) => under_way.throttled(retry_after),
-        Landed::Unsent => under_way.unsent(),
-        Landed::Unknown => drop(under_way),
+fn complete(under_way: InFlight, completion: Completion) {
+    match completion {
+        Completion::Answered => under_way.finished(),
+        Completion::Throttled(retry_after) => under_way.throttled(retry_after),
+        Completion::Unsent => under_way.unsent(),
+        Completion::Unknown => drop(under_way),
     }
 }

@@ -37,7 +37,7 @@ pub struct Payer {
 
 /// How a call ended, as far as the limit is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Landed {
+pub enum Completion {
     /// The tenant answered it, and counts it.
     Answered,
     /// Too many calls, says the tenant; and how long to wait, if it says so.
@@ -58,7 +58,7 @@ pub trait Asking: Send + Sync {
     /// Whether the call is still wanted. Once it is not, the claim ends without one.
     fn is_wanted(&self) -> bool;
     /// There is a slot: does what else must be done before a call can leave, and costs nothing. Where that fails, the claim ends without a call.
-    async fn prepare(&self) -> Result<(), Landed>;
+    async fn prepare(&self) -> Result<(), Completion>;
     /// In whose name it is made now; `None` where nobody is left who wants it.
     fn payer(&self) -> Option<Payer>;
 }
@@ -75,7 +75,7 @@ pub enum Claimed {
 #[async_trait]
 pub trait Grant: Send {
     /// The call has ended so: at once when it has.
-    fn land(&mut self, landed: Landed);
+    fn complete(&mut self, completion: Completion);
     /// What the ledger is to say of it, once its answer is stored.
     async fn finish(self: Box<Self>, outcome: String) -> Result<(), BookError>;
 }

@@ -4,11 +4,11 @@
 //! returns (`synchronous=FULL`), because the ledger is money.
 
 pub(super) mod connection;
+use parking_lot::{Condvar, Mutex};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use parking_lot::{Condvar, Mutex};
 use std::time::Duration;
 
 use connection::{BUSY, SUSPECT_SUFFIX, connect_writer, open_reader, open_writer};
@@ -255,10 +255,7 @@ impl Readers {
         let mut state = self.state.lock();
         if state.in_use >= MAX_READERS {
             state.waiting += 1;
-            state = self
-                .returned
-                .wait_while(state, |state| state.in_use >= MAX_READERS)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.returned.wait_while(&mut state, |state| state.in_use >= MAX_READERS);
             state.waiting -= 1;
         }
         state.in_use += 1;

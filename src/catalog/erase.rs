@@ -13,11 +13,11 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::db::Db;
 use super::error::CatalogError;
+use super::field_cipher::{FieldCipher, Place};
 use super::handle::Catalog;
 use super::marks::Mark;
 use super::model::{AgentFolder, ERASED_COMM, ERASED_UID};
 use super::statedir::DAMAGED_MARK;
-use super::vault::{Place, Vault};
 use super::{listing, marks, slack};
 use crate::base::{AgentId, Day, MasterId};
 
@@ -122,7 +122,7 @@ impl Catalog {
                 let found = named.query_map([id], |row| row.get(0).map(MasterId))?;
                 masters.extend(found.collect::<Result<Vec<_>, _>>()?);
             }
-            holdings(connection, &self.inner.vault, masters.into_iter().collect())
+            holdings(connection, &self.inner.field_cipher, masters.into_iter().collect())
         })
     }
 
@@ -145,7 +145,7 @@ impl Catalog {
             let mut agents = Vec::new();
             while let Some(row) = rows.next()? {
                 let day = Day(row.get(4)?);
-                agents.extend(listing::agent_folder(&self.inner.vault, day, row).ok().map(|agent| (day, agent)));
+                agents.extend(listing::agent_folder(&self.inner.field_cipher, day, row).ok().map(|agent| (day, agent)));
             }
             Ok(agents)
         })
@@ -246,7 +246,11 @@ impl Catalog {
     }
 }
 
-fn holdings(connection: &Connection, vault: &Vault, masters: Vec<MasterId>) -> Result<Holdings, CatalogError> {
+fn holdings(
+    connection: &Connection,
+    field_cipher: &FieldCipher,
+    masters: Vec<MasterId>,
+) -> Result<Holdings, CatalogError> {
     let mut found = Holdings { masters, ..Holdings::default() };
     let (mut places, mut documents, mut ledger) =
         (connection.prepare(PLACES)?, connection.prepare(DOCUMENTS)?, connection.prepare(LEDGER)?);
@@ -261,7 +265,7 @@ fn holdings(connection: &Connection, vault: &Vault, masters: Vec<MasterId>) -> R
                 folder_name: row.get(2)?,
                 folder_ino: row.get::<_, i64>(3)?.cast_unsigned(),
                 // A name that is not genuine keeps nobody from erasing.
-                agent_name: vault.open_text(Place::agent_name(day, agent), row.get_ref(4)?).unwrap_or_default(),
+                agent_name: field_cipher.open_text(Place::agent_name(day, agent), row.get_ref(4)?).unwrap_or_default(),
                 agent_ino: row.get::<_, i64>(5)?.cast_unsigned(),
             });
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::db::Db;
+use super::field_cipher::FieldCipher;
 use super::highest::Highest;
 use super::inode::InodeNumbers;
 use super::known_days::KnownDays;
@@ -12,7 +13,6 @@ use super::marks::Marks;
 use super::recent::Recent;
 use super::rows::Checked;
 use super::unsaid::Unsaid;
-use super::vault::Vault;
 
 /// The state database. All methods block for microseconds (reads) or a disk flush (writes). Cheap to clone.
 ///
@@ -28,7 +28,7 @@ pub(super) struct Inner {
     pub(super) recent: Recent,
     pub(super) timezone: TimeZone,
     pub(super) numbers: InodeNumbers,
-    pub(super) vault: Vault,
+    pub(super) field_cipher: FieldCipher,
     pub(super) known_days: KnownDays,
     pub(super) highest: Highest,
     pub(super) marks: Marks,

@@ -5,8 +5,8 @@ use rusqlite::params;
 
 use super::convert::{from_time, to_time};
 use super::error::CatalogError;
+use super::field_cipher::Place;
 use super::handle::Catalog;
-use super::vault::Place;
 use crate::base::MasterId;
 
 const ALL: &str = "SELECT master_id, reason, at, uid FROM holds ORDER BY at, master_id";
@@ -36,7 +36,7 @@ impl Catalog {
                 let master = row.get(0)?;
                 holds.push(Hold {
                     master: MasterId(master),
-                    reason: self.inner.vault.open_text(Place::Hold { master }, row.get_ref(1)?)?,
+                    reason: self.inner.field_cipher.open_text(Place::Hold { master }, row.get_ref(1)?)?,
                     at: to_time(row.get(2)?)?,
                     uid: row.get(3)?,
                 });
@@ -47,7 +47,7 @@ impl Catalog {
 
     /// Holds an interaction, or gives its hold another reason; on disk when this returns. Refuses one that was erased.
     pub fn add_hold(&self, hold: &Hold) -> Result<(), CatalogError> {
-        let reason = self.inner.vault.text(Place::Hold { master: hold.master.0 }, &hold.reason)?;
+        let reason = self.inner.field_cipher.text(Place::Hold { master: hold.master.0 }, &hold.reason)?;
         self.inner.db.write(|transaction| {
             self.inner.marks.snapshot().check(hold.master)?;
             transaction.execute(ADD, params![hold.master.0, reason, from_time(hold.at), hold.uid])?;

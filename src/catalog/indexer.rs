@@ -3,8 +3,8 @@
 //! A listing runs in a task of its own: whoever waits for it may leave without harming the others, and what it found is kept.
 //! Knows no HTTP (a [`Lister`] asks) and no tables (the catalog stores).
 
-use std::collections::HashMap;
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 
-use super::beginnings;
 use super::days::Unreadable;
 use super::error::CatalogError;
 use super::handle::Catalog;
 use super::model::DayState;
+use super::overnight;
 use crate::base::{Clock, Day, Since, chain};
 use crate::cxone::{ChangesAnswer, ContactRecord, ContactsAnswer, ListingProgress};
 use crate::net::{ApiError, ApiErrorKind};
@@ -102,7 +102,7 @@ struct Inner {
 /// Never held across an await.
 #[derive(Default)]
 struct State {
-    flights: HashMap<Day, Flight>,
+    pending_calls: HashMap<Day, PendingCall>,
     /// Days whose last refresh behind failed, and when. A day leaves on its first success.
     failing: HashMap<Day, Timestamp>,
     /// The tenant counts a contact as of the time at which it starts.
@@ -110,7 +110,7 @@ struct State {
 }
 
 #[derive(Clone)]
-struct Flight {
+struct PendingCall {
     forced: bool,
     progress: Arc<ListingProgress>,
     answer: watch::Receiver<Option<Answer>>,
@@ -193,9 +193,9 @@ impl Indexer {
             return Ok(empty(now));
         }
         loop {
-            let flight = self.join(day, Mode::Forced);
-            let is_whole = flight.forced;
-            let answer = wait(flight).await;
+            let pending = self.join(day, Mode::Forced);
+            let is_whole = pending.forced;
+            let answer = wait(pending).await;
             // A smaller listing was under way: after it, the next round starts ours or joins another's.
             if is_whole {
                 return answer;
@@ -207,10 +207,10 @@ impl Indexer {
     pub fn under_way(&self) -> Vec<(Day, u64, u64)> {
         let state = self.inner.state();
         let mut days: Vec<_> = state
-            .flights
+            .pending_calls
             .iter()
-            .map(|(day, flight)| {
-                let (rows, total) = flight.progress.get();
+            .map(|(day, pending)| {
+                let (rows, total) = pending.progress.get();
                 (*day, rows, total)
             })
             .collect();
@@ -228,16 +228,16 @@ impl Indexer {
         }
     }
 
-    /// The flight of a day, started if there is none.
-    fn join(&self, day: Day, mode: Mode) -> Flight {
+    /// The pending call of a day, started if there is none.
+    fn join(&self, day: Day, mode: Mode) -> PendingCall {
         let mut state = self.inner.state();
-        if let Some(flight) = state.flights.get(&day) {
-            return flight.clone();
+        if let Some(pending) = state.pending_calls.get(&day) {
+            return pending.clone();
         }
         let (sender, answer) = watch::channel(None);
         let progress = Arc::<ListingProgress>::default();
-        let flight = Flight { forced: mode == Mode::Forced, progress: Arc::clone(&progress), answer };
-        state.flights.insert(day, flight.clone());
+        let pending = PendingCall { forced: mode == Mode::Forced, progress: Arc::clone(&progress), answer };
+        state.pending_calls.insert(day, pending.clone());
         drop(state);
         let landing = Landing { inner: self.inner.clone(), day };
         tokio::spawn(async move {
@@ -254,11 +254,11 @@ impl Indexer {
             }
             sender.send_replace(Some(answer));
         });
-        flight
+        pending
     }
 }
 
-/// Takes a flight off the map, also when its task panics or is aborted.
+/// Takes a pending call off the map, also when its task panics or is aborted.
 struct Landing {
     inner: Arc<Inner>,
     day: Day,
@@ -266,12 +266,12 @@ struct Landing {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.inner.state().flights.remove(&self.day);
+        self.inner.state().pending_calls.remove(&self.day);
     }
 }
 
-async fn wait(mut flight: Flight) -> Answer {
-    match flight.answer.wait_for(Option::is_some).await {
+async fn wait(mut pending: PendingCall) -> Answer {
+    match pending.answer.wait_for(Option::is_some).await {
         Ok(answer) => answer.clone().unwrap_or(Err(IndexError::Interrupted)),
         Err(_) => Err(IndexError::Interrupted),
     }
@@ -299,7 +299,7 @@ impl Inner {
         answer.contacts.extend(overnight);
         let closes = policy::closes(&request, mode, answer.whole);
         let last_poll = answer.last_poll.filter(|_| answer.whole);
-        let before = self.beginnings(day, request.start, &answer.contacts).await?;
+        let before = self.calls_of_last_evening(day, request.start, &answer.contacts).await?;
         let strays: Vec<ContactRecord> =
             answer.contacts.iter().filter(|leg| !(request.start..request.end).contains(&leg.start)).cloned().collect();
         answer.contacts.extend(before);
@@ -327,13 +327,13 @@ impl Inner {
     }
 
     /// The earlier legs, of the evening before, of interactions that go on in a day's `records` and were not published yet.
-    async fn beginnings(
+    async fn calls_of_last_evening(
         &self,
         day: Day,
         midnight: Timestamp,
         records: &[ContactRecord],
     ) -> Result<Vec<ContactRecord>, IndexError> {
-        let sought = beginnings::sought(records, midnight);
+        let sought = overnight::sought(records, midnight);
         if sought.is_empty() {
             return Ok(Vec::new());
         }
@@ -343,7 +343,7 @@ impl Inner {
         if sought.is_empty() {
             return Ok(Vec::new());
         }
-        let evening = midnight.saturating_sub(beginnings::LOOK_BACK).unwrap_or(midnight);
+        let evening = midnight.saturating_sub(overnight::LOOK_BACK).unwrap_or(midnight);
         let mut legs = self.look_beside(evening, midnight).await?;
         legs.retain(|leg| sought.contains(&leg.master_id));
         tracing::debug!(%day, sought = sought.len(), legs = legs.len(), "looked at the evening before");

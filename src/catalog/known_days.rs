@@ -1,7 +1,7 @@
 //! The states of days, in memory beside the table: every attribute that a look shows depends on whether its day is final.
 
-use std::collections::HashMap;
 use parking_lot::RwLock;
+use std::collections::HashMap;
 
 use super::model::DayState;
 use crate::base::Day;

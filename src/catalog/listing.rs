@@ -8,10 +8,10 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::convert::{to_channel, to_time, to_unsigned};
 use super::error::CatalogError;
+use super::field_cipher::{FieldCipher, Place};
 use super::handle::Catalog;
 use super::model::{AgentFolder, InteractionFolder, Leg};
 use super::rows::genuine;
-use super::vault::{Place, Vault};
 use super::{contact_json, names};
 use crate::base::{AgentId, Channels, ContactId, Day, MasterId};
 
@@ -68,10 +68,10 @@ impl Catalog {
             while let Some(row) = rows.next()? {
                 let seen = agents.last().map(|agent| agent.agent_id.0) == Some(row.get(0)?);
                 if !seen && channels.contains(to_channel(row.get(4)?)) {
-                    agents.push(agent_folder(&self.inner.vault, day, row)?);
+                    agents.push(agent_folder(&self.inner.field_cipher, day, row)?);
                 }
             }
-            if self.inner.vault.is_sealed() {
+            if self.inner.field_cipher.is_sealed() {
                 agents.sort_by(|one, other| one.name.cmp(&other.name));
             }
             Ok(agents)
@@ -81,7 +81,7 @@ impl Catalog {
     /// One agent's folder of a day, whatever its channels.
     pub fn agent(&self, day: Day, agent: AgentId) -> Result<Option<AgentFolder>, CatalogError> {
         self.inner.db.read(|connection| {
-            one(connection, AGENT, params![day.0, agent.0], |row| agent_folder(&self.inner.vault, day, row))
+            one(connection, AGENT, params![day.0, agent.0], |row| agent_folder(&self.inner.field_cipher, day, row))
         })
     }
 
@@ -101,14 +101,14 @@ impl Catalog {
 
     /// The folder that was published under exactly this name, whatever its channels.
     pub fn agent_by_name(&self, day: Day, name: &str) -> Result<Option<AgentFolder>, CatalogError> {
-        let vault = &self.inner.vault;
-        if vault.is_sealed() {
+        let field_cipher = &self.inner.field_cipher;
+        if field_cipher.is_sealed() {
             // A sealed name is bound to its agent, whose id it ends with.
             let Some(agent) = names::agent_of(name) else { return Ok(None) };
             return Ok(self.agent(day, agent)?.filter(|found| *found.name == *name));
         }
         let key = params![day.0, name];
-        self.inner.db.read(|connection| one(connection, AGENT_BY_NAME, key, |row| agent_folder(vault, day, row)))
+        self.inner.db.read(|connection| one(connection, AGENT_BY_NAME, key, |row| agent_folder(field_cipher, day, row)))
     }
 
     /// Interaction folders on `channels`, ordered by name (by bytes).
@@ -166,7 +166,7 @@ impl Catalog {
             let mut legs = Vec::new();
             while let Some(row) = rows.next()? {
                 let place = Place::record(day, agent, master, row.get(2)?);
-                legs.push((row.get(0)?, self.inner.vault.open_text(place, row.get_ref(1)?)?));
+                legs.push((row.get(0)?, self.inner.field_cipher.open_text(place, row.get_ref(1)?)?));
             }
             Ok(legs)
         })?;
@@ -199,7 +199,7 @@ impl Catalog {
 
     /// The names of the skills that took part in an interaction, as far as Reporting tells.
     pub fn skills(&self, master: MasterId) -> Result<Vec<String>, CatalogError> {
-        let vault = &self.inner.vault;
+        let field_cipher = &self.inner.field_cipher;
         self.inner.db.read(|connection| {
             let mut skills = Vec::new();
             let mut places = connection.prepare_cached(PLACES)?;
@@ -211,7 +211,11 @@ impl Catalog {
                 while let Some(row) = rows.next()? {
                     let keys = row.get_ref(0)?.as_str().map_err(|_| CatalogError::Damaged("a name is no text"))?;
                     let place = Place::record(day, agent, master, row.get(2)?);
-                    skills.extend(contact_json::text_of(keys, &vault.open_text(place, row.get_ref(1)?)?, "skillName")?);
+                    skills.extend(contact_json::text_of(
+                        keys,
+                        &field_cipher.open_text(place, row.get_ref(1)?)?,
+                        "skillName",
+                    )?);
                 }
             }
             Ok(skills)
@@ -237,11 +241,11 @@ fn one<T>(
     statement.query_row(key, |row| Ok(read(row))).optional()?.transpose()
 }
 
-pub(super) fn agent_folder(vault: &Vault, day: Day, row: &Row<'_>) -> Result<AgentFolder, CatalogError> {
+pub(super) fn agent_folder(field_cipher: &FieldCipher, day: Day, row: &Row<'_>) -> Result<AgentFolder, CatalogError> {
     let agent_id = AgentId(row.get(0)?);
     Ok(AgentFolder {
         agent_id,
-        name: Arc::from(vault.open_text(Place::agent_name(day, agent_id), row.get_ref(1)?)?),
+        name: Arc::from(field_cipher.open_text(Place::agent_name(day, agent_id), row.get_ref(1)?)?),
         ino: to_unsigned(row.get(2)?)?,
         mtime: to_time(row.get(3)?)?,
     })

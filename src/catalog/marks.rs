@@ -3,10 +3,10 @@
 //! A mark is HMAC-SHA256, cut to 16 bytes, under a random key of this state directory. The list names no contact; whoever has the database
 //! can test a number that they know against it, because that is what it is for. With a key of the owner's the random key is encrypted.
 
+use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use parking_lot::Mutex;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 use super::convert::{from_time, to_time};
 use super::db::Db;
 use super::error::CatalogError;
+use super::field_cipher::{FieldCipher, Place};
 use super::model::ERASED;
-use super::vault::{Place, Vault};
 use crate::base::crypt::{KEY_LEN, keyed_hash};
 use crate::base::{ContactId, MasterId};
 use crate::cxone::ContactRecord;
@@ -53,16 +53,16 @@ pub(super) struct Snapshot<'a> {
 
 impl Marks {
     /// Those of a database, whose key is made if it has none.
-    pub(super) fn load(db: &Db, vault: &Vault) -> Result<Marks, CatalogError> {
+    pub(super) fn load(db: &Db, field_cipher: &FieldCipher) -> Result<Marks, CatalogError> {
         let (key, known) = db.read(|connection| {
             let mut select = connection.prepare(KEY)?;
             let mut rows = select.query([])?;
-            let key = rows.next()?.map(|row| vault.open(Place::ErasureKey, row.get_ref(0)?)).transpose()?;
+            let key = rows.next()?.map(|row| field_cipher.open(Place::ErasureKey, row.get_ref(0)?)).transpose()?;
             Ok((key.map(Zeroizing::new), read_all(connection)?))
         })?;
         let key = match key {
             Some(bytes) => sized(&bytes)?,
-            None => make_key(db, vault)?,
+            None => make_key(db, field_cipher)?,
         };
         Ok(Marks { key, known: Mutex::new(Arc::new(known)) })
     }
@@ -150,7 +150,7 @@ fn read_all(connection: &Connection) -> Result<HashMap<Mark, Timestamp>, Catalog
     Ok(known)
 }
 
-fn make_key(db: &Db, vault: &Vault) -> Result<Zeroizing<[u8; KEY_LEN]>, CatalogError> {
+fn make_key(db: &Db, field_cipher: &FieldCipher) -> Result<Zeroizing<[u8; KEY_LEN]>, CatalogError> {
     let mut key = Zeroizing::new([0; KEY_LEN]);
     let filled = SystemRandom::new().fill(key.as_mut_slice());
     filled.map_err(|_| CatalogError::Refused("the operating system gave no random bytes"))?;
@@ -160,7 +160,7 @@ fn make_key(db: &Db, vault: &Vault) -> Result<Zeroizing<[u8; KEY_LEN]>, CatalogE
         if lost > 0 {
             tracing::error!(marks = lost, "the key of erasure marks is lost: erased contacts may be listed again");
         }
-        transaction.prepare(KEY_ADD)?.execute([vault.blob(Place::ErasureKey, key.as_slice())?])?;
+        transaction.prepare(KEY_ADD)?.execute([field_cipher.blob(Place::ErasureKey, key.as_slice())?])?;
         Ok(())
     })?;
     Ok(key)

@@ -9,13 +9,13 @@
 //! | `memory` | SQLite's memory, wiped when it is freed |
 //! | `statedir`, `db`, `schema`, `salvage` | the file on disk: whose, held by whom, which tables, what if it is damaged |
 //! | `names`, `inode`, `contact_json` | pure functions: directory names, inode numbers, `contact.json` |
-//! | `plan`, `record`, `unsaid`, `beginnings` | writing a day: what is to be stored (pure), storing it, what began the day before |
+//! | `plan`, `record`, `unsaid`, `overnight` | writing a day: what is to be stored (pure), storing it, what began the day before |
 //! | `days`, `known_days`, `listing` | reading days and folders, by index only |
 //! | `resolution`, `rates`, `highest`, `ledger`, `facts`, `known` | what billed calls said, what sizes were learned, what was billed, small facts |
 //! | `audit_chain` | where the chain of the audit log begins and ends |
 //! | `beside` | what commands read of a state that another process holds |
 //! | `state`, `obstacles` | states merged from what each source said (pure); keeping what was refused |
-//! | `vault`, `rows`, `sealing` | encryption of what is said of people, checksums of rows, which key is in force |
+//! | `field_cipher`, `rows`, `sealing` | encryption of what is said of people, checksums of rows, which key is in force |
 //! | `backup` | a copy of the file while it is written to |
 //! | `erase`, `slack`, `marks` | forgetting an interaction so that nothing of it stays in the file, and does not come back |
 //! | `holds`, `evidence` | what may not be removed, and what recordings hashed to |
@@ -27,7 +27,6 @@
 
 mod audit_chain;
 mod backup;
-mod beginnings;
 mod beside;
 mod contact_json;
 mod convert;
@@ -37,11 +36,12 @@ mod erase;
 mod error;
 mod evidence;
 mod facts;
+mod field_cipher;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod handle;
 mod highest;
 mod holds;
-#[cfg(any(test, fuzzing))]
-pub mod hostile;
 mod indexer;
 mod inode;
 mod kind;
@@ -56,6 +56,7 @@ pub mod names;
 mod obstacle;
 mod obstacles;
 mod opening;
+mod overnight;
 mod plan;
 mod rates;
 mod recent;
@@ -71,7 +72,6 @@ mod statedir;
 #[cfg(test)]
 mod testing;
 mod unsaid;
-mod vault;
 mod zone;
 
 pub use audit_chain::{ChainEnds, ChainPlace};

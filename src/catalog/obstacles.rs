@@ -8,12 +8,12 @@ use rusqlite::{Connection, Row, params};
 
 use super::convert::{from_time, to_time, to_unsigned};
 use super::error::CatalogError;
+use super::field_cipher::{FieldCipher, Place};
 use super::handle::Catalog;
 use super::inode::kind_code;
 use super::kind::FileKind;
 use super::known::check_known;
 use super::obstacle::{Obstacle, ObstacleKind, Scope};
-use super::vault::{Place, Vault};
 use crate::base::MasterId;
 
 /// The number of the interaction itself among its files.
@@ -36,7 +36,7 @@ impl Catalog {
         obstacle: &Obstacle,
     ) -> Result<(), CatalogError> {
         let subject = file.map_or(INTERACTION, kind_code);
-        let reason = self.inner.vault.text(Place::obstacle(master, subject), &obstacle.reason)?;
+        let reason = self.inner.field_cipher.text(Place::obstacle(master, subject), &obstacle.reason)?;
         self.inner.db.write(|transaction| {
             self.inner.marks.snapshot().check(master)?;
             check_known(transaction, master)?;
@@ -118,7 +118,7 @@ pub(super) fn clear_in(connection: &Connection, master: MasterId) -> Result<(), 
 
 /// An obstacle whose columns (kind, reason, `said_at`, `again_at`, times, scope) begin at `first`; none where they are NULL.
 pub(super) fn read(
-    vault: &Vault,
+    field_cipher: &FieldCipher,
     place: Place,
     row: &Row<'_>,
     first: usize,
@@ -126,7 +126,7 @@ pub(super) fn read(
     let Some(word) = row.get::<_, Option<String>>(first)? else { return Ok(None) };
     Ok(Some(Arc::new(Obstacle {
         kind: kind_of(&word)?,
-        reason: vault.open_text(place, row.get_ref(first + 1)?)?.into(),
+        reason: field_cipher.open_text(place, row.get_ref(first + 1)?)?.into(),
         said_at: to_time(row.get(first + 2)?)?,
         again_at: to_time(row.get(first + 3)?)?,
         times: row.get(first + 4)?,

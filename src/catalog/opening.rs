@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::db::{self, Db};
 use super::error::CatalogError;
+use super::field_cipher::FieldCipher;
 use super::handle::{Catalog, Inner};
 use super::highest::Highest;
 use super::inode::InodeNumbers;
@@ -16,7 +17,6 @@ use super::model::CatalogSettings;
 use super::recent::Recent;
 use super::rows::Checked;
 use super::unsaid::Unsaid;
-use super::vault::Vault;
 use super::{sealing, zone};
 use crate::base::crypt::Keys;
 
@@ -42,8 +42,8 @@ impl Catalog {
         if !db::file_in(dir).exists() {
             return Ok(None);
         }
-        let (db, vault) = sealing::open_as_found(dir, keys)?;
-        Catalog::over(db, vault, TimeZone::UTC, InodeNumbers::default()).map(Some)
+        let (db, field_cipher) = sealing::open_as_found(dir, keys)?;
+        Catalog::over(db, field_cipher, TimeZone::UTC, InodeNumbers::default()).map(Some)
     }
 
     /// Encrypts a state directory with the current key, without checking its origin. Returns whether there was anything to do.
@@ -57,16 +57,21 @@ impl Catalog {
         keys: &Keys,
         numbers: InodeNumbers,
     ) -> Result<Catalog, CatalogError> {
-        let (db, vault) = sealing::open(dir, keys)?;
+        let (db, field_cipher) = sealing::open(dir, keys)?;
         zone::adopt(&db, &settings.timezone)?;
-        Catalog::over(db, vault, settings.timezone, numbers)
+        Catalog::over(db, field_cipher, settings.timezone, numbers)
     }
 
-    fn over(db: Db, vault: Vault, timezone: TimeZone, numbers: InodeNumbers) -> Result<Catalog, CatalogError> {
+    fn over(
+        db: Db,
+        field_cipher: FieldCipher,
+        timezone: TimeZone,
+        numbers: InodeNumbers,
+    ) -> Result<Catalog, CatalogError> {
         let (known_days, recent) = (KnownDays::default(), Recent::new());
-        let (highest, marks) = (Highest::default(), Marks::load(&db, &vault)?);
+        let (highest, marks) = (Highest::default(), Marks::load(&db, &field_cipher)?);
         let (checked, unsaid) = (Checked::default(), Unsaid::default());
-        let inner = Inner { db, recent, timezone, numbers, vault, known_days, highest, marks, checked, unsaid };
+        let inner = Inner { db, recent, timezone, numbers, field_cipher, known_days, highest, marks, checked, unsaid };
         Ok(Catalog { inner: Arc::new(inner) })
     }
 }

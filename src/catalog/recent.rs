@@ -2,8 +2,8 @@
 //!
 //! Knows no table: whoever asks names the state of the database that it wants, and gets nothing that is of another one.
 
-use std::num::NonZeroUsize;
 use parking_lot::{Mutex, MutexGuard};
+use std::num::NonZeroUsize;
 
 use lru::LruCache;
 

@@ -14,12 +14,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::convert::{from_time, from_unsigned};
 use super::days::Unreadable;
 use super::error::CatalogError;
+use super::field_cipher::Place;
 use super::handle::Catalog;
 use super::inode::{InodeNumbers, SALTS};
 use super::marks::Snapshot;
 use super::model::DayState;
 use super::plan::{self, DayPlan, PlannedLeg, Span};
-use super::vault::Place;
 use super::{contact_json, days, names};
 use crate::base::{AgentId, Day, MasterId};
 use crate::cxone::ContactRecord;
@@ -224,7 +224,7 @@ impl Recorder<'_> {
             from_time(leg.record.start),
             leg.record.last_update.map(from_time),
             shapes.get(&leg.shape).ok_or(CatalogError::Refused("a shape outside of the piece"))?,
-            self.catalog.inner.vault.text(place, &leg.record.json.values)?,
+            self.catalog.inner.field_cipher.text(place, &leg.record.json.values)?,
             from_unsigned(leg.json_size)?,
         ])?;
         Ok(changed > 0)
@@ -283,7 +283,7 @@ impl Recorder<'_> {
         let (last, first) =
             named.map_or((None, None), |record| (record.last_name.as_deref(), record.first_name.as_deref()));
         let name = names::agent_name(agent, last, first);
-        let name = self.catalog.inner.vault.text(Place::agent_name(self.day, agent), &name)?;
+        let name = self.catalog.inner.field_cipher.text(Place::agent_name(self.day, agent), &name)?;
         let numbers = self.catalog.inner.numbers;
         let mut add = self.connection.prepare_cached(AGENT_ADD)?;
         salted(|salt| {

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::convert::{from_time, from_unsigned, to_channel, to_optional_time, to_time, to_unsigned};
 use super::error::CatalogError;
+use super::field_cipher::{FieldCipher, Place};
 use super::handle::{Catalog, Inner};
 use super::highest::Highest;
 use super::inode::{MAX_EMAILS, MAX_RECORDINGS, kind_code, kind_from_code};
@@ -17,7 +18,6 @@ use super::known::UNKNOWN;
 use super::model::{Interaction, NewResolution, Resolution, ResolvedFile};
 use super::obstacle::Obstacles;
 use super::rows::genuine;
-use super::vault::{Place, Vault};
 use super::{obstacles, rates};
 use crate::base::MasterId;
 
@@ -64,7 +64,7 @@ impl Catalog {
         if let Some(known) = self.inner.recent.interaction(master, generation) {
             return Ok(Some(known));
         }
-        let found = self.inner.db.read(|connection| interaction(connection, &self.inner.vault, master))?;
+        let found = self.inner.db.read(|connection| interaction(connection, &self.inner.field_cipher, master))?;
         if let Some(found) = &found {
             self.inner.recent.note(found, generation);
         }
@@ -152,12 +152,16 @@ impl Catalog {
             let mut statement = connection.prepare_cached(DOCUMENT)?;
             let mut rows = statement.query(params![master.0, code])?;
             let Some(row) = rows.next()? else { return Ok(None) };
-            self.inner.vault.open(place, row.get_ref(0)?).map(Some)
+            self.inner.field_cipher.open(place, row.get_ref(0)?).map(Some)
         })
     }
 }
 
-fn interaction(connection: &Connection, vault: &Vault, master: MasterId) -> Result<Option<Interaction>, CatalogError> {
+fn interaction(
+    connection: &Connection,
+    field_cipher: &FieldCipher,
+    master: MasterId,
+) -> Result<Option<Interaction>, CatalogError> {
     let mut statement = connection.prepare_cached(ONE)?;
     let mut rows = statement.query([master.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -172,7 +176,7 @@ fn interaction(connection: &Connection, vault: &Vault, master: MasterId) -> Resu
         obstacles: Obstacles::default(),
     };
     let place = Place::obstacle(master, obstacles::INTERACTION);
-    interaction.obstacles.playback = obstacles::read(vault, place, row, OBSTACLE_AT)?;
+    interaction.obstacles.playback = obstacles::read(field_cipher, place, row, OBSTACLE_AT)?;
     if row.get::<_, Option<i64>>(6)?.is_some() {
         let recheck_at = to_optional_time(row.get(7)?)?;
         let mut files = Vec::new();
@@ -181,7 +185,7 @@ fn interaction(connection: &Connection, vault: &Vault, master: MasterId) -> Resu
             if file.get::<_, Option<i64>>(FILE_AT)?.is_some() {
                 let found = resolved_file(file, FILE_AT)?;
                 let place = Place::obstacle(master, kind_code(found.kind));
-                if let Some(obstacle) = obstacles::read(vault, place, file, STORAGE_AT)? {
+                if let Some(obstacle) = obstacles::read(field_cipher, place, file, STORAGE_AT)? {
                     interaction.obstacles.storage.push((found.kind, obstacle));
                 }
                 files.push(found);
@@ -235,7 +239,7 @@ fn store_file(
     let size_column = size.map(from_unsigned).transpose()?;
     connection.prepare_cached(FILE_ADD)?.execute(params![master.0, code, &*file.name, size_column, validator])?;
     if let Some(bytes) = bytes {
-        let bytes = inner.vault.blob(Place::document(master, code), bytes)?;
+        let bytes = inner.field_cipher.blob(Place::document(master, code), bytes)?;
         connection.prepare_cached(DOCUMENT_ADD)?.execute(params![master.0, code, bytes])?;
     }
     if let Some(size) = size {

@@ -11,9 +11,9 @@
 //! Not noticed: that rows of the other tables are missing, and that a row or a whole table stands as it once stood. Knows no key file and no
 //! meaning of a column.
 
+use parking_lot::RwLock;
 use std::cell::RefCell;
 use std::collections::HashSet;
-use parking_lot::RwLock;
 use std::sync::Arc;
 
 use ring::hmac;

@@ -14,9 +14,9 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::db::{self, Db};
 use super::error::CatalogError;
+use super::field_cipher::{FieldCipher, Place};
 use super::rows::{COVERED, Rows};
 use super::schema::{self, Found};
-use super::vault::{Place, Vault};
 use super::{facts, slack};
 use crate::base::crypt::{KeyId, Keys, MasterKey};
 use crate::base::{AgentId, Day, MasterId};
@@ -99,7 +99,7 @@ fn has_rows(connection: &Connection) -> bool {
 
 /// Opens a database that is to be encrypted with the current key, or with none, and makes it so where the key that is in force is known to
 /// vouch for it.
-pub(super) fn open(dir: &Path, keys: &Keys) -> Result<(Db, Vault), CatalogError> {
+pub(super) fn open(dir: &Path, keys: &Keys) -> Result<(Db, FieldCipher), CatalogError> {
     let found = examine(dir, keys)?;
     let wanted = keys.current.as_ref();
     if let (Some(_), Protection::Plain | Protection::FirstFormat(_)) = (wanted, &found) {
@@ -110,7 +110,7 @@ pub(super) fn open(dir: &Path, keys: &Keys) -> Result<(Db, Vault), CatalogError>
 }
 
 /// Opens a database as it is protected now, for looking after it.
-pub(super) fn open_as_found(dir: &Path, keys: &Keys) -> Result<(Db, Vault), CatalogError> {
+pub(super) fn open_as_found(dir: &Path, keys: &Keys) -> Result<(Db, FieldCipher), CatalogError> {
     let found = examine(dir, keys)?;
     if let Protection::FirstFormat(_) = found {
         return Err(CatalogError::Unsealed { path: db::file_in(dir), what: "has rows without checksums" });
@@ -128,7 +128,7 @@ pub(super) fn take_over(dir: &Path, keys: &Keys) -> Result<bool, CatalogError> {
     Ok(!already && !matches!(found, Protection::Nothing))
 }
 
-fn changed(dir: &Path, found: &Protection, wanted: Option<&MasterKey>) -> Result<(Db, Vault), CatalogError> {
+fn changed(dir: &Path, found: &Protection, wanted: Option<&MasterKey>) -> Result<(Db, FieldCipher), CatalogError> {
     let is_new = matches!(found, Protection::Nothing);
     if is_new && wanted.is_some() && db::file_in(dir).exists() {
         forget_facts(dir, wanted)?;
@@ -155,7 +155,7 @@ fn changed(dir: &Path, found: &Protection, wanted: Option<&MasterKey>) -> Result
     }
     let db = if noted == as_noted(wanted) { db } else { change(db, dir, found, wanted)? };
     finish(&db)?;
-    Ok((db, Vault::of(wanted)))
+    Ok((db, FieldCipher::of(wanted)))
 }
 
 /// Removes facts noted before there was a key: nothing vouches for them. The ends of the audit log stay: without them lines of before would not be
@@ -184,7 +184,7 @@ fn change(db: Db, dir: &Path, found: &Protection, wanted: Option<&MasterKey>) ->
 
 /// The same in a database that is open, in one transaction. Returns how many values were sealed anew.
 fn reseal(db: &Db, found: &Protection, wanted: Option<&MasterKey>) -> Result<usize, CatalogError> {
-    let after = Vault::of(wanted);
+    let after = FieldCipher::of(wanted);
     db.write(|transaction| {
         if let Some(key) = found.key() {
             Rows::of(Some(key)).check_all(transaction)?;
@@ -269,7 +269,7 @@ impl Table {
         &self,
         transaction: &Transaction<'_>,
         before: &Protection,
-        after: &Vault,
+        after: &FieldCipher,
     ) -> Result<usize, CatalogError> {
         let mut last = i64::MIN;
         let mut rows = 0;
@@ -290,11 +290,11 @@ impl Table {
         connection: &Connection,
         last: i64,
         before: &Protection,
-        after: &Vault,
+        after: &FieldCipher,
     ) -> Result<Vec<(i64, Value)>, CatalogError> {
         let (opened, is_first_format) = match before {
-            Protection::FirstFormat(key) => (Vault::of(Some(key)), true),
-            other => (Vault::of(other.key()), false),
+            Protection::FirstFormat(key) => (FieldCipher::of(Some(key)), true),
+            other => (FieldCipher::of(other.key()), false),
         };
         let mut select = connection.prepare_cached(self.select)?;
         let mut rows = select.query(params![last, BATCH_ROWS as i64])?;

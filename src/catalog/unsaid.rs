@@ -1,7 +1,7 @@
 //! Changes of days that nobody was told of yet.
 
-use std::collections::HashSet;
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashSet;
 
 use crate::base::Day;
 

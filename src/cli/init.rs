@@ -310,7 +310,7 @@ fn next(path: &Path, host: &Host) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::keys::{self, Preset, Standing};
+    use crate::config::keys::{self, DefaultValue, Standing};
 
     #[test]
     fn what_a_mount_refuses_to_be_set_is_refused_here_and_secrets_are_not_shown() {
@@ -330,8 +330,8 @@ mod tests {
     fn every_key_that_can_be_set_is_written() {
         let settable = keys::ALL.iter().map(|key| key.info()).filter(|info| info.standing == Standing::Settable);
         let set: Vec<String> = settable
-            .map(|info| match info.preset {
-                Preset::Is(value) => format!("{}={value}", info.path()),
+            .map(|info| match info.default_value {
+                DefaultValue::Is(value) => format!("{}={value}", info.path()),
                 _ if info.name == "timezone" => format!("{}=UTC", info.path()),
                 _ if info.name == "area" => format!("{}=na1", info.path()),
                 _ if info.name.ends_with("hosts") => format!("{}=x.example", info.path()),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::env;
-use super::keys::{self, AnyKey, Preset};
+use super::keys::{self, AnyKey, DefaultValue};
 
 /// The whole document.
 #[must_use]
@@ -29,10 +29,10 @@ pub fn markdown() -> String {
 
 fn row(key: &dyn AnyKey) -> String {
     let info = key.info();
-    let default = match info.preset {
-        Preset::Is(text) => format!("`{text}`"),
-        Preset::Described(words) => words.to_owned(),
-        Preset::Required => String::from("**required**"),
+    let default = match info.default_value {
+        DefaultValue::Is(text) => format!("`{text}`"),
+        DefaultValue::Described(words) => words.to_owned(),
+        DefaultValue::Required => String::from("**required**"),
     };
     let variables: Vec<String> = info.variables().iter().map(|name| format!("`{name}`")).collect();
     let flag = info.flag.map_or_else(String::new, |flag| format!("`{flag}`"));

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::keys::{self, Preset};
+use super::keys::{self, DefaultValue};
 use super::suggest::Suggestion;
 use super::units::UnitError;
 use super::value::Origin;
@@ -156,9 +156,9 @@ impl ConfigError {
 /// What holds for `section.key` where nobody says anything, if that can be written.
 fn default_of(path: &str) -> Option<&'static str> {
     let (section, name) = path.split_once('.')?;
-    match keys::find(section, name)?.info().preset {
-        Preset::Is(default) => Some(default),
-        Preset::Described(_) | Preset::Required => None,
+    match keys::find(section, name)?.info().default_value {
+        DefaultValue::Is(default) => Some(default),
+        DefaultValue::Described(_) | DefaultValue::Required => None,
     }
 }
 

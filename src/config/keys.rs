@@ -17,7 +17,7 @@ use crate::net::HostPattern;
 
 /// What holds where nobody says anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preset {
+pub enum DefaultValue {
     /// This text, read as the environment's would be.
     Is(&'static str),
     /// What these words describe; the resolver knows how.
@@ -42,7 +42,7 @@ pub enum Standing {
 pub struct Info {
     pub section: &'static str,
     pub name: &'static str,
-    pub preset: Preset,
+    pub default_value: DefaultValue,
     pub standing: Standing,
     /// The flag of `cxonefs mount` that sets it.
     pub flag: Option<&'static str>,
@@ -105,7 +105,7 @@ impl<T> AnyKey for Key<T> {
 /// Declares keys and [`ALL`], so that a key cannot exist outside the table.
 macro_rules! keys {
     ($(
-        $ident:ident: $type:ty = $section:literal . $name:literal, $kind:ident, $preset:expr
+        $ident:ident: $type:ty = $section:literal . $name:literal, $kind:ident, $default_value:expr
         $(, standing $standing:expr)? $(, flag $flag:literal)? ;
         $doc:literal
     )*) => {
@@ -115,7 +115,7 @@ macro_rules! keys {
                 info: Info {
                     section: $section,
                     name: $name,
-                    preset: $preset,
+                    default_value: $default_value,
                     standing: keys!(@standing $($standing)?),
                     flag: keys!(@flag $($flag)?),
                     doc: $doc,
@@ -133,7 +133,7 @@ macro_rules! keys {
     (@flag $flag:literal) => { Some($flag) };
 }
 
-use Preset::{Described, Is, Required};
+use DefaultValue::{Described, Is, Required};
 
 keys! {
     ISSUER: Url = "tenant"."issuer", URL, Is("https://cxone.niceincontact.com");
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn every_default_can_be_read() {
         for key in ALL {
-            if let Preset::Is(text) = key.info().preset {
+            if let DefaultValue::Is(text) = key.info().default_value {
                 key.check(&Value::Plain(text.to_owned()))
                     .unwrap_or_else(|error| panic!("{}: {error}", key.info().path()));
             }

@@ -7,9 +7,9 @@ pub mod also;
 pub mod docs;
 pub mod env;
 pub mod error;
-pub mod host;
 #[cfg(any(test, fuzzing))]
-pub mod hostile;
+pub mod fuzz;
+pub mod host;
 mod key_command;
 pub mod keys;
 pub mod kinds;

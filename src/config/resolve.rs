@@ -11,7 +11,7 @@ use super::env::Environment;
 use super::error::{BadCaFile, ConfigError};
 use super::host::Host;
 use super::key_command;
-use super::keys::{self, Info, Key, Preset};
+use super::keys::{self, DefaultValue, Info, Key};
 use super::kinds::Account;
 use super::locate;
 use super::raw::{self, Assignment, ConfigFile, Layer};
@@ -122,10 +122,10 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     /// The value and where it came from; `None` if nobody says anything and there is no default that could be read.
     fn get<T>(&self, key: &Key<T>) -> Result<Option<(T, Origin)>, ConfigError> {
-        let (value, origin) = match (self.layer.get(&key.info.path()), key.info.preset) {
+        let (value, origin) = match (self.layer.get(&key.info.path()), key.info.default_value) {
             (Some(setting), _) => (setting.value.clone(), setting.origin.clone()),
-            (None, Preset::Is(text)) => (Value::Plain(text.to_owned()), Origin::Default),
-            (None, Preset::Described(_) | Preset::Required) => return Ok(None),
+            (None, DefaultValue::Is(text)) => (Value::Plain(text.to_owned()), Origin::Default),
+            (None, DefaultValue::Described(_) | DefaultValue::Required) => return Ok(None),
         };
         match (key.kind.read)(&value) {
             Ok(value) => Ok(Some((value, origin))),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::keys::{self, AnyKey, Preset, Standing};
+use super::keys::{self, AnyKey, DefaultValue, Standing};
 use super::kinds;
 use super::value::Value;
 
@@ -44,17 +44,17 @@ fn write_key(text: &mut String, key: &dyn AnyKey, given: Option<&String>) {
         let _ = write!(line, " {word}");
     }
     let _ = writeln!(text, "{line}");
-    match (given, info.preset) {
+    match (given, info.default_value) {
         (Some(value), _) => {
             let _ = writeln!(text, "{} = {}", info.name, literal(key, value));
         }
-        (None, Preset::Is(value)) => {
+        (None, DefaultValue::Is(value)) => {
             let _ = writeln!(text, "#{} = {}", info.name, literal(key, value));
         }
-        (None, Preset::Described(words)) => {
+        (None, DefaultValue::Described(words)) => {
             let _ = writeln!(text, "# Default: {words}.\n#{} = …", info.name);
         }
-        (None, Preset::Required) => {
+        (None, DefaultValue::Required) => {
             let _ = writeln!(text, "# Required.\n#{} = …", info.name);
         }
     }
@@ -119,7 +119,7 @@ mod tests {
             assert_eq!(shown, info.standing == Standing::Settable, "{}", info.path());
             assert_eq!(
                 layer.contains_key(&info.path()),
-                shown && matches!(info.preset, Preset::Is(_)),
+                shown && matches!(info.default_value, DefaultValue::Is(_)),
                 "{}",
                 info.path()
             );

@@ -16,9 +16,9 @@ use url::Url;
 
 use super::{body, weight};
 use crate::base::Clock;
+use crate::cxone::counters::Counters;
 use crate::cxone::reporting::mend;
 use crate::cxone::settings::{CallClass, CallTimes};
-use crate::cxone::tally::Tally;
 use crate::cxone::{address, text};
 use crate::net::CaBundle;
 use crate::net::error::{ApiError, ApiErrorKind};
@@ -64,7 +64,7 @@ pub(super) struct Http {
     clock: Arc<dyn Clock>,
     rng: Mutex<fastrand::Rng>,
     large_bodies: Arc<Semaphore>,
-    pub tally: Tally,
+    pub counters: Counters,
 }
 
 impl Http {
@@ -91,7 +91,7 @@ impl Http {
         let seed = clock.now().as_nanosecond() as u64 ^ u64::from(std::process::id()).rotate_left(48);
         let rng = Mutex::new(fastrand::Rng::with_seed(seed));
         let large_bodies = Arc::new(Semaphore::new(LARGE_BODIES_MAX));
-        Ok(Http { tls, plain, times, clock, rng, large_bodies, tally: Tally::default() })
+        Ok(Http { tls, plain, times, clock, rng, large_bodies, counters: Counters::default() })
     }
 
     /// A request to be completed and given to [`Http::send`].
@@ -134,7 +134,7 @@ impl Http {
                 format!("{}: {host} did not answer within {within:?}", call.operation),
             )),
         };
-        self.tally.note(call.operation, outcome.as_ref().map(|answer| answer.status.as_u16()));
+        self.counters.note(call.operation, outcome.as_ref().map(|answer| answer.status.as_u16()));
         match outcome {
             Ok(mut answer) => {
                 tracing::debug!(

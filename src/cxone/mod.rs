@@ -15,7 +15,7 @@
 //! | `playback`, `interaction`, `link`, `scrub` | the billed call: request, document, signed link, what may be stored |
 //! | `verdict` | what an answer to it means that brings no document |
 //! | `lenient`, `instant` | numbers, booleans, texts and times in every spelling seen |
-//! | `tally` | how many requests were made |
+//! | `counters` | how many requests were made |
 //! | [`limiter`] | when the next billed call may be made |
 //! | [`breaker`] | whether a service is worth asking at all |
 
@@ -23,8 +23,9 @@ mod address;
 pub mod auth;
 mod body;
 mod client;
+mod counters;
 #[cfg(any(test, fuzzing))]
-pub mod hostile;
+pub mod fuzz;
 mod http;
 mod instant;
 mod lenient;
@@ -33,7 +34,6 @@ mod playback;
 mod reporting;
 mod retry;
 mod settings;
-mod tally;
 mod tenant;
 #[cfg(test)]
 mod tests;

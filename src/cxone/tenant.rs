@@ -1,6 +1,8 @@
 //! A tenant: what can be asked of it, and by which settings.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use jiff::Timestamp;
 use reqwest::Method;
@@ -159,8 +161,8 @@ impl Tenant {
     }
 
     /// Requests so far: what for, how they ended, how many.
-    pub fn tally(&self) -> Vec<(&'static str, &'static str, u64)> {
-        self.inner.http.tally.told()
+    pub fn counters(&self) -> Vec<(&'static str, &'static str, u64)> {
+        self.inner.http.counters.told()
     }
 
     /// How the login is, without asking anybody.

@@ -8,8 +8,10 @@ mod lister;
 mod login;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+
+use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use jiff::Timestamp;

@@ -4,9 +4,9 @@ mod erasing;
 mod hashing;
 mod holding;
 
+use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::path::PathBuf;
-use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -246,7 +246,7 @@ impl Measured for Report {
                 .into_iter()
                 .map(|(operation, kind, count)| (operation, kind.name(), count))
                 .collect(),
-            api_calls: self.tenant.tally(),
+            api_calls: self.tenant.counters(),
             waits: words.into_iter().zip(self.door.tree().resolver().waits()).collect(),
             reads: (reads.cache, reads.network),
         }
@@ -388,7 +388,7 @@ impl Report {
     fn work(&self) -> WorkStatus {
         let fetches = self.media.gate().hosts.iter().map(|used| used.connections + used.waiting).sum();
         WorkStatus {
-            resolving: self.door.tree().resolver().flights(),
+            resolving: self.door.tree().resolver().pending_calls(),
             sizes: self.media.probes(),
             fetches,
             tasks: tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks()),

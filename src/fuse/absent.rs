@@ -4,8 +4,8 @@
 //! look is a request. The kernel keeps such an answer as long as it was told to, so every name is remembered by its directory
 //! until that directory changes. Knows no kernel: whoever changes a directory takes its names from here and has them dropped.
 
-use std::num::NonZeroUsize;
 use parking_lot::Mutex;
+use std::num::NonZeroUsize;
 
 use lru::LruCache;
 

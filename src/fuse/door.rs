@@ -3,11 +3,11 @@
 //! Between the tree, which knows neither, and the adapter, which only translates. Names no type of the `fuser` crate, so that it is tested
 //! without a mount.
 
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::sync::atomic::{AtomicU64, Ordering};
-use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;

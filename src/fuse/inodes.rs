@@ -1,7 +1,7 @@
 //! The inodes that the kernel holds references to: what each number stands for, and how often it was looked up.
 
-use std::collections::HashMap;
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashMap;
 
 use crate::tree::Node;
 

@@ -3,8 +3,8 @@
 //!
 //! Where a reader goes on is told by the inode number of the last entry that it got: what appears meanwhile moves nobody's place.
 
-use std::num::NonZeroUsize;
 use parking_lot::Mutex;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;

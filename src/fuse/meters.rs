@@ -1,7 +1,7 @@
 //! What the kernel asked, how long it took and how it ended: for `status` and metrics. Decides nothing.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};

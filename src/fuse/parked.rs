@@ -5,8 +5,8 @@
 //!
 //! Knows nothing of what the future does.
 
-use std::pin::Pin;
 use parking_lot::{Mutex, MutexGuard};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 

@@ -9,10 +9,10 @@
 //! shown to those who began with the older. Who opens the newer one meanwhile reads it past the pages (*direct*), which the kernel allows
 //! beside cached opens and not beside passthrough.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use parking_lot::{Mutex, MutexGuard};
 use std::sync::{Arc, Weak};
 
 use rustix::io::Errno;

@@ -1,7 +1,7 @@
 //! Folders that show no recording now and may show one again.
 
-use std::collections::BTreeSet;
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 

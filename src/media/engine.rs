@@ -1,8 +1,8 @@
 //! What all fetches and readers of one cache share: the cache, the HTTP side, the limits, and the sign that it is over.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

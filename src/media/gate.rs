@@ -7,9 +7,9 @@
 //!
 //! Decisions are in [`Turns`]; [`Gate`] keeps it behind a mutex that is never held across an await. Knows neither links nor bytes.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;

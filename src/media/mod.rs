@@ -28,7 +28,6 @@
 //! - What it holds in memory besides the block table is bounded: fetches by [`MediaSettings::memory`], blocks that the disk
 //!   does not take by a constant.
 
-mod again;
 mod ageing;
 mod askers;
 mod asking;
@@ -40,13 +39,14 @@ mod digest;
 mod disk;
 mod engine;
 mod error;
+mod error_replay;
 mod evict;
 mod fetch;
 mod fill;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gate;
 pub mod geometry;
-#[cfg(any(test, fuzzing))]
-pub mod hostile;
 mod hosts;
 pub mod index;
 mod keeping;

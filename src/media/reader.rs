@@ -12,12 +12,12 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::again::Again;
 use super::asking::{AskersLinks, Asking};
 use super::blocks::Block;
 use super::disk::Wait;
 use super::engine::Engine;
 use super::error::MediaError;
+use super::error_replay::ErrorReplay;
 use super::fetch::{Claim, Turn};
 use super::geometry::{block_at, block_count, block_start, clamp};
 use super::key::Version;
@@ -38,7 +38,7 @@ pub struct Reader {
     readahead: Mutex<Readahead>,
     /// Nothing was read yet: the first read begins to fetch a small recording whole, even if it finds its own bytes here.
     untouched: AtomicBool,
-    again: Again,
+    error_replay: ErrorReplay,
     _lifeline: Arc<Lifeline>,
 }
 
@@ -126,7 +126,7 @@ impl Reader {
             links,
             readahead: Mutex::default(),
             untouched: AtomicBool::new(true),
-            again: Again::default(),
+            error_replay: ErrorReplay::default(),
             _lifeline: lifeline,
         }
     }
@@ -200,14 +200,14 @@ impl Reader {
             return Ok(bytes);
         }
         let span = clamp(self.recording.version.size, offset, len);
-        if let Some(error) = self.again.repeats(&span) {
+        if let Some(error) = self.error_replay.repeats(&span) {
             return Err(error);
         }
         let asking = Asking::begin(&self.recording, Arc::clone(links));
         let outcome = self.read_missing(&span).await;
         drop(asking);
         if let Err(error) = &outcome {
-            self.again.note(&span, error);
+            self.error_replay.note(&span, error);
         }
         outcome
     }

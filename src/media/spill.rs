@@ -1,7 +1,7 @@
 //! Blocks that the disk did not take, kept in memory for the readers that wait for them: few, and the oldest goes first.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use lru::LruCache;

@@ -2,9 +2,9 @@
 //! asked for; for a daemon without a terminal the journal, else syslog, else a file. What is logged can be changed while the process
 //! runs. Knows nothing of what is logged.
 
+use parking_lot::Mutex;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 
 use tracing_subscriber::fmt::MakeWriter;

@@ -1,7 +1,7 @@
 //! What the tenant handed out that must stay secret: tokens and the signatures of links. Tests look for it where it must not be.
 
-use std::collections::HashSet;
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// More than any test causes; beyond it nothing is remembered.

@@ -1,8 +1,8 @@
 //! What the handlers share: the population, the clock, the switchboard, the counts.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::HeaderMap;

@@ -13,7 +13,7 @@ use crate::tree::closed::Wanted;
 use crate::tree::error::TreeError;
 use crate::tree::node::Place;
 use crate::tree::principal::Principal;
-use crate::tree::resolve::Want;
+use crate::tree::resolve::ResolveRequest;
 
 /// An open file. Dropping it closes it, which may close and remove files of the cache: for threads that may wait.
 pub struct File {
@@ -172,8 +172,8 @@ impl OpenRecording {
 
     /// Links for one read, signed in the name of whoever reads, who need not be the one who opened.
     fn links_for(&self, principal: &Principal) -> Arc<dyn LinkSource> {
-        let want = Want { priority: Priority::Open, principal: principal.clone(), reads: None };
-        Arc::new(self.tree.recording_links(self.place.master, self.index, want))
+        let request = ResolveRequest { priority: Priority::Open, principal: principal.clone(), reads: None };
+        Arc::new(self.tree.recording_links(self.place.master, self.index, request))
     }
 
     /// The source has another object now: remember its size, and that what was kept of the old one is of no use.

@@ -7,8 +7,8 @@
 //!
 //! Makes no call: it is asked before one is made.
 
-use std::collections::HashSet;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::error::{ErrorKind, TreeError};

@@ -1,7 +1,7 @@
 //! The signed links at hand, in memory only, and the [`LinkSource`] that media reads through.
 
-use std::num::NonZeroUsize;
 use parking_lot::Mutex;
+use std::num::NonZeroUsize;
 
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;

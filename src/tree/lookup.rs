@@ -15,7 +15,7 @@ use crate::tree::estimate::{Unknown, estimate};
 use crate::tree::node::{Node, Place};
 use crate::tree::policy::{Look, resolves};
 use crate::tree::principal::Principal;
-use crate::tree::resolve::Want;
+use crate::tree::resolve::ResolveRequest;
 use crate::tree::stat::{Holds, Stat};
 
 /// A node with what a look shows of it.
@@ -182,9 +182,9 @@ impl Tree {
     ) -> Result<Interaction, TreeError> {
         self.audit.check()?;
         let looker = principal.anew();
-        let want = Want { priority, principal: looker.clone(), reads: None };
+        let request = ResolveRequest { priority, principal: looker.clone(), reads: None };
         let result = match self.guard.admit(&looker).await {
-            Ok(()) => self.resolver.resolved(place.master, want).await,
+            Ok(()) => self.resolver.resolved(place.master, request).await,
             Err(refused) => Err(refused),
         };
         let outcome = result.as_ref().map(|_| ()).map_err(TreeError::kind);

@@ -10,16 +10,15 @@ mod anticipate;
 mod audit;
 mod children;
 mod closed;
-mod courses;
 mod documents;
 mod error;
 mod estimate;
 mod evidence;
 mod file;
 mod forget;
-mod guard;
 #[cfg(any(test, fuzzing))]
-pub mod hostile;
+pub mod fuzz;
+mod guard;
 mod known_names;
 mod links;
 mod listing;
@@ -32,6 +31,7 @@ mod observers;
 mod open;
 mod paths;
 mod policy;
+mod prefetch_cursors;
 mod principal;
 mod resolve;
 mod signing;
@@ -55,12 +55,12 @@ pub use observers::{Erased, Observer, Observers};
 pub use paths::Subject;
 pub use policy::{Callers, ProgramPatterns};
 pub use principal::{Origin, Presence, Principal, Program, User};
-pub use resolve::{Player, ResolveLimits, Resolver, Want, forget_in_role, outcome_word, recording_key};
+pub use resolve::{Player, ResolveLimits, ResolveRequest, Resolver, forget_in_role, outcome_word, recording_key};
 pub use stat::{Holds, Stat};
 
+use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,9 +70,9 @@ use jiff::tz::TimeZone;
 use crate::base::{AgentId, Channel, Channels, Clock, Day, MasterId, ResolveOn, Since};
 use crate::catalog::{AgentFolder, Catalog, Indexer, InteractionFolder};
 use closed::Closed;
-use courses::Anticipation;
 use guard::Guard;
 use known_names::KnownNames;
+use prefetch_cursors::Anticipation;
 
 /// What of the tenant is shown, to whom, and what looking may cost.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use crate::tree::file::{File, OpenRecording};
 use crate::tree::node::{Node, Place};
 use crate::tree::paths::ERASED;
 use crate::tree::principal::Principal;
-use crate::tree::resolve::{Reads, Want, recording_key};
+use crate::tree::resolve::{Reads, ResolveRequest, recording_key};
 use crate::tree::signing::RecordingLinks;
 use crate::tree::{Tree, unless_given_up};
 
@@ -107,11 +107,14 @@ impl Tree {
         calls: bool,
     ) -> Result<File, TreeError> {
         let master = place.master;
-        let want =
-            Want { priority: Priority::Open, principal: principal.clone(), reads: self.next_read(kind, before)? };
+        let request = ResolveRequest {
+            priority: Priority::Open,
+            principal: principal.clone(),
+            reads: self.next_read(kind, before)?,
+        };
         if calls {
             self.guard.admit(principal).await?;
-            self.resolver.resolved(master, want.clone()).await?;
+            self.resolver.resolved(master, request.clone()).await?;
         }
         // What it is now: a prediction may have come out otherwise.
         let child = self.certain_child(kind, place)?;
@@ -126,16 +129,16 @@ impl Tree {
         } else {
             // May cost a call, if the link is gone.
             self.guard.admit(principal).await?;
-            self.resolver.size(master, index, want.clone()).await?
+            self.resolver.size(master, index, request.clone()).await?
         };
-        let links = Arc::new(self.recording_links(master, index, want));
+        let links = Arc::new(self.recording_links(master, index, request));
         let reader = self.resolver.media().open_reader(&recording_key(master, index), &version, links).await?;
         let recording = OpenRecording { tree: Arc::clone(self), index, place, reader };
         Ok(File::recording(recording, version.size, !self.has_changed(master, index)))
     }
 
-    pub(super) fn recording_links(&self, master: MasterId, index: u8, want: Want) -> RecordingLinks {
-        RecordingLinks { guard: self.guard.clone(), ..RecordingLinks::admitted(&self.resolver, master, index, want) }
+    pub(super) fn recording_links(&self, master: MasterId, index: u8, request: ResolveRequest) -> RecordingLinks {
+        RecordingLinks { guard: self.guard.clone(), ..RecordingLinks::admitted(&self.resolver, master, index, request) }
     }
 
     /// Fails where bytes of a recording are missing and may not be had now: better than a reader that stops in the middle.

@@ -1,27 +1,27 @@
 //! Resolving: one billed Media Playback call per interaction, shared by all who ask, and one ranged GET per recording for its size.
 //!
-//! A *flight* is the one billed call under way for an interaction. It runs in a task of its own, so that an asker may leave at any time;
+//! A *pending call* is the one billed call under way for an interaction. It runs in a task of its own, so that an asker may leave at any time;
 //! when the last asker leaves while it still waits for the rate limit, it leaves the queue and costs nothing. A call that was made is
-//! always finished and stored. `flight` has its life, `wait` how long an asker stays.
+//! always finished and stored. `pending_call` has its life, `wait` how long an asker stays.
 
-mod boarding;
+mod claiming;
 mod failing;
 mod failure;
-mod flight;
 mod kept_role;
 mod obstacles;
+mod pending_call;
 mod player;
 mod publish;
 mod publishing;
 mod recall;
 mod remember;
+mod request;
 mod role;
-mod seats;
 mod sizes;
 #[cfg(test)]
 mod tests;
 mod wait;
-mod want;
+mod waiters;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -41,16 +41,16 @@ use crate::tree::error::TreeError;
 use crate::tree::links::Links;
 use crate::tree::observers::Observers;
 use failing::Failing;
-pub use flight::outcome_word;
 pub use kept_role::forget_in_role;
+pub use pending_call::outcome_word;
 pub use player::Player;
 use player::PlayerProbe;
 use publishing::{Publishing, Step};
+pub(super) use request::{Need, master_of};
+pub use request::{Reads, ResolveLimits, ResolveRequest, recording_key};
 use role::Role;
-use seats::Flight;
 use wait::Stall;
-pub(super) use want::{Need, master_of};
-pub use want::{Reads, ResolveLimits, Want, recording_key};
+use waiters::PendingCall;
 
 struct Inner {
     player: Arc<dyn Player>,
@@ -61,7 +61,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     limits: Mutex<ResolveLimits>,
     links: Links,
-    flights: Mutex<HashMap<MasterId, Arc<Flight>>>,
+    pending_calls: Mutex<HashMap<MasterId, Arc<PendingCall>>>,
     publishing: Publishing,
     /// Tells when the last billed call was answered.
     answered: watch::Sender<Option<tokio::time::Instant>>,
@@ -110,7 +110,7 @@ impl Resolver {
                 clock,
                 limits: Mutex::new(limits),
                 links: Links::new(),
-                flights: Mutex::new(HashMap::new()),
+                pending_calls: Mutex::new(HashMap::new()),
                 publishing: Publishing::new(),
                 answered: watch::channel(None).0,
                 signings: AtomicU64::new(0),
@@ -186,7 +186,7 @@ impl Resolver {
                 self.observers().each(|observer| observer.listing_changed(folder.ino));
             }
         }
-        // Whoever waits for the flight must not find the old names after it.
+        // Whoever waits for the pending call must not find the old names after it.
         self.observers().delivered().await;
     }
 
@@ -206,8 +206,8 @@ impl Resolver {
     }
 
     /// Interactions being resolved, waiting ones included.
-    pub fn flights(&self) -> usize {
-        self.inner.flights.lock().len()
+    pub fn pending_calls(&self) -> usize {
+        self.inner.pending_calls.lock().len()
     }
 
     /// The budget in force.
@@ -226,14 +226,14 @@ impl Resolver {
     }
 
     /// Makes the billed call, or joins the one under way, and stores what it says. Nothing is called if what is needed came meanwhile.
-    pub(super) async fn sign(&self, master: MasterId, want: &Want, need: Need) -> Result<(), TreeError> {
-        let (phase, _seat) = self.join_flight(master, want, need);
+    pub(super) async fn sign(&self, master: MasterId, request: &ResolveRequest, need: Need) -> Result<(), TreeError> {
+        let (phase, _waiter) = self.join_pending_call(master, request, need);
         let limits = *self.inner.limits.lock();
         // Nobody's file waits for what is warmed: it may take as long as calls go through.
-        let waits_long = self.waits_long || want.priority == Priority::Warm;
+        let waits_long = self.waits_long || request.priority == Priority::Warm;
         let patience = if waits_long { None } else { limits.patience };
         let stall = Stall { answered: self.inner.answered.subscribe(), window: self.inner.book.limit().window };
-        wait::for_landing(phase, patience, limits.deadline, stall, &self.inner.breaker).await
+        wait::for_completion(phase, patience, limits.deadline, stall, &self.inner.breaker).await
     }
 
     /// Fails where a new link to a recording would be in vain.

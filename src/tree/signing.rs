@@ -9,7 +9,7 @@ use crate::media::{Link, LinkSource, MediaError, StorageRefusal};
 use crate::tree::error::TreeError;
 use crate::tree::guard::Guard;
 use crate::tree::links::Futile;
-use crate::tree::resolve::{Need, Resolver, Want};
+use crate::tree::resolve::{Need, ResolveRequest, Resolver};
 
 /// Rounds of one asker: a call that it shared may have been made for something else.
 const SIGNINGS_MAX: u32 = 3;
@@ -19,15 +19,15 @@ pub struct RecordingLinks {
     pub resolver: Resolver,
     pub master: MasterId,
     pub index: u8,
-    pub want: Want,
+    pub request: ResolveRequest,
     /// Keeps scanners from having links signed.
     pub guard: Guard,
 }
 
 impl RecordingLinks {
     /// Links for somebody of whom is known that a call may be made for them.
-    pub fn admitted(resolver: &Resolver, master: MasterId, index: u8, want: Want) -> RecordingLinks {
-        RecordingLinks { resolver: resolver.clone(), master, index, want, guard: Guard::default() }
+    pub fn admitted(resolver: &Resolver, master: MasterId, index: u8, request: ResolveRequest) -> RecordingLinks {
+        RecordingLinks { resolver: resolver.clone(), master, index, request, guard: Guard::default() }
     }
 }
 
@@ -47,7 +47,7 @@ impl LinkSource for RecordingLinks {
             }
             self.admitted().await?;
             let need = Need::Link { index: self.index, refused };
-            let signed = self.resolver.sign(self.master, &self.want, need).await;
+            let signed = self.resolver.sign(self.master, &self.request, need).await;
             signed.map_err(|error| MediaError::Link(Arc::new(error)))?;
         }
         Err(MediaError::Link(Arc::new(TreeError::not_found())))
@@ -58,7 +58,7 @@ impl LinkSource for RecordingLinks {
     }
 
     async fn admitted(&self) -> Result<(), MediaError> {
-        self.guard.admit(&self.want.principal).await.map_err(|error| MediaError::Link(Arc::new(error)))
+        self.guard.admit(&self.request.principal).await.map_err(|error| MediaError::Link(Arc::new(error)))
     }
 
     fn note(&self) -> Option<Vec<u8>> {

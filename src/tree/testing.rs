@@ -21,7 +21,7 @@ use crate::media::{Media, MediaReach, MediaSettings};
 use crate::net::{ApiError, Limiter, LimiterSettings, MediaLink, Priority, SecretUrl};
 use crate::tree::{
     Callers, GuardedPrograms, NoAudit, Observer, Origin, Parts, Player, Presence, Principal, Program, ResolveLimits,
-    Resolver, Tree, TreeSettings, User, Want,
+    ResolveRequest, Resolver, Tree, TreeSettings, User,
 };
 
 /// Noon of 2 November 2026 in New York.
@@ -172,8 +172,8 @@ impl Origin for Mortal {
 }
 
 /// What such a caller's `open` wants.
-pub fn open() -> Want {
-    Want { priority: Priority::Open, principal: caller(), reads: None }
+pub fn open() -> ResolveRequest {
+    ResolveRequest { priority: Priority::Open, principal: caller(), reads: None }
 }
 
 pub fn zone() -> TimeZone {

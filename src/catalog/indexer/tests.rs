@@ -35,12 +35,12 @@ struct FakeLister {
 
 impl FakeLister {
     fn calls(&self) -> Vec<Window> {
-        self.calls.lock().unwrap().clone()
+        self.calls.lock().clone()
     }
 
     /// From when on changes were asked for.
     fn sweeps(&self) -> Vec<Timestamp> {
-        self.sweeps.lock().unwrap().clone()
+        self.sweeps.lock().clone()
     }
 }
 
@@ -53,17 +53,17 @@ impl Lister for FakeLister {
         updated_since: Option<Timestamp>,
         _progress: &ListingProgress,
     ) -> Result<ContactsAnswer, ApiError> {
-        self.calls.lock().unwrap().push((start, end, updated_since));
+        self.calls.lock().push((start, end, updated_since));
         let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_at_once.fetch_max(now, Ordering::SeqCst);
         if let Some(gate) = &self.gate {
             gate.notified().await;
         }
         self.at_once.fetch_sub(1, Ordering::SeqCst);
-        if *self.down.lock().unwrap() {
+        if *self.down.lock() {
             return Err(ApiError::new(ApiErrorKind::Unavailable, "down"));
         }
-        let mut contacts = self.records.lock().unwrap().clone();
+        let mut contacts = self.records.lock().clone();
         let counted = |record: &ContactRecord| {
             let lasts = if self.by_end { record.duration_s } else { 0.0 };
             record.start + SignedDuration::from_secs_f64(lasts)
@@ -72,7 +72,7 @@ impl Lister for FakeLister {
         Ok(ContactsAnswer {
             contacts,
             skipped: self.skipped,
-            whole: !*self.short.lock().unwrap(),
+            whole: !*self.short.lock(),
             last_poll: Some(time("2026-11-02T17:00:00Z")),
         })
     }
@@ -82,16 +82,16 @@ impl Lister for FakeLister {
         since: Timestamp,
         into: mpsc::Sender<Vec<ContactRecord>>,
     ) -> Result<ChangesAnswer, ApiError> {
-        self.sweeps.lock().unwrap().push(since);
-        if *self.down.lock().unwrap() {
+        self.sweeps.lock().push(since);
+        if *self.down.lock() {
             return Err(ApiError::new(ApiErrorKind::Unavailable, "down"));
         }
-        let mut contacts = self.records.lock().unwrap().clone();
+        let mut contacts = self.records.lock().clone();
         contacts.retain(|record| record.last_update.is_some_and(|at| at >= since));
         for contact in contacts {
             let _ = into.send(vec![contact]).await;
         }
-        Ok(ChangesAnswer { skipped: 0, whole: !*self.short.lock().unwrap(), last_poll: None })
+        Ok(ChangesAnswer { skipped: 0, whole: !*self.short.lock(), last_poll: None })
     }
 }
 
@@ -134,13 +134,13 @@ async fn until(done: impl Fn() -> bool) {
 
 fn idle(fixture: &Fixture) -> impl Fn() -> bool {
     let inner = fixture.indexer.inner.clone();
-    move || inner.state().flights.is_empty()
+    move || inner.state().pending_calls.is_empty()
 }
 
 #[tokio::test]
 async fn an_unknown_day_is_fetched_once_for_all_who_wait() {
     let fixture = fixture(gated());
-    *fixture.lister.records.lock().unwrap() = vec![record(1, 1, 7, "2026-11-02T15:00:00Z")];
+    *fixture.lister.records.lock() = vec![record(1, 1, 7, "2026-11-02T15:00:00Z")];
     let mut changes = fixture.indexer.changes();
     let waiters: Vec<_> = (0..10)
         .map(|_| {
@@ -160,7 +160,7 @@ async fn an_unknown_day_is_fetched_once_for_all_who_wait() {
     assert_eq!(fixture.lister.calls(), [window]);
     assert_eq!(fixture.catalog.agents(today(), &ALL).unwrap().len(), 1);
     assert_eq!(changes.recv().await.unwrap(), today());
-    assert!(fixture.indexer.inner.state().flights.is_empty());
+    assert!(fixture.indexer.inner.state().pending_calls.is_empty());
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn a_fetch_that_everyone_left_is_kept() {
 #[tokio::test]
 async fn a_failure_is_shared_and_not_remembered() {
     let fixture = fixture(gated());
-    *fixture.lister.down.lock().unwrap() = true;
+    *fixture.lister.down.lock() = true;
     let (one, other) = (fixture.indexer.clone(), fixture.indexer.clone());
     let both = tokio::spawn(async move { tokio::join!(one.ensure(today()), other.ensure(today())) });
     until(|| !fixture.lister.calls().is_empty()).await;
@@ -189,7 +189,7 @@ async fn a_failure_is_shared_and_not_remembered() {
         other => panic!("{other:?}"),
     }
     assert_eq!(fixture.catalog.day(today()).unwrap(), None);
-    *fixture.lister.down.lock().unwrap() = false;
+    *fixture.lister.down.lock() = false;
     fixture.lister.gate.as_ref().unwrap().notify_one();
     fixture.indexer.ensure(today()).await.unwrap();
     assert_eq!(fixture.lister.calls().len(), 2);
@@ -202,14 +202,14 @@ async fn an_open_day_is_answered_at_once_and_refreshed_behind() {
     let first = fixture.indexer.ensure(today()).await.unwrap();
     fixture.clock.advance(Duration::from_secs(299));
     assert_eq!(fixture.indexer.ensure(today()).await.unwrap(), first);
-    assert!(fixture.indexer.inner.state().flights.is_empty());
+    assert!(fixture.indexer.inner.state().pending_calls.is_empty());
     fixture.clock.advance(Duration::from_secs(1));
     // The gate is shut, so an answer can only come from the index.
     for _ in 0..3 {
         assert_eq!(fixture.indexer.ensure(today()).await.unwrap(), first);
     }
     let mut changes = fixture.indexer.changes();
-    *fixture.lister.records.lock().unwrap() = vec![record(1, 1, 7, "2026-11-02T15:00:00Z")];
+    *fixture.lister.records.lock() = vec![record(1, 1, 7, "2026-11-02T15:00:00Z")];
     fixture.lister.gate.as_ref().unwrap().notify_one();
     assert_eq!(changes.recv().await.unwrap(), today());
     let calls = fixture.lister.calls();
@@ -223,7 +223,7 @@ async fn an_open_day_is_answered_at_once_and_refreshed_behind() {
 async fn a_failing_refresh_keeps_the_day_and_pauses() {
     let fixture = fixture(FakeLister::default());
     let first = fixture.indexer.ensure(today()).await.unwrap();
-    *fixture.lister.down.lock().unwrap() = true;
+    *fixture.lister.down.lock() = true;
     fixture.clock.advance(Duration::from_mins(5));
     for _ in 0..5 {
         assert_eq!(fixture.indexer.ensure(today()).await.unwrap(), first);
@@ -231,7 +231,7 @@ async fn a_failing_refresh_keeps_the_day_and_pauses() {
     }
     assert_eq!(fixture.lister.calls().len(), 2, "one attempt, then a pause");
     assert_eq!(fixture.indexer.inner.state().failing.len(), 1);
-    *fixture.lister.down.lock().unwrap() = false;
+    *fixture.lister.down.lock() = false;
     fixture.clock.advance(RETRY_PAUSE);
     fixture.indexer.ensure(today()).await.unwrap();
     until(idle(&fixture)).await;
@@ -257,7 +257,7 @@ async fn a_closed_day_is_final_until_it_is_refreshed() {
 #[tokio::test]
 async fn a_day_that_was_never_whole_is_listed_once_more_before_it_is_final() {
     let fixture = fixture(FakeLister::default());
-    *fixture.lister.short.lock().unwrap() = true;
+    *fixture.lister.short.lock() = true;
     let day: Day = "2026-10-01".parse().unwrap();
     let state = fixture.indexer.ensure(day).await.unwrap();
     assert_eq!((state.closed, state.last_poll), (false, None));
@@ -337,7 +337,7 @@ fn over_midnight() -> Vec<ContactRecord> {
 async fn an_interaction_over_midnight_is_the_same_whichever_day_is_listed_first() {
     let published = async |days: [&str; 2]| {
         let fixture = fixture(FakeLister::default());
-        *fixture.lister.records.lock().unwrap() = over_midnight();
+        *fixture.lister.records.lock() = over_midnight();
         let mut seen = Vec::new();
         for day in days {
             fixture.indexer.ensure(day.parse().unwrap()).await.unwrap();
@@ -357,7 +357,7 @@ async fn an_interaction_over_midnight_is_the_same_whichever_day_is_listed_first(
 #[tokio::test]
 async fn the_evening_before_is_looked_at_only_for_what_is_not_known() {
     let fixture = fixture(FakeLister::default());
-    *fixture.lister.records.lock().unwrap() = over_midnight();
+    *fixture.lister.records.lock() = over_midnight();
     let evening = (time("2026-11-02T01:00:00Z"), time("2026-11-02T05:00:00Z"), None);
     let day = (time("2026-11-02T05:00:00Z"), time("2026-11-03T05:00:00Z"), None);
     fixture.indexer.ensure(today()).await.unwrap();
@@ -413,7 +413,7 @@ async fn a_contact_that_completes_long_after_its_day_is_found_by_the_sweep() {
     let fixture = fixture(FakeLister::default());
     let day: Day = "2026-10-20".parse().unwrap();
     let early = record(1, 1, 7, "2026-10-20T15:00:00Z");
-    *fixture.lister.records.lock().unwrap() = vec![early.clone()];
+    *fixture.lister.records.lock() = vec![early.clone()];
     assert_eq!(fixture.indexer.sweep().await.unwrap(), 0, "nothing is indexed");
     assert!(fixture.lister.sweeps().is_empty());
     assert!(fixture.indexer.ensure(day).await.unwrap().closed);
@@ -424,7 +424,7 @@ async fn a_contact_that_completes_long_after_its_day_is_found_by_the_sweep() {
         ContactRecord { last_update: Some(time("2026-11-02T17:50:00Z")), ..record(2, 2, 7, "2026-10-20T16:00:00Z") };
     let elsewhere =
         ContactRecord { contact_id: crate::base::ContactId(3), start: time("2026-10-25T16:00:00Z"), ..late.clone() };
-    fixture.lister.records.lock().unwrap().extend([late, elsewhere]);
+    fixture.lister.records.lock().extend([late, elsewhere]);
     fixture.clock.advance(Duration::from_hours(1));
     let mut changes = fixture.indexer.changes();
     assert_eq!(fixture.indexer.sweep().await.unwrap(), 2);
@@ -449,9 +449,9 @@ async fn a_contact_that_completes_long_after_its_day_is_found_by_the_sweep() {
 async fn a_sweep_that_was_not_whole_or_failed_is_made_again_from_where_it_began() {
     let fixture = fixture(FakeLister::default());
     fixture.indexer.ensure(today()).await.unwrap();
-    *fixture.lister.short.lock().unwrap() = true;
+    *fixture.lister.short.lock() = true;
     fixture.indexer.sweep().await.unwrap();
-    *fixture.lister.down.lock().unwrap() = true;
+    *fixture.lister.down.lock() = true;
     assert!(fixture.indexer.sweep().await.is_err());
     let sweeps = fixture.lister.sweeps();
     assert_eq!(sweeps[0], sweeps[1]);
@@ -466,7 +466,7 @@ async fn where_contacts_may_be_counted_by_their_end_the_sweep_goes_back_to_the_d
     // An email of that day that ended a week later.
     let email = ContactRecord { duration_s: 7.0 * 86_400.0, ..record(1, 1, 7, "2026-10-20T15:00:00Z") };
     let email = ContactRecord { last_update: Some(time("2026-10-27T15:00:00Z")), ..email };
-    fixture.lister.records.lock().unwrap().push(email);
+    fixture.lister.records.lock().push(email);
     fixture.indexer.sweep().await.unwrap();
     assert_eq!(fixture.catalog.interactions(day, crate::base::AgentId(7), &ALL).unwrap().len(), 1);
     fixture.indexer.sweep().await.unwrap();
@@ -486,7 +486,7 @@ async fn days_before_the_tree_are_left_alone_and_what_cannot_be_read_is_counted(
     let indexer = indexer.showing(Since::Day(today()));
     let late =
         ContactRecord { last_update: Some(time("2026-11-02T17:50:00Z")), ..record(2, 2, 7, "2026-10-20T16:00:00Z") };
-    lister.records.lock().unwrap().push(late);
+    lister.records.lock().push(late);
     indexer.sweep().await.unwrap();
     assert!(fixture.catalog.agents(day, &ALL).unwrap().is_empty());
 }

@@ -1,12 +1,12 @@
 //! Folders are read by index, in order of name, and nothing is left out.
 
 use super::super::testing::{catalog, record, settings, time};
-use super::super::{beginnings, days, facts, ledger, rates, record as recorder, resolution};
+use super::super::{days, facts, ledger, overnight, rates, record as recorder, resolution};
 use super::*;
 
 /// Statements whose plan must be a search by index, without sorting.
 const SEARCHES: [&str; 22] = [
-    beginnings::KNOWN,
+    overnight::KNOWN,
     days::ONE,
     days::OPEN,
     facts::GET,

@@ -1,7 +1,9 @@
 //! Whom to ask about a cache: the mount that uses it, or nobody, and then its directories are held by this command as long as it runs.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::args::Where;
 use crate::base::SystemClock;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::check::Check;
 use crate::base::failure::{Failure, chain};
 use crate::base::{Clock, MasterId, UserKey};
-use crate::book::{Allowed, Asking, Book as _, BookError, Claimed, DailyBudget, Landed, LocalBook, Payer, Turn};
+use crate::book::{Allowed, Asking, Book as _, BookError, Claimed, Completion, DailyBudget, LocalBook, Payer, Turn};
 use crate::catalog::{Catalog, CatalogError, CatalogSettings};
 use crate::cli::units::count;
 use crate::config::Config;
@@ -100,7 +100,7 @@ impl Asking for Ourselves {
         Instant::now() < self.until
     }
 
-    async fn prepare(&self) -> Result<(), Landed> {
+    async fn prepare(&self) -> Result<(), Completion> {
         Ok(())
     }
 

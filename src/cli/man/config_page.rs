@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::config::env;
-use crate::config::keys::{self, AnyKey, Preset};
+use crate::config::keys::{self, AnyKey, DefaultValue};
 
 /// The page.
 pub fn roff() -> String {
@@ -35,10 +35,10 @@ const OTHERS: [(&str, &str); env::OTHERS.len()] = [
 
 fn write_key(text: &mut String, key: &dyn AnyKey) {
     let info = key.info();
-    let default = match info.preset {
-        Preset::Is(value) => format!("Default: {value}."),
-        Preset::Described(words) => format!("Default: {}.", words.replace('`', "")),
-        Preset::Required => String::from("Required."),
+    let default = match info.default_value {
+        DefaultValue::Is(value) => format!("Default: {value}."),
+        DefaultValue::Described(words) => format!("Default: {}.", words.replace('`', "")),
+        DefaultValue::Required => String::from("Required."),
     };
     let flag = info.flag.map(|flag| format!(" Flag: {flag}.")).unwrap_or_default();
     let _ = write!(

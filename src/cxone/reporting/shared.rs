@@ -1,7 +1,7 @@
 //! What all listings of a tenant share.
 
-use std::sync::atomic::AtomicBool;
 use parking_lot::{Mutex, MutexGuard};
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::Semaphore;
 

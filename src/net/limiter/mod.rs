@@ -17,8 +17,8 @@ mod slow_start;
 mod tests;
 mod window;
 
-use std::fmt;
 use parking_lot::{Mutex, MutexGuard};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 

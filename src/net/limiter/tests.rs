@@ -32,19 +32,19 @@ async fn load(
     limiter: &Limiter,
     callers: usize,
     span: Duration,
-    flight: impl Fn(&mut fastrand::Rng) -> (Duration, Duration) + Clone + Send + 'static,
+    pending: impl Fn(&mut fastrand::Rng) -> (Duration, Duration) + Clone + Send + 'static,
 ) -> Vec<Instant> {
     let arrivals = Arc::new(Mutex::new(Vec::new()));
     let end = Instant::now() + span;
     let mut tasks = JoinSet::new();
     for caller in 0..callers {
-        let (limiter, arrivals, flight) = (limiter.clone(), arrivals.clone(), flight.clone());
+        let (limiter, arrivals, pending) = (limiter.clone(), arrivals.clone(), pending.clone());
         tasks.spawn(async move {
             let mut rng = fastrand::Rng::with_seed(caller as u64);
             while Instant::now() < end {
                 let permit = limiter.acquire(Priority::ALL[caller % 4]).await;
                 let in_flight = permit.spend();
-                let (before, behind) = flight(&mut rng);
+                let (before, behind) = pending(&mut rng);
                 sleep(before).await;
                 arrivals.lock().unwrap().push(Instant::now());
                 sleep(behind).await;

@@ -1,8 +1,8 @@
 //! How the log is, for `status` and metrics, and how much disk it has and needs.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::path::Path;
-use parking_lot::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
 

@@ -2,10 +2,10 @@
 //!
 //! The lock is held for some comparisons and never while anything waits.
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::sync::mpsc::SyncSender;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -190,13 +190,12 @@ impl Intake {
 
     /// Waits until there is something, but no longer than `within`.
     pub fn wait(&self, within: Duration) -> bool {
-        let waiting = self.lock();
+        let mut waiting = self.lock();
         let is_idle = |waiting: &mut Waiting| {
             let Taken { items, jobs, is_closing } = &waiting.taken;
             items.is_empty() && jobs.is_empty() && !is_closing
         };
-        let woken = self.arrived.wait_timeout_while(waiting, within, is_idle);
-        !woken.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        !self.arrived.wait_while_for(&mut waiting, is_idle, within).timed_out()
     }
 
     /// Whether somebody waits for what is to be written.

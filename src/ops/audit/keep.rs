@@ -1,8 +1,8 @@
 //! Looks after older files, on a thread of its own while there is something to do: compresses them, and deletes what is older than `audit.keep`.
 
+use parking_lot::Mutex;
 use std::io;
 use std::path::PathBuf;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -18,18 +18,18 @@ struct Store {
 
 impl ChainStore for Store {
     fn anchors(&self) -> Result<Option<Anchors>, String> {
-        Ok(*self.anchors.lock().unwrap())
+        Ok(*self.anchors.lock())
     }
 
     fn note_head(&self, head: &Head) -> Result<(), String> {
         if !self.is_deaf.load(Ordering::SeqCst) {
-            self.anchors.lock().unwrap().get_or_insert_default().head = *head;
+            self.anchors.lock().get_or_insert_default().head = *head;
         }
         Ok(())
     }
 
     fn note_start(&self, start: &Head) -> Result<(), String> {
-        self.anchors.lock().unwrap().get_or_insert_default().start = *start;
+        self.anchors.lock().get_or_insert_default().start = *start;
         Ok(())
     }
 }
@@ -64,7 +64,7 @@ impl Fixture {
     }
 
     fn verdict(&self) -> Verdict {
-        read::verify(self.dir.path(), *self.store.anchors.lock().unwrap(), Vec::new(), false).unwrap()
+        read::verify(self.dir.path(), *self.store.anchors.lock(), Vec::new(), false).unwrap()
     }
 
     fn record(&self, uid: u32, path: &str) -> AuditRecord {
@@ -180,10 +180,10 @@ async fn a_torn_line_is_cut_off_and_said_and_what_is_missing_is_not_smoothed_ove
     drop(log);
     // As a killed process leaves it: what was noted last is some lines back.
     let text = std::fs::read(fixture.current()).unwrap();
-    let known = fixture.store.anchors.lock().unwrap().unwrap();
+    let known = fixture.store.anchors.lock().unwrap();
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
     let eighth = line::Line::read(lines[7].strip_suffix(b"\n").unwrap()).unwrap();
-    fixture.store.anchors.lock().unwrap().as_mut().unwrap().head = eighth.head;
+    fixture.store.anchors.lock().as_mut().unwrap().head = eighth.head;
     std::fs::write(fixture.current(), &text[..text.len() - 20]).unwrap();
     assert_eq!(fixture.verdict().findings[0].kind, "torn");
     drop(fixture.open());
@@ -192,7 +192,7 @@ async fn a_torn_line_is_cut_off_and_said_and_what_is_missing_is_not_smoothed_ove
     let said = fixture.lines().last().unwrap()["detail"].as_str().unwrap().to_owned();
     assert!(said.contains("not finished"), "{said}");
     // Cut off behind what is known, and begun anew.
-    *fixture.store.anchors.lock().unwrap() = Some(known);
+    *fixture.store.anchors.lock() = Some(known);
     std::fs::write(fixture.current(), lines[..5].concat()).unwrap();
     assert_eq!(fixture.verdict().findings[0].kind, "cut");
     drop(fixture.open());
@@ -276,7 +276,7 @@ async fn what_cannot_be_written_is_counted_and_told_when_there_is_room() {
     let length = file.metadata().unwrap().len();
     let figures = Arc::<figures::Shared>::default();
     let intake = Arc::new(Intake::new(Coalescer::new(false)));
-    let known = fixture.store.anchors.lock().unwrap().unwrap();
+    let known = fixture.store.anchors.lock().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store: Arc<dyn ChainStore> = Arc::clone(&fixture.store) as Arc<dyn ChainStore>;
     let keeper = Keeper {

@@ -5,11 +5,11 @@
 //! may not read the mount, and a command believes no listener but the mount's owner (see `client`). Nobody has more than a few connections at once,
 //! or one user could take all descriptors of the daemon.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;

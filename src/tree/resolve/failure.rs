@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::book::Landed;
+use crate::book::Completion;
 use crate::cxone::PlaybackAnswer;
 use crate::net::{ApiError, ApiErrorKind};
 use crate::tree::error::TreeError;
@@ -27,7 +27,7 @@ pub fn is_failure(error: &ApiError) -> bool {
         && !error.is_token_renewed()
 }
 
-/// What an error of the call means for the flight.
+/// What an error of the call means for the pending call.
 pub fn failure(error: ApiError) -> Failure {
     if error.is_token_renewed() {
         return Failure::TokenRenewed;
@@ -42,13 +42,13 @@ pub fn failure(error: ApiError) -> Failure {
 }
 
 /// What it means for the rate limit.
-pub fn landed(answer: &Result<PlaybackAnswer, ApiError>) -> Landed {
+pub fn completion(answer: &Result<PlaybackAnswer, ApiError>) -> Completion {
     match answer {
-        Ok(_) => Landed::Answered,
+        Ok(_) => Completion::Answered,
         Err(error) => match error.kind {
-            ApiErrorKind::RateLimited { retry_after } => Landed::Throttled(retry_after),
-            _ if error.is_unsent() => Landed::Unsent,
-            _ => Landed::Unknown,
+            ApiErrorKind::RateLimited { retry_after } => Completion::Throttled(retry_after),
+            _ if error.is_unsent() => Completion::Unsent,
+            _ => Completion::Unknown,
         },
     }
 }

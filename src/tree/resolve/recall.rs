@@ -2,7 +2,7 @@
 
 use super::Resolver;
 use super::publishing::Step;
-use super::want::recording_key;
+use super::request::recording_key;
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Resolution};
 use crate::tree::error::{ErrorKind, TreeError};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Resolver;
-use super::want::{Need, Want, recording_key};
+use super::request::{Need, ResolveRequest, recording_key};
 use crate::base::MasterId;
 use crate::catalog::{FileKind, Interaction, Resolution};
 use crate::media::{LinkSource as _, MediaError, Version};
@@ -19,10 +19,10 @@ impl Resolver {
     /// The interaction with its exact listing and every size that can be learned now; makes the billed call if it was never made, or if
     /// a missing recording may be asked for again. A size that the media host withholds stays unknown: whoever opens that recording
     /// gets the reason from [`Resolver::size`].
-    pub async fn resolved(&self, master: MasterId, want: Want) -> Result<Interaction, TreeError> {
+    pub async fn resolved(&self, master: MasterId, request: ResolveRequest) -> Result<Interaction, TreeError> {
         let mut interaction = self.recalled(self.interaction(master)?).await?;
         if needs_call(&interaction.resolution, self.inner.clock.now()) {
-            self.sign(master, &want, Need::Listing).await?;
+            self.sign(master, &request, Need::Listing).await?;
             interaction = self.interaction(master)?;
         }
         let unsized_recordings: Vec<u8> = recordings_without_size(&interaction)
@@ -32,12 +32,12 @@ impl Resolver {
             return Ok(interaction);
         }
         let sizes = unsized_recordings.into_iter().map(|index| {
-            let (resolver, want) = (self.clone(), want.clone());
+            let (resolver, request) = (self.clone(), request.clone());
             async move {
                 // Signed only as long as the asker waits.
-                RecordingLinks::admitted(&resolver, master, index, want.clone()).link(None).await?;
+                RecordingLinks::admitted(&resolver, master, index, request.clone()).link(None).await?;
                 // A task, so that a size is learned and stored even if the asker stops waiting.
-                let learned = tokio::spawn(async move { resolver.size(master, index, want).await });
+                let learned = tokio::spawn(async move { resolver.size(master, index, request).await });
                 learned.await.unwrap_or_else(|_| Err(TreeError::new(ErrorKind::Io, "learning a size was interrupted")))
             }
         });
@@ -48,13 +48,13 @@ impl Resolver {
 
     /// The size and validator of a recording, from one ranged GET of its head if it is not known yet. Makes a billed call only if no usable link is
     /// at hand.
-    pub async fn size(&self, master: MasterId, index: u8, want: Want) -> Result<Version, TreeError> {
+    pub async fn size(&self, master: MasterId, index: u8, request: ResolveRequest) -> Result<Version, TreeError> {
         // Whoever opens has waited for sizes before, see `resolved`; both together must end by the deadline.
         let deadline = self.inner.limits.lock().deadline;
         let deadline = deadline.saturating_sub(sizes_grace(deadline));
-        let reads = want.reads.filter(|reads| reads.index == index);
-        let principal = want.principal.clone();
-        let links = Arc::new(RecordingLinks::admitted(self, master, index, want));
+        let reads = request.reads.filter(|reads| reads.index == index);
+        let principal = request.principal.clone();
+        let links = Arc::new(RecordingLinks::admitted(self, master, index, request));
         self.check_reachable(&self.interaction(master)?, index)?;
         // Under limits of its own: waiting for the rate limit is no work of the media host's.
         links.link(None).await?;

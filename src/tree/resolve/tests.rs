@@ -73,15 +73,15 @@ async fn who_leaves_before_the_call_pays_nothing_and_after_it_keeps_what_was_pai
 async fn a_flight_that_left_the_board_takes_no_later_one_off() {
     let fixture = fixture(1, None).await;
     let resolver = fixture.tree.resolver();
-    let on_board = || resolver.inner.flights.lock().get(&master(1)).cloned();
-    let begin = || resolver.join_flight(master(1), &open(), Need::Listing);
+    let registered = || resolver.inner.pending_calls.lock().get(&master(1)).cloned();
+    let begin = || resolver.join_pending_call(master(1), &open(), Need::Listing);
     let _first = begin();
-    let first = on_board().unwrap();
-    flight::take_off(&mut resolver.inner.flights.lock(), master(1), &first);
-    assert!(on_board().is_none());
+    let first = registered().unwrap();
+    pending_call::deregister(&mut resolver.inner.pending_calls.lock(), master(1), &first);
+    assert!(registered().is_none());
     let _second = begin();
-    flight::take_off(&mut resolver.inner.flights.lock(), master(1), &first);
-    assert!(on_board().is_some_and(|second| !Arc::ptr_eq(&first, &second)), "the next asker would pay again");
+    pending_call::deregister(&mut resolver.inner.pending_calls.lock(), master(1), &first);
+    assert!(registered().is_some_and(|second| !Arc::ptr_eq(&first, &second)), "the next asker would pay again");
 }
 
 /// Threads that wait for the end of a step could be all that there are, and its holder needs one to end it.
@@ -306,8 +306,8 @@ async fn who_boards_after_a_landing_needs_no_call() {
     assert_eq!((calls(&fixture), outcomes(&fixture).len()), (1, 1));
 }
 
-fn wants(principal: &Principal) -> Want {
-    Want { principal: principal.clone(), ..open() }
+fn wants(principal: &Principal) -> ResolveRequest {
+    ResolveRequest { principal: principal.clone(), ..open() }
 }
 
 /// User and program of every call.
@@ -332,7 +332,7 @@ async fn who_has_gone_costs_nothing_though_its_request_still_waits() {
     gone.store(true, Ordering::SeqCst);
     let ended = timeout(Duration::from_mins(20), waiting).await.unwrap().unwrap();
     assert_eq!(TreeError::from(ended.unwrap_err()).kind(), ErrorKind::Interrupted);
-    assert_eq!((calls(&fixture), fixture.tree.resolver().flights()), (1, 0));
+    assert_eq!((calls(&fixture), fixture.tree.resolver().pending_calls()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,11 +1,11 @@
-//! How long an asker stays with a flight: patience while it waits for the rate limit, a deadline while the call is made.
+//! How long an asker stays with a pending call: patience while it waits for the rate limit, a deadline while the call is made.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::seats::Phase;
+use super::waiters::Phase;
 use crate::base::span;
 use crate::net::Breaker;
 use crate::tree::error::{ErrorKind, TreeError};
@@ -57,8 +57,8 @@ impl Waited {
     }
 }
 
-/// Waits until the flight has landed, at most as long as the limits allow.
-pub async fn for_landing(
+/// Waits until the pending call has completed, at most as long as the limits allow.
+pub async fn for_completion(
     mut phase: watch::Receiver<Phase>,
     patience: Option<Duration>,
     deadline: Duration,
@@ -138,7 +138,7 @@ mod tests {
         for (phase, seconds) in [(Phase::Queued, 7), (Phase::Working, 3)] {
             let (sender, receiver) = watch::channel(phase);
             let begun = Instant::now();
-            let waited = for_landing(receiver, Some(second * 7), second * 3, stall().1, &breaker()).await;
+            let waited = for_completion(receiver, Some(second * 7), second * 3, stall().1, &breaker()).await;
             assert_eq!(waited.unwrap_err().kind(), ErrorKind::TimedOut);
             assert_eq!(begun.elapsed().as_secs(), seconds);
             drop(sender);
@@ -150,10 +150,9 @@ mod tests {
         let second = Duration::from_secs(1);
         let (phase, receiver) = watch::channel(Phase::Working);
         let begun = Instant::now();
-        let waiting =
-            tokio::spawn(
-                async move { for_landing(receiver, Some(second * 100), second * 3, stall().1, &breaker()).await },
-            );
+        let waiting = tokio::spawn(async move {
+            for_completion(receiver, Some(second * 100), second * 3, stall().1, &breaker()).await
+        });
         // Throttled after two of three seconds, and told to come back much later.
         for (wait, next) in [(2, Phase::Queued), (40, Phase::Working)] {
             tokio::time::sleep(second * wait).await;
@@ -169,7 +168,9 @@ mod tests {
         let (answered, stall) = stall();
         let begun = Instant::now();
         let waiting =
-            tokio::spawn(async move { for_landing(receiver, None, Duration::from_secs(3), stall, &breaker()).await });
+            tokio::spawn(
+                async move { for_completion(receiver, None, Duration::from_secs(3), stall, &breaker()).await },
+            );
         for _ in 0..100 {
             tokio::time::sleep(WINDOW).await;
             answered.send_replace(Some(Instant::now()));
@@ -189,7 +190,7 @@ mod tests {
         let begun = Instant::now();
         let waiting = tokio::spawn({
             let breaker = breaker.clone();
-            async move { for_landing(receiver, None, second * 10, stall().1, &breaker).await }
+            async move { for_completion(receiver, None, second * 10, stall().1, &breaker).await }
         });
         tokio::time::sleep(second * 8).await;
         phase.send_replace(Phase::Working);

@@ -3,10 +3,10 @@
 //! A job ends by itself where going on is in vain: the budget is spent, the tenant is away, or one failure follows the other. It never
 //! brings more than the cache can hold, because that would push out what it has just brought.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ use crate::tree::audit::Act;
 use crate::tree::error::{ErrorKind, TreeError};
 use crate::tree::node::{Node, Place};
 use crate::tree::principal::Principal;
-use crate::tree::resolve::{Want, recording_key};
+use crate::tree::resolve::{ResolveRequest, recording_key};
 use crate::tree::signing::RecordingLinks;
 
 /// Interactions under way at once. Enough to hide round trips; few enough that readers keep the greater part of the connections.
@@ -144,8 +144,8 @@ impl Warming {
 }
 
 /// What is warmed waits behind everybody's files.
-fn wanted_by(payer: &Principal) -> Want {
-    Want { priority: Priority::Warm, principal: payer.clone(), reads: None }
+fn wanted_by(payer: &Principal) -> ResolveRequest {
+    ResolveRequest { priority: Priority::Warm, principal: payer.clone(), reads: None }
 }
 
 impl Job {
@@ -234,9 +234,15 @@ impl Job {
         Ok(())
     }
 
-    async fn fetch(&self, master: MasterId, index: u8, version: &Version, want: Want) -> Result<(), TreeError> {
-        let principal = want.principal.clone();
-        let links = Arc::new(RecordingLinks::admitted(&self.tree.resolver, master, index, want));
+    async fn fetch(
+        &self,
+        master: MasterId,
+        index: u8,
+        version: &Version,
+        request: ResolveRequest,
+    ) -> Result<(), TreeError> {
+        let principal = request.principal.clone();
+        let links = Arc::new(RecordingLinks::admitted(&self.tree.resolver, master, index, request));
         let reader = self.tree.resolver.media().open_reader(&recording_key(master, index), version, links).await?;
         let mut offset = 0;
         while offset < version.size {

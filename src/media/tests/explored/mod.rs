@@ -48,8 +48,8 @@ mod writer;
 use std::sync::Arc;
 
 use crate::media::{
-    again, assemble, blocks, disk, error, gate, geometry, index, key, links, plan, settings, space, spill, store,
-    traffic,
+    assemble, blocks, disk, error, error_replay, gate, geometry, index, key, links, plan, settings, space, spill,
+    store, traffic,
 };
 
 /// As in `media`.

@@ -354,8 +354,8 @@ async fn a_scanner_that_reads_has_no_link_signed() {
         scanners: ProgramPatterns::new(&["cat".to_owned()]),
         ..GuardedPrograms::default()
     });
-    let want = Want { principal: scanner, ..super::open() };
-    let links = RecordingLinks { guard, ..RecordingLinks::admitted(fixture.tree.resolver(), master(500), 0, want) };
+    let request = ResolveRequest { principal: scanner, ..super::open() };
+    let links = RecordingLinks { guard, ..RecordingLinks::admitted(fixture.tree.resolver(), master(500), 0, request) };
     assert!(links.link(None).await.is_err());
     assert_eq!(calls(&fixture), 1);
     link_of(&fixture, 500).await.unwrap();

@@ -121,6 +121,6 @@ async fn corpora_are_written() {
 fn every_target_has_its_fuzzer() {
     for target in TARGETS {
         let fuzzer = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fuzz/fuzz_targets/{}.rs", target.name));
-        assert!(std::fs::read_to_string(fuzzer).unwrap().contains(&format!("hostile::{}", target.name)));
+        assert!(std::fs::read_to_string(fuzzer).unwrap().contains(&format!("fuzz::{}", target.name)));
     }
 }

@@ -1,15 +1,15 @@
 //! How many requests were made of the tenant, by what they were for and how they ended. For metrics.
 
-use std::collections::BTreeMap;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 
 use crate::net::error::{ApiError, ApiErrorKind};
 
 /// Counts requests.
 #[derive(Debug, Default)]
-pub(super) struct Tally(Mutex<BTreeMap<(&'static str, &'static str), u64>>);
+pub(super) struct Counters(Mutex<BTreeMap<(&'static str, &'static str), u64>>);
 
-impl Tally {
+impl Counters {
     /// One request was answered with a status, or not at all.
     pub fn note(&self, operation: &'static str, outcome: Result<u16, &ApiError>) {
         *self.0.lock().entry((operation, word(outcome))).or_default() += 1;
@@ -42,13 +42,13 @@ mod tests {
 
     #[test]
     fn outcomes_are_few_words() {
-        let tally = Tally::default();
+        let counters = Counters::default();
         for status in [200, 204, 429, 404] {
-            tally.note("login", Ok(status));
+            counters.note("login", Ok(status));
         }
-        tally.note("login", Err(&ApiError::new(ApiErrorKind::Timeout, "")));
+        counters.note("login", Err(&ApiError::new(ApiErrorKind::Timeout, "")));
         assert_eq!(
-            tally.told(),
+            counters.told(),
             [("login", "2xx", 2), ("login", "429", 1), ("login", "4xx", 1), ("login", "timeout", 1)]
         );
     }

@@ -3,8 +3,8 @@
 //!
 //! Knows neither the kernel nor why something failed.
 
-use std::ops::Range;
 use parking_lot::Mutex;
+use std::ops::Range;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ const FAILURES_MAX: usize = 16;
 
 /// The last failures of one open.
 #[derive(Debug, Default)]
-pub struct Again {
+pub struct ErrorReplay {
     last: Mutex<Vec<Failed>>,
 }
 
@@ -29,7 +29,7 @@ struct Failed {
     error: MediaError,
 }
 
-impl Again {
+impl ErrorReplay {
     /// The bytes `span` could not be read.
     pub fn note(&self, span: &Range<u64>, error: &MediaError) {
         let mut last = self.last.lock();
@@ -56,7 +56,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_repeated_once_at_once_and_for_the_same_bytes() {
-        let again = Again::default();
+        let again = ErrorReplay::default();
         let gone = MediaError::Refused(StorageRefusal::Gone);
         assert!(again.repeats(&(0..10)).is_none());
         again.note(&(0..128), &MediaError::Timeout);

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Resolver;
-use super::boarding::{Boarded, Boarding};
-use super::failure::{Failure, failure, is_failure, landed};
-use super::seats::{Flight, Phase, Seat, turn_of};
-use super::want::{Need, Want};
+use super::claiming::{ClaimEnd, Claiming};
+use super::failure::{Failure, completion, failure, is_failure};
+use super::request::{Need, ResolveRequest};
+use super::waiters::{PendingCall, Phase, Waiter, turn_of};
 use crate::base::{Day, MasterId};
 use crate::book::{Allowed, BookError, Claimed, Whose};
 use crate::catalog::{FileKind, Interaction, NewResolution, Resolution, is_billed_outcome};
@@ -33,12 +33,17 @@ const TRIES_MAX: u32 = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 impl Resolver {
-    /// The flight of an interaction, begun if there is none.
-    pub(super) fn join_flight(&self, master: MasterId, want: &Want, need: Need) -> (watch::Receiver<Phase>, Seat) {
-        let mut flights = self.inner.flights.lock();
-        if let Some(flight) = flights.get(&master) {
-            let asked = turn_of(want);
-            flight.turn.send_if_modified(|turn| {
+    /// The pending call of an interaction, begun if there is none.
+    pub(super) fn join_pending_call(
+        &self,
+        master: MasterId,
+        request: &ResolveRequest,
+        need: Need,
+    ) -> (watch::Receiver<Phase>, Waiter) {
+        let mut pending_calls = self.inner.pending_calls.lock();
+        if let Some(pending) = pending_calls.get(&master) {
+            let asked = turn_of(request);
+            pending.turn.send_if_modified(|turn| {
                 let book = &self.inner.book;
                 let is_sooner = asked.priority < turn.priority
                     || (asked.priority == turn.priority
@@ -49,25 +54,25 @@ impl Resolver {
                 }
                 is_sooner
             });
-            return (flight.phase.subscribe(), flight.take_seat(&want.principal));
+            return (pending.phase.subscribe(), pending.add_waiter(&request.principal));
         }
         let (phase, receiver) = watch::channel(Phase::Queued);
-        let flight = Arc::new(Flight::new(phase, turn_of(want)));
-        let seat = flight.take_seat(&want.principal);
-        flights.insert(master, flight.clone());
-        drop(flights);
+        let pending = Arc::new(PendingCall::new(phase, turn_of(request)));
+        let waiter = pending.add_waiter(&request.principal);
+        pending_calls.insert(master, pending.clone());
+        drop(pending_calls);
         let resolver = self.clone();
         tokio::spawn(async move {
-            let _board = OnBoard { resolver: &resolver, master, flight: &flight };
-            resolver.fly(master, need, &flight).await;
+            let _registration = Registration { resolver: &resolver, master, pending: &pending };
+            resolver.fly(master, need, &pending).await;
         });
-        (receiver, seat)
+        (receiver, waiter)
     }
 
-    async fn fly(&self, master: MasterId, need: Need, flight: &Arc<Flight>) {
+    async fn fly(&self, master: MasterId, need: Need, pending: &Arc<PendingCall>) {
         let (mut tries, mut renew) = (0, true);
         let result = loop {
-            // Whoever looked just before another flight landed, and boarded just after, needs no call of its own.
+            // Whoever looked just before another pending call completed, and registered just after, needs no call of its own.
             match self.has(master, need) {
                 Ok(false) => {}
                 Ok(true) => break Ok(()),
@@ -76,9 +81,9 @@ impl Resolver {
             if let Err(error) = self.check_askable(master) {
                 break Err(error);
             }
-            flight.phase.send_replace(Phase::Queued);
+            pending.phase.send_replace(Phase::Queued);
             tries += 1;
-            match self.attempt(master, renew, flight).await {
+            match self.attempt(master, renew, pending).await {
                 Ok(()) => break Ok(()),
                 Err(Failure::Throttled) => {}
                 // The second request is one more under the rate limit.
@@ -90,39 +95,39 @@ impl Resolver {
                 Err(Failure::Unsent(error) | Failure::Final(error)) => break Err(error),
             }
         };
-        // Off the board first: whoever comes from now on reads the catalog.
-        take_off(&mut self.inner.flights.lock(), master, flight);
-        flight.phase.send_replace(Phase::Done(result));
+        // Out of the map first: whoever comes from now on reads the catalog.
+        deregister(&mut self.inner.pending_calls.lock(), master, pending);
+        pending.phase.send_replace(Phase::Done(result));
     }
 
-    /// Takes a flight that nobody waits for off the board.
-    pub(super) fn leave_board(&self, master: MasterId, flight: &Flight) -> bool {
-        let mut flights = self.inner.flights.lock();
+    /// Takes a pending call that nobody waits for out of the map.
+    pub(super) fn deregister_if_left(&self, master: MasterId, pending: &PendingCall) -> bool {
+        let mut pending_calls = self.inner.pending_calls.lock();
         // Somebody may have joined between the last one's leaving and this lock.
-        let left = flight.phase.is_closed();
+        let left = pending.phase.is_closed();
         if left {
-            take_off(&mut flights, master, flight);
+            deregister(&mut pending_calls, master, pending);
         }
         left
     }
 
-    /// In whose name a call is made now. `None`: everybody has gone, and the flight is off the board.
-    pub(super) fn payer(&self, master: MasterId, flight: &Flight) -> Option<Principal> {
-        flight.payer().or_else(|| {
-            let mut flights = self.inner.flights.lock();
+    /// In whose name a call is made now. `None`: everybody has gone, and the pending call is out of the map.
+    pub(super) fn payer(&self, master: MasterId, pending: &PendingCall) -> Option<Principal> {
+        pending.payer().or_else(|| {
+            let mut pending_calls = self.inner.pending_calls.lock();
             // Somebody may have joined meanwhile.
-            let payer = flight.payer();
+            let payer = pending.payer();
             if payer.is_none() {
-                take_off(&mut flights, master, flight);
+                deregister(&mut pending_calls, master, pending);
             }
             payer
         })
     }
 
     /// One try: a claim, the call, its outcome stored.
-    async fn attempt(&self, master: MasterId, renew: bool, flight: &Flight) -> Result<(), Failure> {
+    async fn attempt(&self, master: MasterId, renew: bool, pending: &PendingCall) -> Result<(), Failure> {
         let allowed = self.allowed();
-        let asked = flight.turn.borrow().user.clone();
+        let asked = pending.turn.borrow().user.clone();
         let refused = |error: BookError, payer: Option<Principal>| {
             if let (BookError::Spent(whose), Some(payer)) = (&error, payer) {
                 self.log_spent_budget(whose, allowed, master, &payer);
@@ -130,17 +135,17 @@ impl Resolver {
             Failure::Final(error.into())
         };
         // Before the queue; the claim decides, after it.
-        self.inner.book.check(&asked, allowed).map_err(|error| refused(error, flight.payer()))?;
+        self.inner.book.check(&asked, allowed).map_err(|error| refused(error, pending.payer()))?;
         let admitted = self.inner.breaker.admit().await;
         let admitted = admitted.map_err(|error| Failure::Final(TreeError::from(Arc::new(error))))?;
-        let boarding = Boarding::new(self, master, flight, admitted);
-        let claimed = self.inner.book.claim(master, &boarding, allowed).await;
-        let (mut grant, payer, admitted) = match (claimed, boarding.end()) {
-            (Ok(Claimed::Granted(grant)), Boarded { payer: Some(payer), admitted: Some(admitted), .. }) => {
+        let claiming = Claiming::new(self, master, pending, admitted);
+        let claimed = self.inner.book.claim(master, &claiming, allowed).await;
+        let (mut grant, payer, admitted) = match (claimed, claiming.end()) {
+            (Ok(Claimed::Granted(grant)), ClaimEnd { payer: Some(payer), admitted: Some(admitted), .. }) => {
                 (grant, payer, admitted)
             }
-            (Ok(_), boarded) => return Err(boarded.why.unwrap_or(Failure::Left)),
-            (Err(error), boarded) => return Err(refused(error, boarded.payer.or_else(|| flight.payer()))),
+            (Ok(_), claim_end) => return Err(claim_end.why.unwrap_or(Failure::Left)),
+            (Err(error), claim_end) => return Err(refused(error, claim_end.payer.or_else(|| pending.payer()))),
         };
         payer.note_payment(true);
         let admitted = admitted.now();
@@ -148,7 +153,7 @@ impl Resolver {
         let quiet = self.inner.limits.lock().deadline / 3;
         let answer = self.inner.breaker.watch(quiet, self.inner.player.playback(master, renew)).await;
         self.inner.breaker.conclude(admitted, Ask::of(&master), &answer);
-        grant.land(landed(&answer));
+        grant.complete(completion(&answer));
         if answer.is_ok() {
             self.inner.answered.send_replace(Some(Instant::now()));
         }
@@ -244,24 +249,28 @@ impl Resolver {
     }
 }
 
-/// Takes a flight off the board however its task ends, a panic included: nobody may join a flight that will not land.
-struct OnBoard<'a> {
+/// Takes a pending call out of the map however its task ends, a panic included: nobody may join a pending call that will not complete.
+struct Registration<'a> {
     resolver: &'a Resolver,
     master: MasterId,
-    flight: &'a Arc<Flight>,
+    pending: &'a Arc<PendingCall>,
 }
 
-impl Drop for OnBoard<'_> {
+impl Drop for Registration<'_> {
     fn drop(&mut self) {
-        take_off(&mut self.resolver.inner.flights.lock(), self.master, self.flight);
+        deregister(&mut self.resolver.inner.pending_calls.lock(), self.master, self.pending);
     }
 }
 
-/// Takes a flight off the board if it is there. Another one of the same interaction may have begun since this one left: removing that one would let
+/// Takes a pending call out of the map if it is there. Another one of the same interaction may have begun since this one left: removing that one would let
 /// the next asker make a second call beside it.
-pub(super) fn take_off(flights: &mut HashMap<MasterId, Arc<Flight>>, master: MasterId, flight: &Flight) {
-    if flights.get(&master).is_some_and(|on_board| std::ptr::eq(Arc::as_ptr(on_board), flight)) {
-        flights.remove(&master);
+pub(super) fn deregister(
+    pending_calls: &mut HashMap<MasterId, Arc<PendingCall>>,
+    master: MasterId,
+    pending: &PendingCall,
+) {
+    if pending_calls.get(&master).is_some_and(|registered| std::ptr::eq(Arc::as_ptr(registered), pending)) {
+        pending_calls.remove(&master);
     }
 }
 

@@ -94,16 +94,16 @@ impl Place {
 }
 
 /// Seals and opens values, or lets them through where there is no key.
-pub(super) struct Vault(Option<Sealing>);
+pub(super) struct FieldCipher(Option<Sealing>);
 
 struct Sealing {
     cipher: Cipher,
     nonces: Locked<[u8; KEY_LEN]>,
 }
 
-impl Vault {
-    pub(super) fn of(key: Option<&MasterKey>) -> Vault {
-        Vault(key.map(|key| Sealing {
+impl FieldCipher {
+    pub(super) fn of(key: Option<&MasterKey>) -> FieldCipher {
+        FieldCipher(key.map(|key| Sealing {
             cipher: Cipher::new(&key.derive(b"state values", b"")),
             nonces: key.derive(b"state nonces", b""),
         }))

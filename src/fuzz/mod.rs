@@ -29,16 +29,16 @@ pub const TARGETS: [Target; 6] = [
 
 /// A page of a listing: its rows, the plan for the other pages, the names and files that come of it.
 pub fn reporting_page(bytes: &[u8]) {
-    if let Some(answer) = cxone::hostile::reporting_page(bytes) {
-        catalog::hostile::day(&answer.contacts);
+    if let Some(answer) = cxone::fuzz::reporting_page(bytes) {
+        catalog::fuzz::day(&answer.contacts);
     }
 }
 
 /// A Media Playback document and the files that come of it.
 pub fn playback_document(bytes: &[u8]) {
     for plain_loopback in [false, true] {
-        if let Some(answer) = cxone::hostile::playback_document(bytes, plain_loopback) {
-            tree::hostile::documents(&answer);
+        if let Some(answer) = cxone::fuzz::playback_document(bytes, plain_loopback) {
+            tree::fuzz::documents(&answer);
         }
     }
 }
@@ -46,9 +46,9 @@ pub fn playback_document(bytes: &[u8]) {
 /// The head of a media host's answer; each of its lines also as an address and a link.
 pub fn media_answer(bytes: &[u8]) {
     let said = String::from_utf8_lossy(bytes);
-    media::hostile::answer(&said);
+    media::fuzz::answer(&said);
     for line in said.lines().take(32) {
-        cxone::hostile::addresses(line);
+        cxone::fuzz::addresses(line);
     }
 }
 
@@ -58,19 +58,19 @@ pub fn names(bytes: &[u8]) {
     let mut words = said.splitn(2, '\n');
     let (last, first) = (words.next(), words.next());
     for agent in [7, i64::MAX, 0, -1] {
-        catalog::hostile::agent_name(crate::base::AgentId(agent), last, first);
+        catalog::fuzz::agent_name(crate::base::AgentId(agent), last, first);
     }
 }
 
 /// A block index as it stands on disk, or the note behind it.
 pub fn block_index(bytes: &[u8]) {
-    tree::hostile::note(bytes);
+    tree::fuzz::note(bytes);
     for sealed in [false, true] {
-        media::hostile::block_index(bytes, sealed);
+        media::fuzz::block_index(bytes, sealed);
     }
 }
 
 /// A configuration file.
 pub fn configuration(bytes: &[u8]) {
-    config::hostile::configuration(&String::from_utf8_lossy(bytes));
+    config::fuzz::configuration(&String::from_utf8_lossy(bytes));
 }

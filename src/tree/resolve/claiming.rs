@@ -1,4 +1,4 @@
-//! A flight that waits for its grant: what it tells the book, and why it gave up.
+//! A pending call that waits for its grant: what it tells the book, and why it gave up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,28 +7,28 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use super::Resolver;
-use super::failure::{Failure, failure, landed};
-use super::seats::{Flight, Phase};
+use super::failure::{Failure, completion, failure};
+use super::waiters::{PendingCall, Phase};
 use crate::base::MasterId;
-use crate::book::{Asking, Landed, Payer, Turn};
+use crate::book::{Asking, Completion, Payer, Turn};
 use crate::cxone::PlaybackAnswer;
 use crate::net::breaker::Admitted;
 use crate::net::{ApiError, Ask};
 use crate::tree::error::TreeError;
 use crate::tree::principal::Principal;
 
-/// A flight that waits for its grant.
-pub struct Boarding<'a> {
+/// A pending call that waits for its grant.
+pub struct Claiming<'a> {
     resolver: &'a Resolver,
     master: MasterId,
-    flight: &'a Flight,
+    pending: &'a PendingCall,
     /// The service went down meanwhile.
     is_down: AtomicBool,
-    boarded: Mutex<Boarded>,
+    claim_end: Mutex<ClaimEnd>,
 }
 
 /// What came of it.
-pub struct Boarded {
+pub struct ClaimEnd {
     /// Leave to ask the service; none once it was concluded.
     pub admitted: Option<Admitted>,
     /// In whose name the call is made.
@@ -37,25 +37,25 @@ pub struct Boarded {
     pub why: Option<Failure>,
 }
 
-impl<'a> Boarding<'a> {
+impl<'a> Claiming<'a> {
     /// With leave to ask the service.
-    pub fn new(resolver: &'a Resolver, master: MasterId, flight: &'a Flight, admitted: Admitted) -> Boarding<'a> {
-        let boarded = Mutex::new(Boarded { admitted: Some(admitted), payer: None, why: None });
-        Boarding { resolver, master, flight, is_down: AtomicBool::new(false), boarded }
+    pub fn new(resolver: &'a Resolver, master: MasterId, pending: &'a PendingCall, admitted: Admitted) -> Claiming<'a> {
+        let claim_end = Mutex::new(ClaimEnd { admitted: Some(admitted), payer: None, why: None });
+        Claiming { resolver, master, pending, is_down: AtomicBool::new(false), claim_end }
     }
 
     /// What came of it.
-    pub fn end(self) -> Boarded {
-        self.boarded.into_inner()
+    pub fn end(self) -> ClaimEnd {
+        self.claim_end.into_inner()
     }
 
     fn give_up(&self, why: Failure) {
-        self.boarded.lock().why = Some(why);
+        self.claim_end.lock().why = Some(why);
     }
 
-    /// Whether everybody left; then the flight is off the board.
+    /// Whether everybody left; then the pending call is out of the map.
     fn has_been_left(&self) -> bool {
-        let left = self.flight.phase.is_closed() && self.resolver.leave_board(self.master, self.flight);
+        let left = self.pending.phase.is_closed() && self.resolver.deregister_if_left(self.master, self.pending);
         if left {
             self.give_up(Failure::Left);
         }
@@ -64,19 +64,19 @@ impl<'a> Boarding<'a> {
 }
 
 #[async_trait]
-impl Asking for Boarding<'_> {
+impl Asking for Claiming<'_> {
     fn turn(&self) -> Turn {
-        self.flight.turn.borrow().clone()
+        self.pending.turn.borrow().clone()
     }
 
     async fn changed(&self, seen: &Turn) {
-        let mut turn = self.flight.turn.subscribe();
+        let mut turn = self.pending.turn.subscribe();
         tokio::select! {
             biased;
             _ = turn.wait_for(|turn| turn != seen) => {}
             // Nobody waits for the rate limit of what would not answer.
             () = self.resolver.inner.breaker.down() => self.is_down.store(true, Ordering::Relaxed),
-            () = self.flight.phase.closed() => {}
+            () = self.pending.phase.closed() => {}
         }
     }
 
@@ -91,36 +91,36 @@ impl Asking for Boarding<'_> {
         checked.map_err(|error| self.give_up(Failure::Final(TreeError::from(Arc::new(error))))).is_ok()
     }
 
-    async fn prepare(&self) -> Result<(), Landed> {
-        self.flight.phase.send_replace(Phase::Working);
+    async fn prepare(&self) -> Result<(), Completion> {
+        self.pending.phase.send_replace(Phase::Working);
         let inner = &self.resolver.inner;
         if let Err(error) = inner.player.ready().await {
             let answer: Result<PlaybackAnswer, ApiError> = Err(error.unsent());
-            if let Some(admitted) = self.boarded.lock().admitted.take() {
+            if let Some(admitted) = self.claim_end.lock().admitted.take() {
                 inner.breaker.conclude(admitted, Ask::of(&self.master), &answer);
             }
-            let how = landed(&answer);
+            let how = completion(&answer);
             self.give_up(answer.map_or_else(failure, |_| Failure::Throttled));
             return Err(how);
         }
         // The login may have taken long.
         if self.has_been_left() {
-            return Err(Landed::Unsent);
+            return Err(Completion::Unsent);
         }
         self.resolver.ask(self.master).map_err(|error| {
             self.give_up(Failure::Final(error));
-            Landed::Unsent
+            Completion::Unsent
         })
     }
 
     fn payer(&self) -> Option<Payer> {
-        let payer = self.resolver.payer(self.master, self.flight);
+        let payer = self.resolver.payer(self.master, self.pending);
         let Some(payer) = payer else {
             self.give_up(Failure::Final(TreeError::interrupted()));
             return None;
         };
         let entry = Payer { uid: payer.user().uid, pid: payer.pid(), comm: payer.comm().to_owned() };
-        self.boarded.lock().payer = Some(payer);
+        self.claim_end.lock().payer = Some(payer);
         Some(entry)
     }
 }

@@ -19,19 +19,19 @@ const COURSES_MAX: NonZeroUsize = NonZeroUsize::new(32).unwrap();
 
 /// How far each agent's day was anticipated.
 pub struct Anticipation {
-    courses: Mutex<LruCache<(Day, AgentId), Course>>,
+    prefetch_cursors: Mutex<LruCache<(Day, AgentId), PrefetchCursor>>,
     /// One permit per interaction under way.
     pub hands: Arc<Semaphore>,
 }
 
 /// One agent's day as it is listed.
-struct Course {
+struct PrefetchCursor {
     order: Vec<MasterId>,
     /// Everything before this was begun, or passed by.
     next: usize,
 }
 
-impl Course {
+impl PrefetchCursor {
     /// What is to be begun when `reading` is read; nothing for one that is not on the list.
     fn advance(&mut self, reading: MasterId) -> Option<&[MasterId]> {
         let position = self.order.iter().position(|master| *master == reading)?;
@@ -48,7 +48,10 @@ impl Course {
 impl Anticipation {
     /// Nothing anticipated.
     pub fn new() -> Anticipation {
-        Anticipation { courses: Mutex::new(LruCache::new(COURSES_MAX)), hands: Arc::new(Semaphore::new(AHEAD)) }
+        Anticipation {
+            prefetch_cursors: Mutex::new(LruCache::new(COURSES_MAX)),
+            hands: Arc::new(Semaphore::new(AHEAD)),
+        }
     }
 
     /// What is to be begun now that `place` is read. `order` lists its agent's day.
@@ -58,14 +61,14 @@ impl Anticipation {
         order: impl FnOnce() -> Result<Vec<MasterId>, TreeError>,
     ) -> Result<Vec<MasterId>, TreeError> {
         let key = (place.day, place.agent);
-        let mut courses = self.courses.lock();
-        if let Some(begun) = courses.get_mut(&key).and_then(|course| course.advance(place.master)) {
+        let mut prefetch_cursors = self.prefetch_cursors.lock();
+        if let Some(begun) = prefetch_cursors.get_mut(&key).and_then(|cursor| cursor.advance(place.master)) {
             return Ok(begun.to_vec());
         }
         // Unknown, or grown since.
-        let mut course = Course { order: order()?, next: 0 };
-        let begun = course.advance(place.master).map(<[_]>::to_vec).unwrap_or_default();
-        courses.put(key, course);
+        let mut cursor = PrefetchCursor { order: order()?, next: 0 };
+        let begun = cursor.advance(place.master).map(<[_]>::to_vec).unwrap_or_default();
+        prefetch_cursors.put(key, cursor);
         Ok(begun)
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::want::Want;
+use super::request::ResolveRequest;
 use crate::base::UserKey;
 use crate::book::Turn;
 use crate::tree::error::TreeError;
 use crate::tree::principal::Principal;
 
-/// How far a flight is.
+/// How far a pending call is.
 #[derive(Clone, Debug)]
 pub enum Phase {
     /// Waiting for the rate limit.
@@ -22,7 +22,7 @@ pub enum Phase {
 }
 
 /// One billed call under way, as its askers see it.
-pub struct Flight {
+pub struct PendingCall {
     pub phase: watch::Sender<Phase>,
     /// The most urgent of all askers so far, and whose turn it waits for.
     pub turn: watch::Sender<Turn>,
@@ -30,8 +30,8 @@ pub struct Flight {
 }
 
 /// The turn of whoever wants it.
-pub fn turn_of(want: &Want) -> Turn {
-    Turn { priority: want.priority, user: UserKey::Uid(want.principal.user().uid) }
+pub fn turn_of(request: &ResolveRequest) -> Turn {
+    Turn { priority: request.priority, user: UserKey::Uid(request.principal.user().uid) }
 }
 
 /// Who waits for the call, oldest first.
@@ -41,19 +41,19 @@ struct Askers {
     waiting: Vec<(u64, Principal)>,
 }
 
-impl Flight {
+impl PendingCall {
     /// Nobody waits yet.
-    pub fn new(phase: watch::Sender<Phase>, turn: Turn) -> Flight {
-        Flight { phase, turn: watch::channel(turn).0, askers: Mutex::default() }
+    pub fn new(phase: watch::Sender<Phase>, turn: Turn) -> PendingCall {
+        PendingCall { phase, turn: watch::channel(turn).0, askers: Mutex::default() }
     }
 
-    /// One more waits, until the seat is dropped.
-    pub fn take_seat(self: &Arc<Flight>, principal: &Principal) -> Seat {
+    /// One more waits, until the waiter is dropped.
+    pub fn add_waiter(self: &Arc<PendingCall>, principal: &Principal) -> Waiter {
         let mut askers = self.askers.lock();
         let number = askers.next;
         askers.next += 1;
         askers.waiting.push((number, principal.clone()));
-        Seat { flight: Arc::clone(self), number }
+        Waiter { pending: Arc::clone(self), number }
     }
 
     /// In whose name the call is made: whoever has waited longest of those that have not gone.
@@ -64,13 +64,13 @@ impl Flight {
 }
 
 /// An asker waits until this is dropped.
-pub struct Seat {
-    flight: Arc<Flight>,
+pub struct Waiter {
+    pending: Arc<PendingCall>,
     number: u64,
 }
 
-impl Drop for Seat {
+impl Drop for Waiter {
     fn drop(&mut self) {
-        self.flight.askers.lock().waiting.retain(|(number, _)| *number != self.number);
+        self.pending.askers.lock().waiting.retain(|(number, _)| *number != self.number);
     }
 }

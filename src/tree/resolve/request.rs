@@ -10,7 +10,7 @@ use crate::tree::principal::Principal;
 
 /// For whom and how urgently a billed call is wanted.
 #[derive(Clone, Debug)]
-pub struct Want {
+pub struct ResolveRequest {
     pub priority: Priority,
     pub principal: Principal,
     /// The recording that is read next.
