@@ -9,6 +9,8 @@ use super::{billed_files, drive, open};
 use crate::harness::{Done, Drive, eventually, tool};
 
 const THREADS: usize = 300;
+/// Calls of the first user that arrive while the other one waits.
+const MORE: usize = 100;
 /// Calls in a window of two seconds.
 const CALLS: u32 = 10;
 
@@ -56,7 +58,21 @@ fn three_hundred_threads_of_one_user_leave_the_other_its_turn() {
         eventually("they wait", Duration::from_secs(20), || waiting() > 200);
         for path in others {
             let begun = Instant::now();
-            let done = other_reads(path);
+            let other = scope.spawn(|| other_reads(path));
+            // More of the first user's calls arrive while the other one waits, however busy the machine is.
+            for more in 0.. {
+                if other.is_finished() || more == MORE {
+                    break;
+                }
+                let (crowded, file) = (&crowded, &flooded[more % flooded.len()]);
+                scope.spawn(move || {
+                    if open(file) == Err(libc::EAGAIN) {
+                        crowded.fetch_add(1, Relaxed);
+                    }
+                });
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let done = other.join().unwrap();
             assert!(done.status.success(), "{}", done.stderr);
             // Its turn is the next but one, and a window may be full.
             assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
