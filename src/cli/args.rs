@@ -5,7 +5,7 @@
 
 mod evidence;
 mod mount;
-mod running;
+pub mod running;
 mod setup;
 mod simulated;
 mod state;
@@ -14,8 +14,8 @@ mod tests;
 
 use clap::{Parser, Subcommand};
 
-use super::audit::AuditArgs;
-use super::cache::CacheArgs;
+use super::audit::args::AuditArgs;
+use super::cache::args::CacheArgs;
 use crate::ops::version;
 pub use evidence::{HoldArgs, HoldCommand, HoldWhere, ManifestArgs};
 pub use mount::{LogArgs, MountArgs, SettingFlags, UmountArgs};

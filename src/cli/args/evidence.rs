@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::cache::Where;
+use crate::cli::cache::args::Where;
 
 /// Hold interactions: nothing removes what is here of them
 ///

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::args::StateArgs;
+use crate::cli::args::running::StateArgs;
 use crate::ops::audit::Head;
 use crate::ops::audit::verify::checkpoint;
 

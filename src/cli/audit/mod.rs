@@ -1,6 +1,6 @@
 //! `cxonefs audit`: proves, shows and sums up the audit log, from the state directory, while a mount may write to it.
 
-mod args;
+pub mod args;
 mod find;
 mod lines;
 mod print;
@@ -8,8 +8,7 @@ mod report;
 mod verify;
 
 use crate::base::failure::Failure;
-pub use args::AuditArgs;
-use args::AuditCommand;
+use args::{AuditArgs, AuditCommand};
 
 /// Runs one of the three.
 pub fn run(args: &AuditArgs) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! `cxonefs cache`: what is kept of recordings on disk, whether it is sound, and erasing it. By the mount that uses it, else directly on the
 //! directories.
 
-mod args;
+pub mod args;
 mod encrypt;
 pub mod find;
 mod show;
@@ -15,9 +15,8 @@ use crate::base::shown::{shown_json, shown_lines};
 use crate::daemon;
 use crate::ops::control;
 use crate::ops::keeping::{CacheReport, Progress, PurgeReport, PurgeRequest, VerifyReport, What};
-pub use args::CacheArgs;
-pub use args::Where;
-use args::{CacheCommand, PurgeArgs};
+use args::Where;
+use args::{CacheArgs, CacheCommand, PurgeArgs};
 use find::Kept;
 
 /// Runs one of them.
