@@ -39,6 +39,11 @@ impl ManualClock {
         let mut now = self.0.lock();
         *now = now.saturating_add(by).unwrap_or(Timestamp::MAX);
     }
+
+    /// Sets the clock, also back.
+    pub fn set(&self, now: Timestamp) {
+        *self.0.lock() = now;
+    }
 }
 
 impl Clock for ManualClock {

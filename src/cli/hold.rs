@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 
 use super::args::{HoldArgs, HoldCommand, HoldWhere};
-use super::cache::{self, Where, find};
+use super::cache::args::Where;
+use super::cache::{self, find};
 use super::units::size;
 use crate::base::failure::Failure;
 use crate::daemon;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::{MasterId, ResolveOn};
+use crate::base::{Day, MasterId, ResolveOn};
 use crate::fuse::absent::{Absent, Before, Remembered, may_name_somebody};
 use crate::fuse::attributes::{Attr, NAME_KEPT, Ownership, Ttl};
 use crate::fuse::handles::Handles;
@@ -67,6 +67,14 @@ pub struct Door {
     pub(super) meters: Arc<Meters>,
     /// Files whose last open failed because an estimate had been too low. There are few.
     too_low: Mutex<HashSet<u64>>,
+    days: Mutex<DaysTold>,
+}
+
+/// The days by which the root was last answered.
+struct DaysTold {
+    days: (Day, Day),
+    /// The kernel may keep answers of before they became these.
+    moved: bool,
 }
 
 impl Door {
@@ -83,6 +91,7 @@ impl Door {
         };
         let kernel: Arc<dyn Observer> = Arc::new(kept);
         tree.observers().add(Arc::clone(&kernel));
+        let days = DaysTold { days: tree.days(), moved: false };
         Door {
             tree,
             ownership,
@@ -94,7 +103,23 @@ impl Door {
             rechecks: Rechecks::default(),
             meters,
             too_low: Mutex::new(HashSet::new()),
+            days: Mutex::new(days),
         }
+    }
+
+    /// To be called before the root is answered. The clock may have been set, even back and forth between two looks of [`crate::fuse::fresh`].
+    fn note_days(&self, directory: u64) {
+        if directory == ROOT_INO {
+            let (days, mut told) = (self.tree.days(), self.days.lock());
+            told.moved |= told.days != days;
+            told.days = days;
+        }
+    }
+
+    /// Whether the root has been answered by other days than now since this was last asked.
+    pub(super) fn days_moved(&self) -> bool {
+        self.note_days(ROOT_INO);
+        std::mem::take(&mut self.days.lock().moved)
     }
 
     /// The tree behind it.
@@ -105,6 +130,7 @@ impl Door {
     /// Answers a name, and counts the reference that the kernel takes with the answer.
     pub async fn lookup(&self, parent: u64, name: &OsStr, principal: &Principal) -> Result<Found, TreeError> {
         let directory = self.node(parent)?;
+        self.note_days(parent);
         let before = self.absent.before();
         let found = match name.to_str() {
             Some(name) => self.tree.find(directory, name, principal).await,
@@ -115,6 +141,7 @@ impl Door {
 
     /// The same without waiting; `None` where [`Door::lookup`] would have to wait.
     pub fn lookup_known(&self, parent: u64, name: &OsStr, principal: &Principal) -> Option<Result<Found, TreeError>> {
+        self.note_days(parent);
         let before = self.absent.before();
         let directory = match self.node(parent) {
             Ok(directory) => directory,
@@ -207,6 +234,7 @@ impl Door {
         {
             return Ok(Page::after(known, last));
         }
+        self.note_days(ino);
         let listing = self.tree.list(self.node(ino)?, principal).await?;
         if let Some(until) = listing.until {
             self.rechecks.note(until, ino);

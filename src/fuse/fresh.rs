@@ -39,14 +39,13 @@ async fn keep_fresh(weak: Weak<Door>, refresh: Duration) {
     let look_every = refresh.clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX);
     let Some(door) = weak.upgrade() else { return };
     let mut changes = door.tree.changed_days();
-    let mut shown = door.tree.days();
     drop(door);
     loop {
         let Some(pause) = weak.upgrade().map(|door| door.until_next_look(look_every)) else { return };
         tokio::select! {
             () = tokio::time::sleep(pause) => {
                 let Some(door) = weak.upgrade() else { return };
-                shown = door.look(shown).await;
+                door.look().await;
             }
             heard = changes.recv() => {
                 let Some(door) = weak.upgrade() else { return };
@@ -77,13 +76,12 @@ impl Door {
         pause(self.tree.now(), self.tree.end_of(self.tree.days().1), look_every)
     }
 
-    /// Starts what refreshes are due, and notices a new day. Gives the days that are shown from now on.
-    async fn look(&self, shown: (Day, Day)) -> (Day, Day) {
-        let days = self.tree.days();
-        if days != shown {
+    /// Starts what refreshes are due, and notices other days: midnight, or a clock that was set.
+    async fn look(&self) {
+        if self.days_moved() {
             self.kernel.listing_changed(ROOT_INO);
             self.kernel.attributes_changed(ROOT_INO);
-            tracing::debug!(first = %days.0, last = %days.1, "another day");
+            tracing::debug!("the root shows other days");
         }
         for ino in self.rechecks.take(self.tree.now()) {
             if self.inodes.get(ino).is_some() {
@@ -96,7 +94,6 @@ impl Door {
                 tracing::debug!(%day, %error, "no refresh was begun");
             }
         }
-        days
     }
 
     /// Indexed days that are not final and that the kernel knows.

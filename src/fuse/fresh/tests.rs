@@ -96,6 +96,26 @@ async fn a_new_day_appears_at_local_midnight() {
     assert_eq!(Day::of(fixture.tree.now(), &zone()).to_string(), "2026-11-03");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_answered_while_the_clock_was_wrong_is_dropped() {
+    let fixture = fixture(10, None).await;
+    let door = door(&fixture);
+    start_keeping_fresh(&door, REFRESH);
+    pass(&fixture, Duration::from_secs(1)).await;
+    fixture.kernel.told();
+    let right = fixture.tree.now();
+    let lookup = async || door.lookup(ROOT_INO, OsStr::new("2026-11-02"), &caller()).await.unwrap();
+    fixture.clock.set("2026-10-30T12:00:00Z".parse().unwrap());
+    assert!(matches!(lookup().await, Found::Absent(_)));
+    fixture.clock.set(right);
+    pass(&fixture, LOOK_EVERY_MAX).await;
+    assert_eq!(fixture.kernel.told(), [ROOT_INO as i64, -(ROOT_INO as i64)]);
+    assert_eq!(*fixture.kernel.names.lock().unwrap(), [(ROOT_INO, String::from("2026-11-02"))]);
+    assert!(matches!(lookup().await, Found::Entry(..)));
+    pass(&fixture, LOOK_EVERY_MAX).await;
+    assert_eq!(fixture.kernel.told(), [] as [i64; 0], "told once");
+}
+
 #[test]
 fn folders_without_a_recording_come_due() {
     let rechecks = Rechecks::default();
