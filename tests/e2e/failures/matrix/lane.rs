@@ -11,8 +11,8 @@ use crate::harness::{Drive, NO_LIMIT, Place, Tenant, Tree, plain, settled, wait_
 pub const DEADLINE: Duration = Duration::from_secs(2);
 /// Several blocks, and the last not whole.
 const BYTES: u64 = 5 * 64 * 1024 + 4321;
-/// What the program may keep running besides what it began with: a probe of a host that was down, a timer, and for each recording that was read
-/// lately one that waits for its link to end.
+/// What the program may keep running besides what it began with: a probe of a host that was down, a timer, recordings that were signed twice.
+/// Besides these, one task waits for the end of the link of each recording that was read.
 const TASKS_MORE: u64 = 64;
 
 /// From the last cell's end to the end of all that it began.
@@ -36,6 +36,8 @@ pub struct Lane {
     places: Vec<Place>,
     /// Tasks of the program before the first cell.
     tasks: u64,
+    /// Recordings that were read.
+    used: u64,
 }
 
 impl Lane {
@@ -53,7 +55,7 @@ impl Lane {
         let tree = Tree::of(&tenant);
         let places = tree.recorded().cloned().collect();
         let drive = Drive { mount, sandbox, tenant, tree };
-        let mut lane = Lane { drive, places, tasks: 0 };
+        let mut lane = Lane { drive, places, tasks: 0, used: 0 };
         // The first of them shows what the program needs at work.
         let place = lane.next();
         std::fs::read(lane.drive.at(&place.path).join("recording.mp4")).unwrap();
@@ -67,6 +69,7 @@ impl Lane {
 
     /// An interaction that was not looked at yet.
     pub fn next(&mut self) -> Place {
+        self.used += 1;
         self.places.pop().expect("the lane has days left")
     }
 
@@ -91,7 +94,7 @@ impl Lane {
         let mut last = 0;
         let few = wait_for(SETTLED_WITHIN, || {
             last = tasks(&self.drive.mount.status());
-            (last <= self.tasks + TASKS_MORE).then_some(())
+            (last <= self.tasks + self.used + TASKS_MORE).then_some(())
         });
         if few.is_none() {
             wrong.push(format!("{} tasks at the beginning, {last} at the end", self.tasks));
