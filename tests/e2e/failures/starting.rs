@@ -149,7 +149,7 @@ fn without_the_device() {
 
 /// `cxonefs mount` among mounts of its own, which `prepare` changes and which are gone afterwards.
 fn in_own_namespace(sandbox: &Sandbox, prepare: &str, flags: &[&str]) -> Done {
-    let line = format!("{prepare} && exec env --unset=CXONEFS_TEST_FULL \"$@\"");
+    let line = format!("{prepare} && exec \"$@\"");
     let unshared = tool("unshare").args(["--mount", "--propagation", "private", "sh", "-c", &line, "sh"]);
     let mount = unshared.arg(env!("CARGO_BIN_EXE_cxonefs")).args(["mount", "--config"]).arg(sandbox.config());
     mount.args(flags).arg(sandbox.mount_point()).run()

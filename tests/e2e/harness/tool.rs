@@ -49,6 +49,8 @@ impl Tool {
     pub fn of(mut command: Command) -> Tool {
         // A group of its own: a time limit ends the tool's children, too.
         command.process_group(0);
+        // The program refuses variables of its prefix that it does not know.
+        command.env_remove("CXONEFS_TEST_FULL");
         Tool { command, within: TOOL_WITHIN }
     }
 
