@@ -1,10 +1,10 @@
 //! The clock, passed in wherever the time of day decides something, so that windows, days and expiries are tested
 //! without sleeping. This is the only file that may read the system's clock.
 
-use parking_lot::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 /// Tells the time of day. Waiting is `tokio::time`'s business, whose clock tests pause.
 pub trait Clock: Send + Sync + 'static {

@@ -6,13 +6,13 @@
 //! Not protected against: a reader of this process's memory, a hibernating machine, and copies that a computation leaves on the stack or in
 //! registers.
 
-use parking_lot::Mutex;
 use std::fmt;
 use std::mem::{align_of, needs_drop, size_of};
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use zeroize::Zeroize;
 
 /// Bytes of a slot: a key schedule of AES-256-GCM, the largest thing that is kept here, has about 550.

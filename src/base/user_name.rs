@@ -1,10 +1,11 @@
 //! Names of local users, for messages: a number tells an administrator little. Best effort: a directory service may take seconds to answer,
 //! so nobody waits for it; its users are looked up by one thread, once, and named from then on.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Users that are remembered. A machine with more of them has its later ones shown by number.
 const KNOWN_MAX: usize = 4096;

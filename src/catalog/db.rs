@@ -4,7 +4,6 @@
 //! returns (`synchronous=FULL`), because the ledger is money.
 
 pub(super) mod connection;
-use parking_lot::{Condvar, Mutex};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use connection::{BUSY, SUSPECT_SUFFIX, connect_writer, open_reader, open_writer};
-use parking_lot::{Mutex as FairMutex, MutexGuard as FairGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::CatalogError;
@@ -32,7 +31,7 @@ pub(super) struct Db {
     // then the directory's lock.
     readers: Readers,
     /// Fair: the thread that has waited longest gets it next, so other writers run between two pieces of a long job.
-    writer: FairMutex<Connection>,
+    writer: Mutex<Connection>,
     /// Grows with every commit, before the writer is told of it.
     generation: AtomicU64,
     /// Closed after all connections: with any descriptor of a file that a process closes go the locks that its other descriptors hold.
@@ -106,7 +105,7 @@ impl Db {
         let file = options.open(&path).map_err(CatalogError::io("open", &path))?;
         let readers = Readers::new(path.clone(), rows.clone());
         Ok(Db {
-            writer: FairMutex::new(writer),
+            writer: Mutex::new(writer),
             file,
             generation: AtomicU64::new(0),
             readers,
@@ -143,7 +142,7 @@ impl Db {
         }();
         // After a commit that failed too: nobody knows how far it got.
         self.generation.fetch_add(1, Ordering::Release);
-        FairGuard::unlock_fair(writer);
+        MutexGuard::unlock_fair(writer);
         self.noting_damage(done)
     }
 
@@ -183,7 +182,7 @@ impl Db {
             writer.busy_timeout(BUSY)?;
             done
         }();
-        FairGuard::unlock_fair(writer);
+        MutexGuard::unlock_fair(writer);
         self.noting_damage(done)
     }
 

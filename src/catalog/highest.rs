@@ -1,10 +1,10 @@
 //! The highest that was seen of each kind of file by channel: bytes per second of recordings, bytes of documents. Sizes that are not known yet are
 //! estimated by it, so it is kept in memory too: the estimate after the next is as high as this one should have been.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::CatalogError;

@@ -3,7 +3,6 @@
 //! A listing runs in a task of its own: whoever waits for it may leave without harming the others, and what it found is kept.
 //! Knows no HTTP (a [`Lister`] asks) and no tables (the catalog stores).
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 
 use super::days::Unreadable;

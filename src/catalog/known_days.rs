@@ -1,7 +1,8 @@
 //! The states of days, in memory beside the table: every attribute that a look shows depends on whether its day is final.
 
-use parking_lot::RwLock;
 use std::collections::HashMap;
+
+use parking_lot::RwLock;
 
 use super::model::DayState;
 use crate::base::Day;

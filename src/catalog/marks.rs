@@ -3,13 +3,13 @@
 //! A mark is HMAC-SHA256, cut to 16 bytes, under a random key of this state directory. The list names no contact; whoever has the database
 //! can test a number that they know against it, because that is what it is for. With a key of the owner's the random key is encrypted.
 
-use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, params};
 use zeroize::Zeroizing;

@@ -2,10 +2,10 @@
 //!
 //! Knows no table: whoever asks names the state of the database that it wants, and gets nothing that is of another one.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::model::Interaction;
 use crate::base::MasterId;

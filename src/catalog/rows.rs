@@ -11,11 +11,11 @@
 //! Not noticed: that rows of the other tables are missing, and that a row or a whole table stands as it once stood. Knows no key file and no
 //! meaning of a column.
 
-use parking_lot::RwLock;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use ring::hmac;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;

@@ -1,7 +1,8 @@
 //! Changes of days that nobody was told of yet.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashSet;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::base::Day;
 

@@ -1,11 +1,12 @@
 //! `--background`: one fork before any thread exists, a pipe over which the child says that it is ready or why it is not.
 //! Knows nothing of what the child does.
 
-use parking_lot::Mutex;
 use std::fs::OpenOptions;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::base::failure::{FAILED, Failure};
 

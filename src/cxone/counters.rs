@@ -1,7 +1,8 @@
 //! How many requests were made of the tenant, by what they were for and how they ended. For metrics.
 
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
 
 use crate::net::error::{ApiError, ApiErrorKind};
 

@@ -4,13 +4,13 @@ mod erasing;
 mod hashing;
 mod holding;
 
-use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::audit as books;
 use crate::base::failure::chain;

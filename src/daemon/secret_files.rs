@@ -2,10 +2,11 @@
 //!
 //! Knows no login. Trust in the files is checked where the configuration is read, each time.
 
-use parking_lot::Mutex;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+
+use parking_lot::Mutex;
 
 use super::reload::Reload;
 use super::settings::tenant_settings;

@@ -4,10 +4,10 @@
 //! look is a request. The kernel keeps such an answer as long as it was told to, so every name is remembered by its directory
 //! until that directory changes. Knows no kernel: whoever changes a directory takes its names from here and has them dropped.
 
-use parking_lot::Mutex;
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
+use parking_lot::Mutex;
 
 /// Names remembered. The one that was answered longest ago makes room, and the kernel drops it.
 const NAMES_MAX: NonZeroUsize = NonZeroUsize::new(4096).unwrap();

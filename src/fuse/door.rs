@@ -3,7 +3,6 @@
 //! Between the tree, which knows neither, and the adapter, which only translates. Names no type of the `fuser` crate, so that it is tested
 //! without a mount.
 
-use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::base::{Day, MasterId, ResolveOn};
 use crate::fuse::absent::{Absent, Before, Remembered, may_name_somebody};

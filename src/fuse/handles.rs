@@ -1,9 +1,10 @@
 //! Open files, by the numbers that the kernel names them by.
 
-use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
 
 /// One table of handles; the numbers are never used twice.
 pub struct Handles<T> {

@@ -1,7 +1,8 @@
 //! The inodes that the kernel holds references to: what each number stands for, and how often it was looked up.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::tree::Node;
 

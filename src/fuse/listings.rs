@@ -3,11 +3,11 @@
 //!
 //! Where a reader goes on is told by the inode number of the last entry that it got: what appears meanwhile moves nobody's place.
 
-use parking_lot::Mutex;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
+use parking_lot::Mutex;
 
 use crate::tree::DirEntry;
 

@@ -1,10 +1,10 @@
 //! What the kernel asked, how long it took and how it ended: for `status` and metrics. Decides nothing.
 
-use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 
 use crate::base::{Counted, Histogram, MasterId};
 use crate::tree::{Erased, ErrorKind};

@@ -5,11 +5,11 @@
 //!
 //! Knows nothing of what the future does.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
 /// Boxed: it moves into a task.

@@ -9,12 +9,12 @@
 //! shown to those who began with the older. Who opens the newer one meanwhile reads it past the pages (*direct*), which the kernel allows
 //! beside cached opens and not beside passthrough.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Weak};
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
 use crate::media::Version;

@@ -1,9 +1,9 @@
 //! Folders that show no recording now and may show one again.
 
-use parking_lot::Mutex;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 /// Folders that show no recording now and may show one again, by when. The soonest makes room: it is then looked at too early.
 #[derive(Default)]

@@ -13,11 +13,12 @@
 //!
 //! Knows no tree and no `fuser`: sending a notice is given to it.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::fuse::door::Opened;
 

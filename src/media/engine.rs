@@ -1,12 +1,12 @@
 //! What all fetches and readers of one cache share: the cache, the HTTP side, the limits, and the sign that it is over.
 
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -3,10 +3,10 @@
 //!
 //! Knows neither the kernel nor why something failed.
 
-use parking_lot::Mutex;
 use std::ops::Range;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::error::MediaError;

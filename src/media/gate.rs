@@ -7,11 +7,11 @@
 //!
 //! Decisions are in [`Turns`]; [`Gate`] keeps it behind a mutex that is never held across an await. Knows neither links nor bytes.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::error::MediaError;

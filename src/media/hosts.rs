@@ -3,11 +3,11 @@
 //! Only a fetch's first request asks leave; one that is under way rides out a short outage by its own retries. A probe is a HEAD of the
 //! host's root, without a link: whatever it answers, it is there.
 
-use parking_lot::Mutex;
 use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use lru::LruCache;
+use parking_lot::Mutex;
 use url::Url;
 
 use super::error::chain;

@@ -2,10 +2,10 @@
 //! then on readers together ask for no more ahead than arrives in a few seconds, so that what one waits for is not behind what others may
 //! want. Pure but for its lock; time and counters are passed in.
 
-use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::geometry::BLOCK_SIZE;

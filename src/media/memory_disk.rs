@@ -2,13 +2,13 @@
 //!
 //! How many bytes there are is the cache's matter, as on a real disk. Not protected against: swap, and a reader of this process's memory.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use zeroize::Zeroizing;
 
 use super::disk::{Disk, DiskFile, Entry, Meta};

@@ -1,10 +1,10 @@
 //! Blocks that the disk did not take, kept in memory for the readers that wait for them: few, and the oldest goes first.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::settings::SPILL_BLOCKS_MAX;
 use super::space::FileId;

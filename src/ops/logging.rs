@@ -2,11 +2,11 @@
 //! asked for; for a daemon without a terminal the journal, else syslog, else a file. What is logged can be changed while the process
 //! runs. Knows nothing of what is logged.
 
-use parking_lot::Mutex;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};

@@ -1,8 +1,9 @@
 //! What the tenant handed out that must stay secret: tokens and the signatures of links. Tests look for it where it must not be.
 
-use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// More than any test causes; beyond it nothing is remembered.
 const REMEMBERED_MAX: usize = 100_000;

@@ -3,11 +3,11 @@
 //! A *slot* is a place in a day: agent × turn. Each slot is one interaction; master ids name day and slot, so that any id
 //! leads back to its interaction without a table. Knows nothing of HTTP, JSON or the clock.
 
-use parking_lot::Mutex;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
+use parking_lot::Mutex;
 
 use super::draft::{Draft, Plot};
 use super::interaction::{Element, ElementKind, Interaction, Leg, Outcome};

@@ -7,9 +7,10 @@
 //!
 //! Makes no call: it is asked before one is made.
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::collections::HashSet;
 use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::error::{ErrorKind, TreeError};
 use super::policy::ProgramPatterns;

@@ -1,10 +1,10 @@
 //! The signed links at hand, in memory only, and the [`LinkSource`] that media reads through.
 
-use parking_lot::Mutex;
 use std::num::NonZeroUsize;
 
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
+use parking_lot::Mutex;
 
 use crate::base::MasterId;
 use crate::cxone::PlaybackItem;

@@ -58,7 +58,6 @@ pub use principal::{Origin, Presence, Principal, Program, User};
 pub use resolve::{Player, ResolveLimits, ResolveRequest, Resolver, forget_in_role, outcome_word, recording_key};
 pub use stat::{Holds, Stat};
 
-use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
@@ -66,6 +65,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use parking_lot::Mutex;
 
 use crate::base::{AgentId, Channel, Channels, Clock, Day, MasterId, ResolveOn, Since};
 use crate::catalog::{AgentFolder, Catalog, Indexer, InteractionFolder};

@@ -1,10 +1,10 @@
 //! Who is told what changed: every front end that keeps what it was shown. The tree has no idea who asks, so each keeps what it likes and
 //! drops it when it hears of a change.
 
-use parking_lot::RwLock;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::RwLock;
 
 use crate::base::MasterId;
 

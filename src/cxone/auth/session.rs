@@ -3,11 +3,11 @@
 //! The session stands behind a mutex that is never held across an await. The *turn* to log in is a semaphore of one: whoever
 //! waited for it while another logged in takes that login's outcome, be it a session or an error, instead of trying again.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 

@@ -1,8 +1,8 @@
 //! What all listings of a tenant share.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::AtomicBool;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use crate::cxone::reporting::slices::Pace;

@@ -1,10 +1,10 @@
 //! How the log is, for `status` and metrics, and how much disk it has and needs.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::segments;
 

@@ -1,12 +1,12 @@
 //! Looks after older files, on a thread of its own while there is something to do: compresses them, and deletes what is older than `audit.keep`.
 
-use parking_lot::Mutex;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use super::figures::{Shared, measured};
 use super::intake::Intake;

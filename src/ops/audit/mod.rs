@@ -28,7 +28,6 @@ pub mod text;
 pub mod verify;
 mod writer;
 
-use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +35,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ring::rand::SystemRandom;
 use tokio::sync::oneshot;
 

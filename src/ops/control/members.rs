@@ -5,7 +5,6 @@
 //! may not read the mount, and a command believes no listener but the mount's owner (see `client`). Nobody has more than a few connections at once,
 //! or one user could take all descriptors of the daemon.
 
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -20,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::{IncomingStream, Listener};
 use http::StatusCode;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;

@@ -3,12 +3,12 @@
 //! A job ends by itself where going on is in vain: the budget is spent, the tenant is away, or one failure follows the other. It never
 //! brings more than the cache can hold, because that would push out what it has just brought.
 
-use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
